@@ -1,0 +1,1 @@
+"""Data in: files, checks, duplicates, splits, augmentation, and faces drawn by the program."""

@@ -1,0 +1,1 @@
+"""Learning: networks, training, prediction, evaluation."""

@@ -1,0 +1,1 @@
+"""Out: submissions and figures."""
