@@ -1,0 +1,14 @@
+"""Facial keypoints, from Kaggle's files to a submission: `luigi --module pipeline Predict`.
+
+training.csv, test.csv, IdLookupTable.csv    (or Render: faces drawn by the program)
+  Load             read, check, split                  data/load-KEY.h5
+  Augment          flip, rotate, shear, scale, shift   data/augment-KEY.h5
+  TrainBase        one net for all keypoints           models/trainbase-KEY.h5
+  TrainSpecialist  x 6, from the base net's weights    models/trainspecialist-GROUP-KEY.h5
+  LearningCurves   RMSE over epochs                    models/learningcurves-KEY.h5, .png
+  Predict          the specialists' keypoints          submissions/submission-KEY.h5, .csv
+"""
+
+from pipeline.tasks import Augment, LearningCurves, Load, Predict, Render, TrainBase, TrainSpecialist, dataset, device
+
+__all__ = ["Augment", "LearningCurves", "Load", "Predict", "Render", "TrainBase", "TrainSpecialist", "dataset", "device"]

@@ -1,0 +1,186 @@
+"""Augmented copies of labelled faces: one affine map moves the pixels and the keypoints alike.
+
+Drawing the random parameters (`draw`) stands apart from applying them (`apply`), so that a transform can be looked at, repeated and tested.
+
+Coordinates are those of `KeypointSet`: pixel i covers [i, i + 1), so the centre of pixel i is i + 0.5.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.described import array
+from pipeline.keypointset import KeypointSet
+
+# Faces warped at a time: the working set of one chunk stays in a core's second-level cache. Measured for 96 x 96: chunks of 64 take twice as long.
+CHUNK = 4
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """How far the random transforms go. Lengths in pixels, angles in degrees, factors log-uniform in [1/f, f].
+
+    flip: share of mirrored faces. rotation, shear: uniform in [-a, a]. shift: uniform in [-s, s] in x and in y.
+    scale: factor of both axes. stretch: factor of x against y. small_share: share of faces that are also shrunk, by a factor
+    log-uniform in [small_scale, 1], and moved anywhere where their middle half stays in the image. gain, bias: contrast uniform in [1 - g, 1 + g]
+    and brightness uniform in [-b, b], both as shares of the full range of grey.
+    """
+
+    flip: float
+    rotation: float
+    shear: float
+    shift: float
+    scale: float
+    stretch: float
+    small_share: float
+    small_scale: float
+    gain: float
+    bias: float
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """One random transform for each of n faces.
+
+    matrix: float64 (n, 2, 3), maps a point (x, y, 1) of the original to the transformed image, pixels; a mirror is part of it.
+    mirrored: bool (n,), whether left and right keypoints change places. gain: (n,) factor; bias: (n,) in grey levels.
+    """
+
+    matrix: np.ndarray
+    mirrored: np.ndarray
+    gain: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Augmented copies of the training part; copy c of face i stands at [c, i] in every array."""
+
+    images: np.ndarray = array("uint8", "copy face row column", "grey level", "augmented faces")
+    keypoints: np.ndarray = array(
+        "float32", "copy face keypoint xy", "px", "keypoints x, y; NaN where not labelled or moved out of the image"
+    )
+    source: np.ndarray = array("int8", "face", "", "label source of each face")
+
+
+def draw(n: int, side: int, ranges: Ranges, *, rng: np.random.Generator) -> Transforms:
+    """Draws the transforms of n faces of side x side pixels."""
+
+    def uniform(limit):
+        return rng.uniform(-limit, limit, n)
+
+    mirrored = rng.random(n) < ranges.flip
+    angle, shear = np.radians(uniform(ranges.rotation)), np.tan(np.radians(uniform(ranges.shear)))
+    scale, stretch = np.exp(uniform(np.log(ranges.scale))), np.exp(uniform(np.log(ranges.stretch)))
+    shift = np.stack([uniform(ranges.shift), uniform(ranges.shift)], axis=1)
+    small = rng.random(n) < ranges.small_share
+    shrink = np.where(small, np.exp(rng.uniform(np.log(ranges.small_scale), 0, n)), 1.0)
+    # A face shrunk to f of its size may move by (1 - f / 2) / 2 of the side before its middle half leaves the image.
+    roam = np.where(small, (1 - shrink) * side / 2, 0.0)[:, None] * rng.uniform(-1, 1, (n, 2))
+
+    linear = (
+        _rotation(angle) @ _shear(shear) @ _diagonal(scale * shrink * stretch * np.where(mirrored, -1.0, 1.0), scale * shrink / stretch)
+    )
+    centre = np.full(2, side / 2)
+    offset = centre + shift + roam - linear @ centre
+    matrix = np.concatenate([linear, offset[:, :, None]], axis=2)
+    gain = 1 + uniform(ranges.gain)
+    return Transforms(matrix, mirrored, gain, 255 * uniform(ranges.bias))
+
+
+def apply(images: np.ndarray, keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet) -> tuple[np.ndarray, np.ndarray]:
+    """Transforms faces and their keypoints together.
+
+    images: uint8 (n, side, side). keypoints: float32 (n, K, 2) pixels, NaN where not labelled.
+    Returns both in the same form; a keypoint that leaves the image becomes NaN.
+    """
+    if not len(images) == len(keypoints) == len(transforms.matrix):
+        raise ValueError(f"{len(images)} images, {len(keypoints)} rows of keypoints and {len(transforms.matrix)} transforms do not match")
+    return warp(images, transforms), move(keypoints, transforms, keypointset)
+
+
+def move(keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet) -> np.ndarray:
+    """Keypoints (n, K, 2) in pixels after the transforms; float32, NaN outside the image."""
+    exchanged = keypoints[:, keypointset.mirror_order, :]
+    ordered = np.where(transforms.mirrored[:, None, None], exchanged, keypoints)
+    moved = np.einsum("nij,nkj->nki", transforms.matrix[:, :, :2], ordered) + transforms.matrix[:, None, :, 2]
+    outside = ((moved < 0) | (moved > keypointset.side)).any(axis=2, keepdims=True)
+    return np.where(outside, np.nan, moved).astype(np.float32)
+
+
+def warp(images: np.ndarray, transforms: Transforms) -> np.ndarray:
+    """Images uint8 (n, side, side) after the transforms: bilinear, the edge pixels repeated outside, contrast about each image's mean grey.
+
+    The same map as `skimage.transform.warp(..., order=1, mode="edge")`, a few faces at a time and on all cores
+    (`bench/stages.py` puts the two side by side).
+    """
+    n, side = images.shape[:2]
+    backward = _inverse(transforms.matrix)
+    result = np.empty_like(images)
+
+    def one_chunk(start: int) -> None:
+        part = slice(start, start + CHUNK)
+        grey = _bilinear(images[part], backward[part], side)
+        mean = grey.mean(axis=1, keepdims=True)
+        gain, bias = transforms.gain[part, None].astype(np.float32), transforms.bias[part, None].astype(np.float32)
+        grey = (grey - mean) * gain + (mean + bias)
+        np.clip(grey + 0.5, 0, 255, out=grey)
+        result[part] = grey.reshape(-1, side, side)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(one_chunk, range(0, n, CHUNK)))
+    return result
+
+
+def copies(
+    images: np.ndarray, keypoints: np.ndarray, *, keypointset: KeypointSet, ranges: Ranges, count: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields `count` augmented copies (images, keypoints) of the faces; copy c depends on the seed and c alone."""
+    for copy in range(count):
+        transforms = draw(len(images), keypointset.side, ranges, rng=np.random.default_rng([seed, copy]))
+        yield apply(images, keypoints, transforms, keypointset)
+
+
+def _bilinear(images: np.ndarray, backward: np.ndarray, side: int) -> np.ndarray:
+    """Grey levels float32 (n, side * side) of images uint8 (n, side, side) at the points that `backward` (n, 2, 3) maps each pixel to."""
+    points = backward.astype(np.float32) @ _pixel_centres(side)
+    points -= 0.5
+    # The last cell's lower corner is side - 2: a point on the far edge lies at its end.
+    np.clip(points, 0, np.nextafter(np.float32(side - 1), np.float32(0)), out=points)
+    corner = points.astype(np.int32)
+    points -= corner
+    x, y = points[:, 0], points[:, 1]
+    first = corner[:, 1] * side + corner[:, 0] + (np.arange(len(images), dtype=np.int32) * side * side)[:, None]
+    grey = images.reshape(-1).astype(np.float32)
+    top = grey[first]
+    top += x * (grey[first + 1] - top)
+    bottom = grey[first + side]
+    bottom += x * (grey[first + (side + 1)] - bottom)
+    top += y * (bottom - top)
+    return top
+
+
+def _pixel_centres(side: int) -> np.ndarray:
+    row, column = np.mgrid[:side, :side]
+    return np.stack([column.ravel() + 0.5, row.ravel() + 0.5, np.ones(side * side)]).astype(np.float32)
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    linear = np.linalg.inv(matrix[:, :, :2])
+    return np.concatenate([linear, -linear @ matrix[:, :, 2:]], axis=2)
+
+
+def _rotation(angle: np.ndarray) -> np.ndarray:
+    return np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2)
+
+
+def _shear(tangent: np.ndarray) -> np.ndarray:
+    one, zero = np.ones_like(tangent), np.zeros_like(tangent)
+    return np.stack([one, tangent, zero, one], axis=-1).reshape(-1, 2, 2)
+
+
+def _diagonal(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    zero = np.zeros_like(x)
+    return np.stack([x, zero, zero, y], axis=-1).reshape(-1, 2, 2)

@@ -1,0 +1,56 @@
+"""What a training shows and when it stops: the validation RMSE of each epoch, early stopping, the best weights."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+# Told after each epoch: training RMSE, validation RMSE, in pixels.
+Report = Callable[[float, float], None]
+
+
+class Validation(keras.callbacks.Callback):
+    """After each epoch measures the validation RMSE, hands it on as `validation_rmse`, keeps a row of the history and reports."""
+
+    def __init__(self, measure: Callable[[], float], report: Report):
+        super().__init__()
+        self.measure, self.report, self.rows = measure, report, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        training = float(np.sqrt(logs["squared_error"]))
+        validation = logs["validation_rmse"] = self.measure()
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.rows.append((epoch + 1, training, validation, rate))
+        self.report(training, validation)
+
+
+class EarlyStopping(keras.callbacks.Callback):
+    """Stops when the validation RMSE has not improved for long, and remembers the weights of the best epoch.
+
+    An epoch is better when its RMSE is below (1 - improvement) times the best so far. Training goes on for at least
+    max(patience, patience_factor * best epoch) epochs after the best one: a late best epoch earns more patience
+    (Bengio 2012, "Practical recommendations for gradient-based training", https://arxiv.org/abs/1206.5533).
+    Keras' own EarlyStopping has an absolute threshold and a fixed patience. patience 0 never stops. The weights kept are those of the
+    lowest RMSE, however small the improvement.
+    """
+
+    def __init__(self, net: keras.Model, *, patience: int, patience_factor: float, improvement: float):
+        super().__init__()
+        self.net, self.patience, self.patience_factor, self.improvement = net, patience, patience_factor, improvement
+        self.best, self.best_weights = np.inf, None
+        self.better, self.better_epoch = np.inf, 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        value = logs["validation_rmse"]
+        if value < self.best:
+            self.best, self.best_weights = value, self.net.get_weights()
+        if value < (1 - self.improvement) * self.better:
+            self.better, self.better_epoch = value, epoch + 1
+        allowed = max(self.patience, self.patience_factor * self.better_epoch)
+        if self.patience and epoch + 1 - self.better_epoch >= allowed:
+            self.model.stop_training = True
+
+    def restore_best(self) -> None:
+        if self.best_weights is None:
+            raise ArithmeticError("no epoch had a finite validation RMSE: the training diverged; try a lower learning rate")
+        self.net.set_weights(self.best_weights)

@@ -1,0 +1,136 @@
+"""The nets by name, and their weights as named arrays.
+
+Every net maps grey images (B, side, side), 0..255, to unit coordinates (B, S, K, 2): x and y in [-1, 1] of K keypoints, as each of S label
+sources would place them. A net that does not tell the sources apart has S = 1.
+"""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from pipeline.nets.options import NETWORKS
+
+# The layer that is new in a specialist: it has as many outputs as the group has keypoints.
+OUTPUT = "keypoints"
+
+
+def build(
+    name: str, *, side: int, keypoints: int, sources: int, pixel_mean: float, pixel_std: float, l1: float, l2: float, dropout: float
+) -> keras.Model:
+    """Builds the net `name` with fresh weights.
+
+    pixel_mean, pixel_std: grey levels, the normalisation at the net's door. l1, l2: penalties on all kernels.
+    dropout: factor of the net's own dropout rates (1 as published, 0 none).
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"unknown net {name!r}; there are {', '.join(NETWORKS)}")
+    image = keras.Input((side, side), name="image")
+    x = layers.Reshape((side, side, 1), name="channel")(image)
+    x = layers.Rescaling(1 / pixel_std, -pixel_mean / pixel_std, name="normalise")(x)
+    penalty = {"kernel_regularizer": keras.regularizers.L1L2(l1, l2)} if l1 or l2 else {}
+    outputs = _NETS[name](x, keypoints, sources, penalty, dropout)
+    return keras.Model(image, outputs, name=name)
+
+
+def _kfkd(x, keypoints: int, sources: int, penalty: dict, dropout: float):
+    """The net of the kfkd tutorial (net6): three convolutions, two hidden layers of 1,000, one linear output for all sources."""
+    for number, (filters, size, rate) in enumerate([(32, 3, 0.1), (64, 2, 0.2), (128, 2, 0.3)], start=1):
+        x = layers.Conv2D(filters, size, activation="relu", name=f"conv{number}", **penalty)(x)
+        x = layers.MaxPooling2D(2, name=f"pool{number}")(x)
+        x = layers.Dropout(rate * dropout, name=f"dropout{number}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(1000, activation="relu", name="hidden4", **penalty)(x)
+    x = layers.Dropout(0.5 * dropout, name="dropout4")(x)
+    x = layers.Dense(1000, activation="relu", name="hidden5", **penalty)(x)
+    x = layers.Dense(2 * keypoints, name=OUTPUT, **penalty)(x)
+    return layers.Reshape((1, keypoints, 2), name="coordinates")(x)
+
+
+def _compact(x, keypoints: int, sources: int, penalty: dict, dropout: float):
+    """A small encoder-decoder whose output is the mean position of one heat map for each source and keypoint.
+
+    Residual stages down to a 16th of the side, two steps up again with skip connections, then integral regression
+    (Sun et al. 2018, "Integral human pose regression", https://arxiv.org/abs/1711.08229).
+    """
+    x = _conv(x, 16, 5, "stem", penalty, strides=2)
+    skips = []
+    for number, filters in enumerate([32, 64, 128], start=1):
+        x = _conv(x, filters, 3, f"down{number}", penalty, strides=2)
+        x = _residual(x, filters, f"block{number}", penalty)
+        skips.append(x)
+    for number, skip in zip((2, 1), reversed(skips[:-1]), strict=True):
+        x = layers.Conv2D(skip.shape[-1], 1, use_bias=False, kernel_initializer="he_normal", name=f"lateral{number}", **penalty)(x)
+        x = layers.UpSampling2D(2, name=f"up{number}")(x)
+        x = layers.Add(name=f"skip{number}")([x, skip])
+        x = _conv(x, skip.shape[-1], 3, f"merge{number}", penalty)
+    x = layers.Dropout(0.1 * dropout, name="dropout")(x)
+    maps = layers.Conv2D(sources * keypoints, 1, name=OUTPUT, **penalty)(x)
+    x = MeanPosition(dtype="float32", name="coordinates")(maps)
+    return layers.Reshape((sources, keypoints, 2), name="by_source")(x)
+
+
+_NETS: dict[str, Callable] = dict(zip(NETWORKS, (_compact, _kfkd), strict=True))
+
+
+def _conv(x, filters: int, size: int, name: str, penalty: dict, *, strides: int = 1, activate: bool = True):
+    x = layers.Conv2D(filters, size, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=name, **penalty)(
+        x
+    )
+    x = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x)
+    return layers.ReLU(name=f"{name}_relu")(x) if activate else x
+
+
+def _residual(x, filters: int, name: str, penalty: dict):
+    y = _conv(x, filters, 3, f"{name}a", penalty)
+    y = _conv(y, filters, 3, f"{name}b", penalty, activate=False)
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
+
+
+class MeanPosition(layers.Layer):
+    """Softmax over the positions of each map (B, H, W, C), then the mean position: (B, C, 2), x and y in [-1, 1], float32."""
+
+    def call(self, maps):
+        _, height, width, channels = maps.shape
+        weights = ops.softmax(ops.reshape(ops.cast(maps, "float32"), (-1, height * width, channels)), axis=1)
+        row, column = np.mgrid[:height, :width].astype("float32")
+        positions = np.stack([(2 * column.ravel() + 1) / width - 1, (2 * row.ravel() + 1) / height - 1])
+        return ops.transpose(ops.matmul(ops.convert_to_tensor(positions), weights), (0, 2, 1))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[3], 2)
+
+
+def weights(model: keras.Model) -> dict[str, np.ndarray]:
+    """The model's weights (trained and moving statistics) by `variable.path`."""
+    return {variable.path: np.asarray(variable) for variable in model.weights}
+
+
+def load(model: keras.Model, values: dict[str, np.ndarray]) -> None:
+    """Sets every weight of the model; any missing, unknown or differently shaped array is a ValueError."""
+    _assign(model, values, new_layers=())
+
+
+def transfer(model: keras.Model, values: dict[str, np.ndarray]) -> tuple[list[str], list[str]]:
+    """Sets every weight but the output layer's, which stay as initialised. Returns the paths that were (carried over, left new).
+
+    Any other difference between the model and `values` is a ValueError that names it.
+    """
+    return _assign(model, values, new_layers=(OUTPUT,))
+
+
+def _assign(model: keras.Model, values: dict[str, np.ndarray], *, new_layers: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    def is_new(path: str) -> bool:
+        return path.split("/")[0] in new_layers
+
+    wanted = {variable.path: variable for variable in model.weights if not is_new(variable.path)}
+    given = {path: value for path, value in values.items() if not is_new(path)}
+    if set(wanted) != set(given):
+        raise ValueError(f"weights of {model.name} do not match: missing {set(wanted) - set(given)}, unknown {set(given) - set(wanted)}")
+    for path, variable in wanted.items():
+        if tuple(variable.shape) != given[path].shape:
+            raise ValueError(f"weight {path} of {model.name} has shape {tuple(variable.shape)}, the given array {given[path].shape}")
+    for path, variable in wanted.items():
+        variable.assign(given[path])
+    return list(wanted), [variable.path for variable in model.weights if is_new(variable.path)]

@@ -1,0 +1,52 @@
+"""From images to keypoints in pixels: forward pass, mirrored averaging, and each label source's constant offset."""
+
+import keras
+import numpy as np
+from scipy.stats import trim_mean
+
+from pipeline.keypointset import KeypointSet
+
+BATCH = 256
+
+
+def predict(model: keras.Model, images: np.ndarray, keypointset: KeypointSet, *, indices: list[int], mirrored: bool) -> np.ndarray:
+    """Keypoints float32 (n, S, K, 2) in pixels of images uint8 (n, side, side), for every label source.
+
+    indices: which of the set's keypoints the net predicts, in order. mirrored: average with the prediction for the mirror image.
+    """
+    unit = forward(model, images)
+    if mirrored:
+        order = [indices.index(keypointset.mirror_order[k]) for k in indices]
+        reflected = forward(model, images[:, :, ::-1])[:, :, order] * np.array([-1, 1], np.float32)
+        unit = (unit + reflected) / 2
+    return keypointset.to_pixels(unit)
+
+
+def forward(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """The net's bare output (n, S, K, 2), unit coordinates; a number of images that does not fill the batches costs no second compilation."""
+    if len(images) == 0:
+        return np.zeros((0, *model.output_shape[1:]), np.float32)
+    blocks = []
+    for start in range(0, len(images), BATCH):
+        block = np.ascontiguousarray(images[start : start + BATCH])
+        padded = np.pad(block, ((0, BATCH - len(block)), (0, 0), (0, 0)))
+        blocks.append(np.asarray(model.predict_on_batch(padded))[: len(block)])
+    return np.concatenate(blocks)
+
+
+def source_offsets(predicted: np.ndarray, keypoints: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Where each source's labels lie beside predictions that treat left and right alike: float32 (S, K, 2), pixels.
+
+    One source of Kaggle's labels lies up to 0.8 px to the right of where symmetric labels would. Mirroring, in training and in prediction,
+    averages that away, so it is measured on unmirrored faces and added at the very end. predicted (n, S, K, 2), keypoints (n, K, 2) with NaN.
+    The mean without the outer tenths: gross errors in the labels must not move it.
+    """
+    offsets = np.zeros(predicted.shape[1:], np.float32)
+    for s in range(predicted.shape[1]):
+        own = source == s if predicted.shape[1] > 1 else slice(None)
+        difference = keypoints[own] - predicted[own, s]
+        for k in range(difference.shape[1]):
+            known = difference[~np.isnan(difference[:, k]).any(axis=1), k]
+            if len(known):
+                offsets[s, k] = trim_mean(known, 0.1, axis=0)
+    return offsets

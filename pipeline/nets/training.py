@@ -1,0 +1,235 @@
+"""Fitting a net: the masked loss, faces that live on the device, early stopping, the history of a training."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import keras
+import numpy as np
+from keras import ops
+
+from pipeline.described import array
+from pipeline.keypointset import KeypointSet
+from pipeline.nets import evaluation, monitoring, prediction, schedules
+
+
+@dataclass(frozen=True)
+class History:
+    """What a training did, one value for each epoch."""
+
+    epoch: np.ndarray = array("int32", "epoch", "", "epoch, counted from 1")
+    training_rmse: np.ndarray = array("float32", "epoch", "px", "RMSE on the augmented training faces, during the epoch")
+    validation_rmse: np.ndarray = array("float32", "epoch", "px", "RMSE on the validation faces, after the epoch")
+    learning_rate: np.ndarray = array("float32", "epoch", "", "learning rate at the end of the epoch")
+
+    PLOT = ("validation_rmse", ("epoch",))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; see the parameters of the tasks for the meaning and range of each field."""
+
+    epochs: int
+    batch: int
+    optimizer: str
+    schedule: str
+    learning_rate: float
+    learning_rate_stop: float
+    decay: float
+    warmup: float
+    halving_patience: int
+    momentum: float
+    momentum_stop: float
+    weight_decay: float
+    clip_norm: float
+    patience: int
+    patience_factor: float
+    improvement: float
+    device_memory: int
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Labelled faces: images uint8 (n, side, side), keypoints float32 (n, K, 2) pixels with NaN where not labelled, source int8 (n,)."""
+
+    images: np.ndarray
+    keypoints: np.ndarray
+    source: np.ndarray
+
+
+class Copies:
+    """Augmented copies of the training faces, read piece by piece: `images` (C, n, side, side) and `keypoints` (C, n, K, 2) may be HDF5 datasets.
+
+    faces: which of the n to train on. indices: which of the K keypoints.
+    """
+
+    def __init__(self, images, keypoints, source: np.ndarray, *, faces: np.ndarray, indices: list[int]):
+        self.images, self.keypoints, self.source, self.faces, self.indices = images, keypoints, source, faces, indices
+        self.count = len(images)
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def block(self, epoch: int, rows: slice) -> Faces:
+        """The faces number `rows` of the copy that epoch `epoch` (from 0) trains on."""
+        copy, chosen = epoch % self.count, self.faces[rows]
+        span = slice(chosen[0], chosen[-1] + 1)
+        inside = chosen - chosen[0]
+        images, keypoints = self.images[copy, span][inside], self.keypoints[copy, span][inside]
+        return Faces(images, keypoints[:, self.indices], self.source[chosen])
+
+
+def rows_with(labels: np.ndarray, indices: list[int]) -> np.ndarray:
+    """Rows of labels (n, K, 2) that have any of the keypoints `indices`: int64 (m,)."""
+    return np.flatnonzero(~np.isnan(labels[:, indices]).all(axis=(1, 2)))
+
+
+def masked_loss(difference, known):
+    """Mean squared difference over the known values: difference (B, K, 2) in pixels, known (B, K, 2) 1 or 0; a scalar in square pixels."""
+    return ops.sum(known * ops.square(difference)) / ops.maximum(ops.sum(known), 1.0)
+
+
+class FacesOnDevice(keras.Model):
+    """A net with the faces that it trains on: the images lie on the device as a variable, a batch is a list of their indices.
+
+    So an epoch copies its faces to the device once, and a training step copies nothing.
+    """
+
+    def __init__(self, net: keras.Model, capacity: int, keypointset: KeypointSet):
+        super().__init__(name="faces_on_device")
+        self.net, self.keypointset = net, keypointset
+        sources, keypoints = net.output_shape[1:3]
+
+        def resident(name, *shape, dtype="float32"):
+            return self.add_weight(shape=(capacity, *shape), dtype=dtype, initializer="zeros", trainable=False, name=name)
+
+        self.images = resident("images", keypointset.side, keypointset.side, dtype="uint8")
+        self.labels = resident("labels", keypoints, 2)
+        self.known = resident("known", keypoints, 2)
+        self.own_source = resident("own_source", sources)
+        self.squared_error = keras.metrics.Mean(name="squared_error")
+
+    def place(self, faces: Faces) -> None:
+        """Copies a block of faces to the device; at most `capacity`."""
+        known = ~np.isnan(faces.keypoints)
+        sources = self.own_source.shape[1]
+        own_source = np.eye(sources, dtype=np.float32)[np.minimum(faces.source, sources - 1)]
+        for variable, value in (
+            (self.images, faces.images),
+            (self.labels, np.where(known, faces.keypoints, 0.0).astype(np.float32)),
+            (self.known, known.astype(np.float32)),
+            (self.own_source, own_source),
+        ):
+            missing = variable.shape[0] - len(value)
+            variable.assign(np.pad(value, ((0, missing),) + ((0, 0),) * (value.ndim - 1)) if missing else value)
+
+    def call(self, index, training=False):
+        return self.net(ops.cast(ops.take(self.images, index, axis=0), "float32"), training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        own = ops.einsum("bs,bskc->bkc", ops.take(self.own_source, x, axis=0), ops.cast(y_pred, "float32"))
+        known = ops.take(self.known, x, axis=0)
+        difference = self.keypointset.to_pixels(own) - ops.take(self.labels, x, axis=0)
+        loss = masked_loss(difference, known)
+        self.squared_error.update_state(loss, sample_weight=ops.sum(known))
+        return loss + sum(self.losses) if self.losses else loss
+
+
+def batches(blocks: list[int], batch: int, *, seed: int) -> Iterator[tuple[np.ndarray]]:
+    """Yields, epoch after epoch without end, batches of indices into each block of faces; shuffled by (seed, epoch, block) alone.
+
+    A batch is always full, so that the training step is compiled once: what is left over of a block takes its turn in another epoch.
+    """
+    for epoch in count():
+        for block, size in enumerate(blocks):
+            order = np.random.default_rng([seed, epoch, block]).permutation(size).astype(np.int32)
+            for step in range(size // batch):
+                yield (order[step * batch : (step + 1) * batch],)
+
+
+class PlaceFaces(keras.callbacks.Callback):
+    """Copies the next block of faces to the device when its first batch comes."""
+
+    def __init__(self, copies: Copies, blocks: list[slice], steps: list[int]):
+        super().__init__()
+        starts = np.cumsum([0, *steps[:-1]])
+        self.copies, self.block_at, self.epoch, self.placed = copies, dict(zip(starts.tolist(), blocks, strict=True)), 0, None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        wanted = (self.epoch % self.copies.count, self.block_at.get(batch))
+        if wanted[1] is not None and wanted != self.placed:
+            self.model.place(self.copies.block(self.epoch, wanted[1]))
+            self.placed = wanted
+
+
+def fit(
+    net: keras.Model,
+    copies: Copies,
+    validation: Faces,
+    recipe: Recipe,
+    *,
+    keypointset: KeypointSet,
+    seed: int,
+    report: monitoring.Report,
+) -> History:
+    """Trains `net` on the augmented copies, one copy for each epoch in turn, and leaves it with its best epoch's weights.
+
+    validation: labelled faces in the order of the net's keypoints. report: told after each epoch, see monitoring.Report.
+    """
+    batch = min(recipe.batch, len(copies))
+    capacity = min(len(copies), max(batch, recipe.device_memory * 2**20 // keypointset.side**2))
+    blocks = [slice(start, min(start + capacity, len(copies))) for start in range(0, len(copies), capacity)]
+    sizes = [block.stop - block.start for block in blocks]
+    steps = [size // batch for size in sizes]
+
+    trainer = FacesOnDevice(net, capacity, keypointset)
+    trainer.compile(optimizer=_optimizer(recipe, sum(steps)))
+    log = monitoring.Validation(lambda: _validation_rmse(net, validation, keypointset, copies.indices), report)
+    stopping = monitoring.EarlyStopping(
+        net, patience=recipe.patience, patience_factor=recipe.patience_factor, improvement=recipe.improvement
+    )
+    halving = schedules.callbacks(recipe.schedule, start=recipe.learning_rate, halving_patience=recipe.halving_patience)
+    trainer.fit(
+        batches(sizes, batch, seed=seed),
+        steps_per_epoch=sum(steps),
+        epochs=recipe.epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[PlaceFaces(copies, blocks, steps), log, stopping, *halving],
+    )
+    stopping.restore_best()
+    return _history(log.rows)
+
+
+def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    rate = schedules.learning_rate(
+        recipe.schedule,
+        start=recipe.learning_rate,
+        stop=recipe.learning_rate_stop,
+        decay=recipe.decay,
+        warmup=recipe.warmup,
+        epochs=recipe.epochs,
+        steps=steps,
+    )
+    return schedules.optimizer(
+        recipe.optimizer,
+        rate,
+        momentum=recipe.momentum,
+        momentum_stop=recipe.momentum_stop,
+        weight_decay=recipe.weight_decay,
+        clip_norm=recipe.clip_norm,
+        total_steps=recipe.epochs * steps,
+    )
+
+
+def _validation_rmse(net: keras.Model, validation: Faces, keypointset: KeypointSet, indices: list[int]) -> float:
+    predicted = prediction.predict(net, validation.images, keypointset, indices=indices, mirrored=False)
+    return evaluation.rmse(evaluation.of_source(predicted, validation.source), validation.keypoints)
+
+
+def _history(rows: list[tuple]) -> History:
+    epoch, training, validation, rate = zip(*rows, strict=True)
+    return History(np.array(epoch, np.int32), *(np.array(column, np.float32) for column in (training, validation, rate)))

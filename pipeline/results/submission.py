@@ -1,0 +1,104 @@
+"""From predicted keypoints to Kaggle's submission, and to one table of what was predicted and how well."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.described import array
+from pipeline.keypointset import KeypointSet
+from pipeline.nets.evaluation import rmse, rmse_by_source
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """All predictions of the chain beside the truth where it is known. K keypoints; NaN: not labelled."""
+
+    test: np.ndarray = array("float32", "face keypoint xy", "px", "specialists' keypoints of the test faces")
+    test_base: np.ndarray = array("float32", "face keypoint xy", "px", "base net's keypoints of the test faces")
+    test_images: np.ndarray = array("uint8", "face row column", "grey level", "test faces")
+    test_ids: np.ndarray = array("int64", "face", "", "ImageId of the test faces")
+    validation: np.ndarray = array("float32", "face keypoint xy", "px", "specialists' keypoints of the validation faces")
+    validation_base: np.ndarray = array("float32", "face keypoint xy", "px", "base net's keypoints of the validation faces")
+    validation_truth: np.ndarray = array("float32", "face keypoint xy", "px", "labels of the validation faces; NaN where not labelled")
+    validation_face: np.ndarray = array("int32", "face", "", "row of each validation face in the training file, from 0")
+    validation_source: np.ndarray = array("int8", "face", "", "label source of the validation faces")
+    keypoints: np.ndarray = array("text", "keypoint", "", "names of the keypoints")
+    sources: np.ndarray = array("text", "source", "", "names of the label sources")
+    groups: np.ndarray = array("text", "group", "", "names of the specialists")
+    group_rmse: np.ndarray = array("float32", "group", "px", "validation RMSE of each specialist")
+    group_rmse_base: np.ndarray = array("float32", "group", "px", "validation RMSE of the base net on each specialist's keypoints")
+    source_rmse: np.ndarray = array("float32", "source", "px", "validation RMSE of the specialists on each label source")
+    rmse: np.ndarray = array("float32", "", "px", "validation RMSE of the specialists, all labelled values")
+    rmse_base: np.ndarray = array("float32", "", "px", "validation RMSE of the base net")
+    rmse_mean_face: np.ndarray = array("float32", "", "px", "validation RMSE of always answering each source's mean face")
+    row_ids: np.ndarray = array("int64", "row", "", "RowId of the submission")
+    locations: np.ndarray = array("float32", "row", "px", "Location of the submission")
+
+    PLOT = ("test_images", (".", ".", "."))
+
+
+def predictions(faces, keypointset: KeypointSet, nets: list, tests: list[np.ndarray]) -> Predictions:
+    """Puts the outputs of the base net and the specialists together.
+
+    faces: the data set (`faces.dataset.Dataset`). nets: the base net, then one for each group, in the order of the set's groups
+    (`nets.trained.Trained`); tests: their keypoints of the test faces (n, k, 2).
+    """
+    held_out = faces.validation
+    truth, source = faces.keypoints[held_out], faces.source[held_out]
+    test, validation = (_joined(nets[1:], parts, len(keypointset.names)) for parts in (tests[1:], [net.validation for net in nets[1:]]))
+    base = nets[0].validation
+    by_group = [keypointset.indices(group) for group in keypointset.groups]
+    return Predictions(
+        test=test,
+        test_base=tests[0],
+        test_images=faces.test_images,
+        test_ids=faces.test_ids,
+        validation=validation,
+        validation_base=base,
+        validation_truth=truth,
+        validation_face=np.flatnonzero(held_out).astype(np.int32),
+        validation_source=source,
+        keypoints=np.array(keypointset.names),
+        sources=np.array(keypointset.source_names),
+        groups=np.array(list(keypointset.groups)),
+        group_rmse=np.array([rmse(validation[:, k], truth[:, k]) for k in by_group], np.float32),
+        group_rmse_base=np.array([rmse(base[:, k], truth[:, k]) for k in by_group], np.float32),
+        source_rmse=rmse_by_source(validation, truth, source, len(keypointset.sources)).astype(np.float32),
+        rmse=np.float32(rmse(validation, truth)),
+        rmse_base=np.float32(rmse(base, truth)),
+        rmse_mean_face=np.float32(rmse(faces.mean_face[source], truth)),
+        row_ids=faces.lookup_row,
+        locations=locations(test, faces.lookup_face, faces.lookup_keypoint, faces.lookup_axis),
+    )
+
+
+def _joined(nets: list, parts: list[np.ndarray], keypoints: int) -> np.ndarray:
+    """The specialists' outputs side by side: (n, K, 2)."""
+    whole = np.full((len(parts[0]), keypoints, 2), np.nan, np.float32)
+    for net, part in zip(nets, parts, strict=True):
+        whole[:, net.indices] = part
+    return whole
+
+
+def locations(keypoints: np.ndarray, face: np.ndarray, keypoint: np.ndarray, axis: np.ndarray) -> np.ndarray:
+    """The value asked for by each row of the lookup table: float32 (m,), pixels. keypoints (n, K, 2); face, keypoint and axis (m,) indices."""
+    values = keypoints[face, keypoint, axis]
+    if not np.isfinite(values).all():
+        raise ValueError(f"{np.sum(~np.isfinite(values))} of {len(values)} values asked for were not predicted")
+    return values
+
+
+def write_csv(path, row_ids: np.ndarray, values: np.ndarray) -> None:
+    """Kaggle's format: RowId,Location, in the order of the lookup table."""
+    pd.DataFrame({"RowId": row_ids, "Location": values}).to_csv(path, index=False, float_format="%.4f", lineterminator="\n")
+
+
+def table(predictions: Predictions) -> str:
+    """Validation RMSE in pixels for people: overall, each label source, each specialist beside the base net."""
+    sources = [f"{name} {value:.2f}" for name, value in zip(predictions.sources, predictions.source_rmse, strict=True)]
+    lines = [f"{'validation RMSE, px':<24}{'specialists':>12}{'base net':>10}{'mean face':>11}"]
+    lines.append(f"{'all keypoints':<24}{predictions.rmse:12.3f}{predictions.rmse_base:10.3f}{predictions.rmse_mean_face:11.3f}")
+    rows = zip(predictions.groups, predictions.group_rmse, predictions.group_rmse_base, strict=True)
+    lines += [f"{'  ' + name:<24}{own:12.3f}{base:10.3f}" for name, own, base in rows]
+    return "\n".join([*lines, f"by label source: {', '.join(sources)}"])

@@ -1,0 +1,311 @@
+"""The base of all tasks: a path that holds the key, one artifact, one writer, overrides handed down the chain.
+
+A subclass writes `requires` and `run` as in any Luigi task. Around them this class sees to the rest: `requires` hands the overrides down and
+adds the companions; `run` holds the artifact's lock, sets a damaged file aside and keeps the run log.
+"""
+
+import contextlib
+import functools
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import luigi
+from luigi.task import flatten
+
+from pipeline.errors import InputError
+from pipeline.store import artifacts, lastwords, lineage, locks, runlog, settings
+from pipeline.store.progress import Progress, say
+
+
+class workspace(luigi.Config):  # the name of its section and flag: --workspace-root
+    """Where artifacts live."""
+
+    root = luigi.Parameter(default=".", description="folder that holds data/, models/ and submissions/")
+
+
+def workspace_root() -> Path:
+    return Path(workspace().root).expanduser()
+
+
+class Artifact(luigi.Target):
+    """The HDF5 file of a stage; it exists when its checksums are right."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __str__(self):
+        return str(self.path)
+
+    def exists(self) -> bool:
+        try:
+            artifacts.verify(self.path)
+        except (FileNotFoundError, artifacts.Damaged, OSError) as error:
+            if not isinstance(error, FileNotFoundError):
+                lastwords.warn_once(f"{error}. It is not used; its stage runs again and sets it aside.")
+            return False
+        return True
+
+    def load(self, kind: type, *, group: str = "/"):
+        """The artifact's group as the dataclass `kind`."""
+        return artifacts.load(self.path, kind, group=group)
+
+    def reading(self):
+        """The open, verified `h5py.File`, as a context."""
+        return artifacts.reading(self.path)
+
+
+class ExternalFile(luigi.ExternalTask):
+    """A file that the user brings; part of the keys by its content alone."""
+
+    path = luigi.Parameter(description="the file")
+    advice = luigi.Parameter(default="", significant=False, description="what to do when it is missing")
+
+    def output(self):
+        return luigi.LocalTarget(self.path)
+
+    def digest(self) -> str:
+        return lineage.file_digest(Path(self.path), workspace_root() / "data")
+
+
+@ExternalFile.event_handler(luigi.Event.DEPENDENCY_MISSING)
+def _missing(task):
+    lastwords.missing(f"{task.path} does not exist. {task.advice}")
+
+
+class Stage(luigi.Task):
+    """One stage of the chain; see the module."""
+
+    overrides = luigi.DictParameter(
+        default={}, significant=False, description="parameters of this stage and its inputs for one variation: {STAGE: {name: value}}"
+    )
+
+    folder = "models"  # the workspace's folder that holds the artifact
+    companion = False  # made along with the stage that requires it, but no part of that stage's key
+    on_backend = False  # trains or predicts: the versions of Keras and its backend belong to the key
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        inherited = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+        for name, parameter in inherited.items():
+            if isinstance(parameter, settings.Checked):
+                setattr(cls, name, parameter.of(cls, name))
+        if "requires" in vars(cls):
+            cls.requires = _handing_down(cls.requires)
+        if "run" in vars(cls):
+            cls.run = _guarded(cls.run)
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        _check_configuration_once(type(self).__module__.split(".")[0])
+        self._apply_overrides()
+        self.task_id = f"{self.stem}-{self.key}"
+
+    def __hash__(self):
+        return hash(self.task_id)
+
+    # Names and keys
+
+    @property
+    def stem(self) -> str:
+        """File name of the artifact without its key: the stage, and what distinguishes tasks of one stage."""
+        return "-".join([self.task_family.lower(), *self.identity])
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What distinguishes tasks of one stage, such as a specialist's group."""
+        return ()
+
+    @property
+    def address(self) -> str:
+        """STAGE[:group], as the `keypoints` command takes it."""
+        return ":".join([self.task_family, *self.identity])
+
+    @functools.cached_property
+    def key(self) -> str:
+        return lineage.key(self.recipe)
+
+    @functools.cached_property
+    def recipe(self) -> dict[str, Any]:
+        return self._recipe_now()
+
+    def _recipe_now(self) -> dict[str, Any]:
+        tasks = [task for task in flatten(self.requires()) if not getattr(task, "companion", False)]
+        return {
+            "schema": artifacts.SCHEMA,
+            "stage": self.address,
+            "parameters": {name: getattr(self, name) for name, p in self.get_params() if p.significant},
+            "inputs": {task.address: task.key for task in tasks if isinstance(task, Stage)},
+            "files": {Path(task.path).name: task.digest() for task in tasks if isinstance(task, ExternalFile)},
+            "code": lineage.fingerprint(type(self)),
+            "backend": lineage.backend() if self.on_backend else {},
+        }
+
+    @property
+    def path(self) -> Path:
+        return workspace_root() / self.folder / f"{self.stem}-{self.key}.h5"
+
+    def sibling(self, suffix: str) -> Path:
+        """A file published with the artifact: same name, another suffix."""
+        return self.path.with_suffix(suffix)
+
+    def output(self) -> Artifact:
+        return Artifact(self.path)
+
+    def complete(self) -> bool:
+        """Whether the artifact is there and whole, and so are its companions'."""
+        return self.output().exists() and all(task.complete() for task in flatten(self.requires()) if getattr(task, "companion", False))
+
+    def deps(self):
+        lastwords.begin(self, workspace_root())
+        return super().deps()
+
+    # Overrides
+
+    def families(self) -> set[str]:
+        """Names of this stage and of all that it is made from or along with."""
+        return {self.task_family}.union(*(task.families() for task in flatten(self.requires()) if isinstance(task, Stage)))
+
+    def _apply_overrides(self) -> None:
+        if not self.overrides:
+            return
+        if unknown := set(self.overrides) - self.families():
+            raise InputError(
+                f"overrides for {', '.join(sorted(unknown))}: {self.task_family} uses only {', '.join(sorted(self.families()))}"
+            )
+        parameters = dict(self.get_params())
+        for name, value in self.overrides.get(self.task_family, {}).items():
+            if name not in parameters:
+                raise InputError(
+                    f"override {self.task_family}-{name}: there is no such parameter; there are {', '.join(sorted(parameters))}"
+                )
+            setattr(self, name, parameters[name].normalize(value))
+
+    def _with_overrides(self, overrides: dict[str, Any]) -> "Stage":
+        """This task under the overrides that it or its inputs use."""
+        families = self.families()
+        own = {family: values for family, values in overrides.items() if family in families}
+        return self.clone(overrides=own) if own else self
+
+    # What a `run` uses
+
+    @contextlib.contextmanager
+    def publishing(self, *suffixes: str):
+        """Temporary paths to write; afterwards the files lie beside the artifact, with its name and these suffixes."""
+        with contextlib.ExitStack() as stack:
+            yield [stack.enter_context(artifacts.publishing(self.sibling(suffix))) for suffix in suffixes]
+
+    def save(self, content, *, siblings: tuple[str, ...] = ()) -> None:
+        """Publishes a dataclass of described arrays as this stage's artifact; `siblings`: suffixes of the files published with it."""
+        with self.writing(siblings) as file:
+            artifacts.put(file, content)
+
+    @contextlib.contextmanager
+    def writing(self, siblings: tuple[str, ...] = ()):
+        """An open `h5py.File` that is published as this stage's artifact when the context ends well."""
+        self._must_be_current()
+        made_from = {"stage": self.address, "key": self.key, "made_from": self.recipe, "versions": _versions()}
+        with artifacts.writing(self.path, made_from, [self.sibling(suffix) for suffix in siblings]) as file:
+            yield file
+
+    def _must_be_current(self) -> None:
+        """Code edited while a stage ran may have been imported in part before and in part after the edit: no key fits the result."""
+        if changed := lineage.differences(self._recipe_now(), self.recipe):
+            raise InputError(f"{self.address}: {'; '.join(changed)} while it ran. Nothing was kept; run the command again.")
+
+    def progress(self, total: int, unit: str) -> Progress:
+        """Shows how far the stage is, here and on a scheduler's page."""
+        return Progress(self.address, total, unit, self._tell_scheduler)
+
+    def _tell_scheduler(self, share: float, text: str) -> None:
+        if getattr(self, "set_progress_percentage", None):
+            self.set_progress_percentage(round(100 * share))
+            self.set_status_message(text)
+
+    def say(self, text: str) -> None:
+        say(f"{self.address}: {text}")
+
+    def conclude(self, **figures: Any) -> None:
+        """Figures for the run log's line of this stage; `result` is also part of the closing words when this stage was asked for."""
+        self._figures = figures
+
+    def closing_words(self, figures: dict[str, Any]) -> list[str]:
+        """The last lines of a run that asked for this stage; `figures` is what it concluded with."""
+        return [*([figures["result"]] if "result" in figures else []), f"{self.address}: {self.path}"]
+
+
+def _handing_down(requires):
+    """`requires`, its tasks under this task's overrides, with the companions among them."""
+
+    @functools.wraps(requires)
+    def wrapped(self):
+        return _mapped(requires(self), self.overrides)
+
+    return wrapped
+
+
+def _mapped(tasks, overrides):
+    if isinstance(tasks, dict):
+        return {name: _mapped(task, overrides) for name, task in tasks.items()}
+    if isinstance(tasks, list | tuple):
+        return [_mapped(task, overrides) for task in tasks]
+    return tasks._with_overrides(overrides) if overrides and isinstance(tasks, Stage) else tasks
+
+
+def _guarded(run):
+    """`run` as the only writer of its artifact, with a line in the run log."""
+
+    @functools.wraps(run)
+    def wrapped(self):
+        settings.plain_errors()
+        with locks.locked(self.path, lambda who: self.say(f"{who} is making the same artifact; waiting for it")):
+            if self.output().exists():
+                return
+            artifacts.sweep(self.path)
+            for aside in set_aside(self.path, "damaged"):
+                self.say(f"damaged file kept as {aside}")
+            self._figures, started = {}, time.monotonic()
+            self.say("started")
+            entry = {"event": "stage", "run": lastwords.run_id(), "stage": self.address, "key": self.key}
+            try:
+                run(self)
+            except BaseException as error:
+                kind = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+                runlog.append(
+                    _log_folder(), {**entry, "status": kind, "error": f"{error}" if isinstance(error, InputError) else repr(error)}
+                )
+                raise
+            seconds = round(time.monotonic() - started, 2)
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            runlog.append(_log_folder(), {**entry, "status": "done", "seconds": seconds, "peak_mb": memory, **self._figures})
+            self.say(f"done in {seconds:.0f} s, {self.path.name}")
+
+    return wrapped
+
+
+def set_aside(path: Path, why: str) -> list[Path]:
+    """Renames an artifact and the files beside it that share its name; nothing is deleted. Returns the new names."""
+    moved = []
+    for file in sorted(path.parent.glob(f"{path.stem}.*")):
+        number = 1
+        while (aside := file.with_name(f"{file.name}.{why}-{number}")).exists():
+            number += 1
+        if not any(f".{word}-" in file.name for word in ("damaged", "forgotten")):
+            file.rename(aside)
+            moved.append(aside)
+    return moved
+
+
+def _log_folder() -> Path:
+    return workspace_root() / "models"
+
+
+def _versions() -> dict[str, str]:
+    packages = ("h5py", "keras", "numpy", "pandas", "scikit-image", "scikit-learn", "scipy", "tensorflow")
+    return {package: lineage.version(package) for package in packages}
+
+
+@functools.cache
+def _check_configuration_once(package: str) -> None:
+    settings.check_configuration(package)
