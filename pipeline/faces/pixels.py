@@ -1,0 +1,84 @@
+"""Pixels written as text: blank-separated integers from 0 to 255, one text for each image."""
+
+import re
+
+import numpy as np
+
+# About the size of a core's second-level cache. For Kaggle's 5,791 training images on 2 cores: 0.25 s with groups of 4 to 16 images,
+# 0.35 s one by one, 0.7 s in groups of 240; `Series.apply(np.fromstring)` took 4.4 s.
+GROUP_BYTES = 1 << 18
+_BLANK = np.uint8(ord(" "))
+_DIGITS = re.compile("[0-9]+")
+
+
+class PixelError(ValueError):
+    """index: the faulty image's position. too_few: whether the fault is that pixels lack at its end. The message says what is wrong."""
+
+    def __init__(self, index: int, reason: str, *, too_few: bool = False):
+        super().__init__(reason)
+        self.index, self.too_few = index, too_few
+
+
+def parse_images(texts: list[str], *, side: int) -> np.ndarray:
+    """Images uint8 (n, side, side) from n texts; extra blanks and leading zeros do no harm. Raises PixelError for anything else."""
+    count = side * side
+    images = np.empty((len(texts), count), np.uint8)
+    step = max(1, GROUP_BYTES // (4 * count))
+    for start in range(0, len(texts), step):
+        group = texts[start : start + step]
+        parsed = _parse_fast(group, count)
+        images[start : start + step] = _parse_slowly(group, count, start) if parsed is None else parsed
+    return images.reshape(len(texts), side, side)
+
+
+def _parse_fast(texts: list[str], count: int) -> np.ndarray | None:
+    """Pixels uint8 (n, count), or None where a text is not plainly valid: a character, a number or the count of them is not as expected.
+
+    Works on all bytes at once: for each byte, the number of up to three digits that ends there, then those before a blank.
+    """
+    encoded = [text.encode(errors="replace") for text in texts]
+    characters = np.frombuffer(b"   " + b" ".join(encoded) + b" ", np.uint8)
+    digits = characters - np.uint8(ord("0"))
+    is_digit = digits <= 9  # anything below "0" wrapped to above 9
+    if not (is_digit | (characters == _BLANK)).all():
+        return None
+    if (is_digit[:-3] & is_digit[1:-2] & is_digit[2:-1] & is_digit[3:]).any():
+        return None
+    digits *= is_digit
+    hundreds = digits[:-2] * (is_digit[1:-1] & is_digit[2:])
+    rest = digits[1:-1] * np.uint8(10) + digits[2:]
+    values = rest + hundreds * np.uint8(100)
+    if (hundreds > 2).any() or (values < rest).any():  # a sum of bytes that passes 255 wraps to less than its parts
+        return None
+    ends = np.flatnonzero(is_digit[2:-1] & ~is_digit[3:])
+    return values[ends].reshape(-1, count) if _each_has(ends, encoded, count) else None
+
+
+def _each_has(ends: np.ndarray, encoded: list[bytes], count: int) -> bool:
+    """Whether each text has `count` numbers; ends: positions of the numbers' last digits, counted from one before the first text."""
+    if ends.size != len(encoded) * count:
+        return False
+    stops = 1 + np.cumsum([len(text) + 1 for text in encoded])
+    first, last = ends.reshape(-1, count)[:, [0, -1]].T
+    return bool((first[1:] >= stops[:-1]).all() and (last < stops).all())
+
+
+def _parse_slowly(texts: list[str], count: int, start: int) -> np.ndarray:
+    return np.array([_parse_one(text, count, start + position) for position, text in enumerate(texts)], np.uint8)
+
+
+def _parse_one(text: str, count: int, index: int) -> list[int]:
+    tokens = [token for token in text.split(" ") if token]
+    values = [_pixel(token) for token in tokens]
+    if None in values:
+        position = values.index(None)
+        raise PixelError(index, f"pixel {position + 1} is {tokens[position][:40]!r}, not an integer from 0 to 255")
+    if len(values) != count:
+        raise PixelError(index, f"{len(values)} pixels instead of {count}", too_few=len(values) < count)
+    return values
+
+
+def _pixel(token: str) -> int | None:
+    significant = token.lstrip("0") or "0"  # int() refuses thousands of digits
+    valid = len(significant) <= 3 and _DIGITS.fullmatch(token) and int(significant) <= 255
+    return int(significant) if valid else None
