@@ -56,6 +56,14 @@ class KeypointSet:
             raise KeyError(f"unknown group {group!r}; {self.name} has {', '.join(self.groups)}")
         return [self.names.index(name) for name in self.groups[group]]
 
+    def to_unit(self, keypoints):
+        """Pixels -> -1..1 across the image: (y - side/2) / (side/2). Works on numpy arrays and backend tensors, keeps dtype and NaN."""
+        return (keypoints - self.side / 2) / (self.side / 2)
+
+    def to_pixels(self, unit):
+        """-1..1 across the image -> pixels: the inverse of `to_unit`."""
+        return unit * (self.side / 2) + self.side / 2
+
     def __hash__(self):
         return hash((self.name, self.side, self.names))
 

@@ -1,0 +1,223 @@
+"""From the parsed tables to the one data set that every stage shares: label sources, duplicates, the split, labels left out, statistics."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from pipeline.described import array
+from pipeline.errors import InputError
+from pipeline.faces import duplicates, outliers
+from pipeline.keypointset import KeypointSet
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled faces in the order of the training table, faces to predict in the order of the test table, what is asked for.
+
+    The label sources are numbered in the order of the KeypointSet.
+    """
+
+    images: np.ndarray = array("uint8", "face y x", "grey level", "labelled faces, training and validation, in the table's order")
+    keypoints: np.ndarray = array("float32", "face keypoint coordinate", "pixel", "labels as given, x then y, NaN where not labelled")
+    source: np.ndarray = array("int8", "face", "", "label source: which group of people labelled the face")
+    copy: np.ndarray = array("int32", "face", "", "number of the image: equal for exactly equal images")
+    group: np.ndarray = array("int32", "face", "", "duplicate group: equal for near twins, which the split keeps together")
+    validation: np.ndarray = array("bool", "face", "", "held out for validation; the rest is the training part")
+    complete: np.ndarray = array("bool", "face", "", "every keypoint is labelled")
+    outlier: np.ndarray = array("bool", "face keypoint", "", "label far from where the face's other keypoints put it")
+    outlier_distance: np.ndarray = array(
+        "float32", "face keypoint", "pixel", "from the prediction by the face's others, NaN where not labelled"
+    )
+    conflict: np.ndarray = array("bool", "face keypoint", "", "label contradicted by the label of an exactly equal image")
+    dropped: np.ndarray = array("bool", "face keypoint", "", "label of the training part that is not trained on")
+    labelled: np.ndarray = array("int32", "source keypoint", "", "number of labels as given")
+    mean_face: np.ndarray = array("float32", "source keypoint coordinate", "pixel", "mean of the labels trained on")
+    pixel_mean: np.ndarray = array("float32", "", "grey level", "mean of the training part's pixels")
+    pixel_std: np.ndarray = array("float32", "", "grey level", "standard deviation of the training part's pixels, 1 if they are all equal")
+    test_images: np.ndarray = array("uint8", "test_face y x", "grey level", "faces to predict, in the table's order")
+    test_ids: np.ndarray = array("int64", "test_face", "", "ImageId of the faces to predict")
+    test_source: np.ndarray = array("int8", "test_face", "", "label source, from the keypoints that are asked for")
+    lookup_row: np.ndarray = array("int64", "row", "", "RowId of the values asked for, in the lookup table's order")
+    lookup_face: np.ndarray = array("int32", "row", "", "which of the test faces, counted from 0")
+    lookup_keypoint: np.ndarray = array("int16", "row", "", "which of the keypoints, counted from 0")
+    lookup_axis: np.ndarray = array("int8", "row", "", "which coordinate: 0 = x, 1 = y")
+
+
+def sources(labelled: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
+    """Label source of each face: the last one whose keypoints cover all that the face has labelled (or asked for).
+
+    labelled bool (n, K) -> int8 (n,).
+    """
+    if labelled.shape[1:] != (len(keypointset.names),):
+        raise ValueError(f"labelled must be (n, {len(keypointset.names)}), it is {labelled.shape}")
+    source = np.zeros(len(labelled), np.int8)
+    for number, names in enumerate(keypointset.sources.values()):
+        foreign = ~np.isin(keypointset.names, names)
+        source[~labelled[:, foreign].any(axis=1)] = number
+    return source
+
+
+def split(source: np.ndarray, group: np.ndarray, *, validation_share: float, fold: int, seed: int) -> np.ndarray:
+    """Which faces are held out: no duplicate group on both sides, the sources in equal shares.
+
+    source int8 (n,), group int32 (n,) -> bool (n,), True = validation. The faces are dealt into round(1 / validation_share) folds; `fold`,
+    from 0, is the validation part, so that the other folds give other splits of the same deal.
+    Raises InputError where the numbers cannot be met.
+    """
+    folds = _folds(validation_share, fold)
+    distinct, largest = len(np.unique(group)), np.bincount(source).max(initial=0)
+    if min(distinct, largest) < folds:
+        raise InputError(
+            f"A validation share of {validation_share:g} makes {folds} folds and needs as many different faces of one label source, the "
+            f"training table has {distinct} different faces and at most {largest} of one source: give more faces or a larger "
+            f"validation-share."
+        )
+    deal = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # a source with fewer faces than folds cannot be in each of them; that is no reason to stop
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        held_out = list(deal.split(source, source, group))[fold][1]
+    if not 0 < len(held_out) < len(source):
+        raise InputError(f"Fold {fold} of {folds} has {len(held_out)} of {len(source)} faces: choose another fold or validation-share.")
+    validation = np.zeros(len(source), bool)
+    validation[held_out] = True
+    return validation
+
+
+def assemble(
+    training,
+    test,
+    lookup,
+    keypointset: KeypointSet,
+    *,
+    validation_share: float,
+    fold: int,
+    seed: int,
+    clean: bool,
+    twin_correlation: float,
+    outlier_deviations: float,
+    outlier_pixels: float,
+    conflict_pixels: float,
+) -> Dataset:
+    """The data set from the three parsed tables (csvfiles.read_training, read_test, read_lookup).
+
+    clean: leave outliers and conflicting labels of the training part out of training; validation labels always stay as they are.
+    twin_correlation: see duplicates.groups; outlier_deviations, outlier_pixels: see outliers.outliers; conflict_pixels: outliers.conflicts.
+    Raises InputError where the faces cannot be split as asked.
+    """
+    labelled = ~np.isnan(training.keypoints).any(axis=2)
+    source = sources(labelled, keypointset)
+    copy, group = duplicates.copies(training.images), duplicates.groups(training.images, correlation=twin_correlation)
+    validation = split(source, group, validation_share=validation_share, fold=fold, seed=seed)
+    outlier, distance = outliers.outliers(training.keypoints, source, deviations=outlier_deviations, pixels=outlier_pixels)
+    conflict = outliers.conflicts(training.keypoints, copy, pixels=conflict_pixels)
+    dropped = (outlier | conflict) & ~validation[:, None] & clean
+    return Dataset(
+        images=training.images,
+        keypoints=training.keypoints,
+        source=source,
+        copy=copy,
+        group=group,
+        validation=validation,
+        complete=labelled.all(axis=1),
+        outlier=outlier,
+        outlier_distance=distance,
+        conflict=conflict,
+        dropped=dropped,
+        labelled=_by_source(labelled, source, keypointset).astype(np.int32),
+        mean_face=_mean_face(_without(training.keypoints, dropped, validation), source[~validation], keypointset),
+        **_pixel_statistics(training.images[~validation]),
+        **_asked_for(test, lookup, keypointset),
+    )
+
+
+def training_labels(dataset: Dataset) -> np.ndarray:
+    """Labels that are trained on: float32 (faces of the training part, K, 2) pixels, NaN where not labelled or dropped."""
+    return _without(dataset.keypoints, dataset.dropped, dataset.validation)
+
+
+def exploration(dataset: Dataset, keypointset: KeypointSet) -> str:
+    """What is in the data set, as a table to print."""
+    return "\n".join([*_faces_table(dataset, keypointset), "", *_labels_table(dataset, keypointset), "", *_duplicates_lines(dataset)])
+
+
+def _faces_table(dataset, keypointset):
+    yield f"{'faces':<28}{'training':>11}{'validation':>11}{'test':>11}{'complete':>11}"
+    parts = (~dataset.validation, dataset.validation, None, dataset.complete)
+    for number, name in enumerate(keypointset.source_names):
+        ours = dataset.source == number
+        counts = [np.sum(dataset.test_source == number) if part is None else np.sum(ours & part) for part in parts]
+        yield f"  {name:<26}" + "".join(f"{count:>11,}" for count in counts)
+
+
+def _labels_table(dataset, keypointset):
+    names = keypointset.source_names
+    out, against = dataset.dropped & dataset.outlier, dataset.dropped & dataset.conflict
+    yield f"{'labels':<28}" + "".join(f"{name:>11}" for name in names) + f"{'outliers':>11}{'conflicts':>11}"
+    for k, keypoint in enumerate(keypointset.names):
+        counts = [*dataset.labelled[:, k], out[:, k].sum(), against[:, k].sum()]
+        yield f"  {keypoint:<26}" + "".join(f"{count:>11,}" for count in counts)
+    totals = [*dataset.labelled.sum(axis=1), out.sum(), against.sum()]
+    yield f"  {'all':<26}" + "".join(f"{count:>11,}" for count in totals)
+
+
+def _duplicates_lines(dataset):
+    """The last lines: what is there more than once, what is not trained on."""
+    repeated = len(dataset.copy) - len(np.unique(dataset.copy))
+    sizes = np.bincount(dataset.group)
+    yield f"exact copies: {repeated:,} faces repeat another one's image"
+    yield f"near twins: {sizes[sizes > 1].sum():,} faces in {np.sum(sizes > 1):,} groups, the largest of {sizes.max()}"
+    yield f"not trained on: {dataset.dropped.sum():,} labels of {dataset.dropped.any(axis=1).sum():,} faces (outliers, conflicts)"
+
+
+def _folds(validation_share, fold):
+    if not 0 < validation_share <= 0.5:
+        raise InputError(f"validation-share is {validation_share:g}: give a share of the faces above 0 and up to 0.5.")
+    folds = round(1 / validation_share)
+    if not 0 <= fold < folds:
+        raise InputError(f"fold is {fold}: a validation-share of {validation_share:g} makes {folds} folds, counted from 0.")
+    return folds
+
+
+def _without(keypoints, dropped, validation):
+    """Labels of the training part, NaN where dropped."""
+    return np.where(dropped[..., None], np.float32(np.nan), keypoints)[~validation]
+
+
+def _by_source(values, source, keypointset):
+    """Sums over the faces of each source: (n, ...) -> (S, ...)."""
+    return np.stack([values[source == number].sum(axis=0) for number in range(len(keypointset.sources))])
+
+
+def _mean_face(keypoints, source, keypointset):
+    """Mean label by source (S, K, 2); where a source has none the mean of all, where nobody has one the middle of the image."""
+    there = ~np.isnan(keypoints).any(axis=2, keepdims=True)
+    sums = _by_source(np.where(there, keypoints, 0).astype(np.float64), source, keypointset)
+    counts = _by_source(there, source, keypointset)
+    overall = np.where(counts.sum(axis=0) > 0, sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1), keypointset.side / 2)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), overall).astype(np.float32)
+
+
+def _asked_for(test, lookup, keypointset):
+    """The fields that describe what is to be predicted."""
+    asked = np.zeros((len(test.images), len(keypointset.names)), bool)
+    asked[lookup.face, lookup.keypoint] = True
+    return {
+        "test_images": test.images,
+        "test_ids": test.image_ids,
+        "test_source": sources(asked, keypointset),
+        "lookup_row": lookup.row_ids,
+        "lookup_face": lookup.face,
+        "lookup_keypoint": lookup.keypoint,
+        "lookup_axis": lookup.axis,
+    }
+
+
+def _pixel_statistics(images):
+    """The fields of the mean and standard deviation: exact, from the histogram of the grey levels."""
+    histogram = sum(np.bincount(image.ravel(), minlength=256) for image in images)
+    grey = np.arange(256)
+    mean = (histogram * grey).sum() / histogram.sum()
+    std = np.sqrt((histogram * (grey - mean) ** 2).sum() / histogram.sum())
+    return {"pixel_mean": np.array(mean, np.float32), "pixel_std": np.array(std or 1, np.float32)}

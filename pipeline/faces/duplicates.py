@@ -1,0 +1,102 @@
+"""Images that occur more than once: exact copies, and near twins (other compression, crop, brightness) that would leak through a split.
+
+Near twins: mean-pooled to 48 x 48, centred, unit norm, correlation above a limit; twins of twins are one group.
+"""
+
+import hashlib
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from sklearn.neighbors import NearestNeighbors
+
+CELLS = 48  # side of the pooled image
+COMPONENTS = 16  # of the search for candidates: it costs time alone, no twin is lost by few
+SAMPLE = 256  # images that the components are fitted to
+CHUNK = 128  # images whose candidates are in memory at once: at worst all the others
+
+
+def copies(images: np.ndarray) -> np.ndarray:
+    """Number of each image among the different ones, by first appearance: equal numbers mean equal bytes.
+
+    images uint8 (n, side, side) -> int32 (n,).
+    """
+    numbers: dict[bytes, int] = {}
+    digests = (hashlib.sha256(np.ascontiguousarray(image)).digest() for image in images)
+    return np.fromiter((numbers.setdefault(digest, len(numbers)) for digest in digests), np.int32, count=len(images))
+
+
+def groups(images: np.ndarray, *, correlation: float) -> np.ndarray:
+    """Group of each image, numbered by first appearance: near twins, their twins and exact copies share one.
+
+    images uint8 (n, side, side), correlation: of the pooled images, above which two are near twins -> int32 (n,).
+    An image without contrast has no correlation: only its exact copies are in its group.
+    """
+    copy = copies(images)
+    first = np.unique(copy, return_index=True)[1]  # exact copies need no search, however many there are
+    patterns, contrast = _patterns(images[first])
+    label = np.arange(len(first))
+    label[contrast] = label[contrast][_twins(patterns[contrast], correlation)]
+    return _by_first_appearance(label[copy])
+
+
+def _patterns(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n, side, side) -> the pooled, centred images of unit norm float32 (n, cells²), and which have contrast bool (n,)."""
+    side = images.shape[1]
+    edges = np.linspace(0, side, min(CELLS, side), endpoint=False).astype(int)
+    sums = np.add.reduceat(np.add.reduceat(images, edges, axis=1, dtype=np.uint32), edges, axis=2)
+    widths = np.diff(edges, append=side)
+    patterns = (sums / np.outer(widths, widths)).reshape(len(images), -1).astype(np.float32)
+    patterns -= patterns.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(patterns, axis=1)
+    contrast = norm > 1e-3 * edges.size  # a norm that rounding alone can make
+    patterns[contrast] /= norm[contrast, None]
+    return patterns, contrast
+
+
+def _twins(patterns: np.ndarray, correlation: float) -> np.ndarray:
+    """Unit vectors (n, p) -> index of a representative of each one's connected component (n,).
+
+    Candidates are neighbours in a projection, in which no distance is longer than in full; |a - b|² = 2 - 2 corr(a, b) for unit vectors.
+    Pairs that are connected already are not asked again, so that one group of thousands stays cheap.
+    """
+    label = np.arange(len(patterns))
+    if len(patterns) < 2:
+        return label
+    projected = _project(patterns)
+    radius = np.sqrt(2 - 2 * correlation) + 1e-3  # and a margin for float32
+    tree = NearestNeighbors(radius=radius, algorithm="kd_tree").fit(projected)
+    for start in range(0, len(patterns), CHUNK):
+        near = tree.radius_neighbors_graph(projected[start : start + CHUNK], mode="connectivity").tocoo()
+        one, other = near.row + start, near.col
+        new = (one < other) & (label[one] != label[other])
+        one, other = one[new], other[new]
+        twins = _correlations(patterns, one, other) > correlation
+        label = _joined(label, one[twins], other[twins])
+    return label
+
+
+def _project(patterns: np.ndarray) -> np.ndarray:
+    """Onto the main directions of a sample of the images, evenly spaced."""
+    sample = patterns[:: -(-len(patterns) // SAMPLE)]
+    centre = sample.mean(axis=0)
+    directions = np.linalg.svd(sample - centre, full_matrices=False)[2][:COMPONENTS]
+    return (patterns - centre) @ directions.T
+
+
+def _correlations(patterns: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of the pairs (one, other): as a product of the rows and columns that occur, which are few of either."""
+    rows, row = np.unique(one, return_inverse=True)
+    columns, column = np.unique(other, return_inverse=True)
+    return (patterns[rows] @ patterns[columns].T)[row, column]
+
+
+def _joined(label: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The labels after these pairs are connected too."""
+    links = coo_matrix((np.ones(len(one), bool), (label[one], label[other])), shape=(len(label), len(label)))
+    return connected_components(links, directed=False)[1][label]
+
+
+def _by_first_appearance(label: np.ndarray) -> np.ndarray:
+    _, first, inverse = np.unique(label, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first)).astype(np.int32)[inverse]

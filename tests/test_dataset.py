@@ -1,0 +1,219 @@
+"""From parsed tables to the data set that every stage shares."""
+
+from dataclasses import fields, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.faces import dataset as module
+from pipeline.faces.dataset import Dataset, assemble, exploration, sources, split, training_labels
+from pipeline.keypointset import KAGGLE, KeypointSet
+
+TINY = KeypointSet(
+    name="tiny",
+    side=20,
+    names=("left_eye", "right_eye", "nose", "chin"),
+    sources={"wide": ("left_eye", "right_eye", "nose", "chin"), "narrow": ("nose", "chin")},
+    groups={"all": ("left_eye", "right_eye", "nose", "chin")},
+)
+RULES = {"twin_correlation": 0.985, "outlier_deviations": 4.5, "outlier_pixels": 5.0, "conflict_pixels": 8.0}
+OPTIONS = {"validation_share": 0.25, "fold": 0, "seed": 0, "clean": True, **RULES}
+WIDE, NARROW = 24, 40
+
+
+def tables(*, wide=WIDE, narrow=NARROW, seed=0):
+    """Training table of unlike images (noise), test table of three faces, lookup table that asks for an eye, a nose and nothing."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (wide + narrow + 3, 20, 20), dtype=np.uint8)
+    shape = np.array([[14, 6], [6, 6], [10, 11], [10, 17]], np.float32)
+    keypoints = shape + rng.normal(0, 0.5, (wide + narrow, 4, 2)).astype(np.float32)
+    keypoints[wide:, :2] = np.nan
+    training = SimpleNamespace(images=images[:-3], keypoints=keypoints)
+    test = SimpleNamespace(images=images[-3:], image_ids=np.array([5, 7, 9]))
+    lookup = SimpleNamespace(
+        row_ids=np.array([1, 2, 3, 4]),
+        face=np.array([0, 0, 0, 1], np.int32),
+        keypoint=np.array([1, 1, 3, 2], np.int16),
+        axis=np.array([0, 1, 0, 1], np.int8),
+    )
+    return training, test, lookup
+
+
+def make(given=None, **options):
+    return assemble(*(given or tables()), TINY, **{**OPTIONS, **options})
+
+
+def contradicted():
+    """Tables in which faces 2k and 2k + 1 of the narrow source share an image and their noses are 12 px apart."""
+    training, test, lookup = tables()
+    training.images[WIDE + 1 :: 2] = training.images[WIDE::2]
+    training.keypoints[WIDE + 1 :: 2, 2, 0] = training.keypoints[WIDE::2, 2, 0] + 12
+    return training, test, lookup
+
+
+def test_source_is_the_last_that_covers_the_labels():
+    """A face with any keypoint that only the wide source labels is of that source, any other of the narrow one."""
+    labelled = np.array([[1, 1, 1, 1], [0, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0]], bool)
+    assert sources(labelled, TINY).tolist() == [0, 0, 1, 1, 1]
+    with pytest.raises(ValueError, match=r"\(n, 4\).*\(5, 3\)"):
+        sources(labelled[:, :3], TINY)
+
+
+def test_split_keeps_groups_together_and_sources_apart():
+    """No duplicate group is on both sides, and a fifth of each source is held out."""
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 700, 1000).astype(np.int32)
+    source = (group > 200).astype(np.int8)
+    held_out = split(source, group, validation_share=0.2, fold=0, seed=3)
+    assert not np.intersect1d(group[held_out], group[~held_out]).size
+    for number in (0, 1):
+        assert held_out[source == number].mean() == pytest.approx(0.2, abs=0.02)
+
+
+def test_folds_hold_out_each_face_once():
+    """The folds of one seed part the faces; another seed deals them otherwise; the same seed deals the same."""
+    source, group = np.repeat(np.array([0, 1], np.int8), 50), np.arange(100, dtype=np.int32)
+    folds = np.stack([split(source, group, validation_share=0.1, fold=fold, seed=3) for fold in range(10)])
+    assert (folds.sum(axis=0) == 1).all()
+    again, other = (split(source, group, validation_share=0.1, fold=0, seed=seed) for seed in (3, 4))
+    np.testing.assert_array_equal(again, folds[0])
+    assert (other != folds[0]).any()
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "message"),
+    [
+        (3, {}, "4 folds.*3 different faces"),
+        (0, {}, "0 different faces"),
+        (8, {"validation_share": 0.0}, "validation-share is 0"),
+        (8, {"validation_share": 0.7}, "validation-share is 0.7"),
+        (8, {"fold": 4}, "fold is 4.*4 folds"),
+        (8, {"fold": -1}, "fold is -1"),
+    ],
+)
+def test_impossible_splits(count, options, message):
+    """What cannot be split as asked is said in a sentence."""
+    options = {"validation_share": 0.25, "fold": 0, "seed": 0} | options
+    with pytest.raises(InputError, match=message):
+        split(np.zeros(count, np.int8), np.arange(count, dtype=np.int32), **options)
+
+
+def test_one_group_cannot_be_split():
+    """Many faces that are all duplicates of each other are too few different ones."""
+    with pytest.raises(InputError, match="1 different faces"):
+        split(np.zeros(50, np.int8), np.zeros(50, np.int32), validation_share=0.25, fold=0, seed=0)
+
+
+def test_a_source_of_two_faces():
+    """A source with fewer faces than folds is dealt without a warning."""
+    source = np.array([0, 0] + [1] * 30, np.int8)
+    assert split(source, np.arange(32, dtype=np.int32), validation_share=0.1, fold=0, seed=0).any()
+
+
+def test_fields_are_as_described():
+    """Every array of the data set has the dtype and the number of dimensions that its description says."""
+    dataset = make()
+    for field in fields(Dataset):
+        values, described = getattr(dataset, field.name), field.metadata["array"]
+        assert values.dtype == described.dtype, field.name
+        assert values.ndim == len(described.axes), field.name
+
+
+def test_same_tables_same_bytes():
+    """Two runs give the same bytes in every array."""
+    one, other = make(), make(tables())
+    for field in fields(Dataset):
+        assert getattr(one, field.name).tobytes() == getattr(other, field.name).tobytes(), field.name
+
+
+def test_conflicts_are_dropped_from_training_alone():
+    """Contradicted labels are not trained on; validation keeps its own, and so do all when the rule is off."""
+    dataset = make(contradicted())
+    nose = dataset.conflict[:, 2]
+    assert nose.sum() == NARROW
+    assert 0 < (nose & dataset.validation).sum() < NARROW
+    np.testing.assert_array_equal(dataset.dropped, dataset.conflict & ~dataset.validation[:, None])
+    labels = training_labels(dataset)
+    assert labels.shape == ((~dataset.validation).sum(), 4, 2)
+    np.testing.assert_array_equal(np.isnan(labels[..., 0]), (np.isnan(dataset.keypoints[..., 0]) | dataset.dropped)[~dataset.validation])
+    unclean = make(contradicted(), clean=False)
+    assert not unclean.dropped.any()
+    np.testing.assert_array_equal(unclean.conflict, dataset.conflict)
+
+
+def test_outliers_are_dropped():
+    """A label 9 px off in the training part is not trained on and listed with its distance."""
+    training, test, lookup = tables()
+    trained = np.flatnonzero(~make().validation)[0]
+    training.keypoints[trained, 2] += [9, 0]
+    dataset = make((training, test, lookup))
+    assert np.argwhere(dataset.dropped).tolist() == [[trained, 2]]
+    assert dataset.outlier_distance[trained, 2] == pytest.approx(9, abs=3)
+
+
+def test_mean_face_is_of_the_labels_trained_on():
+    """The mean face leaves validation and dropped labels out, and takes the other source's where a source has none."""
+    dataset = make(contradicted())
+    wide = (dataset.source == 0) & ~dataset.validation
+    np.testing.assert_allclose(dataset.mean_face[0, 0], dataset.keypoints[wide, 0].mean(axis=0), rtol=1e-5)
+    np.testing.assert_array_equal(dataset.mean_face[1, :2], dataset.mean_face[0, :2])
+    np.testing.assert_array_equal(dataset.mean_face[1, 2], dataset.mean_face[0, 2])  # every nose of the narrow source is in conflict
+
+
+@pytest.mark.parametrize(("wide", "narrow", "eyes"), [(30, 0, [14, 6]), (0, 30, [10, 10])])
+def test_one_source_alone(wide, narrow, eyes):
+    """A data set of one source works; a keypoint that nobody labelled has the image's middle as its mean."""
+    dataset = make(tables(wide=wide, narrow=narrow))
+    np.testing.assert_allclose(dataset.mean_face[:, 0], [eyes, eyes], atol=0.5)
+    assert dataset.validation.any()
+
+
+def test_pixel_statistics_are_those_of_the_training_part():
+    """Mean and standard deviation leave the validation faces out; equal pixels have the deviation 1, by which one can divide."""
+    dataset = make()
+    pixels = dataset.images[~dataset.validation].astype(np.float64)
+    assert dataset.pixel_mean == pytest.approx(pixels.mean(), rel=1e-6)
+    assert dataset.pixel_std == pytest.approx(pixels.std(), rel=1e-6)
+    flat = module._pixel_statistics(np.full((2, 3, 3), 9, np.uint8))
+    assert (flat["pixel_mean"], flat["pixel_std"]) == (9, 1)
+
+
+def test_test_faces_have_the_source_of_what_is_asked():
+    """Faces asked for an eye, for a nose, for nothing: wide, narrow, narrow; the lookup table is handed on as it is."""
+    dataset = make()
+    assert dataset.test_source.tolist() == [0, 1, 1]
+    assert dataset.test_ids.tolist() == [5, 7, 9]
+    assert dataset.lookup_keypoint.tolist() == [1, 1, 3, 2]
+
+
+def test_exploration_counts():
+    """The printed table has the counts of faces, labels, duplicates and dropped labels, and fits on a screen."""
+    dataset = make(contradicted())
+    lines = exploration(dataset, TINY).splitlines()
+    cells = {line.split()[0]: line.split()[1:] for line in lines if line}
+    held_out = [int((dataset.validation & (dataset.source == number)).sum()) for number in (0, 1)]
+    assert cells["wide"] == [str(WIDE - held_out[0]), str(held_out[0]), "1", str(WIDE)]
+    assert cells["narrow"] == [str(NARROW - held_out[1]), str(held_out[1]), "2", "0"]
+    assert cells["left_eye"][:2] == [str(WIDE), "0"]
+    assert cells["nose"][3] == str(dataset.dropped[:, 2].sum())
+    assert "20 faces repeat" in lines[-3]
+    assert "40 faces in 20 groups, the largest of 2" in lines[-2]
+    assert max(map(len, lines)) <= 80
+
+
+def test_exploration_of_kaggles_set_fits_on_a_screen():
+    """With fifteen keypoints the table has at most 35 lines."""
+    dataset = make()
+    columns = {name: np.zeros((len(dataset.source), 15), bool) for name in ("outlier", "conflict", "dropped")}
+    assert len(exploration(replace(dataset, labelled=np.zeros((2, 15), np.int32), **columns), KAGGLE).splitlines()) <= 35
+
+
+def test_units_are_inverse_and_keep_what_is_missing():
+    """The image spans -1..1; there and back changes nothing, NaN stays NaN, float32 stays float32."""
+    pixels = np.array([[0, 20], [10, 15], [np.nan, np.nan]], np.float32)
+    unit = TINY.to_unit(pixels)
+    assert unit.dtype == np.float32
+    np.testing.assert_array_equal(unit, [[-1, 1], [0, 0.5], [np.nan, np.nan]])
+    np.testing.assert_array_equal(TINY.to_pixels(unit), pixels)

@@ -1,0 +1,93 @@
+"""Which images are the same picture."""
+
+import naive
+import numpy as np
+import pytest
+
+from pipeline.faces import duplicates
+
+SIDE = 96
+LIMIT = 0.985
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+def smooth(rng, count):
+    """Random images whose neighbouring pixels are alike, as in photographs: (count, SIDE, SIDE) float."""
+    return np.kron(rng.uniform(0, 255, (count, 12, 12)), np.ones((8, 8)))
+
+
+def as_bytes(images):
+    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+
+
+def with_twins(rng, count):
+    """Different images, and as many blends of two of them with noise: some above the limit, some below."""
+    different = smooth(rng, count)
+    one, other = rng.integers(0, count, (2, count))
+    share = rng.uniform(0, 0.3, (count, 1, 1))
+    blends = (1 - share) * different[one] + share * different[other] + rng.normal(0, 3, (count, SIDE, SIDE))
+    return as_bytes(rng.permutation(np.concatenate([different, blends])))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_are_those_of_all_pairs(seed, monkeypatch):
+    """The search by candidates finds what the comparison of all pairs finds, also across the borders of its chunks."""
+    monkeypatch.setattr(duplicates, "CHUNK", 5)
+    images = with_twins(np.random.default_rng(seed), 25)
+    expected = naive.duplicate_groups(images, LIMIT)
+    assert 25 <= max(expected) + 1 < 50  # the blends are twins in part
+    assert duplicates.groups(images, correlation=LIMIT).tolist() == expected
+
+
+def test_twins_of_twins_share_a_group(rng):
+    """Images that are alike only through a third one are in one group."""
+    first, last = smooth(rng, 2)
+    steps = np.linspace(0, 1, 21)[:, None, None]
+    chain = as_bytes((1 - steps) * first + steps * last)
+    assert np.corrcoef(chain[0].ravel(), chain[-1].ravel())[0, 1] < 0.5
+    assert duplicates.groups(chain, correlation=LIMIT).tolist() == [0] * 21
+
+
+def test_brightness_and_contrast_do_not_matter(rng):
+    """A darker print of an image is its near twin but no copy."""
+    image = smooth(rng, 1)
+    images = as_bytes(np.concatenate([image, 0.5 * image + 20]))
+    assert duplicates.groups(images, correlation=LIMIT).tolist() == [0, 0]
+    assert duplicates.copies(images).tolist() == [0, 1]
+
+
+def test_images_without_contrast(rng):
+    """Flat images have no correlation: they share a group with exact copies alone, and so does a pattern finer than the pooling."""
+    flat = np.zeros((5, SIDE, SIDE), np.uint8)
+    flat[2] = 255
+    flat[4] = np.indices((SIDE, SIDE)).sum(axis=0) % 2 * 255
+    images = np.concatenate([flat, as_bytes(smooth(rng, 1))])
+    assert duplicates.groups(images, correlation=LIMIT).tolist() == [0, 0, 1, 0, 2, 3]
+
+
+def test_a_group_larger_than_a_chunk(rng):
+    """Three hundred near twins, more than are looked at in one go, are one group."""
+    images = as_bytes(smooth(rng, 1) + rng.normal(0, 4, (300, SIDE, SIDE)))
+    assert not duplicates.groups(images, correlation=LIMIT).any()
+
+
+@pytest.mark.parametrize("side", [5, 48, 50, 96, 128])
+def test_one_image_of_any_side(side, rng):
+    """One image is one group, whatever its side."""
+    image = rng.integers(0, 256, (1, side, side), dtype=np.uint8)
+    assert duplicates.groups(image, correlation=LIMIT).tolist() == [0]
+    assert duplicates.copies(image).tolist() == [0]
+
+
+def test_copies_are_numbered_by_first_appearance(rng):
+    """Equal bytes have equal numbers; one different grey level makes another image."""
+    a, b = rng.integers(0, 256, (2, SIDE, SIDE), dtype=np.uint8)
+    almost = a.copy()
+    almost[-1, -1] ^= 1
+    numbers = duplicates.copies(np.stack([b, a, b, almost, a]))
+    assert numbers.dtype == np.int32
+    assert numbers.tolist() == [0, 1, 0, 2, 1]
