@@ -66,8 +66,8 @@ class Render(Stage):
 
         suffixes = tuple(f".{stem}.csv" for stem in FILES)
         with self.publishing(*suffixes) as paths:
-            truth = rendered.write_kaggle_files(*paths, KAGGLE, training=self.training, test=self.test, seed=self.seed)
-        self.save(truth, siblings=suffixes)
+            truth = rendered.write_files(*paths, KAGGLE, training=self.training, test=self.test, seed=self.seed)
+        self.save(rendered.Truth(truth), siblings=suffixes)
 
 
 class Load(Stage):
@@ -79,8 +79,8 @@ class Load(Stage):
     seed = whole(0, "seed of the split", 0)
     clean = switch(True, "leave out grossly wrong labels of the training part: outliers and conflicting duplicates")
     twin_correlation = real(0.985, "correlation above which two images are near duplicates", 0.5, 1.0)
-    outlier_deviations = real(8.0, "an outlier is more than this many robust deviations off", 0.0)
-    outlier_pixels = real(6.0, "and more than this many pixels off where the face's other keypoints put it", 0.0)
+    outlier_deviations = real(4.5, "an outlier is more than this many robust deviations off", 0.0)
+    outlier_pixels = real(5.0, "and more than this many pixels off where the face's other keypoints put it", 0.0)
     conflict_pixels = real(8.0, "labels of identical images conflict when they are more than this many pixels apart", 0.0)
 
     def requires(self):
@@ -143,7 +143,8 @@ class Augment(Stage):
             seed=self.seed,
         )
         with self.writing() as file, self.progress(self.copies, "copy") as progress:
-            artifacts.put_copies(file, augmentation.Copies, progress.over(made), self.copies)
+            copies = ({"images": images, "keypoints": keypoints} for images, keypoints in progress.over(made))
+            artifacts.put_copies(file, augmentation.Copies, copies, self.copies)
 
 
 class Training:
@@ -176,18 +177,19 @@ class Training:
         """Trains, saves and reports; `group` None is all keypoints, `base` the net to start from."""
         from pipeline.faces import dataset as datasets
         from pipeline.nets import device as devices
-        from pipeline.nets import trained, training
 
         self.say(f"trains on {devices.prepare(seed=self.seed, threads=device().threads)}")
+        from pipeline.nets import models, training
+
         faces = self.input()["faces"].load(datasets.Dataset)
         labels, held_out = datasets.training_labels(faces), faces.validation
         indices = KAGGLE.indices(group) if group else list(range(len(KAGGLE.names)))
         source = faces.source[~held_out]
-        structure = trained.Structure(network, self.l1, self.l2, self.dropout, float(faces.pixel_mean), float(faces.pixel_std))
+        structure = models.Structure(network, self.l1, self.l2, self.dropout, float(faces.pixel_mean), float(faces.pixel_std))
         recipe = training.Recipe(**{field.name: getattr(self, field.name) for field in dataclasses.fields(training.Recipe)})
         with self.input()["copies"].reading() as file, self.progress(self.epochs, "epoch") as progress:
             copies = training.Copies(file["images"], file["keypoints"], source, faces=training.rows_with(labels, indices), indices=indices)
-            result = trained.train(
+            result = models.train(
                 structure,
                 copies,
                 training.Faces(faces.images[~held_out], labels, source),
@@ -235,9 +237,9 @@ class TrainSpecialist(Training, Stage):
         return {"faces": Load(), "copies": Augment(), "base": TrainBase()}
 
     def run(self):
-        from pipeline.nets import trained
+        from pipeline.nets.trained import Trained
 
-        base = self.input()["base"].load(trained.Trained)
+        base = self.input()["base"].load(Trained)
         self.train(str(base.network), self.group, base)
 
 
@@ -250,10 +252,10 @@ class LearningCurves(Stage):
         return {"base": TrainBase(), **{group: TrainSpecialist(group=group) for group in GROUPS}}
 
     def run(self):
-        from pipeline.nets import trained
+        from pipeline.nets.trained import Trained
         from pipeline.results import figures
 
-        nets = {name: artifact.load(trained.Trained) for name, artifact in self.input().items()}
+        nets = {name: artifact.load(Trained) for name, artifact in self.input().items()}
         content = figures.curves(
             {name: (2 * len(net.indices), net.history.training_rmse, net.history.validation_rmse) for name, net in nets.items()}
         )
@@ -279,17 +281,19 @@ class Predict(Stage):
     def run(self):
         from pipeline.faces import dataset as datasets
         from pipeline.nets import device as devices
-        from pipeline.nets import trained
-        from pipeline.results import submission
 
         self.say(f"predicts on {devices.prepare(seed=0, threads=device().threads)}")
+        from pipeline.nets import models
+        from pipeline.nets.trained import Trained
+        from pipeline.results import submission
+
         faces = self.input()["faces"].load(datasets.Dataset)
-        base = self.input()["base"].load(trained.Trained)
-        specialists = [artifact.load(trained.Trained) for artifact in self.input()["specialists"].values()]
+        base = self.input()["base"].load(Trained)
+        specialists = [artifact.load(Trained) for artifact in self.input()["specialists"].values()]
         tests = []
         with self.progress(1 + len(specialists), "net") as progress:
             for net in progress.over([base, *specialists]):
-                tests.append(trained.predict(net, faces.test_images, faces.test_source, KAGGLE))
+                tests.append(models.predict(net, faces.test_images, faces.test_source, KAGGLE))
         content = submission.predictions(faces, KAGGLE, [base, *specialists], tests)
         with self.publishing(".csv") as (csv,):
             submission.write_csv(csv, content.row_ids, content.locations)

@@ -62,7 +62,6 @@ class Copies:
     keypoints: np.ndarray = array(
         "float32", "copy face keypoint xy", "px", "keypoints x, y; NaN where not labelled or moved out of the image"
     )
-    source: np.ndarray = array("int8", "face", "", "label source of each face")
 
 
 def draw(n: int, side: int, ranges: Ranges, *, rng: np.random.Generator) -> Transforms:

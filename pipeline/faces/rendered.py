@@ -37,6 +37,13 @@ class RenderedFaces:
     source: np.ndarray = array("int8", "face", "", "index into the keypoint set's source_names")
 
 
+@dataclass(frozen=True)
+class Truth:
+    """What no file of Kaggle's tells: where the keypoints of the test faces are."""
+
+    keypoints: np.ndarray = array("float64", "face keypoint xy", "px", "where the keypoints of the test faces were drawn")
+
+
 def rendered_faces(keypointset, *, count: int, widest_source_share: float, seed: int) -> RenderedFaces:
     """Draw `count` faces; the first round(count * widest_source_share) are labelled by the first source, the rest by the last.
 

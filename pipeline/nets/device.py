@@ -1,6 +1,7 @@
 """The one place that knows the backend: seeds, threads, the device and how much of the faces fits on it."""
 
 import os
+import sys
 
 
 def prepare(*, seed: int, threads: int) -> str:
@@ -8,7 +9,7 @@ def prepare(*, seed: int, threads: int) -> str:
 
     Must run before the first operation: TensorFlow cannot change its number of threads afterwards (asked again for the same, nothing happens).
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import_backend()
     import keras
 
     threads = threads or os.cpu_count()
@@ -16,6 +17,24 @@ def prepare(*, seed: int, threads: int) -> str:
         _tensorflow_threads(threads)
     keras.utils.set_random_seed(seed)
     return describe(threads)
+
+
+def import_backend() -> None:
+    """Imports Keras and its backend without the dozen lines of C++ log that TensorFlow writes even at its quietest level."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "keras" in sys.modules:
+        return
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import keras
+
+        keras.distribution.list_devices()
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
 
 
 def describe(threads: int) -> str:

@@ -1,20 +1,29 @@
-"""A trained net as an artifact: its weights, history, offsets and validation predictions; how to make one and how to use one."""
+"""What a training leaves: the records that its artifact holds. Apart from the code that needs Keras, so that reading one does not start it."""
 
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 
 from pipeline.described import array
-from pipeline.keypointset import KeypointSet
-from pipeline.nets import evaluation, monitoring, network, prediction, training
+
+
+@dataclass(frozen=True)
+class History:
+    """What a training did, one value for each epoch."""
+
+    epoch: np.ndarray = array("int32", "epoch", "", "epoch, counted from 1")
+    training_rmse: np.ndarray = array("float32", "epoch", "px", "RMSE on the augmented training faces, during the epoch")
+    validation_rmse: np.ndarray = array("float32", "epoch", "px", "RMSE on the validation faces, after the epoch")
+    learning_rate: np.ndarray = array("float32", "epoch", "", "learning rate at the end of the epoch")
+
+    PLOT = ("validation_rmse", ("epoch",))
 
 
 @dataclass(frozen=True)
 class Trained:
     """Everything that is needed to predict with a net, and what its training was like. S label sources, K keypoints of the net."""
 
-    history: training.History
+    history: History
     weights: dict[str, np.ndarray] = array("float32", "", "", "weight of the net")
     offsets: np.ndarray = array("float32", "source keypoint xy", "px", "added to the net's predictions: each source's constant offset")
     validation: np.ndarray = array(
@@ -28,88 +37,3 @@ class Trained:
     pixel_std: np.ndarray = array("float32", "", "grey level", "by which they are then divided")
     carried_over: np.ndarray = array("text", "weight", "", "weights that were carried over from the base net")
     new: np.ndarray = array("text", "weight", "", "weights that began fresh")
-
-
-@dataclass(frozen=True)
-class Structure:
-    """What a fresh net needs beside the number of its outputs; see the tasks' parameters."""
-
-    network: str
-    l1: float
-    l2: float
-    dropout: float
-    pixel_mean: float
-    pixel_std: float
-
-
-def train(
-    structure: Structure,
-    copies: training.Copies,
-    plain: training.Faces,
-    validation: training.Faces,
-    recipe: training.Recipe,
-    *,
-    keypointset: KeypointSet,
-    base: Trained | None,
-    seed: int,
-    report: monitoring.Report,
-) -> Trained:
-    """Trains a net on the augmented copies, from scratch or, as a specialist, from the weights of `base` with a new output layer.
-
-    plain: the training faces as they are, for the offsets; validation: faces for early stopping and the reported RMSE. The keypoints of
-    both have all of the set's keypoints; the net predicts `copies.indices`.
-    """
-    indices = copies.indices
-    net = _build(structure, keypointset, keypoints=len(indices))
-    carried, new = network.transfer(net, base.weights) if base else ([], [variable.path for variable in net.weights])
-    plain, validation = _only(plain, indices), _only(validation, indices)
-    history = training.fit(net, copies, validation, recipe, keypointset=keypointset, seed=seed, report=report)
-
-    unshifted = prediction.predict(net, plain.images, keypointset, indices=indices, mirrored=True)
-    offsets = prediction.source_offsets(unshifted, plain.keypoints, plain.source)
-    by_source = prediction.predict(net, validation.images, keypointset, indices=indices, mirrored=True) + offsets
-    predicted = np.clip(evaluation.of_source(by_source, validation.source), 0, keypointset.side)
-    return Trained(
-        history=history,
-        weights=network.weights(net),
-        offsets=offsets,
-        validation=predicted,
-        rmse=np.float32(evaluation.rmse(predicted, validation.keypoints)),
-        indices=np.array(indices, np.int32),
-        keypoints=np.array([keypointset.names[k] for k in indices]),
-        network=np.array(structure.network),
-        pixel_mean=np.float32(structure.pixel_mean),
-        pixel_std=np.float32(structure.pixel_std),
-        carried_over=np.array(carried, dtype=str),
-        new=np.array(new, dtype=str),
-    )
-
-
-def predict(trained: Trained, images: np.ndarray, source: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
-    """Keypoints float32 (n, k, 2) in pixels of images uint8 (n, side, side), as the label source of each face (n,) would place them.
-
-    The mirrored average with the net's offsets, clipped to the image; the k keypoints are `trained.indices`.
-    """
-    structure = Structure(str(trained.network), 0.0, 0.0, 0.0, float(trained.pixel_mean), float(trained.pixel_std))
-    net = _build(structure, keypointset, keypoints=len(trained.indices))
-    network.load(net, trained.weights)
-    by_source = prediction.predict(net, images, keypointset, indices=trained.indices.tolist(), mirrored=True) + trained.offsets
-    return np.clip(evaluation.of_source(by_source, source), 0, keypointset.side)
-
-
-def _build(structure: Structure, keypointset: KeypointSet, *, keypoints: int) -> keras.Model:
-    return network.build(
-        structure.network,
-        side=keypointset.side,
-        keypoints=keypoints,
-        sources=len(keypointset.sources),
-        pixel_mean=structure.pixel_mean,
-        pixel_std=structure.pixel_std,
-        l1=structure.l1,
-        l2=structure.l2,
-        dropout=structure.dropout,
-    )
-
-
-def _only(faces: training.Faces, indices: list[int]) -> training.Faces:
-    return training.Faces(faces.images, faces.keypoints[:, indices], faces.source)

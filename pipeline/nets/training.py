@@ -8,21 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from pipeline.described import array
 from pipeline.keypointset import KeypointSet
 from pipeline.nets import evaluation, monitoring, prediction, schedules
-
-
-@dataclass(frozen=True)
-class History:
-    """What a training did, one value for each epoch."""
-
-    epoch: np.ndarray = array("int32", "epoch", "", "epoch, counted from 1")
-    training_rmse: np.ndarray = array("float32", "epoch", "px", "RMSE on the augmented training faces, during the epoch")
-    validation_rmse: np.ndarray = array("float32", "epoch", "px", "RMSE on the validation faces, after the epoch")
-    learning_rate: np.ndarray = array("float32", "epoch", "", "learning rate at the end of the epoch")
-
-    PLOT = ("validation_rmse", ("epoch",))
+from pipeline.nets.trained import History
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+"""The `keypoints` command: looks into the cache and tidies it; it never trains. One module for each subcommand."""
+
+import argparse
+import sys
+
+from pipeline.errors import InputError
+
+SUBCOMMANDS = {
+    "status": "which stages are cached, missing or stale and why, their size and how long they took",
+    "inspect": "what is in an artifact: arrays, shapes, units, values, and what it was made from",
+    "forget": "set a stage's artifact and all that was made from it aside, so that the next run makes them again",
+    "verify": "check every artifact of the workspace against its checksums",
+    "doctor": "is this machine fit: packages, devices, disk space",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a subcommand and returns its exit code: 0 all well, 1 something to see to, 2 unusable arguments."""
+    parser = argparse.ArgumentParser(prog="keypoints", description=__doc__.splitlines()[0])
+    parser.epilog = (
+        "Data and parameter flags are luigi's (--dataset-path, --workspace-root, --TrainBase-epochs ...); without them: the last run."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in SUBCOMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=parser.epilog)
+        if name in ("inspect", "forget"):
+            sub.add_argument(
+                "what", metavar="STAGE[:group][@key]" + ("|FILE" if name == "inspect" else ""), help="for example TrainSpecialist:mouth"
+            )
+    options, flags = parser.parse_known_args(arguments)
+    try:
+        return _run(options, flags)
+    except InputError as error:
+        print(f"keypoints: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+
+
+def _run(options, flags: list[str]) -> int:
+    if options.command == "doctor":
+        from pipeline.commands import doctor
+
+        return doctor.run(flags)
+    from pipeline.commands import forget, inspect, status, verify
+    from pipeline.commands.chain import chain
+
+    with chain(flags) as stages:
+        if options.command == "status":
+            return status.run(stages)
+        if options.command == "verify":
+            return verify.run()
+        return (inspect if options.command == "inspect" else forget).run(options.what, stages)

@@ -1,0 +1,95 @@
+"""The stages that a command speaks of: those of luigi's flags, or of the last run."""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import luigi
+from luigi.cmdline_parser import CmdlineParser
+from luigi.task import flatten
+
+from pipeline.errors import InputError
+from pipeline.store import lastwords, runlog
+from pipeline.store.stage import Stage, workspace_root
+
+
+@contextlib.contextmanager
+def chain(flags: list[str]) -> Iterator[list[Stage]]:
+    """Yields the stages from the first to Predict, as luigi's `flags` (or, without any, those of the last run) define them.
+
+    With --workspace-root alone: the last run in that workspace.
+    """
+    with _parsed(_completed(flags)) as parser:
+        yield _in_order(parser.get_task_obj())
+
+
+def find(address: str, stages: list[Stage]) -> Path:
+    """The artifact of STAGE[:group][@key]; upper and lower case are alike. Without a key: the current one."""
+    name, _, key = address.partition("@")
+    matching = [stage for stage in stages if stage.address.lower() == name.lower()]
+    if not matching:
+        raise InputError(f"there is no stage {name}; there are {', '.join(stage.address for stage in stages)}.")
+    stage = matching[0]
+    if not key:
+        return stage.path
+    found = sorted(
+        path for path in stage.path.parent.glob(f"{stage.stem}-{key}*.h5") if re.fullmatch(r"[0-9a-f]+", path.stem.split("-")[-1])
+    )
+    if len(found) != 1:
+        known = ", ".join(path.stem.rsplit("-", 1)[1] for path in sorted(stage.path.parent.glob(f"{stage.stem}-*.h5")))
+        raise InputError(f"{stage.address} has {len(found)} artifacts with a key that starts with {key}; its keys: {known or 'none'}.")
+    return found[0]
+
+
+def _completed(flags: list[str]) -> list[str]:
+    """The flags to use: those given, or the last run's."""
+    if any(not flag.startswith("--workspace-root") for flag in flags[::2]):
+        return flags
+    if flags:
+        with _parsed(flags):
+            log = workspace_root() / "models"
+        return _last_arguments(runlog.entries(log)) or flags
+    try:
+        return _last_arguments([json.loads(lastwords.LAST_RUN.read_text())])
+    except (OSError, ValueError):
+        return []
+
+
+def _last_arguments(entries: list[dict]) -> list[str]:
+    runs = [entry["arguments"] for entry in entries if entry.get("event") == "run"]
+    return _without_task(runs[-1]) if runs else []
+
+
+def _without_task(arguments: list[str]) -> list[str]:
+    """A run's data and parameter flags: without the module, the task and luigi's own."""
+    kept, rest = [], list(arguments)
+    while rest:
+        flag = rest.pop(0)
+        if not flag.startswith("--"):
+            continue
+        values = [] if "=" in flag or not rest or rest[0].startswith("--") else [rest.pop(0)]
+        if "-" in flag[2:] and not flag.startswith(("--module", "--local-scheduler", "--log-level", "--no-lock", "--scheduler")):
+            kept += [flag, *values]
+    return kept
+
+
+@contextlib.contextmanager
+def _parsed(flags: list[str]) -> Iterator[CmdlineParser]:
+    with CmdlineParser.global_instance(["--module", "pipeline", "Predict", *flags]) as parser:
+        yield parser
+
+
+def _in_order(root: luigi.Task) -> list[Stage]:
+    """The stages that `root` needs, each once, inputs first."""
+    found: dict[str, Stage] = {}
+
+    def visit(task):
+        if isinstance(task, Stage) and task.task_id not in found:
+            for needed in flatten(task.requires()):
+                visit(needed)
+            found[task.task_id] = task
+
+    visit(root)
+    return list(found.values())

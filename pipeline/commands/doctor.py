@@ -1,0 +1,73 @@
+"""`keypoints doctor`: is this machine fit for the pipeline? Works with packages missing, TensorFlow and Luigi included."""
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+DISTRIBUTION = "keypoints"
+# A full run on Kaggle's faces leaves about 1.2 GB.
+ENOUGH_DISK = 3e9
+
+
+def run(flags: list[str]) -> int:
+    """Prints a line for each package, then the devices and the disk space; 0 if nothing is missing, else 1."""
+    print(f"Python {sys.version.split()[0]} at {sys.executable}")
+    rows = [_judged(requirement) for requirement in requirements()]
+    width = max((len(name) for name, *_ in rows), default=0)
+    for name, installed, verdict, mend in rows:
+        print(f"  {name:<{width}}  {installed:<14} {verdict:<20} {mend}".rstrip())
+    if not rows:
+        print(f"  {DISTRIBUTION} is not installed: {_pip()} -e .")
+    print(f"backend: {os.environ.get('KERAS_BACKEND', 'tensorflow')}; devices: {_devices()}")
+    free = shutil.disk_usage(Path.cwd()).free
+    print(
+        f"disk: {free / 1e9:.1f} GB free in {Path.cwd()}"
+        + ("" if free > ENOUGH_DISK else f"; a full run needs about {ENOUGH_DISK / 1e9:.0f} GB")
+    )
+    return 1 if not rows or any(verdict == "missing" for _, _, verdict, _ in rows) else 0
+
+
+def requirements() -> list[str]:
+    """What the installed distribution says it needs, extras left out; empty if it is not installed."""
+    try:
+        lines = importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    return [line for line in lines if "extra ==" not in line]
+
+
+def _judged(requirement: str) -> tuple[str, str, str, str]:
+    """(package, installed version, OK / should be upgraded / missing, the command that mends it)."""
+    name, wanted = re.match(r"([\w.-]+)\s*(?:>=\s*([\w.]+))?", requirement).groups()
+    try:
+        installed = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return name, "", "missing", f'{_pip()} "{requirement}"'
+    if wanted and _numbers(installed) < _numbers(wanted):
+        return name, installed, "should be upgraded", f'{_pip()} --upgrade "{requirement}"'
+    return name, installed, "OK", ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def _pip() -> str:
+    return f"{sys.executable} -m pip install"
+
+
+def _devices() -> str:
+    """What the backend sees, asked in a process of its own: a broken installation can end it."""
+    if importlib.util.find_spec("keras") is None:
+        return "unknown, keras is missing"
+    code = "from pipeline.nets import device; print(device.describe(0))"
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    if result.returncode:
+        return f"unknown, the backend does not start: {(result.stderr.strip().splitlines() or ['no message'])[-1]}"
+    return result.stdout.strip()

@@ -1,0 +1,70 @@
+"""`keypoints inspect`: the tree of an artifact with shapes, units and a summary of the values, and what it was made from."""
+
+from pathlib import Path
+
+from pipeline.commands.chain import find
+from pipeline.errors import InputError
+from pipeline.store import artifacts
+from pipeline.store.stage import Stage
+
+
+def run(what: str, stages: list[Stage]) -> int:
+    """Prints the artifact at an address or path; 0, or InputError when it is missing or damaged."""
+    path = Path(what) if what.endswith(".h5") else find(what, stages)
+    try:
+        with artifacts.reading(path) as file:
+            print(path)
+            _print_origin(file)
+            _print_tree(file)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; `keypoints status` says why.") from None
+    except artifacts.Damaged as error:
+        raise InputError(f"{error}.") from None
+    return 0
+
+
+def _print_origin(file) -> None:
+    import json
+
+    made_from = json.loads(file.attrs["made_from"])
+    print(f"\nmade by {made_from['stage']}")
+    for title in ("parameters", "inputs", "files", "backend", "code"):
+        for number, (name, value) in enumerate(made_from[title].items()):
+            print(f"  {title if number == 0 else '':<12}{name} = {value}")
+    versions = json.loads(file.attrs["versions"])
+    print(f"  {'versions':<12}{', '.join(f'{name} {version}' for name, version in versions.items())}\n")
+
+
+def _print_tree(file) -> None:
+    import h5py
+
+    found = []
+    file.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
+    width = max((len(name) for name, _ in found), default=0)
+    for name, item in found:
+        if not name.startswith("plot/"):
+            shape = " x ".join(map(str, item.shape)) or "scalar"
+            units = item.attrs.get("units", "")
+            print(
+                f"{name:<{width}}  {item.dtype!s:<8} {shape:<20} {units:<11} {_summary(item)}\n{'':<{width}}    {item.attrs.get('long_name', '')}"
+            )
+
+
+def _summary(item) -> str:
+    """Smallest, mean and largest value and the share of NaN; of a large array the first block alone."""
+    import numpy as np
+
+    if item.size == 0:
+        return "empty"
+    large = item.size > 5_000_000
+    values = item[:1] if large else np.atleast_1d(item[()])
+    if values.dtype.kind == "S":
+        texts = [text.decode() for text in values.ravel()[:4].tolist()]
+        return ", ".join(texts) + (", ..." if values.size > 4 else "")
+    if values.dtype.kind == "b":
+        return f"{values.mean():.1%} True"
+    known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+    if known.size == 0:
+        return "all NaN"
+    nans = f", {1 - known.size / values.size:.1%} NaN" if known.size < values.size else ""
+    return f"{known.min():.4g} .. {known.max():.4g}, mean {known.mean():.4g}{nans}" + (" (first block)" if large else "")

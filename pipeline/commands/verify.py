@@ -1,0 +1,21 @@
+"""`keypoints verify`: every artifact of the workspace, and the files published with it, against their checksums."""
+
+from pipeline.commands.forget import all_artifacts
+from pipeline.store import artifacts
+from pipeline.store.stage import workspace_root
+
+
+def run() -> int:
+    """Prints what is damaged; 0 if nothing is, else 1."""
+    paths, damaged = all_artifacts(), 0
+    for path in paths:
+        try:
+            artifacts.verify(path)
+        except (artifacts.Damaged, OSError) as error:
+            damaged += 1
+            print(f"damaged: {error}")
+    print(
+        f"{len(paths)} artifacts in {workspace_root().resolve()}, {damaged} damaged."
+        + (" The next run makes them again." if damaged else "")
+    )
+    return 1 if damaged else 0
