@@ -151,7 +151,7 @@ class Training:
     """The parameters that the base net and the specialists share."""
 
     on_backend = True
-    epochs = whole(60, "epochs at most", 1)
+    epochs = whole(80, "epochs at most", 1)
     batch = whole(64, "faces in a training step", 1)
     optimizer = choice("adamw", "how the weights move", OPTIMIZERS)
     schedule = choice("cosine", "how the learning rate changes", SCHEDULES)

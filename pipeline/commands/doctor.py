@@ -65,7 +65,7 @@ def _devices() -> str:
     """What the backend sees, asked in a process of its own: a broken installation can end it."""
     if importlib.util.find_spec("keras") is None:
         return "unknown, keras is missing"
-    code = "from pipeline.nets import device; print(device.describe(0))"
+    code = "from pipeline.nets import device; print(device.prepare(seed=0, threads=0))"
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     if result.returncode:

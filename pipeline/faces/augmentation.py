@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.described import array
 from pipeline.keypointset import KeypointSet
 
-# Faces warped at a time: the working set of one chunk stays in a core's second-level cache. Measured for 96 x 96: chunks of 64 take twice as long.
+# Faces warped at a time: the working set of one chunk stays in a core's second-level cache. For 96 x 96, chunks of 64 take twice as long.
 CHUNK = 4
 
 
@@ -23,9 +23,9 @@ class Ranges:
     """How far the random transforms go. Lengths in pixels, angles in degrees, factors log-uniform in [1/f, f].
 
     flip: share of mirrored faces. rotation, shear: uniform in [-a, a]. shift: uniform in [-s, s] in x and in y.
-    scale: factor of both axes. stretch: factor of x against y. small_share: share of faces that are also shrunk, by a factor
-    log-uniform in [small_scale, 1], and moved anywhere where their middle half stays in the image. gain, bias: contrast uniform in [1 - g, 1 + g]
-    and brightness uniform in [-b, b], both as shares of the full range of grey.
+    scale: factor of both axes. stretch: factor of x, and of y its inverse. small_share: share of faces that are also shrunk, by a factor
+    log-uniform in [small_scale, 1], and then moved to anywhere where the whole of the shrunk picture stays in the image.
+    gain: contrast, a factor uniform in [1 - g, 1 + g]. bias: brightness, uniform in [-b, b] of the full range of grey.
     """
 
     flip: float
@@ -76,7 +76,7 @@ def draw(n: int, side: int, ranges: Ranges, *, rng: np.random.Generator) -> Tran
     shift = np.stack([uniform(ranges.shift), uniform(ranges.shift)], axis=1)
     small = rng.random(n) < ranges.small_share
     shrink = np.where(small, np.exp(rng.uniform(np.log(ranges.small_scale), 0, n)), 1.0)
-    # A face shrunk to f of its size may move by (1 - f / 2) / 2 of the side before its middle half leaves the image.
+    # A picture shrunk to f of the side may move by (1 - f) / 2 of the side before it leaves the image.
     roam = np.where(small, (1 - shrink) * side / 2, 0.0)[:, None] * rng.uniform(-1, 1, (n, 2))
 
     linear = (
@@ -112,8 +112,7 @@ def move(keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet
 def warp(images: np.ndarray, transforms: Transforms) -> np.ndarray:
     """Images uint8 (n, side, side) after the transforms: bilinear, the edge pixels repeated outside, contrast about each image's mean grey.
 
-    The same map as `skimage.transform.warp(..., order=1, mode="edge")`, a few faces at a time and on all cores
-    (`bench/stages.py` puts the two side by side).
+    The same map as `skimage.transform.warp(..., order=1, mode="edge")`, a few faces at a time and on all cores.
     """
     n, side = images.shape[:2]
     backward = _inverse(transforms.matrix)

@@ -1,5 +1,6 @@
-"""The one place that knows the backend: seeds, threads, the device and how much of the faces fits on it."""
+"""The one place that knows the backend: seeds, threads, and which device trains and predicts."""
 
+import contextlib
 import os
 import sys
 
@@ -7,34 +8,22 @@ import sys
 def prepare(*, seed: int, threads: int) -> str:
     """Fixes the seeds and the number of CPU threads (0: one for each core) and names the device that will be used.
 
-    Must run before the first operation: TensorFlow cannot change its number of threads afterwards (asked again for the same, nothing happens).
+    Imports Keras and its backend, and must do so first: TensorFlow cannot change its number of threads after its first operation.
+    Another number later in the same process is a RuntimeError; the same one does nothing.
     """
-    import_backend()
-    import keras
-
-    threads = threads or os.cpu_count()
-    if keras.backend.backend() == "tensorflow":
-        _tensorflow_threads(threads)
-    keras.utils.set_random_seed(seed)
-    return describe(threads)
-
-
-def import_backend() -> None:
-    """Imports Keras and its backend without the dozen lines of C++ log that TensorFlow writes even at its quietest level."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "keras" in sys.modules:
-        return
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
+    threads = threads or os.cpu_count()
+    with _quiet_start():
         import keras
 
+        if keras.backend.backend() == "tensorflow":
+            _tensorflow_threads(threads)
+        elif keras.backend.backend() == "jax":
+            # Read by XLA's CPU client when it starts, as the size of its thread pool; JAX has no setting of its own for it.
+            os.environ["NPROC"] = str(threads)
         keras.distribution.list_devices()
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
+    keras.utils.set_random_seed(seed)
+    return describe(threads)
 
 
 def describe(threads: int) -> str:
@@ -42,26 +31,33 @@ def describe(threads: int) -> str:
     import keras
 
     backend = keras.backend.backend()
-    names = [str(name) for name in keras.distribution.list_devices("gpu")]
-    where = f"GPU {', '.join(names)}" if names else f"CPU, {threads} threads"
-    return f"{where} ({backend} {backend_version()})"
+    gpus = [str(name) for name in keras.distribution.list_devices("gpu")]
+    where = f"GPU {', '.join(gpus)}" if gpus else f"CPU, {threads} threads"
+    return f"{where} ({backend} {sys.modules[backend].__version__})"
 
 
-def backend_version() -> str:
-    import keras
-
-    return __import__(keras.backend.backend()).__version__
-
-
-def on_gpu() -> bool:
-    import keras
-
-    return bool(keras.distribution.list_devices("gpu"))
+@contextlib.contextmanager
+def _quiet_start():
+    """Keeps the dozen lines off the screen that TensorFlow's C++ code writes when it starts, even at its quietest level."""
+    if "keras" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
 
 
 def _tensorflow_threads(threads: int) -> None:
     import tensorflow as tf
 
+    # Each net is compiled once and for all, seven in a run: TensorFlow takes that for careless retracing and warns.
+    tf.get_logger().setLevel("ERROR")
     config = tf.config.threading
     if config.get_intra_op_parallelism_threads() != threads:
         config.set_intra_op_parallelism_threads(threads)

@@ -29,10 +29,10 @@ def squared_error(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def of_source(predicted: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """From predictions (n, S, K, 2) for every label source those of each face's own: (n, K, 2). source: (n,) indices; a net with S = 1 has one for all."""
+    """From predictions (n, S, K, 2) for every label source those of each face's own source (n,): (n, K, 2). S = 1: one for all."""
     if len(predicted) != len(source):
         raise ValueError(f"{len(predicted)} predictions and {len(source)} sources do not match")
-    return predicted[np.arange(len(source)), np.minimum(source, predicted.shape[1] - 1)]
+    return predicted[np.arange(len(source)), source if predicted.shape[1] > 1 else 0]
 
 
 def _mean(error: np.ndarray) -> float:

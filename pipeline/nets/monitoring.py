@@ -5,6 +5,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from pipeline.errors import InputError
+
 # Told after each epoch: training RMSE, validation RMSE, in pixels.
 Report = Callable[[float, float], None]
 
@@ -30,8 +32,8 @@ class EarlyStopping(keras.callbacks.Callback):
     An epoch is better when its RMSE is below (1 - improvement) times the best so far. Training goes on for at least
     max(patience, patience_factor * best epoch) epochs after the best one: a late best epoch earns more patience
     (Bengio 2012, "Practical recommendations for gradient-based training", https://arxiv.org/abs/1206.5533).
-    Keras' own EarlyStopping has an absolute threshold and a fixed patience. patience 0 never stops. The weights kept are those of the
-    lowest RMSE, however small the improvement.
+    Keras' own EarlyStopping has an absolute threshold and a fixed patience. patience 0 never stops but when the RMSE is no number any
+    more. The weights kept are those of the lowest RMSE, however small the improvement.
     """
 
     def __init__(self, net: keras.Model, *, patience: int, patience_factor: float, improvement: float):
@@ -47,10 +49,11 @@ class EarlyStopping(keras.callbacks.Callback):
         if value < (1 - self.improvement) * self.better:
             self.better, self.better_epoch = value, epoch + 1
         allowed = max(self.patience, self.patience_factor * self.better_epoch)
-        if self.patience and epoch + 1 - self.better_epoch >= allowed:
+        if np.isnan(value) or (self.patience and epoch + 1 - self.better_epoch >= allowed):
             self.model.stop_training = True
 
     def restore_best(self) -> None:
+        """Gives the net the weights of its best epoch; InputError if there is none."""
         if self.best_weights is None:
-            raise ArithmeticError("no epoch had a finite validation RMSE: the training diverged; try a lower learning rate")
+            raise InputError("The training diverged: no epoch had a finite validation RMSE. Choose a lower learning-rate or a clip-norm.")
         self.net.set_weights(self.best_weights)

@@ -19,7 +19,7 @@ OUTPUT = "keypoints"
 def build(
     name: str, *, side: int, keypoints: int, sources: int, pixel_mean: float, pixel_std: float, l1: float, l2: float, dropout: float
 ) -> keras.Model:
-    """Builds the net `name` with fresh weights.
+    """Builds the net `name` with fresh weights; ValueError for a name that is not in NETWORKS.
 
     pixel_mean, pixel_std: grey levels, the normalisation at the net's door. l1, l2: penalties on all kernels.
     dropout: factor of the net's own dropout rates (1 as published, 0 none).
@@ -54,6 +54,8 @@ def _compact(x, keypoints: int, sources: int, penalty: dict, dropout: float):
     Residual stages down to a 16th of the side, two steps up again with skip connections, then integral regression
     (Sun et al. 2018, "Integral human pose regression", https://arxiv.org/abs/1711.08229).
     """
+    if x.shape[1] % 16:
+        raise ValueError(f"the compact net halves the side four times; {x.shape[1]} is not a multiple of 16")
     x = _conv(x, 16, 5, "stem", penalty, strides=2)
     skips = []
     for number, filters in enumerate([32, 64, 128], start=1):
@@ -75,9 +77,8 @@ _NETS: dict[str, Callable] = dict(zip(NETWORKS, (_compact, _kfkd), strict=True))
 
 
 def _conv(x, filters: int, size: int, name: str, penalty: dict, *, strides: int = 1, activate: bool = True):
-    x = layers.Conv2D(filters, size, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=name, **penalty)(
-        x
-    )
+    options = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal", **penalty}
+    x = layers.Conv2D(filters, size, strides=strides, name=name, **options)(x)
     x = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if activate else x
 

@@ -23,7 +23,7 @@ def predict(model: keras.Model, images: np.ndarray, keypointset: KeypointSet, *,
 
 
 def forward(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """The net's bare output (n, S, K, 2), unit coordinates; a number of images that does not fill the batches costs no second compilation."""
+    """The net's bare output (n, S, K, 2), unit coordinates. Every batch is filled up, so that none costs a second compilation."""
     if len(images) == 0:
         return np.zeros((0, *model.output_shape[1:]), np.float32)
     blocks = []
@@ -38,7 +38,8 @@ def source_offsets(predicted: np.ndarray, keypoints: np.ndarray, source: np.ndar
     """Where each source's labels lie beside predictions that treat left and right alike: float32 (S, K, 2), pixels.
 
     One source of Kaggle's labels lies up to 0.8 px to the right of where symmetric labels would. Mirroring, in training and in prediction,
-    averages that away, so it is measured on unmirrored faces and added at the very end. predicted (n, S, K, 2), keypoints (n, K, 2) with NaN.
+    averages that away, so it is measured on unmirrored faces and added at the very end. predicted (n, S, K, 2), keypoints (n, K, 2), NaN where
+    not labelled; source (n,), no matter if S = 1. The offset of a keypoint that a source never labels is 0.
     The mean without the outer tenths: gross errors in the labels must not move it.
     """
     offsets = np.zeros(predicted.shape[1:], np.float32)

@@ -27,7 +27,7 @@ def learning_rate(schedule: str, *, start: float, stop: float, decay: float, war
 
 
 def callbacks(schedule: str, *, start: float, halving_patience: int) -> list[keras.callbacks.Callback]:
-    """What a schedule needs beside the optimizer: `halving` halves after `halving_patience` epochs without improvement, down to start / 1024."""
+    """What a schedule needs beside the optimizer: `halving` halves after so many epochs without improvement, down to start / 1024."""
     if schedule != "halving":
         return []
     return [keras.callbacks.ReduceLROnPlateau("validation_rmse", factor=0.5, patience=halving_patience, min_lr=start / 1024, min_delta=0)]
@@ -53,10 +53,14 @@ def optimizer(name: str, rate, *, momentum: float, momentum_stop: float, weight_
 
 
 class MomentumRamp(keras.optimizers.SGD):
-    """SGD whose momentum follows a schedule over optimizer steps. Keras' own takes a constant, compiled into the training step."""
+    """SGD whose momentum follows a schedule over optimizer steps. Keras' own takes a constant, compiled into the training step.
+
+    The same steps as Keras' SGD: velocity = momentum * velocity - rate * gradient, which is the step; Nesterov's looks once further.
+    """
 
     def __init__(self, ramp, *, nesterov: bool, **kwargs):
-        super().__init__(momentum=float(ramp(0)), nesterov=nesterov, **kwargs)
+        # Keras keeps velocities for any momentum but 0; its value is not used.
+        super().__init__(momentum=1.0, nesterov=nesterov, **kwargs)
         self.ramp = ramp
 
     def update_step(self, gradient, variable, learning_rate):

@@ -1,4 +1,4 @@
-"""What a training leaves: the records that its artifact holds. Apart from the code that needs Keras, so that reading one does not start it."""
+"""What a training leaves: the records that its artifact holds. Apart from the code that needs Keras, so that reading does not start it."""
 
 from dataclasses import dataclass
 

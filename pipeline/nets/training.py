@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 
 import keras
 import numpy as np
 from keras import ops
 
+from pipeline.errors import InputError
 from pipeline.keypointset import KeypointSet
 from pipeline.nets import evaluation, monitoring, prediction, schedules
 from pipeline.nets.trained import History
@@ -46,9 +47,10 @@ class Faces:
 
 
 class Copies:
-    """Augmented copies of the training faces, read piece by piece: `images` (C, n, side, side) and `keypoints` (C, n, K, 2) may be HDF5 datasets.
+    """Augmented copies of the training faces, read piece by piece.
 
-    faces: which of the n to train on. indices: which of the K keypoints.
+    images (C, n, side, side) and keypoints (C, n, K, 2) may be HDF5 datasets. faces: which of the n to train on, ascending.
+    indices: which of the K keypoints.
     """
 
     def __init__(self, images, keypoints, source: np.ndarray, *, faces: np.ndarray, indices: list[int]):
@@ -101,7 +103,7 @@ class FacesOnDevice(keras.Model):
         """Copies a block of faces to the device; at most `capacity`."""
         known = ~np.isnan(faces.keypoints)
         sources = self.own_source.shape[1]
-        own_source = np.eye(sources, dtype=np.float32)[np.minimum(faces.source, sources - 1)]
+        own_source = np.eye(sources, dtype=np.float32)[faces.source if sources > 1 else np.zeros_like(faces.source)]
         for variable, value in (
             (self.images, faces.images),
             (self.labels, np.where(known, faces.keypoints, 0.0).astype(np.float32)),
@@ -123,10 +125,18 @@ class FacesOnDevice(keras.Model):
         return loss + sum(self.losses) if self.losses else loss
 
 
+def blocks_of(faces: int, *, capacity: int) -> list[slice]:
+    """The fewest blocks of at most `capacity` faces, equally large but for one face; if there are several, each at least half full."""
+    number = -(-faces // capacity)
+    edges = [faces * i // number for i in range(number + 1)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
 def batches(blocks: list[int], batch: int, *, seed: int) -> Iterator[tuple[np.ndarray]]:
     """Yields, epoch after epoch without end, batches of indices into each block of faces; shuffled by (seed, epoch, block) alone.
 
-    A batch is always full, so that the training step is compiled once: what is left over of a block takes its turn in another epoch.
+    blocks: the number of faces in each. A batch is always full, so that the training step is compiled once: what is left over of a block
+    takes its turn in another epoch.
     """
     for epoch in count():
         for block, size in enumerate(blocks):
@@ -166,30 +176,34 @@ def fit(
     """Trains `net` on the augmented copies, one copy for each epoch in turn, and leaves it with its best epoch's weights.
 
     validation: labelled faces in the order of the net's keypoints. report: told after each epoch, see monitoring.Report.
+    Raises InputError where one of the two parts has no label, or the training diverges from its first epoch on.
     """
+    _check_labels(copies, validation, keypointset)
     batch = min(recipe.batch, len(copies))
-    capacity = min(len(copies), max(batch, recipe.device_memory * 2**20 // keypointset.side**2))
-    blocks = [slice(start, min(start + capacity, len(copies))) for start in range(0, len(copies), capacity)]
+    blocks = blocks_of(len(copies), capacity=max(2 * batch, recipe.device_memory * 2**20 // keypointset.side**2))
     sizes = [block.stop - block.start for block in blocks]
     steps = [size // batch for size in sizes]
 
-    trainer = FacesOnDevice(net, capacity, keypointset)
+    trainer = FacesOnDevice(net, max(sizes), keypointset)
     trainer.compile(optimizer=_optimizer(recipe, sum(steps)))
     log = monitoring.Validation(lambda: _validation_rmse(net, validation, keypointset, copies.indices), report)
     stopping = monitoring.EarlyStopping(
         net, patience=recipe.patience, patience_factor=recipe.patience_factor, improvement=recipe.improvement
     )
     halving = schedules.callbacks(recipe.schedule, start=recipe.learning_rate, halving_patience=recipe.halving_patience)
-    trainer.fit(
-        batches(sizes, batch, seed=seed),
-        steps_per_epoch=sum(steps),
-        epochs=recipe.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[PlaceFaces(copies, blocks, steps), log, stopping, *halving],
-    )
+    callbacks = [PlaceFaces(copies, blocks, steps), log, stopping, *halving]
+    order = batches(sizes, batch, seed=seed)
+    trainer.fit(order, steps_per_epoch=sum(steps), epochs=recipe.epochs, shuffle=False, verbose=0, callbacks=callbacks)
     stopping.restore_best()
     return _history(log.rows)
+
+
+def _check_labels(copies: Copies, validation: Faces, keypointset: KeypointSet) -> None:
+    names = ", ".join(keypointset.names[k] for k in copies.indices)
+    if len(copies) == 0:
+        raise InputError(f"No face of the training part has a label for {names}: give more labelled faces.")
+    if np.isnan(validation.keypoints).all():
+        raise InputError(f"No face of the validation part has a label for {names}: choose another fold or a larger validation-share.")
 
 
 def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
