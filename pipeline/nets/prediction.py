@@ -38,8 +38,8 @@ def source_offsets(predicted: np.ndarray, keypoints: np.ndarray, source: np.ndar
     """Where each source's labels lie beside predictions that treat left and right alike: float32 (S, K, 2), pixels.
 
     One source of Kaggle's labels lies up to 0.8 px to the right of where symmetric labels would. Mirroring, in training and in prediction,
-    averages that away, so it is measured on unmirrored faces and added at the very end. predicted (n, S, K, 2), keypoints (n, K, 2), NaN where
-    not labelled; source (n,), no matter if S = 1. The offset of a keypoint that a source never labels is 0.
+    averages that away, so it is measured on unmirrored faces and added at the very end. predicted (n, S, K, 2); keypoints (n, K, 2), NaN
+    where not labelled; source (n,), no matter if S = 1. The offset of a keypoint that a source never labels is 0.
     The mean without the outer tenths: gross errors in the labels must not move it.
     """
     offsets = np.zeros(predicted.shape[1:], np.float32)

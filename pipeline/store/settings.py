@@ -127,7 +127,10 @@ class _Plain(logging.Filter):
 
     def filter(self, record):
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, InputError):
+        # Luigi raises a ValueError of its own from what a parameter of an inner task says.
+        while error is not None and not isinstance(error, InputError):
+            error = error.__cause__
+        if error is not None:
             record.msg, record.args, record.exc_info, record.exc_text = str(error), (), None, None
         return True
 

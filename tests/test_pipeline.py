@@ -1,0 +1,265 @@
+"""The chain as a user runs it: in fresh processes, on drawn faces, small by parameter values alone."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.keypointset import KAGGLE
+
+ROOT = Path(__file__).parent.parent
+SMALL = ("--Render-training=80", "--Render-test=9", "--Augment-copies=2", "--TrainBase-epochs=2", "--TrainSpecialist-epochs=1")
+STAGES = ("Render", "Load", "Augment", "TrainBase", *(f"TrainSpecialist:{group}" for group in KAGGLE.groups), "LearningCurves", "Predict")
+
+
+def luigi(*arguments, cwd=ROOT):
+    """A finished `luigi --module pipeline ARGUMENTS`."""
+    command = [sys.executable, "-m", "luigi", "--module", "pipeline", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
+
+
+def keys(*flags, root=ROOT):
+    """The key of each stage by address, as a fresh process that imports the package from `root` finds them."""
+    code = (
+        "import json, sys; from pipeline.commands.chain import chain\n"
+        "with chain(sys.argv[1:]) as stages: print(json.dumps({stage.address: stage.key for stage in stages}))"
+    )
+    result = subprocess.run([sys.executable, "-c", code, *map(str, flags)], cwd=root, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def changed(before, after):
+    assert list(before) == list(after)
+    return {address for address in before if before[address] != after[address]}
+
+
+def following(address):
+    """The stage and all that is made from it."""
+    start = STAGES.index(address)
+    trained = {a for a in STAGES if a.startswith("TrainSpecialist")}
+    return {
+        "TrainBase": {"TrainBase", *trained, "LearningCurves", "Predict"},
+        "LearningCurves": {"LearningCurves"},
+        "Predict": {"Predict"},
+    }.get(address, set(STAGES[start:]))
+
+
+def hashes(workspace):
+    """SHA-256 of every artifact and published file of a workspace, by its relative path."""
+    files = [p for folder in ("data", "models", "submissions") for p in (workspace / folder).glob("*") if p.suffix in (".h5", ".csv", ".png")]
+    return {p.relative_to(workspace).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A workspace in which Predict ran on small settings, and what it printed."""
+    workspace = tmp_path_factory.mktemp("workspace")
+    result = luigi("Predict", "--dataset-path=rendered", f"--workspace-root={workspace}", *SMALL)
+    assert result.returncode == 0, result.stderr
+    return workspace, result.stderr
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A copy of the package that a test may edit."""
+    root = tmp_path_factory.mktemp("source")
+    shutil.copytree(ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "luigi.cfg", root)
+    return root
+
+
+@pytest.mark.keras
+@pytest.mark.slow
+class TestChain:
+    def test_submission_answers_the_lookup_table(self, chain):
+        """One row for each row of the lookup table, in its order, every location inside the image."""
+        workspace, _ = chain
+        submission = pd.read_csv(next((workspace / "submissions").glob("submission-rendered-*.csv")))
+        lookup = pd.read_csv(next((workspace / "data").glob("render-*.IdLookupTable.csv")))
+        assert list(submission.columns) == ["RowId", "Location"]
+        assert submission.RowId.tolist() == lookup.RowId.tolist()
+        assert submission.Location.between(0, KAGGLE.side).all()
+
+    def test_last_words(self, chain):
+        """The run ends by naming the submission, the learning curves and the validation RMSE beside the mean face."""
+        workspace, said = chain
+        last = said.strip().splitlines()[-4:]
+        assert any(str(workspace / "submissions" / "submission-rendered-") in line for line in last)
+        assert any(".png" in line for line in last)
+        assert "validation RMSE" in last[-1]
+        assert "mean face" in last[-1]
+
+    def test_shows_progress(self, chain):
+        """Stage, epoch, RMSE in pixels and time left are shown while it runs."""
+        assert "TrainBase: epoch 1/2, RMSE training" in chain[1]
+        assert "left" in chain[1]
+
+    def test_artifact_of_predict(self, chain):
+        """Predictions of all validation and test faces, of specialists and base net, and their RMSE for each group."""
+        from pipeline.results.submission import Predictions
+        from pipeline.store import artifacts
+
+        workspace, _ = chain
+        content = artifacts.load(next((workspace / "submissions").glob("*.h5")), Predictions)
+        assert content.test.shape == content.test_base.shape == (9, 15, 2)
+        assert content.validation.shape == content.validation_base.shape == content.validation_truth.shape == (8, 15, 2)
+        assert content.group_rmse.shape == content.group_rmse_base.shape == (6,)
+        known = ~np.isnan(content.validation_truth)
+        error = (content.validation - content.validation_truth)[known]
+        assert content.rmse == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-5)
+
+    def test_again_does_nothing_and_imports_no_tensorflow(self, chain):
+        """A finished chain is re-checked without Keras, TensorFlow, pandas or matplotlib, and every file stays as it is."""
+        workspace, _ = chain
+        before = {path: path.stat().st_mtime_ns for path in workspace.rglob("*.h5")}
+        code = (
+            "import sys; sys.argv = sys.argv[:1] + sys.argv[1:]\n"
+            "from luigi.cmdline import luigi_run\n"
+            "try: luigi_run()\n"
+            "except SystemExit as end: assert not end.code, end.code\n"
+            "print([name for name in ('keras', 'tensorflow', 'pandas', 'matplotlib', 'h5py') if name in sys.modules])"
+        )
+        arguments = ["--module", "pipeline", "Predict", "--dataset-path=rendered", f"--workspace-root={workspace}", *SMALL]
+        result = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.strip() == "[]"
+        assert "Nothing to do" in result.stderr
+        assert before == {path: path.stat().st_mtime_ns for path in workspace.rglob("*.h5")}
+
+    def test_two_workers_make_the_same_bytes(self, chain, tmp_path):
+        """The same command and seed give byte-identical artifacts and submission, also with two workers."""
+        workspace, _ = chain
+        result = luigi("Predict", "--dataset-path=rendered", f"--workspace-root={tmp_path}", "--workers=2", *SMALL)
+        assert result.returncode == 0, result.stderr
+        assert hashes(tmp_path) == hashes(workspace)
+
+
+class TestKeys:
+    def test_epochs_of_the_base_net(self):
+        """Another number of epochs renames the base net, specialists, curves and submission, and nothing else."""
+        assert changed(keys(), keys("--TrainBase-epochs=7")) == following("TrainBase")
+
+    def test_comment_docstring_and_format(self, source):
+        """Edits that change no code change no key."""
+        before = keys(root=source)
+        path = source / "pipeline" / "nets" / "training.py"
+        text = path.read_text()
+        path.write_text(text.replace('"""Mean squared difference', '"""  The mean squared difference', 1) + "\n\n# a comment\n")
+        assert path.read_text() != text + "\n\n# a comment\n"
+        assert keys(root=source) == before
+        path.write_text(text)
+
+    @pytest.mark.parametrize(
+        ("module", "old", "new", "first"),
+        [
+            ("nets/training.py", "ops.square(difference)", "ops.abs(difference)", "TrainBase"),
+            ("results/figures.py", "figsize=(", "figsize=(1 + ", "LearningCurves"),
+            ("results/submission.py", "%.4f", "%.5f", "Predict"),
+            ("faces/augmentation.py", "0.5", "0.25", "Augment"),
+            ("faces/duplicates.py", "components", "parts", "Load"),
+            ("faces/portrait.py", "0.5", "0.25", "Render"),
+        ],
+    )
+    def test_edited_code(self, source, module, old, new, first):
+        """An edit makes exactly the stages stale that use it, and those that follow."""
+        before = keys("--dataset-path=rendered", root=source)
+        path = source / "pipeline" / module
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        after = keys("--dataset-path=rendered", root=source)
+        path.write_text(text)
+        assert changed(before, after) == following(first)
+
+    def test_data(self, tmp_path):
+        """A new file date changes no key; one changed label changes every key."""
+        files = {"training.csv": "label\n1\n", "test.csv": "t\n", "IdLookupTable.csv": "l\n"}
+        for name, text in files.items():
+            (tmp_path / name).write_text(text)
+        flags = (f"--dataset-path={tmp_path}", f"--workspace-root={tmp_path}")
+        before = keys(*flags)
+        (tmp_path / "training.csv").touch()
+        assert keys(*flags) == before
+        (tmp_path / "training.csv").write_text("label\n2\n")
+        assert changed(before, keys(*flags)) == set(before)
+
+    def test_backend_by_name(self, monkeypatch):
+        """Another Keras backend renames what trains and predicts, not the data."""
+        monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+        before = keys()
+        monkeypatch.setenv("KERAS_BACKEND", "jax")
+        assert changed(before, keys()) == following("TrainBase")
+
+    def test_overrides_give_two_variations(self):
+        """Overrides handed down the chain give two variations of TrainBase in one process, on the same data."""
+        from pipeline import Predict
+
+        plain, varied = Predict(), Predict(overrides={"TrainBase": {"epochs": 3}})
+        assert varied.requires()["base"].epochs == 3
+        assert plain.requires()["base"].epochs != 3
+        assert plain.requires()["base"].path != varied.requires()["base"].path
+        assert plain.task_id != varied.task_id
+        assert plain.requires()["faces"] is varied.requires()["faces"]
+
+
+class TestInterface:
+    def test_import_is_light(self):
+        """`import pipeline` leaves the heavy packages alone."""
+        heavy = ("keras", "tensorflow", "matplotlib", "pandas", "h5py", "sklearn", "skimage")
+        code = f"import sys, pipeline; print([name for name in {heavy} if name in sys.modules])"
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+        assert result.stdout.strip() == "[]"
+
+    def test_missing_file(self, tmp_path):
+        """Where one of Kaggle's files is missing the run stops with code 20, names it, and says how to get it."""
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "test.csv").write_text("ImageId,Image\n")
+        result = luigi("Predict", f"--workspace-root={tmp_path}")
+        assert result.returncode == 20
+        assert "training.csv does not exist. Put training.csv or training.zip" in result.stderr
+        assert "Traceback" not in result.stderr
+        assert not list(tmp_path.rglob("*.h5"))
+
+    def test_bad_pixel(self, tmp_path):
+        """Bad input ends in one sentence that names file, row and column, with code 30 and no artifact."""
+        header = ",".join([*KAGGLE.columns, "Image"])
+        row = ",".join(["40"] * len(KAGGLE.columns))
+        pixels = ["7"] * KAGGLE.side**2
+        pixels[5] = "300"
+        (tmp_path / "training.csv").write_text(f"{header}\n{row},{' '.join(pixels)}\n")
+        (tmp_path / "test.csv").write_text(f"ImageId,Image\n1,{' '.join(['7'] * KAGGLE.side**2)}\n")
+        (tmp_path / "IdLookupTable.csv").write_text("RowId,ImageId,FeatureName,Location\n1,1,nose_tip_x,\n")
+        result = luigi("Predict", f"--dataset-path={tmp_path}", f"--workspace-root={tmp_path}")
+        assert result.returncode == 30
+        assert "Traceback" not in result.stderr
+        assert "training.csv, row 1 (line 2), column Image" in result.stderr.splitlines()[-2]
+        assert "300" in result.stderr.splitlines()[-2]
+        assert not list(tmp_path.rglob("*.h5"))
+
+    def test_dependency_tree(self, tmp_path):
+        """`luigi-deps-tree` shows every stage of the chain."""
+        command = [sys.executable, "-m", "luigi.tools.deps_tree", "--module", "pipeline", "Predict", f"--workspace-root={tmp_path}"]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        for stage in ("Render", "Load", "Augment", "TrainBase", "TrainSpecialist", "LearningCurves", "Predict"):
+            assert f"[{stage}-" in result.stdout
+
+    @pytest.mark.parametrize("preset", sorted((ROOT / "configs").glob("*.cfg")), ids=lambda path: path.name)
+    def test_presets_are_valid(self, preset, monkeypatch):
+        """Every preset in configs/ has known sections, keys and values only."""
+        monkeypatch.setenv("LUIGI_CONFIG_PATH", str(preset))
+        assert changed(keys(), keys("--dataset-path=rendered")) in (set(), set(keys()))
+
+    @pytest.mark.parametrize("flag", ["--TrainBase-epochs=many", "--TrainBase-epochs=0", "--TrainBase-network=resnet", "--Load-clean=maybe"])
+    def test_bad_parameter(self, flag, tmp_path):
+        """A bad value is one sentence that names the flag, without a traceback."""
+        result = luigi("Predict", f"--workspace-root={tmp_path}", flag)
+        assert result.returncode == 40
+        assert "Traceback" not in result.stderr
+        assert flag.split("=")[0] in result.stderr.strip().splitlines()[-1]
