@@ -30,7 +30,8 @@ def callbacks(schedule: str, *, start: float, halving_patience: int) -> list[ker
     """What a schedule needs beside the optimizer: `halving` halves after so many epochs without improvement, down to start / 1024."""
     if schedule != "halving":
         return []
-    return [keras.callbacks.ReduceLROnPlateau("validation_rmse", factor=0.5, patience=halving_patience, min_lr=start / 1024, min_delta=0)]
+    rules = {"mode": "min", "min_delta": 0, "min_lr": start / 1024}
+    return [keras.callbacks.ReduceLROnPlateau("validation_rmse", factor=0.5, patience=halving_patience, **rules)]
 
 
 def optimizer(name: str, rate, *, momentum: float, momentum_stop: float, weight_decay: float, clip_norm: float, total_steps: int):
