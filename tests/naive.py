@@ -39,3 +39,73 @@ def left_out_prediction(x, mean, covariance, own):
     regression = covariance[np.ix_(own, others)] @ np.linalg.inv(covariance[np.ix_(others, others)])
     expected = mean[own] + regression @ (x[others] - mean[others])
     return expected, covariance[np.ix_(own, own)] - regression @ covariance[np.ix_(others, own)]
+
+
+def rmse(predicted, truth):
+    """Root mean squared error over the values of `truth` (any shape) that are not NaN; NaN if there is none."""
+    errors = [(p - t) ** 2 for p, t in zip(predicted.ravel().tolist(), truth.ravel().tolist(), strict=True) if t == t]
+    return (sum(errors) / len(errors)) ** 0.5 if errors else float("nan")
+
+
+def masked_loss(difference, known):
+    """Mean of the squared differences where known is 1; 0 if it is nowhere."""
+    errors = [d**2 for d, k in zip(difference.ravel().tolist(), known.ravel().tolist(), strict=True) if k]
+    return sum(errors) / len(errors) if errors else 0.0
+
+
+def block_sizes(faces, capacity):
+    """Sizes, ascending, of the fewest blocks that hold the faces, none above the capacity, no two further apart than one face."""
+    number = 1
+    while number * capacity < faces:
+        number += 1
+    sizes = [0] * number
+    for face in range(faces):
+        sizes[face % number] += 1
+    return sorted(sizes)
+
+
+def order_of_faces(sizes, *, batch, epochs, seed):
+    """For each epoch the batches of face numbers that a training sees whose blocks have these sizes."""
+    epochs_seen = []
+    for epoch in range(epochs):
+        seen, first = [], 0
+        for block, size in enumerate(sizes):
+            order = np.random.default_rng([seed, epoch, block]).permutation(size)
+            for start in range(0, size - batch + 1, batch):
+                seen.append([first + int(i) for i in order[start : start + batch]])
+            first += size
+        epochs_seen.append(seen)
+    return epochs_seen
+
+
+def linear_training(copies, keypoints, validation, *, order, rate, side):
+    """Gradient descent on kernel and bias of a linear net from zero, batch by batch: (weights after each epoch, validation RMSE).
+
+    copies (C, n, side, side) grey levels, keypoints (C, n, K, 2) pixels with NaN; validation: images and keypoints; order: order_of_faces.
+    The net maps pixels / 255 to unit coordinates; the loss is masked, in square pixels.
+    """
+    outputs = keypoints.shape[2] * 2
+    kernel, bias, half = np.zeros((side * side, outputs)), np.zeros(outputs), side / 2
+    history = []
+    for epoch, batches in enumerate(order):
+        for batch in batches:
+            x = copies[epoch % len(copies), batch].reshape(len(batch), -1) / 255
+            truth = keypoints[epoch % len(copies), batch].reshape(len(batch), -1)
+            error = (x @ kernel + bias) * half + half - truth
+            known = ~np.isnan(error)
+            slope = np.where(known, error, 0) * 2 * half / max(known.sum(), 1)
+            kernel, bias = kernel - rate * (x.T @ slope), bias - rate * slope.sum(axis=0)
+        predicted = (validation[0].reshape(len(validation[0]), -1) / 255 @ kernel + bias) * half + half
+        history.append((kernel, bias, rmse(predicted, validation[1].reshape(len(predicted), -1))))
+    return history
+
+
+def momentum_steps(start, gradient, *, rate, momenta, nesterov):
+    """Positions after each step of gradient descent with one momentum for each step, in Keras' formulation."""
+    position, velocity, positions = start.copy(), np.zeros_like(start), []
+    for momentum in momenta:
+        g = gradient(position)
+        velocity = momentum * velocity - rate * g
+        position = position + (momentum * velocity - rate * g if nesterov else velocity)
+        positions.append(position)
+    return positions

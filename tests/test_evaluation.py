@@ -1,0 +1,76 @@
+"""RMSE over the labelled values, and which head of a net speaks for a face."""
+
+import numpy as np
+import pytest
+from naive import rmse as naive_rmse
+
+from pipeline.nets.evaluation import of_source, rmse, rmse_by_keypoint, rmse_by_source
+
+
+@pytest.fixture
+def pair():
+    """Predictions and truth (40, 5, 2), float32; a third of the labels missing, keypoint 3 everywhere."""
+    rng = np.random.default_rng(4)
+    predicted, truth = rng.uniform(0, 96, (2, 40, 5, 2)).astype(np.float32)
+    truth[rng.random((40, 5)) < 0.33] = np.nan
+    truth[0, 0, 1] = np.nan  # x alone
+    truth[:, 3] = np.nan
+    return predicted, truth
+
+
+def test_rmse_is_the_loops_over_the_labelled_values(pair):
+    """RMSE counts each labelled x and y once, whatever is missing beside it."""
+    assert rmse(*pair) == pytest.approx(naive_rmse(*pair), rel=1e-6)
+
+
+def test_rmse_of_a_known_pair():
+    """Errors 3 and 4 with the rest unlabelled give sqrt((9 + 16) / 2)."""
+    truth = np.array([[[1, 2], [np.nan, np.nan]]])
+    assert rmse(np.array([[[4.0, 6.0], [9, 9]]]), truth) == pytest.approx(12.5**0.5)
+
+
+def test_rmse_by_keypoint_is_the_loops(pair):
+    """One RMSE for each keypoint; NaN for the one that is nowhere labelled."""
+    predicted, truth = pair
+    expected = [naive_rmse(predicted[:, k], truth[:, k]) for k in range(5)]
+    np.testing.assert_allclose(rmse_by_keypoint(predicted, truth), expected, rtol=1e-6)
+    assert np.isnan(expected[3])
+
+
+def test_rmse_by_source_is_the_loops(pair):
+    """One RMSE for each label source; NaN for a source without faces."""
+    predicted, truth = pair
+    source = (np.arange(40) % 2).astype(np.int8)
+    expected = [naive_rmse(predicted[source == s], truth[source == s]) for s in range(3)]
+    np.testing.assert_allclose(rmse_by_source(predicted, truth, source, 3), expected, rtol=1e-6)
+    assert np.isnan(expected[2])
+
+
+def test_nothing_labelled_is_nan():
+    """Without a single label the RMSE is NaN, not 0."""
+    assert np.isnan(rmse(np.zeros((2, 3, 2)), np.full((2, 3, 2), np.nan)))
+
+
+def test_each_face_gets_the_predictions_of_its_own_source():
+    """of_source takes head s for a face of source s."""
+    predicted = np.random.default_rng(0).random((5, 3, 4, 2))
+    source = np.array([2, 0, 1, 1, 2], np.int8)
+    chosen = of_source(predicted, source)
+    for face in range(5):
+        np.testing.assert_array_equal(chosen[face], predicted[face, source[face]])
+
+
+def test_a_net_with_one_head_speaks_for_every_source():
+    """With S = 1 the only head is taken whatever the source."""
+    predicted = np.random.default_rng(0).random((3, 1, 4, 2))
+    np.testing.assert_array_equal(of_source(predicted, np.array([0, 1, 5], np.int8)), predicted[:, 0])
+
+
+def test_shapes_that_do_not_match_raise():
+    """Nothing is broadcast: predictions, truth and sources of other sizes are an error, and so is a source that the net does not know."""
+    with pytest.raises(ValueError, match=r"\(4, 5, 2\) and truth \(1, 5, 2\)"):
+        rmse(np.zeros((4, 5, 2)), np.zeros((1, 5, 2)))
+    with pytest.raises(ValueError, match="4 predictions and 1 sources"):
+        of_source(np.zeros((4, 2, 5, 2)), np.zeros(1, np.int8))
+    with pytest.raises(IndexError):
+        of_source(np.zeros((1, 2, 5, 2)), np.array([2], np.int8))

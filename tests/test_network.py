@@ -1,0 +1,155 @@
+"""The nets: shapes, weights by name, what a specialist takes over from the base net."""
+
+import numpy as np
+import pytest
+from toys import build
+
+from pipeline.nets.options import NETWORKS
+
+pytestmark = pytest.mark.keras
+
+
+@pytest.fixture(scope="module")
+def network():
+    from pipeline.nets import device, network
+
+    device.prepare(seed=0, threads=0)
+    return network
+
+
+@pytest.mark.parametrize(("name", "sources"), [("compact", 2), ("kfkd", 1)])
+def test_a_net_answers_for_every_source_and_keypoint(network, name, sources):
+    """Images (B, side, side) become unit coordinates (B, S, K, 2); kfkd has one answer for all sources."""
+    net = build(name, side=48, keypoints=5)
+    assert net.name == name
+    assert net.output_shape == (None, sources, 5, 2)
+    answer = np.asarray(net(np.full((3, 48, 48), 7, np.float32)))
+    assert answer.shape == (3, sources, 5, 2)
+    assert answer.dtype == np.float32
+    assert np.isfinite(answer).all()
+
+
+def test_every_named_net_can_be_built_and_no_other(network):
+    """options.NETWORKS is the list of nets; any other name is refused with that list."""
+    assert {build(name).name for name in NETWORKS} == set(NETWORKS)
+    with pytest.raises(ValueError, match="unknown net 'resnet'; there are compact, kfkd"):
+        build("resnet")
+
+
+def test_the_compact_net_refuses_a_side_that_cannot_be_halved_four_times(network):
+    """A side that is no multiple of 16 is refused with the number."""
+    with pytest.raises(ValueError, match="40 is not a multiple of 16"):
+        build("compact", side=40)
+
+
+def test_the_size_of_the_tutorials_net(network):
+    """kfkd has net6's 16,561,502 weights for 96 pixels and 15 keypoints: the sum, layer by layer, of kernels and biases."""
+    layers = [9 * 32 + 32, 4 * 32 * 64 + 64, 4 * 64 * 128 + 128, 11 * 11 * 128 * 1000 + 1000, 1000 * 1000 + 1000, 1000 * 30 + 30]
+    assert build("kfkd", side=96, keypoints=15).count_params() == sum(layers)
+
+
+def test_the_pixels_are_normalised_at_the_door(network):
+    """Brightness and contrast that pixel_mean and pixel_std follow change nothing."""
+    image = np.random.default_rng(0).uniform(0, 100, (2, 32, 32)).astype(np.float32)
+    net, other = build("compact"), build("compact", pixel_mean=250.0, pixel_std=80.0)
+    network.load(other, network.weights(net))
+    np.testing.assert_allclose(np.asarray(other(2 * image + 10)), np.asarray(net(image)), atol=1e-4)
+
+
+def test_weights_make_the_round_trip(network):
+    """What `weights` gives under the variables' paths, `load` puts into a fresh net: the same answers and the same bytes."""
+    net, other = build("compact"), build("compact")
+    values = network.weights(net)
+    assert next(iter(values)) == "stem/kernel"
+    assert not np.array_equal(values["stem/kernel"], network.weights(other)["stem/kernel"])
+    network.load(other, values)
+    assert all(np.array_equal(network.weights(other)[path], value) for path, value in values.items())
+    image = np.random.default_rng(0).uniform(0, 255, (2, 32, 32)).astype(np.float32)
+    np.testing.assert_array_equal(np.asarray(other(image)), np.asarray(net(image)))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_specialist_takes_over_all_but_the_output_layer(network, name):
+    """transfer sets every weight but the output layer's, which stay as initialised, and returns both lists of names."""
+    base, specialist = build(name), build(name, keypoints=2)
+    fresh = network.weights(specialist)
+    carried, new = network.transfer(specialist, network.weights(base))
+    assert new == ["keypoints/kernel", "keypoints/bias"]
+    assert set(carried) | set(new) == set(fresh)
+    assert not set(carried) & set(new)
+    after = network.weights(specialist)
+    assert all(np.array_equal(after[path], network.weights(base)[path]) for path in carried)
+    assert all(np.array_equal(after[path], fresh[path]) for path in new)
+
+
+def without(values):
+    return {path: value for path, value in values.items() if path != "stem/kernel"}
+
+
+def with_another(values):
+    return values | {"stem2/kernel": values["stem/kernel"]}
+
+
+def misshapen(values):
+    return values | {"stem/kernel": values["stem/kernel"][:3]}
+
+
+@pytest.mark.parametrize("way", ["load", "transfer"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without, r"missing {'stem/kernel'}, unknown set\(\)"),
+        (with_another, r"missing set\(\), unknown {'stem2/kernel'}"),
+        (misshapen, r"stem/kernel of compact has shape \(5, 5, 1, 16\), the given array \(3, 5, 1, 16\)"),
+    ],
+)
+def test_any_other_difference_raises_and_sets_nothing(network, way, change, message):
+    """A missing, unknown or differently shaped weight is a ValueError that names it, and the net stays as it was."""
+    net, values = build("compact"), network.weights(build("compact"))
+    before = network.weights(net)
+    with pytest.raises(ValueError, match=message):
+        getattr(network, way)(net, change(values))
+    assert all(np.array_equal(value, before[path]) for path, value in network.weights(net).items())
+
+
+def test_loading_needs_the_output_layer_too(network):
+    """load, unlike transfer, refuses weights for another number of keypoints."""
+    with pytest.raises(ValueError, match="keypoints/kernel"):
+        network.load(build("compact", keypoints=2), network.weights(build("compact")))
+
+
+def test_the_mean_position_of_one_hot_cell_is_its_centre(network):
+    """All weight in row 1, column 3 of 4 x 8 gives x = (2 * 3 + 1) / 8 - 1, y = (2 * 1 + 1) / 4 - 1; a flat map the middle."""
+    maps = np.zeros((1, 4, 8, 2), np.float32)
+    maps[0, 1, 3, 0] = 1000
+    np.testing.assert_allclose(np.asarray(network.MeanPosition()(maps))[0], [[-0.125, -0.25], [0, 0]], atol=1e-6)
+
+
+def test_the_mean_position_is_the_weighted_mean_of_the_cells(network):
+    """On any map the softmax-weighted mean of the cells' centres, by loops."""
+    maps = np.random.default_rng(1).normal(0, 2, (2, 3, 5, 2)).astype(np.float32)
+    expected = np.zeros((2, 2, 2))
+    for b, row, column, c in np.ndindex(maps.shape):
+        weight = np.exp(maps[b, row, column, c]) / np.exp(maps[b, :, :, c]).sum()
+        expected[b, c] += weight * np.array([(column + 0.5) / 2.5 - 1, (row + 0.5) / 1.5 - 1])
+    np.testing.assert_allclose(np.asarray(network.MeanPosition()(maps)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_penalties_are_those_of_all_kernels(network, name):
+    """The losses sum to l1 * |w| + l2 * w ** 2 over every kernel, and there are none without l1 and l2."""
+    net = build(name, l1=1e-3, l2=1e-2)
+    kernels = [value.astype(float) for path, value in network.weights(net).items() if path.endswith("/kernel")]
+    expected = sum(1e-3 * np.abs(kernel).sum() + 1e-2 * np.square(kernel).sum() for kernel in kernels)
+    assert float(sum(net.losses)) == pytest.approx(expected, rel=1e-4)
+    assert not build(name).losses
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_dropout_is_a_factor_of_the_nets_own_rates(network, name):
+    """Factor 0 makes training passes equal, factor 1 makes them differ."""
+    image = np.random.default_rng(0).uniform(0, 255, (4, 32, 32)).astype(np.float32)
+    for factor, equal in ((0.0, True), (1.0, False)):
+        net = build(name, dropout=factor)
+        once, again = (np.asarray(net(image, training=True)) for _ in range(2))
+        assert np.array_equal(once, again) == equal

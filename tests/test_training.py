@@ -1,0 +1,402 @@
+"""Fitting: the masked loss, faces brought in blocks, early stopping, and trainings of a net of dots from beginning to end."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from naive import block_sizes, linear_training, order_of_faces
+from naive import masked_loss as naive_masked_loss
+from toys import DOTS, EYES, build, copies_of, labelled, linear_net, recipe, train_dots
+
+from pipeline.errors import InputError
+
+pytestmark = pytest.mark.keras
+
+
+@pytest.fixture(scope="module")
+def training():
+    from pipeline.nets import device, training
+
+    device.prepare(seed=0, threads=0)
+    return training
+
+
+@pytest.fixture
+def faces(training):
+    return labelled(50, seed=1)
+
+
+def fitted(training, net, copies, validation, *, seed=0, reports=None, **changes):
+    report = (lambda *values: reports.append(values)) if reports is not None else lambda *values: None
+    return training.fit(net, copies, validation, recipe(**changes), keypointset=DOTS, seed=seed, report=report)
+
+
+def weights(net):
+    from pipeline.nets import network
+
+    return {path: value.copy() for path, value in network.weights(net).items()}
+
+
+def same(first, second):
+    return all(np.array_equal(first[path], value) for path, value in second.items())
+
+
+# ---- the loss --------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [1.0, 0.4, 0.0])
+def test_the_masked_loss_is_the_loops(training, share):
+    """The mean square over the known values alone, each counted once; 0 where nothing is known."""
+    rng = np.random.default_rng(3)
+    difference, known = rng.normal(0, 5, (6, 4, 2)).astype(np.float32), (rng.random((6, 4, 2)) < share).astype(np.float32)
+    assert float(training.masked_loss(difference, known)) == pytest.approx(naive_masked_loss(difference, known), rel=1e-5)
+
+
+def loss_of(training, net, faces):
+    """The loss of all faces at once as a training step sees it."""
+    trainer, index = training.FacesOnDevice(net, len(faces.images), DOTS), np.arange(len(faces.images), dtype=np.int32)
+    trainer.place(faces)
+    return float(trainer.compute_loss(x=index, y_pred=trainer(index, training=True)))
+
+
+def test_the_loss_is_the_squared_error_of_each_faces_own_source(training, faces):
+    """On a net with two heads the loss is the squared RMSE, in pixels, of of_source's choice."""
+    from pipeline.nets import evaluation
+
+    net = build("compact")
+    predicted = DOTS.to_pixels(np.asarray(net(faces.images.astype(np.float32), training=True)))
+    expected = evaluation.rmse(evaluation.of_source(predicted, faces.source), faces.keypoints) ** 2
+    assert loss_of(training, net, faces) == pytest.approx(expected, rel=1e-4)
+
+
+def test_penalties_are_part_of_the_loss(training, faces):
+    """Where no face is labelled the loss is what l1 and l2 ask for, and nothing without them."""
+    unlabelled = replace(faces, keypoints=np.full_like(faces.keypoints, np.nan))
+    assert loss_of(training, build("compact"), unlabelled) == 0
+    net = build("compact", l1=1e-3, l2=1e-3)
+    assert loss_of(training, net, unlabelled) == pytest.approx(float(sum(net.losses)), rel=1e-5)
+
+
+def test_faces_without_labels_move_nothing(training, faces):
+    """Training on faces whose keypoints all are NaN leaves a net's weights as they were, byte for byte, with a loss of 0."""
+    net = linear_net()
+    before = weights(net)
+    history = fitted(training, net, copies_of(replace(faces, keypoints=np.full_like(faces.keypoints, np.nan))), faces)
+    assert same(before, weights(net))
+    assert (history.training_rmse == 0).all()
+
+
+def test_a_missing_keypoint_moves_nothing(training, faces):
+    """A keypoint that no face has labelled leaves its own outputs where they were while the others learn."""
+    keypoints = faces.keypoints.copy()
+    keypoints[:, 1] = np.nan
+    net = linear_net()
+    fitted(training, net, copies_of(replace(faces, keypoints=keypoints)), replace(faces, keypoints=keypoints))
+    moved = np.abs(weights(net)["keypoints/kernel"]).sum(axis=0).reshape(3, 2) > 0
+    np.testing.assert_array_equal(moved, [[True, True], [False, False], [True, True]])
+
+
+# ---- which faces when ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("faces", "capacity"), [(1, 2), (10, 10), (11, 10), (65, 128), (129, 128), (1000, 300)])
+def test_blocks_hold_every_face_once_and_are_at_least_half_full(training, faces, capacity):
+    """The fewest blocks, each face in one, none larger than the capacity, sizes that differ by one face at most."""
+    blocks = training.blocks_of(faces, capacity=capacity)
+    assert [i for block in blocks for i in range(block.start, block.stop)] == list(range(faces))
+    sizes = [block.stop - block.start for block in blocks]
+    assert sorted(sizes) == block_sizes(faces, capacity)
+    assert len(blocks) == 1 or min(sizes) >= capacity // 2
+
+
+def test_faces_come_in_the_order_of_the_loops(training, tmp_path):
+    """With room for 16 of 50 faces a linear net gets, from HDF5 datasets of three copies, the very weights of a training by loops.
+
+    It shows that every block and copy takes its turn, that the shuffle is that of (seed, epoch, block), and that the best epoch is kept.
+    """
+    copies = [labelled(50, seed=seed) for seed in (1, 2, 3)]
+    validation = labelled(20, seed=4)
+    net = linear_net()
+    with h5py.File(tmp_path / "copies.h5", "w") as file:
+        file["images"], file["keypoints"] = np.stack([c.images for c in copies]), np.stack([c.keypoints for c in copies])
+        source = training.Copies(file["images"], file["keypoints"], copies[0].source, faces=np.arange(50), indices=[0, 1, 2])
+        options = {"optimizer": "sgd", "learning_rate": 1e-6, "epochs": 4, "batch": 8, "device_memory": 0}
+        history = fitted(training, net, source, validation, seed=9, **options)
+    order = order_of_faces([12, 13, 12, 13], batch=8, epochs=4, seed=9)
+    images, keypoints = np.stack([c.images for c in copies]).astype(float), np.stack([c.keypoints for c in copies])
+    expected = linear_training(images, keypoints, (validation.images, validation.keypoints), order=order, rate=1e-6, side=DOTS.side)
+    np.testing.assert_allclose(history.validation_rmse, [rmse for _, _, rmse in expected], rtol=1e-4)
+    kernel, bias, _ = min(expected, key=lambda epoch: epoch[2])
+    np.testing.assert_allclose(weights(net)["keypoints/kernel"], kernel, rtol=1e-3, atol=1e-8)
+    np.testing.assert_allclose(weights(net)["keypoints/bias"], bias, rtol=1e-3)
+
+
+def test_a_batch_larger_than_the_set_is_the_whole_set(training, faces):
+    """With fewer faces than a batch there is one step an epoch, with all faces."""
+    few = replace(faces, images=faces.images[:5], keypoints=faces.keypoints[:5], source=faces.source[:5])
+    net = linear_net()
+    fitted(training, net, copies_of(few), faces, optimizer="sgd", learning_rate=1e-6, epochs=1, batch=64)
+    order = order_of_faces([5], batch=5, epochs=1, seed=0)
+    expected = linear_training(
+        few.images[None].astype(float), few.keypoints[None], (few.images, few.keypoints), order=order, rate=1e-6, side=DOTS.side
+    )
+    np.testing.assert_allclose(weights(net)["keypoints/kernel"], expected[0][0], rtol=1e-3, atol=1e-8)
+
+
+def test_copies_take_turns(training):
+    """Epoch e reads copy e modulo the number of copies, and of it the chosen faces and keypoints, from arrays and HDF5 datasets alike."""
+    sets = [labelled(12, seed=seed) for seed in (1, 2)]
+    rows = np.array([1, 3, 4, 9, 11])
+    copies = copies_of(*sets, rows=rows, indices=[2, 0])
+    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
+        file["images"], file["keypoints"] = copies.images, copies.keypoints
+        stored = training.Copies(file["images"], file["keypoints"], copies.source, faces=rows, indices=[2, 0])
+        for epoch, number in ((0, 0), (1, 1), (2, 0), (7, 1)):
+            for part in (slice(0, 5), slice(1, 4)):
+                chosen = rows[part]
+                for block in (copies.block(epoch, part), stored.block(epoch, part)):
+                    np.testing.assert_array_equal(block.images, sets[number].images[chosen])
+                    np.testing.assert_array_equal(block.keypoints, sets[number].keypoints[chosen][:, [2, 0]])
+                    np.testing.assert_array_equal(block.source, sets[0].source[chosen])
+
+
+def test_a_specialist_sees_only_faces_with_its_keypoints(training, faces):
+    """rows_with finds the faces with any of a group's keypoints: the eyes are labelled in the faces of the first source alone."""
+    np.testing.assert_array_equal(training.rows_with(faces.keypoints, EYES), np.flatnonzero(faces.source == 0))
+    keypoints = faces.keypoints.copy()
+    keypoints[0, 0] = np.nan  # one of the two eyes is enough
+    keypoints[3, :2] = np.nan
+    assert training.rows_with(keypoints, EYES)[:3].tolist() == [0, 1, 4]
+
+
+# ---- when to stop ----------------------------------------------------------------------------------------------------------------------
+
+
+class FakeNet:
+    """A net whose only weight is the number of the epoch."""
+
+    weight, stop_training = 0, False
+
+    def get_weights(self):
+        return self.weight
+
+    def set_weights(self, weight):
+        self.weight = weight
+
+
+def stopping(values, *, patience, patience_factor=0.0, improvement=0.01):
+    """(epochs trained, epoch of the restored weights) for a sequence of validation RMSEs."""
+    from pipeline.nets import monitoring
+
+    net = FakeNet()
+    callback = monitoring.EarlyStopping(net, patience=patience, patience_factor=patience_factor, improvement=improvement)
+    callback.set_model(net)
+    for epoch, value in enumerate(values):
+        net.weight = epoch + 1
+        callback.on_epoch_end(epoch, {"validation_rmse": value})
+        if net.stop_training:
+            break
+    trained = net.weight
+    callback.restore_best()
+    return trained, net.weight
+
+
+def test_a_training_stops_after_patience_epochs_without_improvement(training):
+    """Best in epoch 2, patience 3: epochs 3, 4 and 5 are not better, so 5 is the last, and epoch 2's weights come back."""
+    assert stopping([5, 4, 4.5, 4.5, 4.5, 4.5, 1], patience=3) == (5, 2)
+
+
+def test_an_improvement_counts_from_a_relative_size_on(training):
+    """With improvement 0.1 the step from 4 to 3.7 buys no patience, but its weights are the ones kept."""
+    assert stopping([5, 4, 3.7, 3.7, 3.7, 3.7], patience=3, improvement=0.1) == (5, 3)
+    assert stopping([5, 4, 3.5, 3.5, 3.5, 3.5], patience=3, improvement=0.1) == (6, 3)
+
+
+def test_small_steps_add_up(training):
+    """Steps too small to count alone count as soon as together they make the relative improvement."""
+    assert stopping([4, 3.8, 3.5, 3.5, 3.5, 3.5, 3.5], patience=3, improvement=0.1) == (6, 3)
+
+
+def test_patience_grows_with_the_best_epoch(training):
+    """With factor 0.5 a best epoch 8 earns 4 more although the patience is 2; a best epoch 2 still has the patience's 2."""
+    falling = [9 - epoch for epoch in range(8)]
+    assert stopping(falling + [5] * 20, patience=2, patience_factor=0.5) == (12, 8)
+    assert stopping([5, 4] + [5] * 20, patience=2, patience_factor=0.5) == (4, 2)
+
+
+def test_patience_zero_never_stops(training):
+    """patience 0 trains all epochs, however long the best one is past."""
+    assert stopping([1] + [2] * 50, patience=0, patience_factor=0.5) == (51, 1)
+
+
+def test_a_training_that_diverges_stops_at_once(training):
+    """A validation RMSE that is NaN ends the training with the best weights so far; without any it is an error that says what to do."""
+    assert stopping([3, 2, np.nan, 1], patience=0) == (3, 2)
+    with pytest.raises(InputError, match=r"diverged.*lower learning-rate"):
+        stopping([np.nan], patience=5)
+
+
+@pytest.mark.parametrize(("part", "message"), [("training", "training part .* left_eye, right_eye:"), ("validation", "validation part")])
+def test_nothing_to_learn_or_to_measure_is_said(training, faces, part, message):
+    """Without one label in the training or in the validation part the run stops with a sentence about it."""
+    copies = copies_of(faces, rows=np.arange(0 if part == "training" else 50), indices=EYES)
+    keypoints = faces.keypoints[:, EYES] * (np.nan if part == "validation" else 1)
+    with pytest.raises(InputError, match=message):
+        fitted(training, linear_net(keypoints=2), copies, replace(faces, keypoints=keypoints))
+
+
+# ---- whole trainings -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("compact", {"optimizer": "adamw", "schedule": "cosine", "learning_rate": 3e-3, "weight_decay": 1e-4, "epochs": 12}),
+        ("kfkd", {"optimizer": "nesterov", "schedule": "linear", "learning_rate": 3e-5, "momentum_stop": 0.99, "epochs": 12}),
+    ],
+)
+def test_a_net_learns_where_the_dots_are(training, name, changes):
+    """Both nets find the dots far better than the mean face does; the history and the reports tell of each epoch, the best one is kept."""
+    import keras
+
+    from pipeline.nets import evaluation, prediction
+
+    keras.utils.set_random_seed(0)
+    copies, validation, reports = [labelled(300, seed=seed) for seed in (1, 2)], labelled(60, seed=3), []
+    net = build(name)
+    history = fitted(training, net, copies_of(*copies), validation, reports=reports, **changes)
+    np.testing.assert_array_equal(history.epoch, np.arange(1, 13))
+    np.testing.assert_array_equal(np.array(reports, np.float32).T, [history.training_rmse, history.validation_rmse])
+    assert history.learning_rate[-1] < history.learning_rate[5]
+
+    predicted = prediction.predict(net, validation.images, DOTS, indices=[0, 1, 2], mirrored=False)
+    best = evaluation.rmse(evaluation.of_source(predicted, validation.source), validation.keypoints)
+    assert best == pytest.approx(history.validation_rmse.min(), rel=1e-5)
+    mean_face = np.broadcast_to(np.nanmean(copies[0].keypoints, axis=0), validation.keypoints.shape)
+    assert best < 0.5 * evaluation.rmse(mean_face, validation.keypoints)
+
+
+@pytest.fixture(scope="module")
+def models(training):
+    from pipeline.nets import models
+
+    return models
+
+
+@pytest.fixture(scope="module")
+def structure(models):
+    return models.Structure("compact", l1=0.0, l2=0.0, dropout=0.0, pixel_mean=120.0, pixel_std=40.0)
+
+
+def base_and_specialist(models, structure, faces, validation):
+    def train(copies, base):
+        options = {"keypointset": DOTS, "base": base, "seed": 0, "report": lambda *values: None}
+        return models.train(structure, copies, faces, validation, recipe(epochs=2), **options)
+
+    base = train(copies_of(faces), None)
+    from pipeline.nets import training
+
+    return base, train(copies_of(faces, rows=training.rows_with(faces.keypoints, EYES), indices=EYES), base)
+
+
+def test_a_specialist_begins_with_the_base_nets_weights(models, structure, faces):
+    """models.train names what a specialist took over, predicts its own keypoints inside the image, and `predict` says the same again."""
+    from pipeline.nets import evaluation
+
+    validation = labelled(20, seed=2)
+    base, eyes = base_and_specialist(models, structure, faces, validation)
+    assert not len(base.carried_over)
+    assert set(base.new) == set(base.weights)
+    assert eyes.new.tolist() == ["keypoints/kernel", "keypoints/bias"]
+    assert eyes.keypoints.tolist() == ["left_eye", "right_eye"]
+    assert (eyes.validation.shape, eyes.offsets.shape) == ((20, 2, 2), (2, 2, 2))
+    for net, indices in ((base, [0, 1, 2]), (eyes, EYES)):
+        again = models.predict(net, validation.images, validation.source, DOTS)
+        np.testing.assert_allclose(again, net.validation, atol=1e-4)
+        assert again.min() >= 0
+        assert again.max() <= DOTS.side
+        assert float(net.rmse) == pytest.approx(evaluation.rmse(net.validation, validation.keypoints[:, indices]), rel=1e-6)
+        assert all(value.dtype == np.float32 for value in net.weights.values())
+
+
+# ---- processes and backends ------------------------------------------------------------------------------------------------------------
+
+SCRIPT = """
+from pipeline.nets import device
+said = device.prepare(seed=0, threads=0)
+from toys import train_dots
+digest, history = train_dots(seed=1)
+assert history.epoch.tolist() == [1, 2] and (history.validation_rmse < 50).all()
+print(said, digest)
+"""
+
+
+def started(backend, script=SCRIPT):
+    here = Path(__file__).parent
+    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": f"{here}{os.pathsep}{here.parent}"}
+    return subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def output(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out.split("\n")[-2]
+
+
+def backend():
+    import keras
+
+    return keras.backend.backend()
+
+
+@pytest.mark.slow
+def test_equal_seeds_give_equal_bytes(training):
+    """Two trainings with one seed end, in two processes, with the same weights, byte for byte."""
+    elsewhere = started(backend())
+    assert output(elsewhere).endswith(train_dots(seed=1)[0])
+
+
+def test_another_seed_begins_and_shuffles_otherwise(training):
+    """The seed decides the first weights and the order of the faces."""
+    import keras
+
+    first, orders = [], []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        first.append(weights(build("kfkd"))["conv1/kernel"])
+        orders.append(next(training.batches([50], 50, seed=seed))[0])
+    assert not np.array_equal(*first)
+    assert not np.array_equal(*orders)
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(50))
+
+
+@pytest.mark.slow
+def test_jax_trains_through_the_same_code(training):
+    """With KERAS_BACKEND=jax the same program prepares, trains and measures."""
+    pytest.importorskip("jax", reason="JAX is an optional backend and is not installed")
+    assert "(jax " in output(started("jax"))
+
+
+THREADS = """
+from pipeline.nets import device
+once, again = (device.prepare(seed=0, threads=3) for _ in range(2))
+import tensorflow as tf
+assert once == again
+print(once, tf.config.threading.get_intra_op_parallelism_threads(), tf.config.threading.get_inter_op_parallelism_threads())
+"""
+
+
+@pytest.mark.slow
+def test_the_number_of_threads_is_set_and_told(training):
+    """prepare sets TensorFlow's threads and names device and version; called again with the same number it says the same."""
+    pytest.importorskip("tensorflow")
+    import tensorflow as tf
+
+    said = output(started("tensorflow", THREADS))
+    assert said.endswith(" 3 3")
+    assert said.startswith((f"CPU, 3 threads (tensorflow {tf.__version__})", "GPU"))

@@ -1,0 +1,99 @@
+"""A small set of keypoints, faces made of dots, and nets and recipes that train on them in seconds."""
+
+import hashlib
+
+import numpy as np
+
+from pipeline.keypointset import KeypointSet
+
+DOTS = KeypointSet(
+    name="dots",
+    side=32,
+    names=("left_eye", "right_eye", "nose_tip"),
+    sources={"all": ("left_eye", "right_eye", "nose_tip"), "nose": ("nose_tip",)},
+    groups={"eyes": ("left_eye", "right_eye"), "nose": ("nose_tip",)},
+)
+EYES = DOTS.indices("eyes")
+
+
+def dot_faces(n, *, seed):
+    """Images uint8 (n, 32, 32) of two bright dots, the left one at the larger x, above a dark one; where they are (n, 3, 2), pixels."""
+    rng = np.random.default_rng(seed)
+    keypoints = np.array([[23, 10], [9, 10], [16, 23]]) + rng.uniform(-5, 5, (n, 3, 2))
+    centre = np.arange(DOTS.side) + 0.5
+    x, y = (np.exp(-((centre - keypoints[:, :, [axis]]) ** 2) / (2 * 1.5**2)) for axis in (0, 1))
+    grey = 120 + np.einsum("k,nky,nkx->nyx", np.array([120, 120, -100]), y, x) + rng.normal(0, 2, (n, DOTS.side, DOTS.side))
+    return np.clip(np.round(grey), 0, 255).astype(np.uint8), keypoints.astype(np.float32)
+
+
+def labelled(n, *, seed):
+    """Dot faces as `training.Faces`; every third one is of the second source, with its nose alone labelled."""
+    from pipeline.nets.training import Faces
+
+    images, keypoints = dot_faces(n, seed=seed)
+    source = (np.arange(n) % 3 == 2).astype(np.int8)
+    keypoints[source == 1, :2] = np.nan
+    return Faces(images, keypoints, source)
+
+
+def copies_of(*faces, rows=None, indices=None):
+    """Sets of equally many faces as the copies of one set, as `training.Copies`."""
+    from pipeline.nets.training import Copies
+
+    images, keypoints = np.stack([f.images for f in faces]), np.stack([f.keypoints for f in faces])
+    rows = np.arange(images.shape[1]) if rows is None else rows
+    return Copies(images, keypoints, faces[0].source, faces=rows, indices=indices or list(range(keypoints.shape[2])))
+
+
+def recipe(**changes):
+    """Three epochs of Adam in batches of 16, changed as asked."""
+    from pipeline.nets.training import Recipe
+
+    values = {
+        "epochs": 3,
+        "batch": 16,
+        "optimizer": "adam",
+        "schedule": "constant",
+        "learning_rate": 1e-3,
+        "learning_rate_stop": 1e-5,
+        "decay": 0.1,
+        "warmup": 1.0,
+        "halving_patience": 2,
+        "momentum": 0.9,
+        "momentum_stop": 0.9,
+        "weight_decay": 0.0,
+        "clip_norm": 0.0,
+        "patience": 0,
+        "patience_factor": 0.5,
+        "improvement": 0.005,
+        "device_memory": 64,
+    }
+    return Recipe(**values | changes)
+
+
+def build(name, **changes):
+    """The net `name` for the three dots."""
+    from pipeline.nets import network
+
+    values = {"side": 32, "keypoints": 3, "sources": 2, "pixel_mean": 120.0, "pixel_std": 40.0, "l1": 0.0, "l2": 0.0, "dropout": 0.0}
+    return network.build(name, **values | changes)
+
+
+def train_dots(seed):
+    """SHA-256 of the weights of a compact net with dropout, trained for two epochs on two copies in four blocks; its history."""
+    from pipeline.nets import device, network, training
+
+    device.prepare(seed=seed, threads=0)
+    net = build("compact", dropout=1.0)
+    copies, options = copies_of(*(labelled(30, seed=s) for s in (1, 2))), recipe(epochs=2, batch=4, device_memory=0)
+    history = training.fit(net, copies, labelled(10, seed=3), options, keypointset=DOTS, seed=seed, report=lambda *values: None)
+    return hashlib.sha256(b"".join(value.tobytes() for value in network.weights(net).values())).hexdigest(), history
+
+
+def linear_net(*, keypoints=3, sources=1):
+    """One dense layer from the pixels to the coordinates: quick to compile, and a loop can train it."""
+    import keras
+
+    image = keras.Input((32, 32))
+    x = keras.layers.Dense(sources * keypoints * 2, kernel_initializer="zeros", name="keypoints")(keras.layers.Flatten()(image / 255))
+    return keras.Model(image, keras.layers.Reshape((sources, keypoints, 2))(x), name="linear")
