@@ -1,11 +1,19 @@
 """Matplotlib figures from arrays; no pyplot, so nothing global and no display."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle, islice, pairwise
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from pipeline.described import array
+
+BLACK = "#000000"
+# Okabe and Ito's palette for all kinds of colour vision (https://jfly.uni-koeln.de/color/), without the yellow, which is faint on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 @dataclass(frozen=True)
@@ -17,8 +25,8 @@ class Curves:
     epoch: np.ndarray = array("int32", "epoch", "", "epoch, counted from 1")
     training_rmse: np.ndarray = array("float32", "net epoch", "px", "RMSE on the augmented training faces; NaN after the last epoch")
     validation_rmse: np.ndarray = array("float32", "net epoch", "px", "RMSE on the validation faces; NaN after the last epoch")
-    mean_training_rmse: np.ndarray = array("float32", "epoch", "px", "mean of the specialists, weighted by number of outputs")
-    mean_validation_rmse: np.ndarray = array("float32", "epoch", "px", "mean of the specialists, weighted by number of outputs")
+    mean_training_rmse: np.ndarray = array("float32", "epoch", "px", "root mean square of the specialists, weighted by number of outputs")
+    mean_validation_rmse: np.ndarray = array("float32", "epoch", "px", "root mean square of the specialists, weighted by number of outputs")
 
     PLOT = ("validation_rmse", (".", "epoch"))
 
@@ -26,7 +34,8 @@ class Curves:
 def curves(histories: dict[str, tuple[int, np.ndarray, np.ndarray]]) -> Curves:
     """Lines up histories: name -> (number of outputs, training RMSE (e,), validation RMSE (e,)); the first is the base net.
 
-    A net that stopped early keeps its last value in the weighted mean of the specialists.
+    The mean of the specialists is the root of the mean square, weighted by their outputs: the RMSE of all together. A net that stopped
+    early keeps its last value in it. Without specialists it is NaN.
     """
     longest = max(len(validation) for _, _, validation in histories.values())
     outputs = np.array([n for n, _, _ in histories.values()], np.int32)
@@ -45,28 +54,24 @@ def curves(histories: dict[str, tuple[int, np.ndarray, np.ndarray]]) -> Curves:
 
 
 def learning_curves(content: Curves) -> Figure:
-    """RMSE over epochs: the base net on the left, the specialists and their weighted mean on the right; training dashed, validation solid."""
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    best = np.nanmin(content.validation_rmse[0])
-    _pair(left, content.epoch, content.training_rmse[0], content.validation_rmse[0], "C0", f"base net (best {best:.2f})")
-    for row, name in list(enumerate(content.names))[1:]:
-        label = f"{name.replace('_', ' ')} (best {np.nanmin(content.validation_rmse[row]):.2f})"
-        _pair(right, content.epoch, content.training_rmse[row], content.validation_rmse[row], f"C{row}", label, width=1.2)
-    label = f"weighted mean (best {np.nanmin(content.mean_validation_rmse):.2f})"
-    _pair(right, content.epoch, content.mean_training_rmse, content.mean_validation_rmse, "black", label, width=2.4)
-    left.set_title("Base net: all keypoints")
-    right.set_title("Specialists: from the base net's weights")
-    left.set_ylabel("RMSE, pixels")
-    everything = np.concatenate([content.training_rmse, content.validation_rmse])
-    for axes, rows in ((left, [0]), (right, range(1, len(content.names)))):
-        shown = content.validation_rmse[list(rows)]
-        axes.set_xlabel("epoch")
-        axes.set_xlim(0.5, max(2, int((~np.isnan(shown)).sum(axis=1).max())) + 0.5)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.25)
-        axes.legend(loc="upper right", fontsize="small", title="solid: validation, dashed: training", title_fontsize="small")
-    left.set_ylim(*_limits(everything))
+    """RMSE over epochs: the base net on the left, the specialists and their weighted mean on the right.
+
+    Training dashed, validation solid, a dot at the best epoch (whose weights the net keeps); beside each picture the RMSE there.
+    """
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    colours = [BLACK, *islice(cycle(COLOURS), len(content.names) - 1)]
+    nets = [
+        Net(name.replace("_", " "), content.training_rmse[row], content.validation_rmse[row], colours[row], 1.3)
+        for row, name in enumerate(content.names)
+    ]
+    mean = Net("weighted mean", content.mean_training_rmse, content.mean_validation_rmse, BLACK, 2.6)
+    _panel(left, "Base net: all keypoints", [replace(nets[0], width=2.0)])
+    if len(nets) > 1:
+        _panel(right, "Specialists: from the base net's weights", [*nets[1:], mean])
+    else:
+        right.set_axis_off()
+    figure.legend(handles=_key(), loc="outside lower center", ncols=3, frameon=False, fontsize="medium")
     return figure
 
 
@@ -75,16 +80,92 @@ def save_png(figure: Figure, path) -> None:
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
-def _pair(axes, epoch, training, validation, colour, label, width=1.8) -> None:
-    axes.plot(epoch, training, "--", color=colour, linewidth=width * 0.7, alpha=0.8)
-    axes.plot(epoch, validation, "-", color=colour, linewidth=width, label=label, marker="o" if len(epoch) == 1 else None)
+@dataclass(frozen=True)
+class Net:
+    """How one net is drawn: RMSE (e,) of training and validation in pixels, NaN after the last epoch."""
+
+    name: str
+    training: np.ndarray
+    validation: np.ndarray
+    colour: str
+    width: float
+
+    @property
+    def best(self) -> int:
+        """The epoch, from 0, with the lowest validation RMSE."""
+        return int(np.nanargmin(self.validation))
+
+
+def _panel(axes: Axes, title: str, nets: list[Net]) -> None:
+    epochs = max(int(np.flatnonzero(~np.isnan(net.validation))[-1]) + 1 for net in nets)
+    axes.set_yscale("log")
+    axes.set_ylim(*_limits(np.concatenate([values for net in nets for values in (net.training, net.validation)])))
+    axes.set_xlim(max(0.5, 1 - 0.02 * epochs), 1.02 * epochs)
+    for net in nets:
+        epoch = np.arange(1, len(net.validation) + 1)
+        # A dash is no line yet: a training of one epoch is a mark.
+        axes.plot(epoch, net.training, "--", color=net.colour, linewidth=0.7 * net.width, marker="_" if epochs == 1 else None)
+        axes.plot(epoch, net.validation, "-", color=net.colour, linewidth=net.width)
+        axes.plot(net.best + 1, net.validation[net.best], "o", color=net.colour, markersize=3 + net.width)
+    _labels(axes, nets)
+    _ticks(axes)
+    axes.set(title=title, xlabel="epoch", ylabel="RMSE, pixels")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _ticks(axes: Axes) -> None:
+    """Whole epochs; plain numbers on the logarithmic axis, round ones where it spans much and evenly spaced ones where it spans little."""
+    low, high = axes.get_ylim()
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1, steps=(1, 2, 5, 10)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)) if high > 3 * low else MaxNLocator(7))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _labels(axes: Axes, nets: list[Net]) -> None:
+    """Names and best RMSEs beside the ends of the validation curves, moved apart where they would overlap."""
+    low, high = np.log(axes.get_ylim())
+    ends = np.array([(np.log(net.validation[~np.isnan(net.validation)][-1]) - low) / (high - low) for net in nets])
+    for net, end, place in zip(nets, np.clip(ends, 0, 1), _apart(np.clip(ends, 0, 1), 0.055), strict=True):
+        axes.annotate(
+            f"{net.name} {net.validation[net.best]:.2f}",
+            (1, end),
+            (1.04, place),
+            xycoords="axes fraction",
+            color=net.colour,
+            weight="bold" if net.width > 2 else "normal",
+            verticalalignment="center",
+            arrowprops={"arrowstyle": "-", "color": net.colour, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)},
+        )
+
+
+def _apart(places: np.ndarray, gap: float) -> np.ndarray:
+    """Places, in 0..1 if they fit, at least `gap` apart, in the same order and near where they were."""
+    result = places.copy()
+    order = np.argsort(places, kind="stable")
+    for below, above in pairwise(order):
+        result[above] = max(result[above], result[below] + gap)
+    ceiling = max(1.0, gap * (len(places) - 1))
+    for number, index in enumerate(order[::-1]):
+        result[index] = min(result[index], ceiling - number * gap)
+    return result
+
+
+def _key() -> list[Line2D]:
+    """What the kinds of line mean."""
+    return [
+        Line2D([], [], color="0.3", linestyle="-", linewidth=2, label="validation"),
+        Line2D([], [], color="0.3", linestyle="--", label="training, on augmented faces"),
+        Line2D([], [], color="0.3", linestyle="none", marker="o", label="best epoch, its RMSE at the margin"),
+    ]
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """From a little below the lowest value to where the first epochs' large errors no longer squeeze the rest."""
-    known = values[~np.isnan(values)]
-    low, high = known.min(), max(np.quantile(known, 0.95), 1.5 * np.median(known))
-    return max(0.0, low - 0.1 * (high - low)), high + 0.1 * (high - low)
+    """For a logarithmic axis: from a little below the lowest value to the highest, or to 12 times the lowest if a first epoch is beyond."""
+    known = values[np.isfinite(values) & (values > 0)]
+    low, high = (known.min(), known.max()) if known.size else (1.0, 10.0)
+    return 0.92 * low, 1.08 * min(high, 12 * low)
 
 
 def _padded(values: np.ndarray, length: int) -> np.ndarray:
@@ -92,9 +173,9 @@ def _padded(values: np.ndarray, length: int) -> np.ndarray:
 
 
 def _weighted(rows: np.ndarray, outputs: np.ndarray, last: int) -> np.ndarray:
-    """Mean over nets, weighted by their outputs; a net that stopped early stays at its last value; NaN after the last epoch of all."""
-    filled = np.array([np.where(np.isnan(row), row[~np.isnan(row)][-1], row) for row in rows]) if len(rows) else rows
-    mean = np.sqrt(np.average(np.square(filled), axis=0, weights=outputs)) if len(rows) else np.full(rows.shape[1], np.nan)
-    mean = mean.astype(np.float32)
-    mean[last:] = np.nan
+    """Root mean square over nets, weighted by their outputs; a net that stopped early stays at its last value; NaN after the last epoch."""
+    mean = np.full(rows.shape[1], np.nan, np.float32)
+    if len(rows):
+        filled = np.array([np.where(np.isnan(row), row[~np.isnan(row)][-1], row) for row in rows])
+        mean[:last] = np.sqrt(np.average(np.square(filled), axis=0, weights=outputs))[:last]
     return mean

@@ -1,0 +1,224 @@
+"""Out of the chain: the submission, the table of predictions, the learning curves."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib.lines import Line2D
+from naive import rmse as naive_rmse
+from toys import DOTS, EYES
+
+from pipeline.results import figures, submission
+
+# ---- submission ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keypoints():
+    """Keypoints (4, 3, 2) whose value says where it stands: face 2, keypoint 1, y is 211."""
+    face, keypoint, axis = np.indices((4, 3, 2))
+    return (100 * face + 10 * keypoint + axis).astype(np.float32)
+
+
+def test_each_row_of_the_lookup_table_gets_its_value(keypoints):
+    """Face, keypoint and axis of each row, in the table's order; a row may ask for the same value again."""
+    face, keypoint, axis = np.array([3, 0, 2, 0]), np.array([0, 2, 1, 2]), np.array([1, 0, 1, 0])
+    values = submission.locations(keypoints, face, keypoint, axis)
+    assert values.tolist() == [301, 20, 211, 20]
+    assert values.dtype == np.float32
+
+
+def test_a_value_that_was_not_predicted_raises(keypoints):
+    """A NaN that is asked for is an error with the number of such values; elsewhere it does no harm."""
+    keypoints[1, 2, 0] = np.nan
+    assert submission.locations(keypoints, np.array([1]), np.array([2]), np.array([1])).tolist() == [121]
+    with pytest.raises(ValueError, match="1 of 2 values"):
+        submission.locations(keypoints, np.array([1, 0]), np.array([2, 0]), np.array([0, 0]))
+
+
+def test_the_file_is_what_kaggle_takes(tmp_path):
+    """A header, a row for each value in the given order, four decimals, Unix line ends, nothing else; equal input gives equal bytes."""
+    path = tmp_path / "submission.csv"
+    submission.write_csv(path, np.array([3, 1, 2]), np.array([66.33561, 5, 0.00004], np.float32))
+    assert path.read_bytes() == b"RowId,Location\n3,66.3356\n1,5.0000\n2,0.0000\n"
+
+
+# ---- predictions -----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def faces():
+    """A data set of 10 labelled dots, the last 4 held out, and 2 test faces of which three values are asked for."""
+    rng = np.random.default_rng(0)
+    keypoints, source = rng.uniform(5, 25, (10, 3, 2)).astype(np.float32), np.array([0, 1] * 5, np.int8)
+    keypoints[source == 1, :2] = np.nan
+    return SimpleNamespace(
+        keypoints=keypoints,
+        source=source,
+        validation=np.arange(10) >= 6,
+        mean_face=rng.uniform(5, 25, (2, 3, 2)).astype(np.float32),
+        test_images=np.zeros((2, 32, 32), np.uint8),
+        test_ids=np.array([1, 2]),
+        lookup_row=np.array([1, 2, 3]),
+        lookup_face=np.array([0, 0, 1], np.int32),
+        lookup_keypoint=np.array([0, 2, 1], np.int16),
+        lookup_axis=np.array([1, 0, 0], np.int8),
+    )
+
+
+@pytest.fixture
+def outputs():
+    """The base net, then the specialists of the eyes and the nose: (nets with their validation keypoints, test keypoints)."""
+    rng = np.random.default_rng(1)
+    indices = [[0, 1, 2], EYES, DOTS.indices("nose")]
+    nets = [SimpleNamespace(indices=np.array(i), validation=rng.uniform(5, 25, (4, len(i), 2)).astype(np.float32)) for i in indices]
+    return nets, [rng.uniform(5, 25, (2, len(i), 2)).astype(np.float32) for i in indices]
+
+
+def test_the_specialists_keypoints_stand_side_by_side(faces, outputs):
+    """Each specialist fills the columns of its own keypoints; the base net's predictions stand beside them, unchanged."""
+    (base, eyes, nose), tests = outputs
+    table = submission.predictions(faces, DOTS, *outputs)
+    for whole, parts in ((table.validation, (eyes.validation, nose.validation)), (table.test, tests[1:])):
+        np.testing.assert_array_equal(whole[:, [0, 1]], parts[0])
+        np.testing.assert_array_equal(whole[:, [2]], parts[1])
+    np.testing.assert_array_equal(table.validation_base, base.validation)
+    np.testing.assert_array_equal(table.test_base, tests[0])
+    np.testing.assert_array_equal(table.validation_face, [6, 7, 8, 9])
+    assert table.locations.tolist() == [tests[1][0, 0, 1], tests[2][0, 0, 0], tests[1][1, 1, 0]]
+
+
+def test_the_rmse_of_everything_is_the_loops(faces, outputs):
+    """Overall, by group, by source, of the base net and of the mean face: each the loop's RMSE over the labelled values."""
+    table = submission.predictions(faces, DOTS, *outputs)
+    truth, source = faces.keypoints[6:], faces.source[6:]
+    expected = {
+        "rmse": naive_rmse(table.validation, truth),
+        "rmse_base": naive_rmse(outputs[0][0].validation, truth),
+        "rmse_mean_face": naive_rmse(faces.mean_face[source], truth),
+        "group_rmse": [naive_rmse(table.validation[:, k], truth[:, k]) for k in ([0, 1], [2])],
+        "group_rmse_base": [naive_rmse(table.validation_base[:, k], truth[:, k]) for k in ([0, 1], [2])],
+        "source_rmse": [naive_rmse(table.validation[source == s], truth[source == s]) for s in (0, 1)],
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(getattr(table, name), value, rtol=1e-5, err_msg=name)
+
+
+def test_the_table_shows_every_group_and_source(faces, outputs):
+    """One line for all keypoints, one for each group beside the base net, one with the label sources."""
+    table = submission.predictions(faces, DOTS, *outputs)
+    lines = submission.table(table).splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["eyes", "nose", "by"]
+    assert lines[2].split()[1:] == [f"{table.group_rmse[0]:.3f}", f"{table.group_rmse_base[0]:.3f}"]
+    assert lines[-1] == f"by label source: all {table.source_rmse[0]:.2f}, nose {table.source_rmse[1]:.2f}"
+
+
+# ---- learning curves -------------------------------------------------------------------------------------------------------------------
+
+
+def history(outputs, *validation):
+    """(number of outputs, training RMSE, validation RMSE): the training's is 1.2 times the validation's."""
+    return outputs, np.array(validation, np.float32) * 1.2, np.array(validation, np.float32)
+
+
+@pytest.fixture
+def histories():
+    """A base net of 6 epochs and two specialists, one of which stopped after 2 of 4."""
+    return {"base": history(6, 12, 6, 4, 3, 2.5, 2.6), "eye_centers": history(4, 4, 3, 2, 1), "nose_tip": history(2, 2, 1)}
+
+
+def test_histories_are_lined_up(histories):
+    """One row for each net, NaN after its last epoch, in the given order."""
+    content = figures.curves(histories)
+    assert content.names.tolist() == ["base", "eye_centers", "nose_tip"]
+    assert content.epoch.tolist() == [1, 2, 3, 4, 5, 6]
+    assert content.validation_rmse.dtype == np.float32
+    np.testing.assert_allclose(content.validation_rmse[2], [2, 1, *[np.nan] * 4])
+    np.testing.assert_allclose(content.training_rmse[1], [4.8, 3.6, 2.4, 1.2, np.nan, np.nan], rtol=1e-6)
+
+
+def test_the_mean_is_the_rmse_of_all_outputs_together(histories):
+    """Root mean square by outputs (4 and 2); a net that stopped stays at its last value; NaN after the last specialist."""
+    wanted = [np.sqrt((4 * a**2 + 2 * b**2) / 6) for a, b in ((4, 2), (3, 1), (2, 1), (1, 1))]
+    content = figures.curves(histories)
+    np.testing.assert_allclose(content.mean_validation_rmse, [*wanted, np.nan, np.nan], rtol=1e-6)
+    np.testing.assert_allclose(content.mean_training_rmse[:4], 1.2 * np.array(wanted), rtol=1e-6)
+
+
+def lines(axes, style):
+    """The drawn curves of one line style, without NaN."""
+    curves = [line.get_ydata() for line in axes.lines if isinstance(line, Line2D) and line.get_linestyle() == style]
+    return [values[~np.isnan(values)].tolist() for values in curves]
+
+
+def test_training_is_dashed_and_validation_solid(histories):
+    """The base net stands on the left; the specialists and their mean, the thickest line, on the right."""
+    content = figures.curves(histories)
+    left, right = figures.learning_curves(content).axes
+    assert lines(left, "--") == [content.training_rmse[0].tolist()]
+    assert lines(left, "-") == [content.validation_rmse[0].tolist()]
+    for style, values, mean in (
+        ("--", content.training_rmse, content.mean_training_rmse),
+        ("-", content.validation_rmse, content.mean_validation_rmse),
+    ):
+        assert lines(right, style) == [row[~np.isnan(row)].tolist() for row in (values[1], values[2], mean)]
+    widths = [line.get_linewidth() for line in right.lines if line.get_linestyle() == "-"]
+    assert widths[-1] > max(widths[:-1])
+
+
+def test_every_curve_is_named_with_its_best_rmse(histories):
+    """Beside the curves stand the names, without underscores, and the lowest validation RMSE; the key stands outside of both pictures."""
+    figure = figures.learning_curves(figures.curves(histories))
+    left, right = figure.axes
+    assert [text.get_text() for text in left.texts] == ["base 2.50"]
+    mean = np.sqrt((4 * 1 + 2 * 1) / 6)
+    assert [text.get_text() for text in right.texts] == ["eye centers 1.00", "nose tip 1.00", f"weighted mean {mean:.2f}"]
+    assert not left.get_legend()
+    assert not right.get_legend()
+    assert [text.get_text().split(",")[0] for text in figure.legends[0].get_texts()] == ["validation", "training", "best epoch"]
+
+
+@pytest.mark.parametrize("ends", [[0.5] * 7, [0.0, 0.01, 0.02], [1.0, 0.99, 0.98], [0.1, 0.9], [0.3]])
+def test_labels_stand_apart_in_the_order_of_the_curves(ends):
+    """Labels of curves that end together are moved at least the gap apart, inside the picture, and never change their order."""
+    places = figures._apart(np.array(ends), 0.055)
+    order = np.argsort(ends, kind="stable")
+    assert (np.diff(places[order]) >= 0.055 - 1e-9).all()
+    assert places.min() >= 0
+    assert places.max() <= 1
+
+
+@pytest.mark.parametrize("first", [30.0, 1e6, np.inf])
+def test_a_huge_first_epoch_does_not_squeeze_the_rest(histories, first):
+    """The limits are finite, hold the best epochs, and reach at most 13 times the lowest RMSE up."""
+    histories["base"] = history(6, first, 6, 4, 3, 2.5, 2.6)
+    left, _ = figures.learning_curves(figures.curves(histories)).axes
+    low, high = left.get_ylim()
+    assert 2 < low < 2.5
+    assert 3.2 < high <= 13 * 2.5
+
+
+def test_an_epoch_is_enough_for_a_picture(tmp_path):
+    """A training of one epoch shows its two points as marks, and saves without a warning."""
+    content = figures.curves({"base": history(6, 3), "eyes": history(4, 2), "nose": history(2, 1)})
+    figure = figures.learning_curves(content)
+    figures.save_png(figure, tmp_path / "curves.png")
+    left, right = figure.axes
+    assert [line.get_marker() for line in left.lines] == ["_", "None", "o"]
+    assert right.get_xlim()[0] < 1 < right.get_xlim()[1]
+
+
+def test_a_base_net_alone_has_a_picture(tmp_path):
+    """Without specialists there is no mean and the right side is empty."""
+    content = figures.curves({"base": history(6, 3, 2)})
+    assert np.isnan(content.mean_validation_rmse).all()
+    figures.save_png(figures.learning_curves(content), tmp_path / "curves.png")
+
+
+def test_the_same_curves_are_the_same_bytes(histories, tmp_path):
+    """Two figures of one content are written to identical PNG files."""
+    for name in ("once.png", "again.png"):
+        figures.save_png(figures.learning_curves(figures.curves(histories)), tmp_path / name)
+    once, again = ((tmp_path / name).read_bytes() for name in ("once.png", "again.png"))
+    assert once[:8] == b"\x89PNG\r\n\x1a\n"
+    assert once == again
