@@ -86,7 +86,7 @@ def test_a_flip_exchanges_left_and_right():
 
 @pytest.mark.parametrize("changes", [*ALONE.values(), DEFAULT, WIDE], ids=[*ALONE, "default", "wide"])
 def test_the_warp_is_that_of_scikit_image(changes):
-    """Pixels are those of skimage.transform.warp(order=1, mode="edge") to a grey level; its pixel i has its centre at i, ours at i + 0.5."""
+    """To a grey level the pixels are those of skimage.transform.warp(order=1, mode="edge"); there centres lie at i, here at i + 0.5."""
     images, transforms = noise(5), drawn(5, seed=3, **changes)
     ours, to_corner = warp(images, transforms), AffineTransform(translation=(0.5, 0.5))
     for image, warped, matrix in zip(images, ours, transforms.matrix, strict=True):
