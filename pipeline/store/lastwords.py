@@ -1,18 +1,25 @@
 """The last lines of a run: the result and where it lies, or what went wrong and how to go on. Printed after Luigi's own."""
 
 import atexit
+import contextlib
+import json
+import multiprocessing
 import os
-import signal
 import sys
 import time
 from pathlib import Path
 
 from luigi.cmdline_parser import CmdlineParser
 
-from pipeline.store import runlog
+from pipeline.errors import InputError
+from pipeline.store import files, interrupts, runlog
 from pipeline.store.progress import say
 
+# The last run of this folder, wherever its workspace is.
 LAST_RUN = Path("models") / "last-run.json"
+# Seconds for interrupted children to end by themselves.
+GRACE = 5.0
+GO_ON = "Finished stages are kept: the same command goes on from there."
 
 _state: dict = {}
 _missing: list[str] = []
@@ -20,12 +27,19 @@ _warned: set[str] = set()
 
 
 def begin(root, workspace: Path) -> None:
-    """Called for each task that Luigi's command line schedules; the first is the one asked for. Luigi's other tools and a plain import say nothing."""
+    """Called for each task that Luigi's command line schedules; the first is the one asked for.
+
+    Luigi's other tools and a plain import say nothing.
+    """
     if _state or CmdlineParser.get_instance() is None:
         return
     _state.update(pid=os.getpid(), root=root, run=f"{int(time.time())}-{os.getpid()}", log=workspace / "models")
-    runlog.append(_state["log"], {"event": "run", "run": _state["run"], "arguments": sys.argv[1:], "folder": str(Path.cwd())})
-    signal.signal(signal.SIGTERM, _terminated)
+    entry = {"event": "run", "run": _state["run"], "arguments": sys.argv[1:], "folder": str(Path.cwd())}
+    runlog.append(_state["log"], entry)
+    if LAST_RUN.parent.is_dir():
+        with contextlib.suppress(OSError, InputError), files.publishing(LAST_RUN) as draft:
+            draft.write_text(json.dumps(entry) + "\n")
+    interrupts.install()
     atexit.register(_print)
 
 
@@ -43,45 +57,41 @@ def warn_once(text: str) -> None:
         say(f"warning: {text}")
 
 
-def _terminated(number, frame):
-    # Luigi counts any other exception of a stage as its failure and goes on with the next.
-    raise KeyboardInterrupt("terminated")
-
-
 def _print() -> None:
     if os.getpid() != _state["pid"]:
         return
+    if interrupts.received():
+        _end_children()
     # Luigi has dropped the command line by now, and with it the values of all flags.
-    with CmdlineParser.global_instance(sys.argv[1:]):
-        _print_outcome()
+    with CmdlineParser.global_instance(sys.argv[1:], allow_override=True):
+        for line in ["", *_outcome(_state["root"])]:
+            say(line)
 
 
-def _print_outcome() -> None:
-    root = _state["root"]
-    mine = [entry for entry in runlog.entries(_state["log"]) if entry.get("run") == _state["run"] and entry["event"] == "stage"]
+def _end_children() -> None:
+    """Luigi sends an interrupted run's children a signal and doesn't wait for them."""
+    children = multiprocessing.active_children()
+    deadline = time.monotonic() + GRACE
+    for child in children:
+        child.join(max(0.0, deadline - time.monotonic()))
+        child.kill()
+
+
+def _outcome(root) -> list[str]:
+    entries = runlog.entries(_state["log"])
+    mine = [entry for entry in entries if entry.get("run") == _state["run"] and entry.get("event") == "stage"]
     ended_badly = [entry for entry in mine if entry["status"] != "done"]
-    say("")
     if ended_badly or _missing:
-        for text in _missing:
-            say(f"Missing: {text}")
-        for entry in ended_badly:
-            say(f"{entry['stage']} {entry['status']}" + (f": {entry['error']}" if entry["status"] == "failed" else "."))
-        say("Finished stages are kept: the same command goes on from there.")
-        return
+        return [*(f"Missing: {text}" for text in _missing), *map(_bad_end, ended_badly), GO_ON]
     if not root.complete():
-        say(f"{root.address} is not there. Finished stages are kept: the same command goes on from there.")
-        return
+        return [f"{root.address} is not there. {GO_ON}"]
     ran = ", ".join(f"{entry['stage']} {entry['seconds']:.0f} s" for entry in mine)
-    say(f"Ran: {ran}." if ran else "Nothing to do: everything asked for is there and current.")
-    for line in root.closing_words(_last_figures(root)):
-        say(line)
-
-
-def _last_figures(root) -> dict:
-    """What the stage concluded with when it was made."""
-    made = [
-        e
-        for e in runlog.entries(_state["log"])
-        if e.get("stage") == root.address and e.get("key") == root.key and e.get("status") == "done"
+    figures = [entry for entry in entries if entry.get("status") == "done" and entry.get("key") == root.key]
+    return [
+        f"Ran: {ran}." if ran else "Nothing to do: everything asked for is there and current.",
+        *root.closing_words(figures[-1] if figures else {}),
     ]
-    return made[-1] if made else {}
+
+
+def _bad_end(entry: dict) -> str:
+    return f"{entry['stage']} {entry['status']}" + (f": {entry['error']}" if entry["status"] == "failed" else ".")

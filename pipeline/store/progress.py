@@ -1,9 +1,8 @@
 """What a running stage shows: a bar on a terminal, lines elsewhere."""
 
+import datetime
 import sys
 import time
-
-from tqdm import tqdm
 
 # Seconds between two lines where there is no terminal.
 QUIET = 5.0
@@ -11,8 +10,20 @@ QUIET = 5.0
 
 def say(text: str) -> None:
     """One line for the person who watches, above a bar if there is one."""
-    tqdm.write(text, file=sys.stderr)
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(text, file=sys.stderr)
+    else:
+        # One write, so that processes do not mix their lines.
+        sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def _bar(title: str, total: int, unit: str):
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=title, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True)
 
 
 class Progress:
@@ -24,9 +35,7 @@ class Progress:
     def __init__(self, title: str, total: int, unit: str, on_step=None):
         self.title, self.total, self.unit, self.on_step = title, total, unit, on_step
         self.done, self.started, self.shown = 0, time.monotonic(), 0.0
-        self.bar = (
-            tqdm(total=total, desc=title, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True) if sys.stderr.isatty() else None
-        )
+        self.bar = _bar(title, total, unit) if sys.stderr.isatty() else None
 
     def __enter__(self):
         return self
@@ -45,7 +54,7 @@ class Progress:
         """One more step is done; `figures` is what to show beside it."""
         self.done += 1
         elapsed = time.monotonic() - self.started
-        left = tqdm.format_interval(elapsed / self.done * (self.total - self.done))
+        left = datetime.timedelta(seconds=round(elapsed / self.done * (self.total - self.done)))
         text = f"{self.title}: {self.unit} {self.done}/{self.total}{', ' if figures else ''}{figures}, {left} left"
         if self.on_step:
             self.on_step(self.done / self.total, text)

@@ -3,6 +3,7 @@
 One JSON object a line: {"event": "run"} when a command starts, {"event": "stage"} for each stage that ended.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -13,14 +14,20 @@ NAME = "runs.jsonl"
 
 
 def append(folder: Path, entry: dict[str, Any]) -> None:
-    """Adds a line; a single write, so that processes do not mix theirs."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Adds a line; a single write, so that processes do not mix theirs. A log that can't be written (disk full) stops no run."""
     line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "pid": os.getpid(), **entry}) + "\n"
-    descriptor = os.open(folder / NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        os.write(descriptor, line.encode())
-    finally:
-        os.close(descriptor)
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / NAME).open("ab+", buffering=0) as file:
+            file.write(("" if _ends_well(file) else "\n").encode() + line.encode())
+
+
+def _ends_well(file) -> bool:
+    """Whether the last line is whole; a crash may have cut it off."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:

@@ -4,25 +4,52 @@ import copy
 import difflib
 import logging
 import math
+import os
+from pathlib import Path
 
 import luigi
 from luigi.task_register import Register
 
 from pipeline.errors import InputError
 
-# Sections that Luigi reads without a Config class of its own.
+# Sections that Luigi reads without a Config class of its own, those of its contributed modules included.
 LUIGI_SECTIONS = {
-    "resources",
-    "logging",
-    "task_history",
     "batch_notifier",
-    "retcode",
-    "smtp",
-    "sendgrid",
-    "email",
+    "bigquery",
     "core",
-    "worker",
+    "cors",
+    "datadog",
+    "dataproc",
+    "docker",
+    "elasticsearch",
+    "email",
+    "gcs",
+    "hadoop",
+    "hdfs",
+    "hive",
+    "kubernetes",
+    "logging",
+    "metrics",
+    "mysql",
+    "opener",
+    "postgres",
+    "prometheus",
+    "redshift",
+    "resources",
+    "retcode",
+    "s3",
+    "salesforce",
+    "scalding",
     "scheduler",
+    "sendgrid",
+    "sge",
+    "smtp",
+    "snakebite",
+    "spark",
+    "ssh",
+    "task_history",
+    "webhdfs",
+    "worker",
 }
 
 
@@ -31,12 +58,17 @@ class Checked(luigi.Parameter):
 
     def __init__(self, default, description, *, convert, describe, allowed, **kwargs):
         super().__init__(default=default, description=f"{description} ({describe}; default {default})", **kwargs)
-        self.convert, self.describe, self.allowed, self.flag = convert, describe, allowed, "a parameter"
+        self.convert, self.describe, self.allowed = convert, describe, allowed
+
+    def __set_name__(self, owner: type, name: str):
+        if hasattr(luigi.Parameter, "__set_name__"):  # not in every luigi 3
+            super().__set_name__(owner, name)
+        self.flag = f"--{owner.__name__}-{name.replace('_', '-')}"
 
     def of(self, owner: type, name: str) -> "Checked":
-        """The same parameter, as attribute `name` of the task `owner`: its messages name the flag."""
+        """The same parameter, inherited by `owner` from a base that is no task: its messages name the owner's flag."""
         own = copy.copy(self)
-        own.flag = f"--{owner.__name__}-{name.replace('_', '-')}"
+        own.__set_name__(owner, name)
         return own
 
     def parse(self, text):
@@ -46,10 +78,9 @@ class Checked(luigi.Parameter):
         try:
             converted = self.convert(value)
             fits = self.allowed(converted)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             fits = False
         if not fits:
-            plain_errors()
             raise InputError(f"{self.flag} {value}: must be {self.describe}.")
         return converted
 
@@ -97,28 +128,29 @@ def _whole(value) -> int:
     return int(value)
 
 
-def check_configuration(package: str) -> None:
-    """Raises InputError for a section or a key of the configuration files that nothing reads: Luigi would ignore a misspelt one."""
+def check_configuration(*packages: str) -> None:
+    """Raises InputError for what Luigi would ignore: a preset that is not there, a misspelt section, a misspelt key of a package's task."""
+    preset = os.environ.get("LUIGI_CONFIG_PATH")
+    if preset and not Path(preset).is_file():
+        raise InputError(f"LUIGI_CONFIG_PATH: {preset} does not exist.")
     config = luigi.configuration.get_config()
     parameters = {}
     for task, _, name, _ in Register.get_all_params():
         parameters.setdefault(task, set()).add(name)
-    ours = {name for name in parameters if Register.get_task_cls(name).__module__.split(".")[0] == package}
+    ours = {name for name in parameters if Register.get_task_cls(name).__module__.split(".")[0] in packages}
     for section in config.sections():
         if section in ours:
             for name in set(config.options(section)) - set(config.defaults()):
                 if name.replace("-", "_") not in parameters[section]:
-                    _refuse(f"[{section}] {name}", parameters[section])
+                    _refuse(f"[{section}] {name}", name, parameters[section])
         elif section not in parameters and section not in LUIGI_SECTIONS:
-            _refuse(f"section [{section}]", ours)
+            _refuse(f"section [{section}]", section, ours)
 
 
-def _refuse(what: str, known: set[str]) -> None:
-    name = what.split()[-1].strip("[]")
-    near = difflib.get_close_matches(name.lower(), {k.lower(): k for k in known}, 1, 0.5)
-    meant = {k.lower(): k for k in known}[near[0]] if near else None
-    hint = f"did you mean {meant}?" if meant else f"there are {', '.join(sorted(known))}"
-    plain_errors()
+def _refuse(what: str, name: str, known: set[str]) -> None:
+    folded = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(name.lower(), folded, 1, 0.5)
+    hint = f"did you mean {folded[near[0]]}?" if near else f"there are {', '.join(sorted(known))}."
     raise InputError(f"configuration file: {what} is not known; {hint}")
 
 
@@ -135,9 +167,5 @@ class _Plain(logging.Filter):
         return True
 
 
-_plain = _Plain()
-
-
-def plain_errors() -> None:
-    """From now on Luigi's log shows the sentence of an InputError without a traceback."""
-    logging.getLogger("luigi-interface").addFilter(_plain)
+# Here, because an InputError can come before any task exists; a filter is silent until Luigi logs one.
+logging.getLogger("luigi-interface").addFilter(_Plain())

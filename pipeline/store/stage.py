@@ -1,13 +1,16 @@
 """The base of all tasks: a path that holds the key, one artifact, one writer, overrides handed down the chain.
 
-A subclass writes `requires` and `run` as in any Luigi task. Around them this class sees to the rest: `requires` hands the overrides down and
-adds the companions; `run` holds the artifact's lock, sets a damaged file aside and keeps the run log.
+A subclass writes `requires` and `run` as in any Luigi task. Around them this class sees to the rest: `requires` hands the overrides down;
+`run` holds the artifact's lock, sets a damaged file aside and keeps the run log.
 """
 
 import contextlib
 import functools
+import re
 import resource
+import sys
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import luigi
 from luigi.task import flatten
 
 from pipeline.errors import InputError
-from pipeline.store import artifacts, lastwords, lineage, locks, runlog, settings
+from pipeline.store import artifacts, contents, files, fingerprints, interrupts, lastwords, lineage, locks, runlog, settings
 from pipeline.store.progress import Progress, say
 
 
@@ -41,9 +44,10 @@ class Artifact(luigi.Target):
     def exists(self) -> bool:
         try:
             artifacts.verify(self.path)
-        except (FileNotFoundError, artifacts.Damaged, OSError) as error:
-            if not isinstance(error, FileNotFoundError):
-                lastwords.warn_once(f"{error}. It is not used; its stage runs again and sets it aside.")
+        except FileNotFoundError:
+            return False
+        except artifacts.Damaged as error:
+            lastwords.warn_once(f"{error}. It is not used; its stage runs again and sets it aside.")
             return False
         return True
 
@@ -91,14 +95,17 @@ class Stage(luigi.Task):
         for name, parameter in inherited.items():
             if isinstance(parameter, settings.Checked):
                 setattr(cls, name, parameter.of(cls, name))
-        if "requires" in vars(cls):
-            cls.requires = _handing_down(cls.requires)
-        if "run" in vars(cls):
-            cls.run = _guarded(cls.run)
+        # Also where they come from a base that is no stage.
+        for name, wrapper in (("requires", _handing_down), ("run", _guarded)):
+            method = getattr(cls, name)
+            if method is not getattr(luigi.Task, name) and not hasattr(method, "of_stage"):
+                setattr(cls, name, wrapper(method))
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         _check_configuration_once(type(self).__module__.split(".")[0])
+        self._running = False
+        self._figures: dict[str, Any] = {}
         self._apply_overrides()
         self.task_id = f"{self.stem}-{self.key}"
 
@@ -135,10 +142,10 @@ class Stage(luigi.Task):
         return {
             "schema": artifacts.SCHEMA,
             "stage": self.address,
-            "parameters": {name: getattr(self, name) for name, p in self.get_params() if p.significant},
-            "inputs": {task.address: task.key for task in tasks if isinstance(task, Stage)},
-            "files": {Path(task.path).name: task.digest() for task in tasks if isinstance(task, ExternalFile)},
-            "code": lineage.fingerprint(type(self)),
+            "parameters": {name: _plain(p, getattr(self, name)) for name, p in self.get_params() if p.significant},
+            "inputs": _numbered((task.address, task.key) for task in tasks if isinstance(task, Stage)),
+            "files": _numbered((Path(task.path).name, task.digest()) for task in tasks if isinstance(task, ExternalFile)),
+            "code": fingerprints.fingerprint(type(self)),
             "backend": lineage.backend() if self.on_backend else {},
         }
 
@@ -158,6 +165,7 @@ class Stage(luigi.Task):
         return self.output().exists() and all(task.complete() for task in flatten(self.requires()) if getattr(task, "companion", False))
 
     def deps(self):
+        # Asked by Luigi's worker alone, of a stage that is not complete; see also `_present`.
         lastwords.begin(self, workspace_root())
         return super().deps()
 
@@ -170,23 +178,23 @@ class Stage(luigi.Task):
     def _apply_overrides(self) -> None:
         if not self.overrides:
             return
-        if unknown := set(self.overrides) - self.families():
-            raise InputError(
-                f"overrides for {', '.join(sorted(unknown))}: {self.task_family} uses only {', '.join(sorted(self.families()))}"
-            )
-        parameters = dict(self.get_params())
+        for family, values in self.overrides.items():
+            if not isinstance(values, Mapping):
+                raise InputError(f"overrides for {family}: must be {{parameter: value}}, not {values}.")
+        families, parameters = self.families(), dict(self.get_params())
+        if unknown := ", ".join(sorted({*self.overrides} - families)):
+            raise InputError(f"overrides for {unknown}: {self.task_family} uses only {', '.join(sorted(families))}.")
         for name, value in self.overrides.get(self.task_family, {}).items():
-            if name not in parameters:
-                raise InputError(
-                    f"override {self.task_family}-{name}: there is no such parameter; there are {', '.join(sorted(parameters))}"
-                )
+            if name not in parameters or name == "overrides":
+                known = ", ".join(sorted({*parameters} - {"overrides"}))
+                raise InputError(f"override {self.task_family}-{name}: there is no such parameter; there are {known}.")
             setattr(self, name, parameters[name].normalize(value))
 
-    def _with_overrides(self, overrides: dict[str, Any]) -> "Stage":
-        """This task under the overrides that it or its inputs use."""
+    def _with_overrides(self, overrides: Mapping[str, Any]) -> "Stage":
+        """This task under the overrides that it or its inputs use; what it was made with itself goes first."""
         families = self.families()
-        own = {family: values for family, values in overrides.items() if family in families}
-        return self.clone(overrides=own) if own else self
+        own = {family: {**values, **self.overrides.get(family, {})} for family, values in overrides.items() if family in families}
+        return self.clone(overrides={**self.overrides, **own}) if own else self
 
     # What a `run` uses
 
@@ -194,25 +202,26 @@ class Stage(luigi.Task):
     def publishing(self, *suffixes: str):
         """Temporary paths to write; afterwards the files lie beside the artifact, with its name and these suffixes."""
         with contextlib.ExitStack() as stack:
-            yield [stack.enter_context(artifacts.publishing(self.sibling(suffix))) for suffix in suffixes]
+            yield [stack.enter_context(files.publishing(self.sibling(suffix))) for suffix in suffixes]
+            self._must_be_current()
 
     def save(self, content, *, siblings: tuple[str, ...] = ()) -> None:
         """Publishes a dataclass of described arrays as this stage's artifact; `siblings`: suffixes of the files published with it."""
         with self.writing(siblings) as file:
-            artifacts.put(file, content)
+            contents.put(file, content)
 
     @contextlib.contextmanager
     def writing(self, siblings: tuple[str, ...] = ()):
         """An open `h5py.File` that is published as this stage's artifact when the context ends well."""
-        self._must_be_current()
         made_from = {"stage": self.address, "key": self.key, "made_from": self.recipe, "versions": _versions()}
         with artifacts.writing(self.path, made_from, [self.sibling(suffix) for suffix in siblings]) as file:
             yield file
+            self._must_be_current()
 
     def _must_be_current(self) -> None:
         """Code edited while a stage ran may have been imported in part before and in part after the edit: no key fits the result."""
         if changed := lineage.differences(self._recipe_now(), self.recipe):
-            raise InputError(f"{self.address}: {'; '.join(changed)} while it ran. Nothing was kept; run the command again.")
+            raise InputError(f"{'; '.join(changed)} while {self.address} ran. Its result was not kept; run the command again.")
 
     def progress(self, total: int, unit: str) -> Progress:
         """Shows how far the stage is, here and on a scheduler's page."""
@@ -235,13 +244,20 @@ class Stage(luigi.Task):
         return [*([figures["result"]] if "result" in figures else []), f"{self.address}: {self.path}"]
 
 
+@Stage.event_handler(luigi.Event.DEPENDENCY_PRESENT)
+def _present(stage):
+    """A worker was asked for a stage that is complete."""
+    lastwords.begin(stage, workspace_root())
+
+
 def _handing_down(requires):
-    """`requires`, its tasks under this task's overrides, with the companions among them."""
+    """`requires`, its tasks under this task's overrides."""
 
     @functools.wraps(requires)
     def wrapped(self):
         return _mapped(requires(self), self.overrides)
 
+    wrapped.of_stage = True
     return wrapped
 
 
@@ -258,43 +274,74 @@ def _guarded(run):
 
     @functools.wraps(run)
     def wrapped(self):
-        settings.plain_errors()
-        with locks.locked(self.path, lambda who: self.say(f"{who} is making the same artifact; waiting for it")):
-            if self.output().exists():
-                return
-            artifacts.sweep(self.path)
-            for aside in set_aside(self.path, "damaged"):
-                self.say(f"damaged file kept as {aside}")
-            self._figures, started = {}, time.monotonic()
-            self.say("started")
-            entry = {"event": "stage", "run": lastwords.run_id(), "stage": self.address, "key": self.key}
-            try:
-                run(self)
-            except BaseException as error:
-                kind = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-                runlog.append(
-                    _log_folder(), {**entry, "status": kind, "error": f"{error}" if isinstance(error, InputError) else repr(error)}
-                )
-                raise
-            seconds = round(time.monotonic() - started, 2)
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-            runlog.append(_log_folder(), {**entry, "status": "done", "seconds": seconds, "peak_mb": memory, **self._figures})
-            self.say(f"done in {seconds:.0f} s, {self.path.name}")
+        if self._running:
+            return run(self)  # by super().run()
+        with interrupts.heeded(), locks.locked(self.path, lambda who: self.say(f"{who} is making the same artifact; waiting for it")):
+            if not self.output().exists():
+                _tidy(self)
+                _logged(run, self)
 
+    wrapped.of_stage = True
     return wrapped
+
+
+def _tidy(stage: Stage) -> None:
+    """Removes what killed writers left in the stage's folder, and sets aside what lies in the way."""
+    files.sweep(stage.path.parent, stage.path.stem)
+    for name in locks.abandoned(stage.path.parent):
+        files.sweep(stage.path.parent, name)
+    for aside in set_aside(stage.path, "damaged"):
+        stage.say(f"damaged or left by an unfinished run, kept as {aside}")
+
+
+def _logged(run, stage: Stage) -> None:
+    stage.say("started")
+    stage._running, started = True, time.monotonic()
+    entry = {"event": "stage", "run": lastwords.run_id(), "stage": stage.address, "key": stage.key}
+    try:
+        run(stage)
+    except BaseException as error:
+        ending = "interrupted" if interrupts.received() or isinstance(error, KeyboardInterrupt) else "failed"
+        said = f"{error}" if isinstance(error, InputError) else repr(error)
+        runlog.append(_log_folder(), {**entry, "status": ending, "error": said})
+        raise
+    finally:
+        stage._running = False
+    seconds = round(time.monotonic() - started, 2)
+    runlog.append(_log_folder(), {**entry, "status": "done", "seconds": seconds, "peak_mb": _peak_memory(), **stage._figures})
+    stage.say(f"done in {seconds:.0f} s, {stage.path.name}")
+
+
+def _peak_memory() -> int:
+    """MB that this process held at most."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def set_aside(path: Path, why: str) -> list[Path]:
     """Renames an artifact and the files beside it that share its name; nothing is deleted. Returns the new names."""
     moved = []
     for file in sorted(path.parent.glob(f"{path.stem}.*")):
-        number = 1
-        while (aside := file.with_name(f"{file.name}.{why}-{number}")).exists():
-            number += 1
-        if not any(f".{word}-" in file.name for word in ("damaged", "forgotten")):
-            file.rename(aside)
-            moved.append(aside)
+        if not re.search(r"\.(damaged|forgotten)-\d+$", file.name):
+            number = 1
+            while (aside := file.with_name(f"{file.name}.{why}-{number}")).exists():
+                number += 1
+            moved.append(file.rename(aside))
     return moved
+
+
+def _plain(parameter: luigi.Parameter, value: Any) -> Any:
+    """A parameter's value as JSON takes it."""
+    return value if value is None or isinstance(value, str | int | float) else parameter.serialize(value)
+
+
+def _numbered(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Pairs as a dict, in which equal names get a number: two variations of a stage, two files of one name."""
+    named: dict[str, str] = {}
+    for name, value in pairs:
+        same = sum(1 for known in named if known.split(" #")[0] == name)
+        named[f"{name} #{same + 1}" if same else name] = value
+    return named
 
 
 def _log_folder() -> Path:
@@ -308,4 +355,4 @@ def _versions() -> dict[str, str]:
 
 @functools.cache
 def _check_configuration_once(package: str) -> None:
-    settings.check_configuration(package)
+    settings.check_configuration(package, __name__.split(".")[0])

@@ -1,0 +1,3 @@
+"""Left out of the keys."""
+
+LAYOUT = 1

@@ -1,0 +1,3 @@
+"""No stage uses this."""
+
+VALUE = 1

@@ -1,0 +1,74 @@
+"""What the stages compute."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.described import array
+from pipeline.errors import InputError
+
+from . import deep
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Some numbers."""
+
+    values: np.ndarray = array("float64", "number", "px", "the numbers")
+
+
+@dataclass(frozen=True)
+class Sum:
+    """One number."""
+
+    value: np.ndarray = array("float64", "", "px", "the sum")
+
+
+def draw(path, *, size, seed):
+    numbers = np.array(Path(path).read_text().split(), "float64")
+    return Numbers(np.resize(numbers, size) + 0 * seed)
+
+
+def scale(values, *, factor):
+    return values * factor * deep.UNIT
+
+
+def total(*numbers):
+    return Sum(np.float64(sum(n.values.sum() for n in numbers)))
+
+
+def hook(place):
+    """What CHAINLET asks for, as PLACE:ACTION."""
+    asked, _, action = os.environ.get("CHAINLET", "").partition(":")
+    if asked == place:
+        ACTIONS[action]()
+
+
+def _sleep():
+    Path(f"asleep-{os.getpid()}").touch()
+    time.sleep(60)
+    Path("awake").touch()
+
+
+def _wait():
+    Path("waiting").touch()
+    while not Path("go").exists():
+        time.sleep(0.05)
+
+
+def _fail(error):
+    raise error
+
+
+ACTIONS = {
+    "sleep": _sleep,
+    "wait": _wait,
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "edit": lambda: Path(deep.__file__).write_text("UNIT = 1.0\nNEW = 1\n"),
+    "input": lambda: _fail(InputError("numbers.txt, row 3: not a number; write one there.")),
+    "crash": lambda: _fail(RuntimeError("something else")),
+}

@@ -1,0 +1,21 @@
+"""Fixtures."""
+
+import sys
+
+import pytest
+from workplace import Workplace, forget_chainlet
+
+from pipeline.store import artifacts, lastwords
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A folder with a copy of the small chain `chainlet`; it is the current folder and first on the import path."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    # Paths are relative: what one test's process remembers of them must not reach the next.
+    monkeypatch.setattr(artifacts, "_verified", {})
+    monkeypatch.setattr(lastwords, "_warned", set())
+    yield Workplace(tmp_path)
+    forget_chainlet()

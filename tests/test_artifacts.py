@@ -1,0 +1,313 @@
+"""Artifacts: dataclasses to HDF5 and back, complete or not there, damage found."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from pipeline.described import array
+from pipeline.store import artifacts, files
+from pipeline.store.stage import Artifact
+
+
+@dataclass(frozen=True)
+class Inner:
+    step: np.ndarray = array("int32", "step", "", "counted from 1")
+    error: np.ndarray = array("float32", "step", "px", "error after the step")
+
+    PLOT = ("error", ("step",))
+
+
+@dataclass(frozen=True)
+class Content:
+    inner: Inner
+    points: np.ndarray = array("float32", "face point xy", "px", "x then y, NaN where unknown")
+    flags: np.ndarray = array("bool", "face", "", "yes or no")
+    level: np.ndarray = array("float64", "", "grey level", "one number")
+    words: np.ndarray = array("text", "word", "", "some words")
+    word: np.ndarray = array("text", "", "", "one word")
+    weights: dict[str, np.ndarray] = array("float32", "", "", "weight")
+    labels: dict[str, np.ndarray] = array("text", "", "", "label")
+    maybe: np.ndarray | None = array("int8", "face", "", "may be missing")
+    other: Inner | None = None
+
+
+def content(faces=70, **changes):
+    rng = np.random.default_rng(1)
+    points = rng.random((faces, 3, 2), "float32")
+    points[::3] = np.nan
+    values = {
+        "inner": Inner(np.arange(1, 4, dtype="int32"), np.array([3, 2, np.inf], "float32")),
+        "points": points,
+        "flags": rng.random(faces) < 0.5,
+        "level": np.float64(0.1),
+        "words": np.array(["a", "Übergröße", ""]),
+        "word": np.array(""),
+        "weights": {"conv/kernel": rng.random((2, 3), "float32"), "bias": np.zeros(0, "float32")},
+        "labels": {"x": np.array(["é"])},
+        "maybe": None,
+    }
+    return Content(**{**values, **changes})
+
+
+def write(path, what, attributes=None, siblings=()):
+    with artifacts.writing(path, attributes or {}, siblings) as file:
+        artifacts.put(file, what)
+    return path
+
+
+def same(one, two):
+    """Equal types, shapes and values, NaN included."""
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[name], two[name]) for name in one)
+    if isinstance(one, Inner | Content):
+        return type(one) is type(two) and same(vars(one), vars(two))
+    if one is None or two is None:
+        return one is two
+    return (
+        one.dtype.kind == two.dtype.kind
+        and one.shape == two.shape
+        and (one.dtype.kind == "U" or one.dtype == two.dtype)
+        and equal(one, two)
+    )
+
+
+def equal(one, two):
+    return np.array_equal(one, two, equal_nan=np.asarray(one).dtype.kind == "f")
+
+
+@pytest.mark.parametrize("faces", [70, 1, 0])
+@pytest.mark.parametrize("changes", [{}, {"maybe": np.zeros(4, "int8"), "other": Inner(np.zeros(0, "int32"), np.zeros(0, "float32"))}])
+def test_round_trip(tmp_path, faces, changes):
+    """What was written is read: types, NaN, texts, single values, empty arrays, dicts, nested and optional dataclasses."""
+    before = content(faces, **changes)
+    after = artifacts.load(write(tmp_path / "a.h5", before), Content)
+    assert same(before, after)
+    assert not same(before, content(faces, **changes, level=np.float64(0.2)))
+
+
+def test_plain_h5py_reads_it(tmp_path):
+    """Any HDF5 reader finds the arrays with units and meaning, a checksum in each chunk, and the default plot."""
+    with h5py.File(write(tmp_path / "a.h5", content(), {"stage": "X", "made_from": {"b": 1}})) as file:
+        assert file["points"].shape == (70, 3, 2)
+        assert dict(file["points"].attrs) == {"units": "px", "long_name": "x then y, NaN where unknown", "axes_names": "face point xy"}
+        assert file["points"].fletcher32
+        assert file["weights/conv/kernel"].shape == (2, 3)
+        assert file.attrs["NX_class"] == "NXroot"
+        assert file.attrs["stage"] == "X"
+        assert json.loads(file.attrs["made_from"]) == {"b": 1}
+        plot = file[file.attrs["default"]]
+        assert plot.attrs["NX_class"] == "NXdata"
+        assert plot[plot.attrs["signal"]][1] == 2
+        assert [len(plot[axis]) for axis in plot.attrs["axes"]] == [3]
+
+
+def test_default_plot_of_the_root(tmp_path):
+    """A file whose own dataclass names a plot has it in a group, because a root can't be one."""
+    with h5py.File(write(tmp_path / "a.h5", content().inner)) as file:
+        plot = file[file.attrs["default"]]
+        assert (plot.name, plot.attrs["signal"], list(plot.attrs["axes"])) == ("/plot", "error", ["step"])
+        assert plot["error"] == file["error"]
+
+
+WRITE = """
+import numpy, test_artifacts, pathlib, sys
+test_artifacts.write(pathlib.Path(sys.argv[1]), test_artifacts.content(), {"b": {"x": 1, "y": 2}})
+test_artifacts.write(pathlib.Path(sys.argv[2]), test_artifacts.content().inner)
+"""
+
+
+def test_equal_content_gives_equal_bytes(tmp_path):
+    """Two processes with other hash seeds, at other times and in other folders write the same bytes."""
+    for seed in "12":
+        folder = tmp_path / seed
+        folder.mkdir()
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parent)}
+        subprocess.run([sys.executable, "-c", WRITE, folder / "a.h5", folder / "b.h5"], check=True, env=environment)
+    for name in ("a.h5", "b.h5"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_attributes_are_as_given(tmp_path):
+    """A key of digits alone stays a text."""
+    path = write(tmp_path / "a.h5", content(), {"key": "1234567890", "made_from": {"inputs": {"A": "k"}}})
+    found = artifacts.attributes(path)
+    assert found["key"] == "1234567890"
+    assert found["made_from"] == {"inputs": {"A": "k"}}
+
+
+@pytest.mark.parametrize("points", [np.zeros((2, 3, 2)), np.zeros((2, 3), "float32")], ids=["type", "axes"])
+def test_arrays_must_be_what_their_description_says(tmp_path, points):
+    """An array of another type or with other axes is refused."""
+    with pytest.raises(TypeError, match=r"points is .* described as float32"):
+        write(tmp_path / "a.h5", content(points=points))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_layout_is_damaged(tmp_path):
+    """A sound file of another kind is refused with what it lacks or has otherwise."""
+    path = write(tmp_path / "a.h5", content().inner)
+    with pytest.raises(artifacts.Damaged, match=r"a\.h5 lacks /inner"):
+        artifacts.load(path, Content)
+
+    @dataclass(frozen=True)
+    class Doubles:
+        error: np.ndarray = array("float64", "step", "px", "error")
+
+    with pytest.raises(artifacts.Damaged, match="error is float32"):
+        artifacts.load(path, Doubles)
+
+
+@dataclass(frozen=True)
+class Copies:
+    images: np.ndarray = array("uint8", "copy face pixel", "grey level", "copies")
+
+
+def test_copies_are_written_one_by_one(tmp_path):
+    """Copies become one dataset in whose chunks no two copies share; a wrong count is refused."""
+    copies = [np.full((100, 3000), number, "uint8") for number in range(3)]
+    with artifacts.writing(tmp_path / "a.h5", {}) as file:
+        artifacts.put_copies(file, Copies, ({"images": copy} for copy in copies), 3)
+    with artifacts.reading(tmp_path / "a.h5") as file:
+        assert file["images"].chunks == (1, 64, 3000)
+        assert np.array_equal(file["images"][()], np.stack(copies))
+    with pytest.raises(ValueError, match="2 copies came where 3 were announced"), artifacts.writing(tmp_path / "b.h5", {}) as file:
+        artifacts.put_copies(file, Copies, ({"images": copy} for copy in copies[:2]), 3)
+    assert not (tmp_path / "b.h5").exists()
+
+
+def fail_within(path, error):
+    with artifacts.writing(path, {}) as file:
+        artifacts.put(file, content())
+        raise error
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_exception_while_writing_leaves_nothing(tmp_path, error):
+    """Neither the artifact nor a temporary file is there, and what was there before stays."""
+    old = write(tmp_path / "old.h5", content()).read_bytes()
+    for name in ("new.h5", "old.h5"):
+        with pytest.raises(error):
+            fail_within(tmp_path / name, error)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.h5"]
+    assert (tmp_path / "old.h5").read_bytes() == old
+
+
+FILL_DISK = """
+import numpy, pathlib, resource
+from pipeline.errors import InputError
+from pipeline.store import artifacts, files
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    with artifacts.writing(pathlib.Path("a.h5"), {}) as file:
+        for number in range(9):
+            file.create_dataset(f"x{number}", data=numpy.random.random((300, 100)), chunks=(64, 100), fletcher32=True)
+except InputError as error:
+    print(error)
+try:
+    with files.publishing(pathlib.Path("b.csv")) as draft:
+        draft.write_bytes(bytes(1_000_000))
+except InputError as error:
+    print(error)
+"""
+
+
+def test_full_disk(tmp_path):
+    """The error names the file, the folder and the room there; nothing is left, and HDF5 does not crash when the process ends."""
+    done = subprocess.run([sys.executable, "-c", FILL_DISK], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name, line in zip(("a.h5", "b.csv"), done.stdout.splitlines(), strict=True):
+        assert line.startswith(f"{name} could not be written: file too large (")
+        assert f"MB are free in {tmp_path}). Make room there." in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def published(tmp_path):
+    """An artifact with a CSV beside it."""
+    sibling = tmp_path / "a.csv"
+    with files.publishing(sibling) as draft:
+        draft.write_text("1,2\n")
+    return write(tmp_path / "a.h5", content(), {"stage": "X"}, [sibling])
+
+
+def judged(path):
+    """verify's message, None if all is well; nothing is remembered."""
+    artifacts._verified.clear()
+    try:
+        artifacts.verify(path)
+    except artifacts.Damaged as error:
+        assert not Artifact(path).exists()
+        return str(error)
+    assert Artifact(path).exists()
+    return None
+
+
+def test_any_flipped_bit_is_found(published):
+    """One changed bit anywhere in the file, user block and its padding included, is damage."""
+    whole = published.read_bytes()
+    rng = np.random.default_rng(0)
+    places = [
+        *rng.integers(0, artifacts.USER_BLOCK, 50),
+        *rng.integers(artifacts.USER_BLOCK, len(whole), 50),
+        0,
+        1023,
+        1024,
+        len(whole) - 1,
+    ]
+    assert judged(published) is None
+    for place in places:
+        broken = bytearray(whole)
+        broken[place] ^= 1 << int(rng.integers(8))
+        published.write_bytes(broken)
+        assert judged(published), f"bit in byte {place}"
+    published.write_bytes(whole)
+    assert judged(published) is None
+
+
+@pytest.mark.parametrize("size", [0, 10, 1023, 1024, 1025, -1])
+def test_a_truncated_file_is_found(published, size):
+    """However much is missing at the end."""
+    published.write_bytes(published.read_bytes()[:size])
+    assert str(published) in judged(published)
+
+
+def test_what_else_can_be_wrong(published):
+    """A longer file, a missing, changed or replaced sibling, a folder in the artifact's place, each with its message."""
+    whole, sibling = published.read_bytes(), published.with_suffix(".csv")
+    published.write_bytes(whole + b"\0")
+    assert "checksum differs" in judged(published)
+    published.write_bytes(whole)
+    sibling.write_text("1,3\n")
+    assert f"{sibling} is not what was written" in judged(published)
+    sibling.unlink()
+    assert f"{sibling}, published with a.h5, is missing" in judged(published)
+    sibling.mkdir()
+    assert f"{sibling}, published with a.h5, is missing" in judged(published)
+    published.unlink()
+    with pytest.raises(FileNotFoundError):
+        artifacts.verify(published)
+    published.mkdir()
+    assert "is not a readable file" in judged(published)
+
+
+def test_verification_is_remembered_until_a_file_changes(published, monkeypatch):
+    """A second look at the same state reads nothing; a touched artifact or sibling is read again."""
+    read = []
+    monkeypatch.setattr(artifacts, "_verified_content", lambda path, real=artifacts._verified_content: read.append(path) or real(path))
+    artifacts.verify(published)
+    artifacts.verify(published)
+    assert len(read) == 1
+    for file in (published, published.with_suffix(".csv")):
+        os.utime(file, ns=(0, 1))
+        artifacts.verify(published)
+    assert len(read) == 3
+    published.with_suffix(".csv").unlink()
+    with pytest.raises(artifacts.Damaged):
+        artifacts.verify(published)

@@ -1,0 +1,131 @@
+"""How a run ends: exit codes, last lines, interrupts, the run log."""
+
+import json
+import os
+import signal
+
+import pytest
+from workplace import until
+
+from pipeline.store import runlog
+from pipeline.store.lastwords import GO_ON
+
+STAGES = {"Draw", "Scale", "Picture", "Guess", "Total"}
+
+
+def last(process, lines):
+    return process.stderr.rstrip().splitlines()[-lines:]
+
+
+def test_the_result_comes_last(workplace):
+    """What ran, the result and where it lies; on a finished chain the result of the run that made it."""
+    first, second = workplace.run("Total"), workplace.run("Total")
+    assert (first.returncode, second.returncode) == (0, 0)
+    result = ["the sum is 21", f"Total: submissions/{workplace.artifact('Total').name}"]
+    ran, *rest = last(first, 3)
+    # Luigi's order of what does not need each other varies.
+    assert sorted(ran.removeprefix("Ran: ").removesuffix(".").split(", ")) == [f"{stage} 0 s" for stage in sorted(STAGES)]
+    assert rest == result
+    assert last(second, 3) == ["Nothing to do: everything asked for is there and current.", *result]
+
+
+def test_a_missing_file(workplace):
+    """Exit code 20; the file and what to do about it."""
+    workplace.numbers.unlink()
+    done = workplace.run("Total")
+    assert done.returncode == 20
+    assert last(done, 2) == ["Missing: numbers.txt does not exist. Write some numbers into it.", GO_ON]
+
+
+def test_unusable_input(workplace):
+    """Exit code 30; the sentence is the last but one, and there is no traceback. What was done is kept."""
+    done = workplace.run("Total", CHAINLET="Scale:input")
+    assert done.returncode == 30
+    assert last(done, 2) == ["Scale failed: numbers.txt, row 3: not a number; write one there.", GO_ON]
+    assert "Traceback" not in done.stderr
+    again = workplace.run("Total")
+    assert again.returncode == 0
+    assert "Draw: started" not in again.stderr
+
+
+def test_any_other_error(workplace):
+    """Exit code 30; the traceback stays, above the last words."""
+    done = workplace.run("Total", CHAINLET="Scale:crash")
+    assert done.returncode == 30
+    assert last(done, 2) == ["Scale failed: RuntimeError('something else')", GO_ON]
+    assert "Traceback" in done.stderr
+    assert "raise error\nRuntimeError: something else" in done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_run(workplace, workers, how):
+    """It ends at once, not with 0, says how to go on, and no process stays behind; the same command goes on from there."""
+    process = workplace.start("Total", "--workers", workers, CHAINLET="Scale:sleep")
+    until(lambda: list(workplace.root.glob("asleep-*")))
+    if how == "Ctrl-C":
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the group
+    else:
+        process.terminate()
+    err = process.communicate(timeout=20)[1]
+    assert process.returncode not in (0, None)
+    assert "\nScale interrupted.\n" in err
+    assert err.endswith(f"{GO_ON}\n")
+    assert "Traceback" not in err
+    until(lambda: not group_lives(process.pid))
+    assert not [name for name in workplace.files() if "scale" in name]
+    assert workplace.run("Total").returncode == 0
+
+
+def test_children_die_with_their_parent(workplace):
+    """kill -9 of the command itself: its workers end too, and write nothing."""
+    process = workplace.start("Total", "--workers", "2", CHAINLET="Scale:sleep")
+    until(lambda: list(workplace.root.glob("asleep-*")))
+    process.kill()
+    process.communicate(timeout=20)
+    until(lambda: not group_lives(process.pid))
+    assert not (workplace.root / "awake").exists()
+
+
+def group_lives(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_the_last_run_of_a_folder_is_known(workplace):
+    """models/last-run.json holds the arguments, although the workspace is elsewhere."""
+    assert workplace.run("Draw", "--workspace-root", "elsewhere", "--Draw-size", "5").returncode == 0
+    entry = json.loads((workplace.root / "models" / "last-run.json").read_text())
+    assert entry["event"] == "run"
+    assert entry["arguments"] == ["--module", "chainlet", "Draw", "--workspace-root", "elsewhere", "--Draw-size", "5"]
+    assert [path.parts[-2:] for path in workplace.root.glob("elsewhere/models/*")] == [("models", "runs.jsonl")]
+    assert len(list(workplace.root.glob("elsewhere/data/draw-*.h5"))) == 1
+
+
+def test_other_tools_of_luigi_stay_silent(workplace):
+    """Looking at the chain is no run: no log, no last words."""
+    stages = workplace.chain()
+    assert not stages["Total"].complete()
+    assert not list(workplace.root.glob("models/*"))
+
+
+def test_the_run_log_survives_a_cut_off_line(tmp_path):
+    """A line that a crash cut off is skipped, and the next one is not glued to it."""
+    assert runlog.entries(tmp_path) == []
+    runlog.append(tmp_path, {"event": "run", "n": 1})
+    with (tmp_path / runlog.NAME).open("a") as file:
+        file.write('{"event": "stage", "n": 2, "sta')
+    assert [entry["n"] for entry in runlog.entries(tmp_path)] == [1]
+    runlog.append(tmp_path, {"event": "run", "n": 3})
+    with (tmp_path / runlog.NAME).open("ab") as file:
+        file.write(b"\xff\xfe\n[1]\n\n")
+    assert [entry["n"] for entry in runlog.entries(tmp_path)] == [1, 3]
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(tmp_path):
+    """It is a record, not a result."""
+    (tmp_path / "models").touch()
+    runlog.append(tmp_path / "models", {"event": "run"})
