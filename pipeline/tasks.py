@@ -1,4 +1,4 @@
-"""The stages as Luigi tasks, in the order in which the data pass through; wiring only, the work is done by the modules that `run` imports."""
+"""The stages as Luigi tasks, in the order in which the data pass through: wiring only, the work is in the modules that `run` imports."""
 
 import dataclasses
 from pathlib import Path
@@ -11,6 +11,7 @@ from pipeline.store.settings import choice, real, switch, whole
 from pipeline.store.stage import ExternalFile, Stage, workspace_root
 
 GROUPS = tuple(KAGGLE.groups)
+KAGGLE_PAGE = "https://www.kaggle.com/c/facial-keypoints-detection/data"
 FILES = {"training": "training.csv or training.zip", "test": "test.csv or test.zip", "IdLookupTable": "IdLookupTable.csv"}
 
 
@@ -36,7 +37,7 @@ class dataset(luigi.Config):  # the name of its section and flag: --dataset-path
         """The three files by stem, whether they are there or not."""
         folder, files = self.folder(), {}
         for stem, names in FILES.items():
-            advice = f"Put {names} of https://www.kaggle.com/c/facial-keypoints-detection/data into {folder}, or run with --dataset-path rendered."
+            advice = f"Put {names} of {KAGGLE_PAGE} into {folder}, or run with --dataset-path rendered."
             files[stem] = ExternalFile(path=str(_found(folder, stem) or folder / f"{stem}.csv"), advice=advice)
         return files
 
@@ -155,7 +156,7 @@ class Training:
     batch = whole(64, "faces in a training step", 1)
     optimizer = choice("adamw", "how the weights move", OPTIMIZERS)
     schedule = choice("cosine", "how the learning rate changes", SCHEDULES)
-    learning_rate = real(3e-3, "learning rate at its highest", 0.0)
+    learning_rate = real(3e-3, "learning rate at its highest", 1e-9)
     learning_rate_stop = real(3e-6, "learning rate at the end, for linear and cosine", 0.0)
     decay = real(0.1, "d of the inverse schedule: start / (1 + d * epoch)", 0.0)
     warmup = real(2.0, "epochs in which the cosine schedule's learning rate rises", 0.0)
@@ -166,15 +167,15 @@ class Training:
     clip_norm = real(0.0, "largest norm of the gradient; 0 is unlimited", 0.0)
     l1 = real(0.0, "penalty on the kernels' absolute values", 0.0)
     l2 = real(0.0, "penalty on the kernels' squares", 0.0)
-    dropout = real(0.0, "factor of the net's own dropout rates; 1 is as published", 0.0)
+    dropout = real(0.0, "factor of the net's own dropout rates; 1 is as published", 0.0, 1.9)
     patience = whole(0, "stop after this many epochs without improvement; 0 never stops", 0)
     patience_factor = real(0.5, "or after this share of the best epoch's number, if that is longer", 0.0)
     improvement = real(0.005, "relative improvement that counts for the patience", 0.0, 1.0)
     device_memory = whole(2048, "MiB of images kept on the device; more faces are brought in blocks", 1)
     seed = whole(0, "seed of the first weights, the order and the dropout", 0)
 
-    def train(self, network: str, group: str | None, base=None) -> None:
-        """Trains, saves and reports; `group` None is all keypoints, `base` the net to start from."""
+    def train(self, network: str, group: str | None = None, base=None, **head) -> None:
+        """Trains, saves and reports. group: None is all keypoints. base: the net to start from. head: what differs for its output layer."""
         from pipeline.faces import dataset as datasets
         from pipeline.nets import device as devices
 
@@ -187,7 +188,8 @@ class Training:
         source = faces.source[~held_out]
         structure = models.Structure(network, self.l1, self.l2, self.dropout, float(faces.pixel_mean), float(faces.pixel_std))
         recipe = training.Recipe(**{field.name: getattr(self, field.name) for field in dataclasses.fields(training.Recipe)})
-        with self.input()["copies"].reading() as file, self.progress(self.epochs, "epoch") as progress:
+        epochs = self.epochs + head.get("epochs", 0)
+        with self.input()["copies"].reading() as file, self.progress(epochs, "epoch") as progress:
             copies = training.Copies(file["images"], file["keypoints"], source, faces=training.rows_with(labels, indices), indices=indices)
             result = models.train(
                 structure,
@@ -197,6 +199,7 @@ class Training:
                 recipe,
                 keypointset=KAGGLE,
                 base=base,
+                head=dataclasses.replace(recipe, **head) if head else None,
                 seed=self.seed,
                 report=lambda training_rmse, validation_rmse: progress.step(
                     f"RMSE training {training_rmse:.2f} px, validation {validation_rmse:.2f} px"
@@ -217,7 +220,7 @@ class TrainBase(Training, Stage):
         return {"faces": Load(), "copies": Augment()}
 
     def run(self):
-        self.train(self.network, None)
+        self.train(self.network)
 
 
 class TrainSpecialist(Training, Stage):
@@ -225,9 +228,11 @@ class TrainSpecialist(Training, Stage):
 
     group = choice("", "the group of keypoints", GROUPS)
     epochs = whole(12, "epochs at most", 1)
-    learning_rate = real(1e-3, "learning rate at its highest", 0.0)
-    learning_rate_stop = real(1e-6, "learning rate at the end, for linear and cosine", 0.0)
+    learning_rate = real(3e-4, "learning rate at its highest", 1e-9)
+    learning_rate_stop = real(3e-7, "learning rate at the end, for linear and cosine", 0.0)
     warmup = real(1.0, "epochs in which the cosine schedule's learning rate rises", 0.0)
+    head_epochs = whole(6, "epochs, before the others, in which the new output layer trains alone", 0)
+    head_learning_rate = real(3e-2, "learning rate of those epochs at its highest", 1e-9)
 
     @property
     def identity(self):
@@ -240,7 +245,8 @@ class TrainSpecialist(Training, Stage):
         from pipeline.nets.trained import Trained
 
         base = self.input()["base"].load(Trained)
-        self.train(str(base.network), self.group, base)
+        head = {"epochs": self.head_epochs, "learning_rate": self.head_learning_rate, "warmup": 0.0, "patience": 0}
+        self.train(str(base.network), self.group, base, **head)
 
 
 class LearningCurves(Stage):
@@ -299,8 +305,9 @@ class Predict(Stage):
             submission.write_csv(csv, content.row_ids, content.locations)
         self.save(content, siblings=(".csv",))
         self.say("\n" + submission.table(content))
+        beside = f"base net alone {content.rmse_base:.3f}, mean face {content.rmse_mean_face:.3f}"
         self.conclude(
-            result=f"validation RMSE {content.rmse:.3f} px (base net alone {content.rmse_base:.3f}, mean face {content.rmse_mean_face:.3f})",
+            result=f"validation RMSE {content.rmse:.3f} px ({beside})",
             rmse=float(content.rmse),
             rmse_base=float(content.rmse_base),
             rmse_mean_face=float(content.rmse_mean_face),

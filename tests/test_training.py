@@ -295,7 +295,8 @@ def structure(models):
 
 def base_and_specialist(models, structure, faces, validation):
     def train(copies, base):
-        options = {"keypointset": DOTS, "base": base, "seed": 0, "report": lambda *values: None}
+        head = recipe(epochs=2) if base else None
+        options = {"keypointset": DOTS, "base": base, "head": head, "seed": 0, "report": lambda *values: None}
         return models.train(structure, copies, faces, validation, recipe(epochs=2), **options)
 
     base = train(copies_of(faces), None)
@@ -314,6 +315,7 @@ def test_a_specialist_begins_with_the_base_nets_weights(models, structure, faces
     assert set(base.new) == set(base.weights)
     assert eyes.new.tolist() == ["keypoints/kernel", "keypoints/bias"]
     assert eyes.keypoints.tolist() == ["left_eye", "right_eye"]
+    assert eyes.history.epoch.tolist() == [1, 2, 3, 4]
     assert (eyes.validation.shape, eyes.offsets.shape) == ((20, 2, 2), (2, 2, 2))
     for net, indices in ((base, [0, 1, 2]), (eyes, EYES)):
         again = models.predict(net, validation.images, validation.source, DOTS)
@@ -322,6 +324,21 @@ def test_a_specialist_begins_with_the_base_nets_weights(models, structure, faces
         assert again.max() <= DOTS.side
         assert float(net.rmse) == pytest.approx(evaluation.rmse(net.validation, validation.keypoints[:, indices]), rel=1e-6)
         assert all(value.dtype == np.float32 for value in net.weights.values())
+
+
+def test_at_first_only_the_output_layer_trains(models, structure, faces):
+    """In the head's epochs no other weight and no batch statistic moves; afterwards all do."""
+    from pipeline.nets import network, training
+
+    net = models._build(structure, DOTS, keypoints=3)
+    before = network.weights(net)
+    options = {"keypointset": DOTS, "seed": 0, "report": lambda *values: None}
+    with models._only_output_trains(net):
+        training.fit(net, copies_of(faces), faces, recipe(epochs=1), **options)
+    moved = {path for path, value in network.weights(net).items() if not np.array_equal(value, before[path])}
+    assert moved == {"keypoints/kernel", "keypoints/bias"}
+    training.fit(net, copies_of(faces), faces, recipe(epochs=1), **options)
+    assert all(not np.array_equal(value, before[path]) for path, value in network.weights(net).items() if "kernel" in path)
 
 
 # ---- processes and backends ------------------------------------------------------------------------------------------------------------

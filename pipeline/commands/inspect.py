@@ -45,9 +45,8 @@ def _print_tree(file) -> None:
         if not name.startswith("plot/"):
             shape = " x ".join(map(str, item.shape)) or "scalar"
             units = item.attrs.get("units", "")
-            print(
-                f"{name:<{width}}  {item.dtype!s:<8} {shape:<20} {units:<11} {_summary(item)}\n{'':<{width}}    {item.attrs.get('long_name', '')}"
-            )
+            print(f"{name:<{width}}  {item.dtype!s:<8} {shape:<20} {units:<11} {_summary(item)}")
+            print(f"{'':<{width}}    {item.attrs.get('long_name', '')}")
 
 
 def _summary(item) -> str:

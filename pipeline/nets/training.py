@@ -132,13 +132,13 @@ def blocks_of(faces: int, *, capacity: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
-def batches(blocks: list[int], batch: int, *, seed: int) -> Iterator[tuple[np.ndarray]]:
+def batches(blocks: list[int], batch: int, *, seed: int, start: int = 0) -> Iterator[tuple[np.ndarray]]:
     """Yields, epoch after epoch without end, batches of indices into each block of faces; shuffled by (seed, epoch, block) alone.
 
-    blocks: the number of faces in each. A batch is always full, so that the training step is compiled once: what is left over of a block
-    takes its turn in another epoch.
+    blocks: the number of faces in each. start: the first epoch's number. A batch is always full, so that the training step is compiled
+    once: what is left over of a block takes its turn in another epoch.
     """
-    for epoch in count():
+    for epoch in count(start):
         for block, size in enumerate(blocks):
             order = np.random.default_rng([seed, epoch, block]).permutation(size).astype(np.int32)
             for step in range(size // batch):
@@ -172,10 +172,12 @@ def fit(
     keypointset: KeypointSet,
     seed: int,
     report: monitoring.Report,
+    start: int = 0,
 ) -> History:
     """Trains `net` on the augmented copies, one copy for each epoch in turn, and leaves it with its best epoch's weights.
 
     validation: labelled faces in the order of the net's keypoints. report: told after each epoch, see monitoring.Report.
+    start: number of epochs that an earlier phase of the training did.
     Raises InputError where one of the two parts has no label, or the training diverges from its first epoch on.
     """
     _check_labels(copies, validation, keypointset)
@@ -192,8 +194,8 @@ def fit(
     )
     halving = schedules.callbacks(recipe.schedule, start=recipe.learning_rate, halving_patience=recipe.halving_patience)
     callbacks = [PlaceFaces(copies, blocks, steps), log, stopping, *halving]
-    order = batches(sizes, batch, seed=seed)
-    trainer.fit(order, steps_per_epoch=sum(steps), epochs=recipe.epochs, shuffle=False, verbose=0, callbacks=callbacks)
+    order, last = batches(sizes, batch, seed=seed, start=start), start + recipe.epochs
+    trainer.fit(order, steps_per_epoch=sum(steps), initial_epoch=start, epochs=last, shuffle=False, verbose=0, callbacks=callbacks)
     stopping.restore_best()
     return _history(log.rows)
 

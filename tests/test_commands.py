@@ -1,0 +1,143 @@
+"""The `keypoints` command on a workspace of the numpy-only stages."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import commands
+from pipeline.commands import doctor
+from pipeline.commands.chain import _without_task
+
+ROOT = Path(__file__).parent.parent
+SMALL = ("--dataset-path=rendered", "--Render-training=80", "--Render-test=9", "--Augment-copies=2")
+
+
+def keypoints(capsys, *arguments):
+    """Exit code and standard output of the command, run in this process."""
+    code = commands.main([str(argument) for argument in arguments])
+    return code, capsys.readouterr().out
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """A workspace in which Augment ran."""
+    command = [
+        sys.executable,
+        "-m",
+        "luigi",
+        "--module",
+        "pipeline",
+        "Augment",
+        "--local-scheduler",
+        f"--workspace-root={tmp_path}",
+        *SMALL,
+    ]
+    subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
+    return tmp_path
+
+
+def lines_by_stage(text):
+    return {line.split()[0]: line for line in text.splitlines()[1:]}
+
+
+def test_status_says_cached_missing_and_stale(workspace, capsys):
+    """Without parameter flags the last run's count; a changed parameter makes its stage stale, with the reason, and not the one before."""
+    code, text = keypoints(capsys, "status", f"--workspace-root={workspace}")
+    rows = lines_by_stage(text)
+    assert code == 1
+    assert "cached" in rows["Load"]
+    assert "MB" in rows["Load"]
+    assert "missing" in rows["TrainBase"]
+
+    _, text = keypoints(capsys, "status", f"--workspace-root={workspace}", *SMALL[:-1], "--Augment-copies=3")
+    rows = lines_by_stage(text)
+    assert "cached" in rows["Load"]
+    assert "stale" in rows["Augment"]
+    assert rows["Augment"].endswith("copies 2 -> 3")
+
+
+def test_inspect_shows_arrays_and_origin(workspace, capsys):
+    """Names, shapes, units, values and what the artifact was made from; by address, by address with a key, by file."""
+    code, text = keypoints(capsys, "inspect", "load", f"--workspace-root={workspace}")
+    assert code == 0
+    assert "80 x 96 x 96" in text
+    assert "grey level" in text
+    assert "validation_share = 0.1" in text
+    path = Path(text.splitlines()[0])
+    key = path.stem.split("-")[-1]
+    for what in (f"Load@{key[:4]}", path):
+        assert keypoints(capsys, "inspect", what, f"--workspace-root={workspace}") == (0, text)
+
+
+@pytest.mark.parametrize("what", ["TrainBase", "Nonsense", "Load@zzz", "nowhere.h5"])
+def test_inspect_of_what_is_not_there(workspace, capsys, what):
+    """One sentence on standard error and exit code 2."""
+    assert commands.main(["inspect", what, f"--workspace-root={workspace}"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_forget_sets_aside_what_follows_too(workspace, capsys):
+    """Load and what was made from it are renamed, Render stays, nothing is deleted, and the stages are missing afterwards."""
+    before = {path.name for path in (workspace / "data").iterdir()}
+    code, _ = keypoints(capsys, "forget", "Load", f"--workspace-root={workspace}")
+    after = {path.name for path in (workspace / "data").iterdir()}
+    assert code == 0
+    assert len(after) == len(before)
+    assert sorted(name.split("-")[0] for name in after if "forgotten" in name) == ["augment", "load"]
+    rows = lines_by_stage(keypoints(capsys, "status", f"--workspace-root={workspace}")[1])
+    assert "cached" in rows["Render"]
+    assert "missing" in rows["Load"]
+    assert "missing" in rows["Augment"]
+
+
+def test_verify_finds_a_flipped_bit(workspace, capsys):
+    """0 for a sound workspace; 1 and the file's name after one bit of an artifact was flipped."""
+    assert keypoints(capsys, "verify", f"--workspace-root={workspace}")[0] == 0
+    path = next((workspace / "data").glob("augment-*.h5"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    code, text = keypoints(capsys, "verify", f"--workspace-root={workspace}")
+    assert code == 1
+    assert str(path) in text
+    assert "1 damaged" in text
+
+
+def test_doctor_judges_packages(monkeypatch, capsys):
+    """OK, should be upgraded and missing are told apart, the mending command is named, and it works without TensorFlow."""
+    wanted = ["numpy>=1.0", "pandas>=99", "tensorflow-that-is-not-there>=2"]
+    monkeypatch.setattr(doctor, "requirements", lambda: wanted)
+    monkeypatch.setattr(doctor, "_devices", lambda: "none")
+    code, text = keypoints(capsys, "doctor")
+    rows = {line.split()[0]: line for line in text.splitlines()}
+    assert code == 1
+    assert "OK" in rows["numpy"]
+    assert "should be upgraded" in rows["pandas"]
+    assert "missing" in rows["tensorflow-that-is-not-there"]
+    assert 'pip install "tensorflow-that-is-not-there>=2"' in rows["tensorflow-that-is-not-there"]
+
+
+def test_doctor_survives_a_backend_that_does_not_start(monkeypatch):
+    """Where the backend cannot be imported the devices are unknown and the reason is given."""
+    monkeypatch.setenv("KERAS_BACKEND", "nonsense")
+    assert doctor._devices().startswith("unknown")
+
+
+def test_flags_of_a_run_are_kept_without_task_and_luigis_own():
+    """The last run's data and parameter flags, in both spellings; not the module, the task, the workers."""
+    arguments = ["--module", "pipeline", "TrainBase", "--TrainBase-epochs", "3", "--dataset-path=x", "--workers", "2", "--local-scheduler"]
+    assert _without_task(arguments) == ["--TrainBase-epochs", "3", "--dataset-path=x"]
+
+
+def test_run_log_holds_times_and_outcome(workspace):
+    """Each stage leaves a line with its duration, key and outcome; the artifacts hold no date."""
+    entries = [json.loads(line) for line in (workspace / "models" / "runs.jsonl").read_text().splitlines()]
+    stages = {entry["stage"]: entry for entry in entries if entry["event"] == "stage"}
+    assert set(stages) == {"Render", "Load", "Augment"}
+    assert all(entry["status"] == "done" and entry["seconds"] >= 0 for entry in stages.values())
