@@ -283,6 +283,8 @@ def test_what_else_can_be_wrong(published):
     whole, sibling = published.read_bytes(), published.with_suffix(".csv")
     published.write_bytes(whole + b"\0")
     assert "checksum differs" in judged(published)
+    published.write_bytes(whole[:1023] + b" " + whole[1024:])
+    assert "its first bytes were changed" in judged(published)
     published.write_bytes(whole)
     sibling.write_text("1,3\n")
     assert f"{sibling} is not what was written" in judged(published)

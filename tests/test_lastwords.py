@@ -1,13 +1,17 @@
 """How a run ends: exit codes, last lines, interrupts, the run log."""
 
+import contextlib
 import json
 import os
 import signal
+import time
+from types import SimpleNamespace
 
 import pytest
 from workplace import until
 
-from pipeline.store import runlog
+from pipeline.store import interrupts, runlog
+from pipeline.store.artifacts import Steady
 from pipeline.store.lastwords import GO_ON
 
 STAGES = {"Draw", "Scale", "Picture", "Guess", "Total"}
@@ -85,6 +89,55 @@ def test_children_die_with_their_parent(workplace):
     process.communicate(timeout=20)
     until(lambda: not group_lives(process.pid))
     assert not (workplace.root / "awake").exists()
+
+
+def test_a_child_that_does_not_listen(workplace):
+    """A worker that is busy within a library and can't be interrupted is ended after a few seconds."""
+    process = workplace.start("Total", "--workers", "2", CHAINLET="Scale:ignore")
+    until(lambda: list(workplace.root.glob("asleep-*")))
+    process.terminate()
+    err = process.communicate(timeout=20)[1]
+    assert err.endswith(f"{GO_ON}\n")
+    until(lambda: not group_lives(process.pid))
+    assert not (workplace.root / "awake").exists()
+
+
+@pytest.fixture
+def interruptible(monkeypatch):
+    """SIGTERM as in a run, for the time of a test."""
+    monkeypatch.setattr(interrupts, "_received", [])
+    before = signal.signal(signal.SIGTERM, interrupts._interrupted)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_an_interrupt_under_hdf5_comes_a_moment_later(interruptible):
+    """Within the file that HDF5 writes through no exception is raised, HDF5 could not bear it; soon after there is one."""
+    steady = Steady(SimpleNamespace(truncate=signal.raise_signal))
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_in(steady)
+    assert steady.failure is None
+
+
+def interrupted_in(steady):
+    steady.truncate(signal.SIGTERM)
+    assert not interrupts.received()
+    time.sleep(20)
+
+
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_an_interrupt_that_a_library_swallowed(interruptible, error):
+    """The stage ends as interrupted, although no exception or another one arrives."""
+    with pytest.raises(KeyboardInterrupt):
+        swallowed_and_replaced_by(error)
+
+
+def swallowed_and_replaced_by(error):
+    with interrupts.heeded():
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        if error:
+            raise error
 
 
 def group_lives(group):

@@ -4,6 +4,7 @@ import fcntl
 import multiprocessing
 import os
 import threading
+import time
 
 from workplace import until
 
@@ -56,6 +57,7 @@ def hold_often(folder):
     for _ in range(60):
         with locks.locked(folder / "a.h5", lambda who: None):
             (folder / "held").mkdir()  # fails if there is one
+            time.sleep(0.001)
             (folder / "held").rmdir()
 
 

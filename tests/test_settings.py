@@ -103,9 +103,8 @@ def test_mistakes_in_the_configuration_file(workplace, text, message):
 
 def test_a_preset_is_read_on_top(workplace):
     """LUIGI_CONFIG_PATH adds to luigi.cfg and goes before it; Luigi's own sections, defaults and dashes are no mistakes."""
-    workplace.configure(
-        "[DEFAULT]\nx = 1\n[Scale]\nfactor = 5\n[Draw]\nsize = 4\n[scheduler]\nretry_delay = 1\n[hadoop]\nversion = 1\n[resources]\ngpu = 1"
-    )
+    workplace.configure("[DEFAULT]\nx = 1\n[Scale]\nfactor = 5\nbe-loud = yes\n[Draw]\nsize = 4")
+    workplace.configure("[scheduler]\nretry_delay = 1\n[hadoop]\nversion = 1\n[resources]\ngpu = 1")
     (workplace.root / "quick.cfg").write_text("[Scale]\nfactor = 3\n")
     done = workplace.run("Total", LUIGI_CONFIG_PATH="quick.cfg")
     assert done.returncode == 0, done.stderr

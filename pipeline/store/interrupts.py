@@ -27,7 +27,10 @@ def heeded() -> Iterator[None]:
     """Around a stage. In a child process: it ends when its parent dies, and it is interrupted without a traceback."""
     parent = multiprocessing.parent_process()
     if parent is not None:
+        # A signal that this thread took would not wake the main thread, which alone can raise the exception: threads inherit the mask.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         threading.Thread(target=_die_with, args=(parent.pid,), daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
         yield
     finally:
@@ -44,11 +47,14 @@ def received() -> bool:
 
 
 def _interrupted(number, frame):
-    _received.append(number)
     if frame is not None and frame.f_code in _STEADY:
         # Under HDF5 an exception would be lost: try again when it is out of there.
         threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
         return
+    if _received and multiprocessing.parent_process() is not None:
+        # Ctrl-C reaches the children too, and then Luigi's SIGTERM: a second exception would disturb the first one's tidying up.
+        return
+    _received.append(number)
     raise KeyboardInterrupt
 
 

@@ -18,7 +18,7 @@ from pipeline.store.progress import say
 # The last run of this folder, wherever its workspace is.
 LAST_RUN = Path("models") / "last-run.json"
 # Seconds for interrupted children to end by themselves.
-GRACE = 5.0
+GRACE = 3.0
 GO_ON = "Finished stages are kept: the same command goes on from there."
 
 _state: dict = {}
@@ -69,11 +69,16 @@ def _print() -> None:
 
 
 def _end_children() -> None:
-    """Luigi sends an interrupted run's children a signal and doesn't wait for them."""
-    children = multiprocessing.active_children()
+    """Luigi sends an interrupted run's children one signal and doesn't wait for them.
+
+    One is not enough: a signal in the instant before a system call that waits is seen only when the call returns, or by the next signal.
+    """
     deadline = time.monotonic() + GRACE
+    while (children := multiprocessing.active_children()) and time.monotonic() < deadline:
+        for child in children:
+            child.terminate()
+        children[0].join(0.2)
     for child in children:
-        child.join(max(0.0, deadline - time.monotonic()))
         child.kill()
 
 

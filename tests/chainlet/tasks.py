@@ -53,7 +53,7 @@ class Scale(Scaling, Stage):
     """The numbers, scaled, as an array and as a CSV."""
 
     mode = choice("plain", "how", ("plain", "fancy"))
-    loud = switch(False, "say so")
+    be_loud = switch(False, "say so")
 
     def requires(self):
         return Draw()
@@ -114,6 +114,7 @@ class Total(Stage):
         from chainlet import work
 
         work.hook("Total")
+        assert len(self.requires()) == 3
         total = work.total(self.input()["scaled"].load(work.Numbers), self.input()["guessed"].load(work.Numbers))
         self.save(total)
         self.conclude(result=f"the sum is {float(total.value):g}")

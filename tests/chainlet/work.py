@@ -50,8 +50,15 @@ def hook(place):
 
 def _sleep():
     Path(f"asleep-{os.getpid()}").touch()
-    time.sleep(60)
+    for _ in range(600):
+        time.sleep(0.1)  # in steps: a signal that comes just before a system call is seen after it
     Path("awake").touch()
+
+
+def _ignore_signals():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _sleep()
 
 
 def _wait():
@@ -66,6 +73,7 @@ def _fail(error):
 
 ACTIONS = {
     "sleep": _sleep,
+    "ignore": _ignore_signals,
     "wait": _wait,
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "edit": lambda: Path(deep.__file__).write_text("UNIT = 1.0\nNEW = 1\n"),
