@@ -228,10 +228,10 @@ class TrainSpecialist(Training, Stage):
 
     group = choice("", "the group of keypoints", GROUPS)
     epochs = whole(12, "epochs at most", 1)
-    learning_rate = real(3e-4, "learning rate at its highest", 1e-9)
-    learning_rate_stop = real(3e-7, "learning rate at the end, for linear and cosine", 0.0)
+    learning_rate = real(6e-4, "learning rate at its highest", 1e-9)
+    learning_rate_stop = real(6e-7, "learning rate at the end, for linear and cosine", 0.0)
     warmup = real(1.0, "epochs in which the cosine schedule's learning rate rises", 0.0)
-    head_epochs = whole(6, "epochs, before the others, in which the new output layer trains alone", 0)
+    head_epochs = whole(4, "epochs, before the others, in which the new output layer trains alone", 0)
     head_learning_rate = real(3e-2, "learning rate of those epochs at its highest", 1e-9)
 
     @property

@@ -221,7 +221,7 @@ def test_differences_of_a_real_artifact(workplace):
     from pipeline.store import artifacts
 
     then = artifacts.attributes(stages["Scale"].path)["made_from"]
-    assert lineage.differences(now.recipe, then) == ["factor 2.0 -> 3.0", "code of deep changed", "its input Draw changed"]
+    assert lineage.differences(now.recipe, then) == ["factor 2.0 -> 3.0", "code of deep.py changed", "its input Draw changed"]
     assert lineage.differences(stages["Scale"].recipe, then) == []
 
 

@@ -213,7 +213,7 @@ def test_code_edited_while_a_stage_runs(workplace):
     edited = workplace.run("Scale", CHAINLET="Scale:edit")
     assert edited.returncode == 30
     assert "Traceback" not in edited.stderr
-    assert "Scale failed: code of deep changed while Scale ran. Its result was not kept; run the command again." in edited.stderr
+    assert "Scale failed: code of deep.py changed while Scale ran. Its result was not kept; run the command again." in edited.stderr
     assert not [name for name in workplace.files() if "scale" in name]
 
 

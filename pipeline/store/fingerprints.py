@@ -34,7 +34,7 @@ def fingerprint(stage: type) -> dict[str, str]:
             code, imports = _module_code(path.read_text(encoding="utf-8"), module)
             todo |= imports
             if code:
-                found[f"{module.removeprefix(_package(stage) + '.')}"] = _hash(code)
+                found[_relative(path, stage)] = _hash(code)
     return found
 
 
@@ -152,6 +152,12 @@ def _package(stage: type) -> str:
 def _is_ours(module: str, stage: type) -> bool:
     package, *rest = module.split(".")
     return package in (_package(stage), PROGRAM) and rest[:1] != ["store"]
+
+
+def _relative(path: Path, stage: type) -> str:
+    """A module's file for people: faces/augmentation.py, with the package's name in front where it is not the stage's own."""
+    home = _module_file(_package(stage)).parent
+    return path.relative_to(home if path.is_relative_to(home) else _module_file(PROGRAM).parent.parent).as_posix()
 
 
 def _label(module: str, name: str) -> str:

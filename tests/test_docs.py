@@ -1,0 +1,84 @@
+"""What the documents promise is there, and what is there is in the documents."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import luigi
+import pytest
+
+import pipeline
+from pipeline.commands import SUBCOMMANDS
+from pipeline.store.settings import Checked
+from pipeline.store.stage import Stage
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^```sh\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+STAGES = [task for task in map(vars(pipeline).get, pipeline.__all__) if issubclass(task, Stage)]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+def test_every_stage_and_parameter_is_described(stage):
+    """Each stage stands in the package's docstring and has one of its own; each parameter tells what it is, its range and its default."""
+    assert stage.__name__ in pipeline.__doc__
+    assert stage.__doc__
+    for name, parameter in stage.get_params():
+        assert parameter.description, name
+        if isinstance(parameter, Checked):
+            assert f"default {parameter._default}" in parameter.description, name
+
+
+def test_every_subcommand_is_in_the_readme():
+    """The README shows or names each subcommand of `keypoints`."""
+    assert [name for name in SUBCOMMANDS if f"keypoints {name}" not in README] == []
+
+
+def test_flags_of_the_readme_exist():
+    """Every --STAGE-parameter flag that the README, the presets' comments or the benchmarks show is a real one."""
+    texts = [README, *(path.read_text() for folder in ("configs", "bench") for path in (ROOT / folder).iterdir() if path.is_file())]
+    shown = set(re.findall(r"--([A-Z][A-Za-z]+-[a-z0-9-]+)", "\n".join(texts)))
+    known = {f"{task.__name__}-{name.replace('_', '-')}" for task in STAGES for name, _ in task.get_params()}
+    assert shown
+    assert shown <= known
+
+
+def test_files_that_the_readme_links_to_exist():
+    """No link or picture of the README leads nowhere."""
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    """`.ci/run` holds the README's second command to the letter."""
+    assert COMMANDS[1].strip() in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.keras
+@pytest.mark.slow
+def test_first_command_of_the_readme(tmp_path):
+    """The first command, smaller by parameter values alone, ends by naming the submission, the learning curves and the RMSE."""
+    words = COMMANDS[0].strip().split("&&")[-1].split()
+    assert words[0] == ".venv/bin/luigi"
+    shutil.copy(ROOT / "luigi.cfg", tmp_path)
+    small = ["--Render-training", "60", "--Render-test", "6", "--Augment-copies", "1", "--TrainBase-epochs", "1"]
+    specialists = ["--TrainSpecialist-epochs", "1", "--TrainSpecialist-head-epochs", "0", "--TrainBase-batch", "16"]
+    command = [sys.executable, "-m", "luigi", *words[1:], *small, *specialists]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert result.returncode == 0, result.stderr
+    last = "\n".join(result.stderr.splitlines()[-4:])
+    for name in ("submissions/submission-rendered-", "models/learningcurves-", "validation RMSE", "mean face"):
+        assert name in last
+
+
+def test_luigi_is_told_to_use_no_server():
+    """Without these lines luigi waits a minute for a server, or exits with 0 after a failure."""
+    config = luigi.configuration.cfg_parser.LuigiConfigParser()
+    config.read([ROOT / "luigi.cfg"])
+    assert config.getboolean("core", "local_scheduler")
+    assert config.getint("retcode", "task_failed") == 30
+    assert config.getint("retcode", "missing_data") == 20
