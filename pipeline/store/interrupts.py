@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pipeline.store.artifacts import Steady
 
 _received: list[int] = []
+_in_stage = threading.Event()
 
 
 def install() -> None:
@@ -31,9 +32,11 @@ def heeded() -> Iterator[None]:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         threading.Thread(target=_die_with, args=(parent.pid,), daemon=True).start()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    _in_stage.set()
     try:
         yield
     finally:
+        _in_stage.clear()
         # Not only after KeyboardInterrupt: on its way through a library it may have become another exception, or none.
         if _received and parent is not None:
             os._exit(128 + _received[0])
@@ -51,9 +54,12 @@ def _interrupted(number, frame):
         # Under HDF5 an exception would be lost: try again when it is out of there.
         threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
         return
-    if _received and multiprocessing.parent_process() is not None:
-        # Ctrl-C reaches the children too, and then Luigi's SIGTERM: a second exception would disturb the first one's tidying up.
-        return
+    if multiprocessing.parent_process() is not None:
+        if not _in_stage.is_set():
+            os._exit(128 + number)
+        if _received:
+            # Ctrl-C reaches the children too, and then comes SIGTERM: a second exception would disturb the first one's tidying up.
+            return
     _received.append(number)
     raise KeyboardInterrupt
 
