@@ -63,6 +63,8 @@ class Copies:
         "float32", "copy face keypoint xy", "px", "keypoints x, y; NaN where not labelled or moved out of the image"
     )
 
+    PLOT = ("images", (".", ".", ".", "."))
+
 
 def draw(n: int, side: int, ranges: Ranges, *, rng: np.random.Generator) -> Transforms:
     """Draws the transforms of n faces of side x side pixels."""

@@ -21,7 +21,7 @@ _WHOLE = re.compile(r"\d{1,18}", re.ASCII)  # fits int64
 @dataclass(frozen=True)
 class LabelledFaces:
     images: np.ndarray = array("uint8", "face y x", "grey level", "faces, 0 = black to 255 = white")
-    keypoints: np.ndarray = array("float32", "face keypoint coordinate", "pixel", "x then y, NaN where not labelled")
+    keypoints: np.ndarray = array("float32", "face keypoint coordinate", "px", "x then y, NaN where not labelled")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ class Dataset:
     """
 
     images: np.ndarray = array("uint8", "face y x", "grey level", "labelled faces, training and validation, in the table's order")
-    keypoints: np.ndarray = array("float32", "face keypoint coordinate", "pixel", "labels as given, x then y, NaN where not labelled")
+    keypoints: np.ndarray = array("float32", "face keypoint coordinate", "px", "labels as given, x then y, NaN where not labelled")
     source: np.ndarray = array("int8", "face", "", "label source: which group of people labelled the face")
     copy: np.ndarray = array("int32", "face", "", "number of the image: equal for exactly equal images")
     group: np.ndarray = array("int32", "face", "", "duplicate group: equal for near twins, which the split keeps together")
@@ -28,12 +28,12 @@ class Dataset:
     complete: np.ndarray = array("bool", "face", "", "every keypoint is labelled")
     outlier: np.ndarray = array("bool", "face keypoint", "", "label far from where the face's other keypoints put it")
     outlier_distance: np.ndarray = array(
-        "float32", "face keypoint", "pixel", "from the prediction by the face's others, NaN where not labelled"
+        "float32", "face keypoint", "px", "from the prediction by the face's others, NaN where not labelled"
     )
     conflict: np.ndarray = array("bool", "face keypoint", "", "label contradicted by the label of an exactly equal image")
     dropped: np.ndarray = array("bool", "face keypoint", "", "label of the training part that is not trained on")
     labelled: np.ndarray = array("int32", "source keypoint", "", "number of labels as given")
-    mean_face: np.ndarray = array("float32", "source keypoint coordinate", "pixel", "mean of the labels trained on")
+    mean_face: np.ndarray = array("float32", "source keypoint coordinate", "px", "mean of the labels trained on")
     pixel_mean: np.ndarray = array("float32", "", "grey level", "mean of the training part's pixels")
     pixel_std: np.ndarray = array("float32", "", "grey level", "standard deviation of the training part's pixels, 1 if they are all equal")
     test_images: np.ndarray = array("uint8", "test_face y x", "grey level", "faces to predict, in the table's order")
@@ -43,6 +43,10 @@ class Dataset:
     lookup_face: np.ndarray = array("int32", "row", "", "which of the test faces, counted from 0")
     lookup_keypoint: np.ndarray = array("int16", "row", "", "which of the keypoints, counted from 0")
     lookup_axis: np.ndarray = array("int8", "row", "", "which coordinate: 0 = x, 1 = y")
+    keypoint_names: np.ndarray = array("text", "keypoint", "", "names of the keypoints")
+    source_names: np.ndarray = array("text", "source", "", "names of the label sources")
+
+    PLOT = ("images", (".", ".", "."))
 
 
 def sources(labelled: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
@@ -129,6 +133,8 @@ def assemble(
         mean_face=_mean_face(_without(training.keypoints, dropped, validation), source[~validation], keypointset),
         **_pixel_statistics(training.images[~validation]),
         **_asked_for(test, lookup, keypointset),
+        keypoint_names=np.array(keypointset.names),
+        source_names=np.array(keypointset.source_names),
     )
 
 

@@ -32,8 +32,8 @@ class RenderedFaces:
     """n drawn faces, those of the keypoint set's first source first."""
 
     images: np.ndarray = array("uint8", "face y x", "", "grey levels")
-    keypoints: np.ndarray = array("float64", "face keypoint xy", "pixels", "where the keypoints were drawn")
-    labels: np.ndarray = array("float64", "face keypoint xy", "pixels", "what a labeller of the face's source wrote; NaN where nothing")
+    keypoints: np.ndarray = array("float64", "face keypoint xy", "px", "where the keypoints were drawn")
+    labels: np.ndarray = array("float64", "face keypoint xy", "px", "what a labeller of the face's source wrote; NaN where nothing")
     source: np.ndarray = array("int8", "face", "", "index into the keypoint set's source_names")
 
 

@@ -5,7 +5,7 @@ from itertools import cycle, islice, pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
@@ -54,11 +54,17 @@ def curves(histories: dict[str, tuple[int, np.ndarray, np.ndarray]]) -> Curves:
 
 
 def learning_curves(content: Curves) -> Figure:
-    """RMSE over epochs: the base net on the left, the specialists and their weighted mean on the right.
+    """RMSE over epochs: the base net on the left, the specialists and their weighted mean on the right."""
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    draw_learning_curves(figure, content)
+    return figure
+
+
+def draw_learning_curves(figure: FigureBase, content: Curves) -> None:
+    """Draws them into a figure or a part of one.
 
     Training dashed, validation solid, a dot at the best epoch (whose weights the net keeps); beside each picture the RMSE there.
     """
-    figure = Figure(figsize=(12, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
     colours = [BLACK, *islice(cycle(COLOURS), len(content.names) - 1)]
     nets = [
@@ -72,7 +78,6 @@ def learning_curves(content: Curves) -> Figure:
     else:
         right.set_axis_off()
     figure.legend(handles=_key(), loc="outside lower center", ncols=3, frameon=False, fontsize="medium")
-    return figure
 
 
 def save_png(figure: Figure, path) -> None:
