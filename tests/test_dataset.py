@@ -117,7 +117,7 @@ def test_fields_are_as_described():
     dataset = make()
     for field in fields(Dataset):
         values, described = getattr(dataset, field.name), field.metadata["array"]
-        assert values.dtype == described.dtype, field.name
+        assert values.dtype.kind == "U" if described.dtype == "text" else values.dtype == described.dtype, field.name
         assert values.ndim == len(described.axes), field.name
 
 
