@@ -8,7 +8,8 @@ import luigi
 from pipeline.keypointset import KAGGLE
 from pipeline.nets.options import NETWORKS, OPTIMIZERS, SCHEDULES
 from pipeline.store.settings import choice, real, switch, whole
-from pipeline.store.stage import ExternalFile, Stage, workspace_root
+from pipeline.store.stage import Stage
+from pipeline.store.targets import ExternalFile, workspace_root
 
 GROUPS = tuple(KAGGLE.groups)
 KAGGLE_PAGE = "https://www.kaggle.com/c/facial-keypoints-detection/data"

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.described import array
 from pipeline.store import artifacts, files
-from pipeline.store.stage import Artifact
+from pipeline.store.targets import Artifact
 
 
 @dataclass(frozen=True)

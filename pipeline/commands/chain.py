@@ -12,7 +12,8 @@ from luigi.task import flatten
 
 from pipeline.errors import InputError
 from pipeline.store import lastwords, runlog
-from pipeline.store.stage import Stage, workspace_root
+from pipeline.store.stage import Stage
+from pipeline.store.targets import workspace_root
 
 
 @contextlib.contextmanager

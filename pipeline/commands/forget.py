@@ -6,7 +6,9 @@ from pathlib import Path
 from pipeline.commands.chain import find
 from pipeline.errors import InputError
 from pipeline.store import artifacts
-from pipeline.store.stage import Stage, set_aside, workspace_root
+from pipeline.store.files import set_aside
+from pipeline.store.stage import Stage
+from pipeline.store.targets import workspace_root
 
 
 def run(what: str, stages: list[Stage]) -> int:

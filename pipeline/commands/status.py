@@ -1,7 +1,8 @@
 """`keypoints status`: each stage cached, missing or stale and why, its size, how long it took."""
 
 from pipeline.store import artifacts, lineage, runlog
-from pipeline.store.stage import Stage, workspace_root
+from pipeline.store.stage import Stage
+from pipeline.store.targets import workspace_root
 
 
 def run(stages: list[Stage]) -> int:

@@ -2,7 +2,7 @@
 
 from pipeline.commands.forget import all_artifacts
 from pipeline.store import artifacts
-from pipeline.store.stage import workspace_root
+from pipeline.store.targets import workspace_root
 
 
 def run() -> int:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,18 @@ def sweep(folder: Path, name: str) -> None:
     """Removes what dead writers of NAME.* left in a folder. The caller holds the lock of that name."""
     for leftover in folder.glob(f".{name}.*.part*"):
         leftover.unlink(missing_ok=True)
+
+
+def set_aside(path: Path, why: str) -> list[Path]:
+    """Renames an artifact and the files beside it that share its name; nothing is deleted. Returns the new names."""
+    moved = []
+    for file in sorted(path.parent.glob(f"{path.stem}.*")):
+        if not re.search(r"\.(damaged|forgotten)-\d+$", file.name):
+            number = 1
+            while (aside := file.with_name(f"{file.name}.{why}-{number}")).exists():
+                number += 1
+            moved.append(file.rename(aside))
+    return moved
 
 
 def sha256(path: Path) -> str:

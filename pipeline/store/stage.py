@@ -6,7 +6,6 @@ A subclass writes `requires` and `run` as in any Luigi task. Around them this cl
 
 import contextlib
 import functools
-import re
 import resource
 import sys
 import time
@@ -20,62 +19,7 @@ from luigi.task import flatten
 from pipeline.errors import InputError
 from pipeline.store import artifacts, contents, files, fingerprints, interrupts, lastwords, lineage, locks, runlog, settings
 from pipeline.store.progress import Progress, say
-
-
-class workspace(luigi.Config):  # the name of its section and flag: --workspace-root
-    """Where artifacts live."""
-
-    root = luigi.Parameter(default=".", description="folder that holds data/, models/ and submissions/")
-
-
-def workspace_root() -> Path:
-    return Path(workspace().root).expanduser()
-
-
-class Artifact(luigi.Target):
-    """The HDF5 file of a stage; it exists when its checksums are right."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __str__(self):
-        return str(self.path)
-
-    def exists(self) -> bool:
-        try:
-            artifacts.verify(self.path)
-        except FileNotFoundError:
-            return False
-        except artifacts.Damaged as error:
-            lastwords.warn_once(f"{error}. It is not used; its stage runs again and sets it aside.")
-            return False
-        return True
-
-    def load(self, kind: type, *, group: str = "/"):
-        """The artifact's group as the dataclass `kind`."""
-        return artifacts.load(self.path, kind, group=group)
-
-    def reading(self):
-        """The open, verified `h5py.File`, as a context."""
-        return artifacts.reading(self.path)
-
-
-class ExternalFile(luigi.ExternalTask):
-    """A file that the user brings; part of the keys by its content alone."""
-
-    path = luigi.Parameter(description="the file")
-    advice = luigi.Parameter(default="", significant=False, description="what to do when it is missing")
-
-    def output(self):
-        return luigi.LocalTarget(self.path)
-
-    def digest(self) -> str:
-        return lineage.file_digest(Path(self.path), workspace_root() / "data")
-
-
-@ExternalFile.event_handler(luigi.Event.DEPENDENCY_MISSING)
-def _missing(task):
-    lastwords.missing(f"{task.path} does not exist. {task.advice}")
+from pipeline.store.targets import Artifact, ExternalFile, workspace_root
 
 
 class Stage(luigi.Task):
@@ -290,7 +234,7 @@ def _tidy(stage: Stage) -> None:
     files.sweep(stage.path.parent, stage.path.stem)
     for name in locks.abandoned(stage.path.parent):
         files.sweep(stage.path.parent, name)
-    for aside in set_aside(stage.path, "damaged"):
+    for aside in files.set_aside(stage.path, "damaged"):
         stage.say(f"damaged or left by an unfinished run, kept as {aside}")
 
 
@@ -316,18 +260,6 @@ def _peak_memory() -> int:
     """MB that this process held at most."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-def set_aside(path: Path, why: str) -> list[Path]:
-    """Renames an artifact and the files beside it that share its name; nothing is deleted. Returns the new names."""
-    moved = []
-    for file in sorted(path.parent.glob(f"{path.stem}.*")):
-        if not re.search(r"\.(damaged|forgotten)-\d+$", file.name):
-            number = 1
-            while (aside := file.with_name(f"{file.name}.{why}-{number}")).exists():
-                number += 1
-            moved.append(file.rename(aside))
-    return moved
 
 
 def _plain(parameter: luigi.Parameter, value: Any) -> Any:

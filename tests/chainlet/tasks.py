@@ -3,7 +3,8 @@
 import luigi
 
 from pipeline.store.settings import choice, real, switch, whole
-from pipeline.store.stage import ExternalFile, Stage
+from pipeline.store.stage import Stage
+from pipeline.store.targets import ExternalFile
 
 LIMIT = 1e9
 UNUSED = 1
