@@ -116,3 +116,16 @@ def test_a_net_with_one_head_has_one_offset_for_all(prediction):
     labels = np.full((30, 3, 2), [7, 5], np.float32)
     found = prediction.source_offsets(predicted, labels, np.arange(30) % 2)
     np.testing.assert_array_equal(found, np.full((1, 3, 2), [2, 0], np.float32))
+
+
+def test_the_widest_source_answers_for_what_a_source_does_not_label(prediction):
+    """The nose alone is labelled by the second source: its eyes are those of the first, its nose its own; one head stays as it is."""
+    by_source = np.arange(2 * 2 * 3 * 2, dtype=np.float32).reshape(2, 2, 3, 2)
+    answered = prediction.widest_where_unlabelled(by_source, DOTS, [0, 1, 2])
+    np.testing.assert_array_equal(answered[:, 0], by_source[:, 0])
+    np.testing.assert_array_equal(answered[:, 1, :2], by_source[:, 0, :2])
+    np.testing.assert_array_equal(answered[:, 1, 2], by_source[:, 1, 2])
+    specialist = by_source[:, :, :1]
+    np.testing.assert_array_equal(prediction.widest_where_unlabelled(specialist, DOTS, [2]), specialist)
+    one_head = by_source[:, :1]
+    np.testing.assert_array_equal(prediction.widest_where_unlabelled(one_head, DOTS, [0, 1, 2]), one_head)

@@ -57,8 +57,7 @@ def train(
 
     unshifted = prediction.predict(net, plain.images, keypointset, indices=indices, mirrored=True)
     offsets = prediction.source_offsets(unshifted, plain.keypoints, plain.source)
-    by_source = prediction.predict(net, validation.images, keypointset, indices=indices, mirrored=True) + offsets
-    predicted = np.clip(evaluation.of_source(by_source, validation.source), 0, keypointset.side)
+    predicted = _answers(net, validation.images, validation.source, offsets, keypointset, indices)
     return Trained(
         history=History(*(np.concatenate(column) for column in zip(*map(_columns, phases), strict=True))),
         weights=network.weights(net),
@@ -83,8 +82,16 @@ def predict(trained: Trained, images: np.ndarray, source: np.ndarray, keypointse
     structure = Structure(str(trained.network), 0.0, 0.0, 0.0, float(trained.pixel_mean), float(trained.pixel_std))
     net = _build(structure, keypointset, keypoints=len(trained.indices))
     network.load(net, trained.weights)
-    by_source = prediction.predict(net, images, keypointset, indices=trained.indices.tolist(), mirrored=True) + trained.offsets
-    return np.clip(evaluation.of_source(by_source, source), 0, keypointset.side)
+    return _answers(net, images, source, trained.offsets, keypointset, trained.indices.tolist())
+
+
+def _answers(
+    net: keras.Model, images: np.ndarray, source: np.ndarray, offsets: np.ndarray, keypointset: KeypointSet, indices: list[int]
+) -> np.ndarray:
+    """Keypoints (n, k, 2) of each face's own source, within the image."""
+    by_source = prediction.predict(net, images, keypointset, indices=indices, mirrored=True) + offsets
+    own = evaluation.of_source(prediction.widest_where_unlabelled(by_source, keypointset, indices), source)
+    return np.clip(own, 0, keypointset.side)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,18 @@ def forward(model: keras.Model, images: np.ndarray) -> np.ndarray:
     return np.concatenate(blocks)
 
 
+def widest_where_unlabelled(by_source: np.ndarray, keypointset: KeypointSet, indices: list[int]) -> np.ndarray:
+    """Predictions (n, S, K, 2) in which each source answers for the keypoints that it labels, and the widest source for the others.
+
+    No label has taught a net where a source of four keypoints would place the other eleven.
+    """
+    answered = by_source.copy()
+    for s, names in enumerate(keypointset.sources.values()) if by_source.shape[1] > 1 else ():
+        unlabelled = [place for place, k in enumerate(indices) if keypointset.names[k] not in names]
+        answered[:, s, unlabelled] = by_source[:, 0, unlabelled]
+    return answered
+
+
 def source_offsets(predicted: np.ndarray, keypoints: np.ndarray, source: np.ndarray) -> np.ndarray:
     """Where each source's labels lie beside predictions that treat left and right alike: float32 (S, K, 2), pixels.
 
