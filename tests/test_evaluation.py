@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from naive import rmse as naive_rmse
 
-from pipeline.nets.evaluation import of_source, rmse, rmse_by_keypoint, rmse_by_source
+from pipeline.nets.evaluation import bootstrap_interval, of_source, rmse, rmse_by_keypoint, rmse_by_source
 
 
 @pytest.fixture
@@ -74,3 +74,25 @@ def test_shapes_that_do_not_match_raise():
         of_source(np.zeros((4, 2, 5, 2)), np.zeros(1, np.int8))
     with pytest.raises(IndexError):
         of_source(np.zeros((1, 2, 5, 2)), np.array([2], np.int8))
+
+
+def test_bootstrap_interval_draws_whole_groups():
+    """Four equal faces of one group are one piece of evidence: with two groups the interval reaches from one RMSE to the other."""
+    truth = np.zeros((8, 1, 2))
+    predicted = np.repeat([1.0, 3.0], 4)[:, None, None] * np.ones((8, 1, 2))
+    group = np.repeat([7, 2], 4)
+    options = {"draws": 400, "confidence": 0.95}
+    low, high = bootstrap_interval(predicted, truth, group, rng=np.random.default_rng(0), **options)
+    assert (low, high) == (1.0, 3.0)
+    # Eight faces of their own: the chance that all are alike is 2 in 256, within the 5 % cut off.
+    low, high = bootstrap_interval(predicted, truth, np.arange(8), rng=np.random.default_rng(0), **options)
+    assert 1.0 < low < np.sqrt(5) < high < 3.0
+
+
+def test_bootstrap_interval_passes_over_missing_labels():
+    """Faces without labels change nothing but the draws: the interval of equal errors is that error."""
+    truth = np.zeros((6, 2, 2))
+    truth[::2, 0] = np.nan
+    predicted = np.full((6, 2, 2), 1.5)
+    options = {"draws": 50, "confidence": 0.9, "rng": np.random.default_rng(0)}
+    assert bootstrap_interval(predicted, truth, np.arange(6), **options) == pytest.approx((1.5, 1.5))

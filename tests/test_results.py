@@ -55,6 +55,7 @@ def faces():
     return SimpleNamespace(
         keypoints=keypoints,
         source=source,
+        group=np.arange(10),
         validation=np.arange(10) >= 6,
         mean_face=rng.uniform(5, 25, (2, 3, 2)).astype(np.float32),
         test_images=np.zeros((2, 32, 32), np.uint8),
@@ -105,12 +106,14 @@ def test_the_rmse_of_everything_is_the_loops(faces, outputs):
 
 
 def test_the_table_shows_every_group_and_source(faces, outputs):
-    """One line for all keypoints, one for each group beside the base net, one with the label sources."""
+    """One line for all keypoints, one for each group beside the base net, one with the label sources, one with the interval."""
     table = submission.predictions(faces, DOTS, *outputs)
     lines = submission.table(table).splitlines()
-    assert [line.split()[0] for line in lines[2:]] == ["eyes", "nose", "by"]
+    assert [line.split()[0] for line in lines[2:]] == ["eyes", "nose", "by", "95"]
     assert lines[2].split()[1:] == [f"{table.group_rmse[0]:.3f}", f"{table.group_rmse_base[0]:.3f}"]
-    assert lines[-1] == f"by label source: all {table.source_rmse[0]:.2f}, nose {table.source_rmse[1]:.2f}"
+    assert lines[-1].endswith(f"{table.rmse_interval[0]:.2f} to {table.rmse_interval[1]:.2f}")
+    assert table.rmse_interval[0] < table.rmse < table.rmse_interval[1]
+    assert lines[-2] == f"by label source: all {table.source_rmse[0]:.2f}, nose {table.source_rmse[1]:.2f}"
 
 
 # ---- learning curves -------------------------------------------------------------------------------------------------------------------

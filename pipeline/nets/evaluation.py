@@ -22,6 +22,24 @@ def rmse_by_source(predicted: np.ndarray, truth: np.ndarray, source: np.ndarray,
     return np.array([rmse(predicted[source == s], truth[source == s]) for s in range(sources)])
 
 
+def bootstrap_interval(
+    predicted: np.ndarray, truth: np.ndarray, group: np.ndarray, *, draws: int, confidence: float, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Percentile interval of the RMSE when whole duplicate groups are drawn with replacement; group: (n,) numbers. NaN without labels.
+
+    Near twins are no independent evidence, so they are drawn together (Efron and Tibshirani 1993, "An introduction to the bootstrap").
+    """
+    error = squared_error(predicted, truth)
+    _, number = np.unique(group, return_inverse=True)
+    total = np.bincount(number, np.nansum(error, axis=(1, 2)))
+    known = np.bincount(number, np.sum(~np.isnan(error), axis=(1, 2)))
+    drawn = rng.integers(len(total), size=(draws, len(total)))
+    with np.errstate(invalid="ignore"):
+        values = np.sqrt(total[drawn].sum(axis=1) / known[drawn].sum(axis=1))
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
 def squared_error(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     if predicted.shape != truth.shape:
         raise ValueError(f"predictions {predicted.shape} and truth {truth.shape} differ in shape")

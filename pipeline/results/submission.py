@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.described import array
 from pipeline.keypointset import KeypointSet
-from pipeline.nets.evaluation import rmse, rmse_by_source
+from pipeline.nets.evaluation import bootstrap_interval, rmse, rmse_by_source
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Predictions:
     group_rmse_base: np.ndarray = array("float32", "group", "px", "validation RMSE of the base net on each specialist's keypoints")
     source_rmse: np.ndarray = array("float32", "source", "px", "validation RMSE of the specialists on each label source")
     rmse: np.ndarray = array("float32", "", "px", "validation RMSE of the specialists, all labelled values")
+    rmse_interval: np.ndarray = array("float32", "bound", "px", "95 % interval of that RMSE, bootstrap over duplicate groups")
     rmse_base: np.ndarray = array("float32", "", "px", "validation RMSE of the base net")
     rmse_mean_face: np.ndarray = array("float32", "", "px", "validation RMSE of always answering each source's mean face")
     row_ids: np.ndarray = array("int64", "row", "", "RowId of the submission")
@@ -66,11 +67,16 @@ def predictions(faces, keypointset: KeypointSet, nets: list, tests: list[np.ndar
         group_rmse_base=np.array([rmse(base[:, k], truth[:, k]) for k in by_group], np.float32),
         source_rmse=rmse_by_source(validation, truth, source, len(keypointset.sources)).astype(np.float32),
         rmse=np.float32(rmse(validation, truth)),
+        rmse_interval=np.array(_interval(validation, truth, faces.group[held_out]), np.float32),
         rmse_base=np.float32(rmse(base, truth)),
         rmse_mean_face=np.float32(rmse(faces.mean_face[source], truth)),
         row_ids=faces.lookup_row,
         locations=locations(test, faces.lookup_face, faces.lookup_keypoint, faces.lookup_axis),
     )
+
+
+def _interval(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> tuple[float, float]:
+    return bootstrap_interval(predicted, truth, group, draws=2000, confidence=0.95, rng=np.random.default_rng(0))
 
 
 def _joined(nets: list, parts: list[np.ndarray], keypoints: int) -> np.ndarray:
@@ -104,4 +110,6 @@ def table(predictions: Predictions) -> str:
     lines.append(f"{'all keypoints':<24}{predictions.rmse:12.3f}{predictions.rmse_base:10.3f}{predictions.rmse_mean_face:11.3f}")
     rows = zip(predictions.groups, predictions.group_rmse, predictions.group_rmse_base, strict=True)
     lines += [f"{'  ' + name:<24}{own:12.3f}{base:10.3f}" for name, own, base in rows]
-    return "\n".join([*lines, f"by label source: {', '.join(sources)}"])
+    low, high = predictions.rmse_interval
+    lines.append(f"by label source: {', '.join(sources)}")
+    return "\n".join([*lines, f"95 % interval over all keypoints, bootstrap over duplicate groups: {low:.2f} to {high:.2f}"])
