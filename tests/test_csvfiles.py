@@ -129,9 +129,12 @@ def test_test_values(tmp_path):
     np.testing.assert_array_equal(faces.images, IMAGES)
 
 
-@pytest.mark.parametrize("content", [LOOKUP, LOOKUP.replace(",\n", "\n").replace(",Location", ""), LOOKUP.replace(",\n", ",1.5\n")])
+LOOKUP_WITHOUT = LOOKUP.replace(",\n", "\n")
+
+
+@pytest.mark.parametrize("content", [LOOKUP, LOOKUP_WITHOUT, LOOKUP_WITHOUT.replace(",Location", ""), LOOKUP.replace(",\n", ",1.5\n")])
 def test_lookup_values(tmp_path, content):
-    """The lookup table gives indices of faces, keypoints and axes, with an empty, absent or filled Location."""
+    """The lookup table gives indices of faces, keypoints and axes, with Location empty, left out of the rows, absent or filled."""
     lookup = read_lookup(written(tmp_path, content, "IdLookupTable.csv"), SMALL, IDS)
     assert lookup.row_ids.tolist() == [7, 8, 2, 4]
     assert lookup.face.tolist() == [1, 0, 2, 1]
@@ -362,6 +365,7 @@ def test_repeated_id(tmp_path):
         ("nose_tip_x", "tail_x", "row 4 (line 5), column FeatureName is 'tail_x', no feature of a small set"),
         ("chin_y", "", "row 1 (line 2), column FeatureName is '', no feature"),
         (",Location", "", "row 1 (line 2) has 4 fields where the header has 3"),
+        ("\n8,3,left_eye_x,", "\n8,3", "row 2 (line 3) has 2 fields where the header has 4"),
         ("RowId,", "", "lacks 'RowId'"),
     ],
 )

@@ -73,12 +73,14 @@ def read_test(path: Path, keypointset: KeypointSet) -> UnlabelledFaces:
 def read_lookup(path: Path, keypointset: KeypointSet, image_ids: np.ndarray) -> Lookup:
     """The values asked for, m of them in the file's order, as indices into the test images (their ids: int64 (n,)) and the keypoints.
 
-    The file has the columns RowId, ImageId and FeatureName; its Location, if any, is not looked at. Raises InputError for anything amiss,
+    The file has the columns RowId, ImageId and FeatureName; its Location, if any, is not looked at, and rows may end before it, as they do
+    in one of Kaggle's own files. Raises InputError for anything amiss,
     among it an image that is not among the ids and a feature that is no column of the keypoint set.
     """
     known_images, known_features = pd.Index(image_ids), pd.Index(keypointset.columns)
     row_ids, faces, features = [], [], []
-    for rows in read_rows(path, _column_check(("RowId", "ImageId", "FeatureName"), optional=("Location",))):
+    check = _column_check(("RowId", "ImageId", "FeatureName"), optional=("Location",))
+    for rows in read_rows(path, check, may_lack="Location"):
         row_ids.append(_positive_integers(rows, "RowId"))
         faces.append(_positions(rows, "ImageId", known_images, _positive_integers(rows, "ImageId"), "no image of the test file"))
         features.append(_positions(rows, "FeatureName", known_features, rows.table["FeatureName"], f"no feature of {keypointset.name}"))

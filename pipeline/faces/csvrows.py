@@ -43,9 +43,10 @@ class Rows:
         return self.last and index == len(self.table) - 1
 
 
-def read_rows(path, check_columns: Callable[[str, list[str]], None]) -> Iterator[Rows]:
+def read_rows(path, check_columns: Callable[[str, list[str]], None], *, may_lack: str = "") -> Iterator[Rows]:
     """All rows of a CSV file or of the one in a zip, a few hundred at a time; `check_columns` gets the label and the header's names.
 
+    may_lack: a column that rows may leave out, comma and all, if it is the last one.
     Raises InputError for a file without rows and for one that is not a table of UTF-8 text: see `_fault` for what it may not have.
     A byte order mark, CRLF line ends, quotes around fields, blank lines at the end and a missing line end there are accepted.
     """
@@ -53,12 +54,13 @@ def read_rows(path, check_columns: Callable[[str, list[str]], None]) -> Iterator
     groups = _filled_lines(label, _lines(label, blocks))
     header, groups = _header(label, groups)
     check_columns(label, header)
+    fields = range(len(header) - (header[-1] == may_lack), len(header) + 1)
     first, ahead = 1, next(groups, None)
     if ahead is None:
         raise InputError(f"{label} has a header but no rows; download it again.")
     while (lines := ahead) is not None:
         ahead = next(groups, None)
-        _check_lines(label, lines, len(header), first, last=ahead is None)
+        _check_lines(label, lines, fields, first, last=ahead is None)
         yield Rows(label, first, ahead is None, _to_table(label, lines, header))
         first += len(lines)
 
@@ -115,14 +117,14 @@ def _put_back(lines: list[bytes], groups: Iterator[list[bytes]]) -> Iterator[lis
     yield from groups
 
 
-def _check_lines(label: str, lines: list[bytes], fields: int | None, first: int, *, last: bool):
+def _check_lines(label: str, lines: list[bytes], fields: range | None, first: int, *, last: bool):
     for index, line in enumerate(lines):
         if fault := _fault(line, fields, at_end=last and index == len(lines) - 1):
             raise InputError(f"{place(label, first + index)} {fault}.")
 
 
-def _fault(line: bytes, fields: int | None, *, at_end: bool) -> str | None:
-    """What is wrong with a line, if anything; fields: how many it must have, None for any number."""
+def _fault(line: bytes, fields: range | None, *, at_end: bool) -> str | None:
+    """What is wrong with a line, if anything; fields: how many it may have, None for any number."""
     if b"\0" in line:
         return "has a NUL byte; the file is damaged or is no text, download it again"
     if b"\r" in line:
@@ -133,8 +135,8 @@ def _fault(line: bytes, fields: int | None, *, at_end: bool) -> str | None:
     if b'"' in bare:
         return "has a quote that does not enclose a whole field; " + (CUT_OFF if at_end else CORRECT_ROW)
     found = bare.count(b",") + 1
-    if fields is not None and found != fields:
-        return f"has {found} fields where the header has {fields}; " + (CUT_OFF if at_end and found < fields else CORRECT_ROW)
+    if fields is not None and found not in fields:
+        return f"has {found} fields where the header has {fields[-1]}; " + (CUT_OFF if at_end and found < fields[0] else CORRECT_ROW)
     return None
 
 
