@@ -82,7 +82,7 @@ def linear_training(copies, keypoints, validation, *, order, rate, side):
     """Gradient descent on kernel and bias of a linear net from zero, batch by batch: (weights after each epoch, validation RMSE).
 
     copies (C, n, side, side) grey levels, keypoints (C, n, K, 2) pixels with NaN; validation: images and keypoints; order: order_of_faces.
-    The net maps pixels / 255 to unit coordinates; the loss is masked, in square pixels.
+    The net maps pixels / 255 to unit coordinates; the loss is masked, in squares of unit coordinates: that of sgd.
     """
     outputs = keypoints.shape[2] * 2
     kernel, bias, half = np.zeros((side * side, outputs)), np.zeros(outputs), side / 2
@@ -93,7 +93,7 @@ def linear_training(copies, keypoints, validation, *, order, rate, side):
             truth = keypoints[epoch % len(copies), batch].reshape(len(batch), -1)
             error = (x @ kernel + bias) * half + half - truth
             known = ~np.isnan(error)
-            slope = np.where(known, error, 0) * 2 * half / max(known.sum(), 1)
+            slope = np.where(known, error, 0) / half * 2 / max(known.sum(), 1)
             kernel, bias = kernel - rate * (x.T @ slope), bias - rate * slope.sum(axis=0)
         predicted = (validation[0].reshape(len(validation[0]), -1) / 255 @ kernel + bias) * half + half
         history.append((kernel, bias, rmse(predicted, validation[1].reshape(len(predicted), -1))))

@@ -125,11 +125,11 @@ def test_faces_come_in_the_order_of_the_loops(training, tmp_path):
     with h5py.File(tmp_path / "copies.h5", "w") as file:
         file["images"], file["keypoints"] = np.stack([c.images for c in copies]), np.stack([c.keypoints for c in copies])
         source = training.Copies(file["images"], file["keypoints"], copies[0].source, faces=np.arange(50), indices=[0, 1, 2])
-        options = {"optimizer": "sgd", "learning_rate": 1e-6, "epochs": 4, "batch": 8, "device_memory": 0}
+        options = {"optimizer": "sgd", "learning_rate": 3e-4, "epochs": 4, "batch": 8, "device_memory": 0}
         history = fitted(training, net, source, validation, seed=9, **options)
     order = order_of_faces([12, 13, 12, 13], batch=8, epochs=4, seed=9)
     images, keypoints = np.stack([c.images for c in copies]).astype(float), np.stack([c.keypoints for c in copies])
-    expected = linear_training(images, keypoints, (validation.images, validation.keypoints), order=order, rate=1e-6, side=DOTS.side)
+    expected = linear_training(images, keypoints, (validation.images, validation.keypoints), order=order, rate=3e-4, side=DOTS.side)
     np.testing.assert_allclose(history.validation_rmse, [rmse for _, _, rmse in expected], rtol=1e-4)
     kernel, bias, _ = min(expected, key=lambda epoch: epoch[2])
     np.testing.assert_allclose(weights(net)["keypoints/kernel"], kernel, rtol=1e-3, atol=1e-8)
@@ -140,10 +140,10 @@ def test_a_batch_larger_than_the_set_is_the_whole_set(training, faces):
     """With fewer faces than a batch there is one step an epoch, with all faces."""
     few = replace(faces, images=faces.images[:5], keypoints=faces.keypoints[:5], source=faces.source[:5])
     net = linear_net()
-    fitted(training, net, copies_of(few), faces, optimizer="sgd", learning_rate=1e-6, epochs=1, batch=64)
+    fitted(training, net, copies_of(few), faces, optimizer="sgd", learning_rate=3e-4, epochs=1, batch=64)
     order = order_of_faces([5], batch=5, epochs=1, seed=0)
     expected = linear_training(
-        few.images[None].astype(float), few.keypoints[None], (few.images, few.keypoints), order=order, rate=1e-6, side=DOTS.side
+        few.images[None].astype(float), few.keypoints[None], (few.images, few.keypoints), order=order, rate=3e-4, side=DOTS.side
     )
     np.testing.assert_allclose(weights(net)["keypoints/kernel"], expected[0][0], rtol=1e-3, atol=1e-8)
 
@@ -257,7 +257,7 @@ def test_nothing_to_learn_or_to_measure_is_said(training, faces, part, message):
     ("name", "changes"),
     [
         ("compact", {"optimizer": "adamw", "schedule": "cosine", "learning_rate": 3e-3, "weight_decay": 1e-4, "epochs": 12}),
-        ("kfkd", {"optimizer": "nesterov", "schedule": "linear", "learning_rate": 3e-5, "momentum_stop": 0.99, "epochs": 12}),
+        ("kfkd", {"optimizer": "nesterov", "schedule": "linear", "learning_rate": 1e-2, "momentum_stop": 0.99, "epochs": 12}),
     ],
 )
 def test_a_net_learns_where_the_dots_are(training, name, changes):

@@ -4,6 +4,10 @@ import keras
 
 from pipeline.nets.options import OPTIMIZERS, SCHEDULES
 
+# Their steps are proportional to the loss, so learning rates known for labels in [-1, 1], such as the tutorial's 0.03, need that loss. The
+# others divide by the size of the gradient: for them square pixels keep it well above the epsilon in the denominator.
+STEP_WITH_THE_LOSS = ("sgd", "momentum", "nesterov")
+
 
 def learning_rate(schedule: str, *, start: float, stop: float, decay: float, warmup: float, epochs: int, steps: int):
     """The learning rate as Keras takes it: a number or a schedule over optimizer steps; `steps` of them make an epoch.

@@ -85,9 +85,11 @@ class FacesOnDevice(keras.Model):
     So an epoch copies its faces to the device once, and a training step copies nothing.
     """
 
-    def __init__(self, net: keras.Model, capacity: int, keypointset: KeypointSet):
+    def __init__(self, net: keras.Model, capacity: int, keypointset: KeypointSet, *, unit_loss: bool = False):
         super().__init__(name="faces_on_device")
         self.net, self.keypointset = net, keypointset
+        # From square pixels to the squares of unit coordinates, for whom it matters: see schedules.STEP_WITH_THE_LOSS.
+        self.loss_scale = (2 / keypointset.side) ** 2 if unit_loss else 1.0
         sources, keypoints = net.output_shape[1:3]
 
         def resident(name, *shape, dtype="float32"):
@@ -122,6 +124,7 @@ class FacesOnDevice(keras.Model):
         difference = self.keypointset.to_pixels(own) - ops.take(self.labels, x, axis=0)
         loss = masked_loss(difference, known)
         self.squared_error.update_state(loss, sample_weight=ops.sum(known))
+        loss = loss * self.loss_scale
         return loss + sum(self.losses) if self.losses else loss
 
 
@@ -186,7 +189,7 @@ def fit(
     sizes = [block.stop - block.start for block in blocks]
     steps = [size // batch for size in sizes]
 
-    trainer = FacesOnDevice(net, max(sizes), keypointset)
+    trainer = FacesOnDevice(net, max(sizes), keypointset, unit_loss=recipe.optimizer in schedules.STEP_WITH_THE_LOSS)
     trainer.compile(optimizer=_optimizer(recipe, sum(steps)))
     log = monitoring.Validation(lambda: _validation_rmse(net, validation, keypointset, copies.indices), report)
     stopping = monitoring.EarlyStopping(
