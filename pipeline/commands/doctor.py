@@ -1,4 +1,4 @@
-"""`keypoints doctor`: is this machine fit for the pipeline? Works with packages missing, TensorFlow and Luigi included."""
+"""`keypoints doctor`: is this machine fit for the pipeline? Works where TensorFlow or Keras is missing; without Luigi nothing starts."""
 
 import importlib.metadata
 import importlib.util
