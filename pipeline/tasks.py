@@ -55,6 +55,12 @@ class device(luigi.Config):
     threads = whole(0, "CPU threads of the backend; 0 is one for each core", 0)
 
 
+class checkpoint(luigi.Config):
+    """What a killed training goes on from."""
+
+    seconds = real(30.0, "a kill costs at most so many seconds of training, or an epoch if that is longer", 0.0)
+
+
 class Render(Stage):
     """Faces that the program draws itself, in Kaggle's formats: so that everything runs without Kaggle's files."""
 
@@ -180,7 +186,8 @@ class Training:
         from pipeline.faces import dataset as datasets
         from pipeline.nets import device as devices
 
-        self.say(f"trains on {devices.prepare(seed=self.seed, threads=device().threads)}")
+        trains_on = devices.prepare(seed=self.seed, threads=device().threads)
+        self.say(f"trains on {trains_on}")
         from pipeline.nets import models, training
 
         faces = self.input()["faces"].load(datasets.Dataset)
@@ -205,11 +212,24 @@ class Training:
                 report=lambda training_rmse, validation_rmse: progress.step(
                     f"RMSE training {training_rmse:.2f} px, validation {validation_rmse:.2f} px"
                 ),
+                checkpoints=self._checkpoints(trains_on, progress),
             )
         self.save(result)
         if base:
             self.say(f"new: {', '.join(result.new)}; carried over from the base net: the other {len(result.carried_over)} weights")
         self.conclude(result=f"validation RMSE {result.rmse:.3f} px after {len(result.history.epoch)} epochs", rmse=float(result.rmse))
+
+    def _checkpoints(self, trains_on: str, progress):
+        from pipeline.nets.checkpoints import Checkpoint, Checkpoints
+
+        latest = self.latest_checkpoint(Checkpoint)
+        if latest:
+            done = len(latest.history.epoch)
+            # The key tells neither threads nor machine. To begin anew would lose more than the last digits are worth.
+            inexact = f"; until then on {latest.device}, so not to the last bit as an undisturbed run" if latest.device != trains_on else ""
+            self.say(f"resumes after epoch {done} of {progress.total}{inexact}")
+            progress.skip(done)
+        return Checkpoints(lambda state: self.checkpoint(state, len(state.history.epoch)), checkpoint().seconds, trains_on, latest)
 
 
 class TrainBase(Training, Stage):

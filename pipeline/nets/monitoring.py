@@ -14,9 +14,10 @@ Report = Callable[[float, float], None]
 class Validation(keras.callbacks.Callback):
     """After each epoch measures the validation RMSE, hands it on as `validation_rmse`, keeps a row of the history and reports."""
 
-    def __init__(self, measure: Callable[[], float], report: Report):
+    def __init__(self, measure: Callable[[], float], report: Report, rows: list[tuple]):
+        """rows: of the epochs before."""
         super().__init__()
-        self.measure, self.report, self.rows = measure, report, []
+        self.measure, self.report, self.rows = measure, report, list(rows)
 
     def on_epoch_end(self, epoch, logs=None):
         training = float(np.sqrt(logs["squared_error"]))

@@ -18,6 +18,15 @@ class History:
 
     PLOT = ("validation_rmse", ("epoch",))
 
+    @classmethod
+    def of(cls, rows: list[tuple]) -> "History":
+        """From one row (epoch, training RMSE, validation RMSE, learning rate) for each epoch."""
+        columns = zip(*rows, strict=True) if rows else [()] * 4
+        return cls(*(np.array(column, dtype) for column, dtype in zip(columns, ("int32", *["float32"] * 3), strict=True)))
+
+    def rows(self) -> list[tuple]:
+        return list(zip(*(column.tolist() for column in vars(self).values()), strict=True))
+
 
 @dataclass(frozen=True)
 class Trained:

@@ -11,6 +11,7 @@ from keras import ops
 from pipeline.errors import InputError
 from pipeline.keypointset import KeypointSet
 from pipeline.nets import evaluation, monitoring, prediction, schedules
+from pipeline.nets.checkpoints import Checkpoints, Keeper
 from pipeline.nets.trained import History
 
 
@@ -175,12 +176,15 @@ def fit(
     keypointset: KeypointSet,
     seed: int,
     report: monitoring.Report,
-    start: int = 0,
+    earlier: History | None = None,
+    phase: int = 0,
+    checkpoints: Checkpoints | None = None,
 ) -> History:
     """Trains `net` on the augmented copies, one copy for each epoch in turn, and leaves it with its best epoch's weights.
 
     validation: labelled faces in the order of the net's keypoints. report: told after each epoch, see monitoring.Report.
-    start: number of epochs that an earlier phase of the training did.
+    earlier: history of the phases before this one, which is number `phase`; it is the first part of the history returned.
+    checkpoints: take the state after epochs, and may hold the one to go on from, as if nothing had happened in between.
     Raises InputError where one of the two parts has no label, or the training diverges from its first epoch on.
     """
     _check_labels(copies, validation, keypointset)
@@ -191,16 +195,22 @@ def fit(
 
     trainer = FacesOnDevice(net, max(sizes), keypointset, unit_loss=recipe.optimizer in schedules.STEP_WITH_THE_LOSS)
     trainer.compile(optimizer=_optimizer(recipe, sum(steps)))
-    log = monitoring.Validation(lambda: _validation_rmse(net, validation, keypointset, copies.indices), report)
+    trainer.optimizer.build(trainer.trainable_variables)
+    resumed = checkpoints.take() if checkpoints else None
+    rows = (resumed.history if resumed else earlier or History.of([])).rows()
+    done, start = len(rows), int(resumed.start) if resumed else len(rows)
+    log = monitoring.Validation(lambda: _validation_rmse(net, validation, keypointset, copies.indices), report, rows)
     stopping = monitoring.EarlyStopping(
         net, patience=recipe.patience, patience_factor=recipe.patience_factor, improvement=recipe.improvement
     )
     halving = schedules.callbacks(recipe.schedule, start=recipe.learning_rate, halving_patience=recipe.halving_patience)
     callbacks = [PlaceFaces(copies, blocks, steps), log, stopping, *halving]
-    order, last = batches(sizes, batch, seed=seed, start=start), start + recipe.epochs
-    trainer.fit(order, steps_per_epoch=sum(steps), initial_epoch=start, epochs=last, shuffle=False, verbose=0, callbacks=callbacks)
+    if checkpoints:
+        callbacks.append(Keeper(checkpoints, resumed, log, [stopping, *halving], phase=phase, start=start))
+    order, last = batches(sizes, batch, seed=seed, start=done), start + recipe.epochs
+    trainer.fit(order, steps_per_epoch=sum(steps), initial_epoch=done, epochs=last, shuffle=False, verbose=0, callbacks=callbacks)
     stopping.restore_best()
-    return _history(log.rows)
+    return History.of(log.rows)
 
 
 def _check_labels(copies: Copies, validation: Faces, keypointset: KeypointSet) -> None:
@@ -235,8 +245,3 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 def _validation_rmse(net: keras.Model, validation: Faces, keypointset: KeypointSet, indices: list[int]) -> float:
     predicted = prediction.predict(net, validation.images, keypointset, indices=indices, mirrored=False)
     return evaluation.rmse(evaluation.of_source(predicted, validation.source), validation.keypoints)
-
-
-def _history(rows: list[tuple]) -> History:
-    epoch, training, validation, rate = zip(*rows, strict=True)
-    return History(np.array(epoch, np.int32), *(np.array(column, np.float32) for column in (training, validation, rate)))

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.errors import InputError
@@ -49,11 +49,11 @@ def sweep(folder: Path, name: str) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def set_aside(path: Path, why: str) -> list[Path]:
+def set_aside(path: Path, why: str, *, but: Iterable[Path] = ()) -> list[Path]:
     """Renames an artifact and the files beside it that share its name; nothing is deleted. Returns the new names."""
     moved = []
     for file in sorted(path.parent.glob(f"{path.stem}.*")):
-        if not re.search(r"\.(damaged|forgotten)-\d+$", file.name):
+        if file not in but and not re.search(r"\.(damaged|forgotten)-\d+$", file.name):
             number = 1
             while (aside := file.with_name(f"{file.name}.{why}-{number}")).exists():
                 number += 1

@@ -34,7 +34,7 @@ class Progress:
 
     def __init__(self, title: str, total: int, unit: str, on_step=None):
         self.title, self.total, self.unit, self.on_step = title, total, unit, on_step
-        self.done, self.started, self.shown = 0, time.monotonic(), 0.0
+        self.done, self.skipped, self.started, self.shown = 0, 0, time.monotonic(), 0.0
         self.bar = _bar(title, total, unit) if sys.stderr.isatty() else None
 
     def __enter__(self):
@@ -50,17 +50,23 @@ class Progress:
             yield item
             self.step()
 
+    def skip(self, steps: int) -> None:
+        """So many steps were done by an earlier run, in a time of its own."""
+        self.done = self.skipped = steps
+        if self.bar is not None:
+            self.bar.initial = self.bar.n = steps
+
     def step(self, figures: str = "") -> None:
         """One more step is done; `figures` is what to show beside it."""
         self.done += 1
         elapsed = time.monotonic() - self.started
-        left = datetime.timedelta(seconds=round(elapsed / self.done * (self.total - self.done)))
+        left = datetime.timedelta(seconds=round(elapsed / (self.done - self.skipped) * (self.total - self.done)))
         text = f"{self.title}: {self.unit} {self.done}/{self.total}{', ' if figures else ''}{figures}, {left} left"
         if self.on_step:
             self.on_step(self.done / self.total, text)
         if self.bar is not None:
             self.bar.set_postfix_str(figures, refresh=False)
             self.bar.update()
-        elif elapsed - self.shown >= QUIET or self.done in (1, self.total):
+        elif elapsed - self.shown >= QUIET or self.done in (self.skipped + 1, self.total):
             self.shown = elapsed
             say(text)

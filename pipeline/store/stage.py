@@ -17,7 +17,7 @@ import luigi
 from luigi.task import flatten
 
 from pipeline.errors import InputError
-from pipeline.store import artifacts, contents, files, fingerprints, interrupts, lastwords, lineage, locks, runlog, settings
+from pipeline.store import artifacts, checkpoints, contents, files, fingerprints, interrupts, lastwords, lineage, locks, runlog, settings
 from pipeline.store.progress import Progress, say
 from pipeline.store.targets import Artifact, ExternalFile, workspace_root
 
@@ -157,10 +157,23 @@ class Stage(luigi.Task):
     @contextlib.contextmanager
     def writing(self, siblings: tuple[str, ...] = ()):
         """An open `h5py.File` that is published as this stage's artifact when the context ends well."""
-        made_from = {"stage": self.address, "key": self.key, "made_from": self.recipe, "versions": _versions()}
-        with artifacts.writing(self.path, made_from, [self.sibling(suffix) for suffix in siblings]) as file:
+        with artifacts.writing(self.path, self._origin(), [self.sibling(suffix) for suffix in siblings]) as file:
             yield file
             self._must_be_current()
+        checkpoints.drop(self.path)
+
+    def checkpoint(self, content, number: int) -> None:
+        """Publishes a dataclass of described arrays from which `latest_checkpoint` lets a run go on that was killed after this."""
+        # Not while edited code lies there: see `_must_be_current`, which refuses the result unless the edit is taken back until then.
+        if not lineage.differences(self._recipe_now(), self.recipe):
+            checkpoints.save(self.path, number, content, self._origin())
+
+    def latest_checkpoint(self, kind: type):
+        """The dataclass `kind` from the latest sound checkpoint of this artifact, None if there is none."""
+        return checkpoints.latest(self.path, kind)
+
+    def _origin(self) -> dict[str, Any]:
+        return {"stage": self.address, "key": self.key, "made_from": self.recipe, "versions": _versions()}
 
     def _must_be_current(self) -> None:
         """Code edited while a stage ran may have been imported in part before and in part after the edit: no key fits the result."""
@@ -234,7 +247,9 @@ def _tidy(stage: Stage) -> None:
     files.sweep(stage.path.parent, stage.path.stem)
     for name in locks.abandoned(stage.path.parent):
         files.sweep(stage.path.parent, name)
-    for aside in files.set_aside(stage.path, "damaged"):
+        if (finished := stage.path.with_name(f"{name}.h5")).exists():
+            checkpoints.drop(finished)
+    for aside in files.set_aside(stage.path, "damaged", but=checkpoints.of(stage.path)):
         stage.say(f"damaged or left by an unfinished run, kept as {aside}")
 
 

@@ -1,0 +1,133 @@
+"""What a killed training goes on from: its whole state after an epoch as named arrays, and back.
+
+Keras' own BackupAndRestore keeps weights, optimizer and epoch. The result depends on more: early stopping, the schedule, the states of the
+random generators, the phase. Where the arrays lie is no matter of this module.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+
+from pipeline.described import array
+from pipeline.nets import monitoring
+from pipeline.nets.trained import History
+
+# What callbacks carry from epoch to epoch, beside the best weights; all plain numbers.
+REMEMBERED = {
+    monitoring.EarlyStopping: ("best", "better", "better_epoch"),
+    keras.callbacks.ReduceLROnPlateau: ("best", "wait", "cooldown_counter"),
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a training after an epoch."""
+
+    phase: np.ndarray = array("int32", "", "", "phase of the training, from 0: a specialist's output layer trains alone at first")
+    start: np.ndarray = array("int32", "", "", "epochs of the phases before")
+    history: History
+    variables: dict[str, np.ndarray] = array("float32", "", "", "variable of the net or the optimizer")
+    counters: dict[str, np.ndarray] = array("int64", "", "", "steps of the optimizer, state of a random generator")
+    best_weights: dict[str, np.ndarray] = array("float32", "", "", "weight of the net in its best epoch")
+    callbacks: dict[str, np.ndarray] = array("float64", "", "", "what early stopping and the schedule remember")
+    device: np.ndarray = array("text", "", "", "what trained")
+
+
+@dataclass
+class Checkpoints:
+    """Hands checkpoints on to `save` in time: so that a kill costs at most an epoch or `seconds` of training, whichever is longer.
+
+    latest: the one to go on from, None to begin. device: what trains, noted in each.
+    """
+
+    save: Callable[[Checkpoint], None]
+    seconds: float
+    device: str
+    latest: Checkpoint | None = None
+    saved: float = field(default_factory=time.monotonic)
+
+    def take(self) -> Checkpoint | None:
+        """The one to go on from, once: the phases after it begin by themselves."""
+        latest, self.latest = self.latest, None
+        return latest
+
+
+class Keeper(keras.callbacks.Callback):
+    """Puts a training's state back when it begins and hands it on after its epochs; must be the last of the callbacks.
+
+    phase, start: as in Checkpoint. stateful: the callbacks that REMEMBERED knows, early stopping first.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, resumed: Checkpoint | None, log, stateful: list, *, phase: int, start: int):
+        super().__init__()
+        self.checkpoints, self.resumed, self.log, self.stateful = checkpoints, resumed, log, stateful
+        self.phase, self.start, self.epoch_began = phase, start, 0.0
+
+    def on_train_begin(self, logs=None):
+        # Not earlier: Keras' own callbacks forget everything when a training begins.
+        if self.resumed is not None:
+            _restore(self.resumed, self.model, self.stateful)
+            self.resumed = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch_began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = time.monotonic()
+        # Would the next epoch, as long as this one, end too late?
+        late = now - self.checkpoints.saved + (now - self.epoch_began) > self.checkpoints.seconds
+        # A training that stops here has no next epoch to begin.
+        if late and not self.model.stop_training:
+            self.checkpoints.save(self._state())
+            self.checkpoints.saved = time.monotonic()
+
+    def _state(self) -> Checkpoint:
+        values = {name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(self.model).items()}
+        return Checkpoint(
+            phase=np.int32(self.phase),
+            start=np.int32(self.start),
+            history=History.of(self.log.rows),
+            variables={name: value for name, value in values.items() if value.dtype.kind == "f"},
+            counters={name: value.astype(np.int64) for name, value in values.items() if value.dtype.kind != "f"},
+            best_weights=dict(zip(_paths(self.model.net), self.stateful[0].best_weights or [], strict=False)),
+            callbacks={name: np.float64(getattr(callback, own)) for name, callback, own in _remembered(self.stateful)},
+            device=np.array(self.checkpoints.device),
+        )
+
+
+def _restore(checkpoint: Checkpoint, trainer: keras.Model, stateful: list) -> None:
+    values, variables = checkpoint.variables | checkpoint.counters, _variables(trainer)
+    if values.keys() != variables.keys():
+        raise ValueError(f"checkpoint of another training: {sorted(values.keys() ^ variables.keys())} are in one of them alone")
+    for name, variable in variables.items():
+        variable.assign(values[name].astype(variable.dtype))
+    for name, callback, own in _remembered(stateful):
+        setattr(callback, own, float(checkpoint.callbacks[name]))
+    best = [checkpoint.best_weights[path] for path in _paths(trainer.net)] if checkpoint.best_weights else None
+    stateful[0].best_weights = best
+
+
+def _variables(trainer: keras.Model) -> dict[str, keras.Variable]:
+    """All that training steps change, by name; the optimizer is built. Not the faces, which are brought, nor metrics, which begin anew.
+
+    The names are the same in every process: Keras numbers optimizers and random generators as they are made.
+    """
+    known = {id(variable) for variable in [*trainer.weights, *trainer.metrics_variables]}
+    random = [variable for variable in trainer.variables if id(variable) not in known]
+    return {
+        **{f"net/{variable.path}": variable for variable in trainer.net.weights},
+        **{f"random/{number}": variable for number, variable in enumerate(random)},
+        **{f"optimizer/{number}/{variable.name}": variable for number, variable in enumerate(trainer.optimizer.variables)},
+    }
+
+
+def _paths(net: keras.Model) -> list[str]:
+    return [variable.path for variable in net.weights]
+
+
+def _remembered(stateful: list) -> list[tuple[str, keras.callbacks.Callback, str]]:
+    """(name in the checkpoint, callback, attribute)."""
+    return [(f"{type(callback).__name__}/{own}", callback, own) for callback in stateful for own in REMEMBERED[type(callback)]]
