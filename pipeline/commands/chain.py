@@ -35,13 +35,13 @@ def find(address: str, stages: list[Stage]) -> Path:
     stage = matching[0]
     if not key:
         return stage.path
-    found = sorted(
-        path for path in stage.path.parent.glob(f"{stage.stem}-{key}*.h5") if re.fullmatch(r"[0-9a-f]+", path.stem.split("-")[-1])
-    )
+    keys = sorted(path.stem.removeprefix(f"{stage.stem}-") for path in stage.path.parent.glob(f"{stage.stem}-*.h5"))
+    keys = [known for known in keys if re.fullmatch(r"[0-9a-f]+", known)]  # not checkpoints
+    found = [known for known in keys if known.startswith(key)]
     if len(found) != 1:
-        known = ", ".join(path.stem.rsplit("-", 1)[1] for path in sorted(stage.path.parent.glob(f"{stage.stem}-*.h5")))
-        raise InputError(f"{stage.address} has {len(found)} artifacts with a key that starts with {key}; its keys: {known or 'none'}.")
-    return found[0]
+        known = ", ".join(keys) or "none"
+        raise InputError(f"{stage.address} has {len(found)} artifacts with a key that starts with {key}; its keys: {known}.")
+    return stage.path.with_name(f"{stage.stem}-{found[0]}.h5")
 
 
 def _completed(flags: list[str]) -> list[str]:

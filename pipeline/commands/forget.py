@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.commands.chain import find
 from pipeline.errors import InputError
-from pipeline.store import artifacts
+from pipeline.store import artifacts, checkpoints
 from pipeline.store.files import set_aside
 from pipeline.store.stage import Stage
 from pipeline.store.targets import workspace_root
@@ -14,7 +14,7 @@ from pipeline.store.targets import workspace_root
 def run(what: str, stages: list[Stage]) -> int:
     """Renames the artifact and its descendants to NAME.forgotten-N and says so."""
     first = find(what, stages)
-    if not first.exists():
+    if not first.exists() and not checkpoints.of(first):
         raise InputError(f"{first} does not exist: there is nothing to forget.")
     for path in _with_descendants(first):
         for aside in set_aside(path, "forgotten"):

@@ -1,6 +1,6 @@
 """`keypoints status`: each stage cached, missing or stale and why, its size, how long it took."""
 
-from pipeline.store import artifacts, lineage, runlog
+from pipeline.store import artifacts, checkpoints, lineage, runlog
 from pipeline.store.stage import Stage
 from pipeline.store.targets import workspace_root
 
@@ -47,7 +47,7 @@ def _latest(stage: Stage):
     others = sorted(stage.path.parent.glob(f"{stage.stem}-*.h5"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in others:
         try:
-            if artifacts.attributes(path).get("stage") == stage.address:
+            if not checkpoints.artifact_of(path) and artifacts.attributes(path).get("stage") == stage.address:
                 return path
         except artifacts.Damaged:
             continue

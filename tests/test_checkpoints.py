@@ -1,0 +1,350 @@
+"""Trainings that go on from a checkpoint end with the bytes of undisturbed ones; what becomes of the files."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from toys import DOTS, EYES, build, copies_of, labelled, linear_net, recipe
+from workplace import make
+
+from pipeline.commands import chain, forget, status, verify
+from pipeline.described import array
+from pipeline.errors import InputError
+from pipeline.store import artifacts, checkpoints, contents
+from pipeline.store.progress import Progress
+
+
+@dataclass(frozen=True)
+class Numbers:
+    values: np.ndarray = array("float64", "number", "", "some numbers")
+
+
+def numbers(*values):
+    return Numbers(np.array(values, "float64"))
+
+
+# ---- trainings -------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def nets():
+    """The modules that train."""
+    from pipeline.nets import device
+
+    device.prepare(seed=0, threads=0)
+    from pipeline.nets import checkpoints, models, network, training
+
+    class Modules:
+        pass
+
+    Modules.models, Modules.network, Modules.training, Modules.checkpoints = models, network, training, checkpoints
+    return Modules
+
+
+def undisturbed_and_resumed(nets, train, folder):
+    """What `train(checkpoints)` returns undisturbed, and for each of its epochs what it returns when it goes on from there."""
+    kept = []
+    whole = train(nets.checkpoints.Checkpoints(kept.append, 0.0, "toy"))
+    resumed = {}
+    for state in kept:
+        epoch = len(state.history.epoch)
+        artifact = folder / f"net{epoch}-0.h5"
+        checkpoints.save(artifact, epoch, state, {})
+        latest = checkpoints.latest(artifact, nets.checkpoints.Checkpoint)
+        resumed[epoch] = train(nets.checkpoints.Checkpoints(lambda state: None, 0.0, "toy", latest))
+    return whole, resumed
+
+
+def fitted(nets, net_of, **changes):
+    """`train` of one phase, for `undisturbed_and_resumed`: the bytes of weights and history, and the history."""
+    import keras
+
+    faces, validation, plan = [labelled(30, seed=s) for s in (1, 2)], labelled(10, seed=3), recipe(**{"epochs": 4, "batch": 8} | changes)
+
+    def train(keeping):
+        keras.utils.set_random_seed(5)
+        net = net_of()
+        options = {"keypointset": DOTS, "seed": 5, "report": lambda *values: None, "checkpoints": keeping}
+        history = nets.training.fit(net, copies_of(*faces), validation, plan, **options)
+        arrays = [*nets.network.weights(net).values(), *vars(history).values()]
+        return b"".join(array.tobytes() for array in arrays), history
+
+    return train
+
+
+SGD = {"learning_rate": 3e-4, "device_memory": 0}
+RECIPES = {
+    "nesterov with a ramp": {"optimizer": "nesterov", "schedule": "linear", "momentum": 0.5, "momentum_stop": 0.99, **SGD},
+    # So high a learning rate that the RMSE goes up and down, and is halved.
+    "halving": {"optimizer": "adam", "schedule": "halving", "learning_rate": 0.3, "halving_patience": 2, "epochs": 7},
+    "early stopping": {"optimizer": "adam", "learning_rate": 0.3, "patience": 3, "patience_factor": 0.0, "epochs": 20},
+}
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_goes_on_as_if_nothing_had_happened(nets, tmp_path, name):
+    """From whichever epoch it goes on, a training ends with the same weights and history, byte for byte."""
+    whole, resumed = undisturbed_and_resumed(nets, fitted(nets, linear_net, **RECIPES[name]), tmp_path)
+    history = whole[1]
+    if name == "halving":
+        assert len(set(history.learning_rate.tolist())) > 2
+    if name == "early stopping":
+        assert 3 < len(history.epoch) < 20
+        assert history.validation_rmse.argmin() + 1 < len(history.epoch)
+    # In the epoch in which it stops early there is nothing left to go on with.
+    assert list(resumed) == history.epoch.tolist()[: None if len(history.epoch) == RECIPES[name].get("epochs", 4) else -1]
+    assert [epoch for epoch, again in resumed.items() if again[0] != whole[0]] == []
+
+
+@pytest.mark.keras
+def test_dropout_goes_on_with_its_random_numbers(nets, tmp_path):
+    """Also where Keras has given the generators other names, as it does for each net that a process builds."""
+    train = fitted(nets, lambda: build("kfkd", dropout=1.0), optimizer="adam", epochs=3, batch=16)
+    whole, resumed = undisturbed_and_resumed(nets, train, tmp_path)
+    assert list(resumed) == [1, 2, 3]
+    assert [epoch for epoch, again in resumed.items() if again[0] != whole[0]] == []
+
+
+@pytest.fixture(scope="module")
+def stage(nets):
+    """`train` of a base net or specialist as a stage trains it, for `undisturbed_and_resumed`: the bytes of the artifact, and the net."""
+    import keras
+
+    faces, validation = labelled(32, seed=1), labelled(10, seed=2)
+    structure = nets.models.Structure("compact", l1=0.0, l2=0.0, dropout=1.0, pixel_mean=120.0, pixel_std=40.0)
+    plan = recipe(epochs=2, optimizer="adamw", schedule="cosine", weight_decay=1e-3)
+
+    def training_of(base, folder):
+        rows, indices = (nets.training.rows_with(faces.keypoints, EYES), EYES) if base else (None, None)
+        head = replace(plan, learning_rate=1e-2, warmup=0.0) if base else None
+
+        def train(keeping):
+            keras.utils.set_random_seed(5)
+            copies = copies_of(faces, rows=rows, indices=indices)
+            options = {"keypointset": DOTS, "base": base, "head": head, "seed": 5, "report": lambda *values: None, "checkpoints": keeping}
+            net = nets.models.train(structure, copies, faces, validation, plan, **options)
+            with artifacts.writing(folder / "net-0.h5", {}) as file:
+                contents.put(file, net)
+            return (folder / "net-0.h5").read_bytes(), net
+
+        return train
+
+    return training_of
+
+
+@pytest.mark.keras
+@pytest.mark.slow
+def test_base_net_and_specialist_go_on_in_either_phase(nets, stage, tmp_path):
+    """From any epoch, while the output layer trains alone or later, the artifact is the same; its history tells every epoch once."""
+    whole, resumed = undisturbed_and_resumed(nets, stage(None, tmp_path), tmp_path)
+    assert list(resumed) == [1, 2]
+    assert [epoch for epoch, again in resumed.items() if again[0] != whole[0]] == []
+    whole, resumed = undisturbed_and_resumed(nets, stage(whole[1], tmp_path), tmp_path)
+    assert list(resumed) == whole[1].history.epoch.tolist() == [1, 2, 3, 4]
+    assert [epoch for epoch, again in resumed.items() if again[0] != whole[0]] == []
+
+
+@pytest.mark.keras
+def test_a_checkpoint_of_another_net_is_refused(nets, tmp_path):
+    """By the names of its variables."""
+    kept = []
+    fitted(nets, linear_net, epochs=1)(nets.checkpoints.Checkpoints(kept.append, 0.0, "toy"))
+    with pytest.raises(ValueError, match=r"checkpoint of another training: .*optimizer/2/.*"):
+        fitted(nets, linear_net, optimizer="sgd")(nets.checkpoints.Checkpoints(kept.append, 0.0, "toy", kept[0]))
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize(
+    ("epoch", "expected"),
+    # 12: after 24 s the next would end at 36. 29: after 29 s, at 58. 31: no shorter loss is possible. 30: the second one ends in time.
+    [(12, [2, 4, 6, 8]), (29, [1, 2, 3, 4]), (31, [1, 2, 3, 4]), (15, [2, 4, 6, 8]), (7, [4, 8]), (100, [1, 2])],
+)
+def test_checkpoints_come_before_the_next_epoch_would_end_too_late(nets, monkeypatch, epoch, expected):
+    """With 30 s between them, and an epoch's seconds given: a kill costs no more than 30 s or one epoch, whichever is longer."""
+    now = [0.0]
+    monkeypatch.setattr(nets.checkpoints.time, "monotonic", lambda: now[0])
+    keeping, saved = nets.checkpoints.Checkpoints(lambda state: saved.append(state), 30.0, "toy"), []
+    keeper = nets.checkpoints.Keeper(keeping, None, None, [], phase=0, start=0)
+    keeper.set_model(type("Trainer", (), {"stop_training": False}))
+    monkeypatch.setattr(keeper, "_state", lambda: number)
+    for number in range(1, expected[-1] + 1):
+        keeper.on_epoch_begin(number)
+        now[0] += epoch
+        keeper.on_epoch_end(number)
+    assert saved == expected
+
+
+@pytest.mark.keras
+@pytest.mark.slow
+def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, capsys):
+    """A TrainBase that was interrupted in its third epoch says after which it resumes, and leaves the artifact alone, as if undisturbed."""
+    from pipeline import TrainBase, tasks
+    from pipeline.store import targets
+
+    small = {"Render": {"training": 60, "test": 6}, "Augment": {"copies": 2}, "TrainBase": {"epochs": 3, "batch": 32}}
+    monkeypatch.setattr(tasks, "checkpoint", lambda: type("Often", (), {"seconds": 0.0}))
+    monkeypatch.setattr(tasks.dataset, "folder", lambda self: None)
+    results = []
+    for name, broken in (("whole", False), ("broken", True)):
+        monkeypatch.setattr(targets, "workspace_root", lambda name=name: tmp_path / name)
+        for module in ("pipeline.store.stage", "pipeline.tasks"):
+            monkeypatch.setattr(f"{module}.workspace_root", lambda name=name: tmp_path / name)
+        task = TrainBase(overrides=small)
+        if broken:
+            with monkeypatch.context() as patch:
+                patch.setattr(checkpoints, "save", interrupted_after(2))
+                with pytest.raises(KeyboardInterrupt):
+                    make(task)
+            assert [path.name for path in checkpoints.of(task.path)] == [f"{task.path.stem}.checkpoint-000{n}.h5" for n in (2, 1)]
+            assert not task.path.exists()
+        make(task)
+        assert checkpoints.of(task.path) == []
+        results.append(task.path.read_bytes())
+    said = capsys.readouterr().err
+    assert "TrainBase: resumes after epoch 2 of 3\n" in said
+    assert said.count("TrainBase: epoch 3/3") == 2
+    assert results[0] == results[1]
+
+
+def interrupted_after(number):
+    save = checkpoints.save
+
+    def saved(artifact, epoch, *rest):
+        save(artifact, epoch, *rest)
+        if epoch == number:
+            raise KeyboardInterrupt
+
+    return saved
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    return tmp_path / "train-0123abcdef.h5"
+
+
+def keep(artifact, *epochs):
+    for epoch in epochs:
+        checkpoints.save(artifact, epoch, numbers(epoch), {})
+
+
+def test_the_last_two_checkpoints_are_kept(artifact):
+    """Of one artifact alone; the latest is used."""
+    other = artifact.with_name("train-other.h5")
+    keep(other, 7)
+    keep(artifact, 9, 10, 9999, 10000)
+    names = [path.name for path in checkpoints.of(artifact)]
+    assert names == ["train-0123abcdef.checkpoint-10000.h5", "train-0123abcdef.checkpoint-9999.h5"]
+    assert checkpoints.latest(artifact, Numbers).values == 10000
+    assert checkpoints.latest(other, Numbers).values == 7
+    assert checkpoints.latest(artifact.with_name("train-none.h5"), Numbers) is None
+    assert [checkpoints.artifact_of(path) for path in (*checkpoints.of(artifact), artifact)] == [artifact, artifact, None]
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty"])
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(artifact, damage, capsys):
+    """With one line of warning; where both are damaged the training begins anew."""
+    keep(artifact, 3, 4)
+    for epoch, left in ((4, 3), (3, None)):
+        path = artifact.with_name(f"{artifact.stem}.checkpoint-000{epoch}.h5")
+        whole = path.read_bytes()
+        spoiled = {"flip": whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:], "truncate": whole[:-1], "empty": b""}[damage]
+        path.write_bytes(spoiled)
+        found = checkpoints.latest(artifact, Numbers)
+        assert (found and found.values.item()) == left
+        assert path.with_name(f"{path.name}.damaged-1").read_bytes() == spoiled
+        warning = capsys.readouterr().err
+        assert warning.startswith(f"warning: {path} is")
+        assert warning.count("\n") == 1
+    assert checkpoints.of(artifact) == []
+
+
+@pytest.fixture
+def draw(workplace):
+    """A stage that makes no checkpoints itself; its input is there."""
+    return workplace.chain()["Draw"]
+
+
+def test_a_stage_finds_its_checkpoints_when_it_runs_and_drops_them_afterwards(draw, monkeypatch):
+    """They are not taken for the ruins of an unfinished run."""
+    from chainlet import work
+
+    draw.checkpoint(numbers(1), 1)
+    draw.checkpoint(numbers(2), 2)
+    seen = []
+    monkeypatch.setattr(work, "hook", lambda place: seen.append(draw.latest_checkpoint(Numbers).values.item()))
+    make(draw)
+    assert seen == [2]
+    assert [path.name for path in draw.path.parent.glob("draw-*")] == [draw.path.name]
+
+
+def test_what_a_finished_stage_left_is_dropped_by_the_next(workplace):
+    """A process killed just after its artifact was in place leaves checkpoints and lock file; those of an unfinished stage stay."""
+    stages = workplace.chain()
+    make(stages["Guess"])
+    finished, unfinished = stages["Guess"].path, stages["Guess"].path.with_name("guess-fedcba9876.h5")
+    for artifact in (finished, unfinished):
+        keep(artifact, 1)
+        artifact.with_name(f".{artifact.stem}.lock").touch()
+    make(stages["Scale"])
+    assert checkpoints.of(finished) == []
+    assert len(checkpoints.of(unfinished)) == 1
+
+
+def test_edited_code_leaves_no_checkpoint(draw, workplace):
+    """It would have the key of the code as it was when the stage began."""
+    draw.checkpoint(numbers(1), 1)
+    workplace.edit("work", "+ 0 * seed", "+ 1 * seed")
+    draw.checkpoint(numbers(2), 2)
+    assert draw.latest_checkpoint(Numbers).values == 1
+
+
+def test_verify_and_forget_know_checkpoints(draw, workplace, capsys):
+    """verify checks them, forget sets them aside although there is no artifact yet, and addresses speak of artifacts alone."""
+    make(draw)
+    other = draw.path.with_name("draw-fedcba9876.h5")
+    for artifact in (draw.path, other):
+        keep(artifact, 12)
+    assert verify.run() == 0
+    assert "3 artifacts" in capsys.readouterr().out
+    checkpoints.of(other)[0].write_bytes(b"")
+    assert verify.run() == 1
+    assert f"damaged: {checkpoints.of(other)[0]} is" in capsys.readouterr().out
+
+    assert chain.find(f"Draw@{draw.key[:3]}", [draw]) == draw.path
+    with pytest.raises(InputError, match=f"0 artifacts with a key that starts with 0012; its keys: {draw.key}"):
+        chain.find("Draw@0012", [draw])
+    draw.path.unlink()
+    assert status._state(draw) == ("missing", "never made in this workspace")
+    assert forget.run("Draw", [draw]) == 0
+    assert checkpoints.of(draw.path) == []
+    assert len(list(draw.path.parent.glob(f"{draw.path.stem}.checkpoint-0012.h5.forgotten-1"))) == 1
+    with pytest.raises(InputError, match="nothing to forget"):
+        forget.run("Draw", [draw])
+
+
+def test_forget_also_forgets_what_an_unfinished_training_had_of_a_stage(workplace):
+    """Checkpoints made from what is forgotten are set aside with it; others stay."""
+    stages = workplace.chain()
+    make(stages["Scale"])
+    stages["Picture"].checkpoint(numbers(1), 1)
+    stages["Guess"].checkpoint(numbers(1), 1)
+    forget.run("Scale", list(stages.values()))
+    assert checkpoints.of(stages["Picture"].path) == []
+    assert len(checkpoints.of(stages["Guess"].path)) == 1
+
+
+def test_progress_leaves_earlier_steps_out_of_the_time_left(monkeypatch, capsys):
+    """After 8 of 10 steps that an earlier run did, one step of 5 s leaves another 5."""
+    from pipeline.store import progress
+
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    shown = Progress("Toy", 10, "epoch")
+    shown.skip(8)
+    now[0] += 5
+    shown.step()
+    assert capsys.readouterr().err == "Toy: epoch 9/10, 0:00:05 left\n"
