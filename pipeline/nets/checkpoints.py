@@ -47,7 +47,7 @@ class Checkpoints:
     seconds: float
     device: str
     latest: Checkpoint | None = None
-    saved: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=lambda: time.monotonic())
 
     def take(self) -> Checkpoint | None:
         """The one to go on from, once: the phases after it begin by themselves."""
