@@ -166,7 +166,7 @@ def test_checkpoints_come_before_the_next_epoch_would_end_too_late(nets, monkeyp
     now = [0.0]
     monkeypatch.setattr(nets.checkpoints.time, "monotonic", lambda: now[0])
     keeping, saved = nets.checkpoints.Checkpoints(lambda state: saved.append(state), 30.0, "toy"), []
-    keeper = nets.checkpoints.Keeper(keeping, None, None, [], phase=0, start=0)
+    keeper = nets.checkpoints.Keeper(keeping, None, [], phase=0, start=0)
     keeper.set_model(type("Trainer", (), {"stop_training": False}))
     monkeypatch.setattr(keeper, "_state", lambda: number)
     for number in range(1, expected[-1] + 1):

@@ -1,5 +1,6 @@
 """Fitting: the masked loss, faces brought in blocks, early stopping, and trainings of a net of dots from beginning to end."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -397,6 +398,20 @@ def test_jax_trains_through_the_same_code(training):
     """With KERAS_BACKEND=jax the same program prepares, trains and measures."""
     pytest.importorskip("jax", reason="JAX is an optional backend and is not installed")
     assert "(jax " in output(started("jax"))
+
+
+def test_earlier_nets_are_freed(training):
+    """Once the next training is prepared the memory of the one before is free, without waiting for Python to look for cycles."""
+    from pipeline.nets import device
+
+    faces = labelled(20, seed=1)
+    gc.disable()
+    try:
+        fitted(training, linear_net(), copies_of(faces), faces, epochs=1)
+        device.prepare(seed=0, threads=0)
+        assert [thing for thing in gc.get_objects() if isinstance(thing, training.FacesOnDevice)] == []
+    finally:
+        gc.enable()
 
 
 THREADS = """

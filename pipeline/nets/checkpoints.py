@@ -4,6 +4,7 @@ Keras' own BackupAndRestore keeps weights, optimizer and epoch. The result depen
 random generators, the phase. Where the arrays lie is no matter of this module.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,17 +41,26 @@ class Checkpoint:
 class Checkpoints:
     """Hands checkpoints on to `save` in time: so that a kill costs at most an epoch or `seconds` of training, whichever is longer.
 
-    latest: the one to go on from, None to begin. device: what trains, noted in each.
+    latest: the one to go on from, None to begin. device: what trains, noted in each. Without arguments it never saves.
     """
 
-    save: Callable[[Checkpoint], None]
-    seconds: float
-    device: str
+    save: Callable[[Checkpoint], None] | None = None
+    seconds: float = math.inf
+    device: str = ""
     latest: Checkpoint | None = None
     saved: float = field(default_factory=lambda: time.monotonic())
 
+    def phase(self) -> int:
+        """The phase with which to begin."""
+        return int(self.latest.phase) if self.latest else 0
+
+    def begun(self, earlier: History | None) -> tuple[list[tuple], int]:
+        """(history's rows, epochs of the phases before) with which a phase begins or goes on; `earlier`: history of those before."""
+        rows = (self.latest.history if self.latest else earlier or History.of([])).rows()
+        return rows, int(self.latest.start) if self.latest else len(rows)
+
     def take(self) -> Checkpoint | None:
-        """The one to go on from, once: the phases after it begin by themselves."""
+        """The one to go on from, once: the phases after it begin by themselves, and its arrays need not stay in memory."""
         latest, self.latest = self.latest, None
         return latest
 
@@ -61,16 +71,15 @@ class Keeper(keras.callbacks.Callback):
     phase, start: as in Checkpoint. stateful: the callbacks that REMEMBERED knows, early stopping first.
     """
 
-    def __init__(self, checkpoints: Checkpoints, resumed: Checkpoint | None, log, stateful: list, *, phase: int, start: int):
+    def __init__(self, checkpoints: Checkpoints, log: monitoring.Validation, stateful: list, *, phase: int, start: int):
         super().__init__()
-        self.checkpoints, self.resumed, self.log, self.stateful = checkpoints, resumed, log, stateful
+        self.checkpoints, self.log, self.stateful = checkpoints, log, stateful
         self.phase, self.start, self.epoch_began = phase, start, 0.0
 
     def on_train_begin(self, logs=None):
         # Not earlier: Keras' own callbacks forget everything when a training begins.
-        if self.resumed is not None:
-            _restore(self.resumed, self.model, self.stateful)
-            self.resumed = None
+        if latest := self.checkpoints.take():
+            _restore(latest, self.model, self.stateful)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch_began = time.monotonic()
@@ -85,7 +94,7 @@ class Keeper(keras.callbacks.Callback):
             self.checkpoints.saved = time.monotonic()
 
     def _state(self) -> Checkpoint:
-        values = {name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(self.model).items()}
+        values = {name: np.asarray(variable) for name, variable in _variables(self.model).items()}
         return Checkpoint(
             phase=np.int32(self.phase),
             start=np.int32(self.start),

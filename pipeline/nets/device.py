@@ -1,6 +1,7 @@
 """The one place that knows the backend: seeds, threads, and which device trains and predicts."""
 
 import contextlib
+import gc
 import os
 import sys
 
@@ -13,6 +14,8 @@ def prepare(*, seed: int, threads: int) -> str:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     threads = threads or os.cpu_count()
+    # What is left of the nets before this one: Keras' models are cycles, which Python seldom looks for where few objects are large.
+    gc.collect()
     with _quiet_start():
         import keras
 

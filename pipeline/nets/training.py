@@ -196,18 +196,17 @@ def fit(
     trainer = FacesOnDevice(net, max(sizes), keypointset, unit_loss=recipe.optimizer in schedules.STEP_WITH_THE_LOSS)
     trainer.compile(optimizer=_optimizer(recipe, sum(steps)))
     trainer.optimizer.build(trainer.trainable_variables)
-    resumed = checkpoints.take() if checkpoints else None
-    rows = (resumed.history if resumed else earlier or History.of([])).rows()
-    done, start = len(rows), int(resumed.start) if resumed else len(rows)
+    checkpoints = checkpoints or Checkpoints()
+    rows, start = checkpoints.begun(earlier)
     log = monitoring.Validation(lambda: _validation_rmse(net, validation, keypointset, copies.indices), report, rows)
     stopping = monitoring.EarlyStopping(
         net, patience=recipe.patience, patience_factor=recipe.patience_factor, improvement=recipe.improvement
     )
     halving = schedules.callbacks(recipe.schedule, start=recipe.learning_rate, halving_patience=recipe.halving_patience)
-    callbacks = [PlaceFaces(copies, blocks, steps), log, stopping, *halving]
-    if checkpoints:
-        callbacks.append(Keeper(checkpoints, resumed, log, [stopping, *halving], phase=phase, start=start))
-    order, last = batches(sizes, batch, seed=seed, start=done), start + recipe.epochs
+    keeper = Keeper(checkpoints, log, [stopping, *halving], phase=phase, start=start)
+    callbacks = [PlaceFaces(copies, blocks, steps), log, stopping, *halving, keeper]
+    done, last = len(rows), start + recipe.epochs
+    order = batches(sizes, batch, seed=seed, start=done)
     trainer.fit(order, steps_per_epoch=sum(steps), initial_epoch=done, epochs=last, shuffle=False, verbose=0, callbacks=callbacks)
     stopping.restore_best()
     return History.of(log.rows)
