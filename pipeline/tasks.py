@@ -172,6 +172,7 @@ class Training:
     momentum_stop = real(0.999, "momentum at the end", 0.0, 1.0)
     weight_decay = real(1e-4, "weight decay of adamw", 0.0)
     clip_norm = real(0.0, "largest norm of the gradient; 0 is unlimited", 0.0)
+    robust_from = real(2.0, "errors beyond so many pixels count in proportion, no longer squared; 0: the plain mean squared error", 0.0)
     l1 = real(0.0, "penalty on the kernels' absolute values", 0.0)
     l2 = real(0.0, "penalty on the kernels' squares", 0.0)
     dropout = real(0.0, "factor of the net's own dropout rates; 1 is as published", 0.0, 1.9)

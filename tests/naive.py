@@ -47,10 +47,10 @@ def rmse(predicted, truth):
     return (sum(errors) / len(errors)) ** 0.5 if errors else float("nan")
 
 
-def masked_loss(difference, known):
-    """Mean of the squared differences where known is 1; 0 if it is nowhere."""
-    errors = [d**2 for d, k in zip(difference.ravel().tolist(), known.ravel().tolist(), strict=True) if k]
-    return sum(errors) / len(errors) if errors else 0.0
+def masked_mean(values, known):
+    """Mean of the values where known is 1; 0 if it is nowhere."""
+    counted = [v for v, k in zip(values.ravel().tolist(), known.ravel().tolist(), strict=True) if k]
+    return sum(counted) / len(counted) if counted else 0.0
 
 
 def block_sizes(faces, capacity):

@@ -1,4 +1,4 @@
-"""Fitting: the masked loss, faces brought in blocks, early stopping, and trainings of a net of dots from beginning to end."""
+"""Fitting: the loss, faces brought in blocks, early stopping, and trainings of a net of dots from beginning to end."""
 
 import gc
 import os
@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from naive import block_sizes, linear_training, order_of_faces
-from naive import masked_loss as naive_masked_loss
+from naive import masked_mean as naive_masked_mean
 from toys import DOTS, EYES, build, copies_of, labelled, linear_net, recipe, train_dots
 
 from pipeline.errors import InputError
@@ -51,17 +51,49 @@ def same(first, second):
 
 
 @pytest.mark.parametrize("share", [1.0, 0.4, 0.0])
-def test_the_masked_loss_is_the_loops(training, share):
-    """The mean square over the known values alone, each counted once; 0 where nothing is known."""
+def test_the_masked_mean_is_the_loops(training, share):
+    """The mean over the known values alone, each counted once; 0 where nothing is known."""
     rng = np.random.default_rng(3)
-    difference, known = rng.normal(0, 5, (6, 4, 2)).astype(np.float32), (rng.random((6, 4, 2)) < share).astype(np.float32)
-    assert float(training.masked_loss(difference, known)) == pytest.approx(naive_masked_loss(difference, known), rel=1e-5)
+    values, known = rng.normal(0, 5, (6, 4, 2)).astype(np.float32), (rng.random((6, 4, 2)) < share).astype(np.float32)
+    assert float(training.masked_mean(values, known)) == pytest.approx(naive_masked_mean(values, known), rel=1e-5)
 
 
-def loss_of(training, net, faces):
-    """The loss of all faces at once as a training step sees it."""
-    trainer, index = training.FacesOnDevice(net, len(faces.images), DOTS), np.arange(len(faces.images), dtype=np.int32)
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [
+        (0.0, 0.0),
+        (0.01, 0.0001),  # far below 2 px: the square
+        (-2.0, 8 * (2**0.5 - 1)),  # 2 d^2 (sqrt(1 + 1) - 1) with d = 2
+        (2000.0, 8 * (1000 - 1)),  # far above: 4 d |x| / 2 - 2 d^2, and sqrt(1 + 1000^2) is 1000.0005
+    ],
+)
+def test_the_robust_square_is_the_square_of_small_errors_and_proportional_to_gross_ones(training, difference, expected):
+    """The pseudo-Huber loss with its bend at 2 px, by hand."""
+    assert float(training.robust_square(np.float32(difference), robust_from=2.0)) == pytest.approx(expected, rel=1e-3)
+
+
+def test_without_a_bend_the_loss_is_the_plain_square(training):
+    """robust_from 0 leaves every error squared."""
+    np.testing.assert_array_equal(training.robust_square(np.float32([-3, 50]), robust_from=0.0), [9, 2500])
+
+
+def test_a_gross_error_counts_less_in_the_loss_and_in_full_in_the_rmse(training, faces):
+    """With the bend at 2 px the loss of a face 30 px off falls, while the training RMSE that is reported stays what it is."""
+    off = replace(faces, keypoints=faces.keypoints + np.float32(30))
+    plain, robust = (trainer_with(training, linear_net(), off, robust_from=bend) for bend in (0.0, 2.0))
+    assert loss_of(robust) < 0.2 * loss_of(plain)
+    assert float(robust.squared_error.result()) == pytest.approx(float(plain.squared_error.result()), rel=1e-6)
+
+
+def trainer_with(training, net, faces, *, robust_from=0.0):
+    trainer = training.FacesOnDevice(net, len(faces.images), DOTS, robust_from=robust_from)
     trainer.place(faces)
+    return trainer
+
+
+def loss_of(trainer):
+    """The loss of all faces at once as a training step sees it."""
+    index = np.arange(trainer.images.shape[0], dtype=np.int32)
     return float(trainer.compute_loss(x=index, y_pred=trainer(index, training=True)))
 
 
@@ -72,15 +104,15 @@ def test_the_loss_is_the_squared_error_of_each_faces_own_source(training, faces)
     net = build("compact")
     predicted = DOTS.to_pixels(np.asarray(net(faces.images.astype(np.float32), training=True)))
     expected = evaluation.rmse(evaluation.of_source(predicted, faces.source), faces.keypoints) ** 2
-    assert loss_of(training, net, faces) == pytest.approx(expected, rel=1e-4)
+    assert loss_of(trainer_with(training, net, faces)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_penalties_are_part_of_the_loss(training, faces):
     """Where no face is labelled the loss is what l1 and l2 ask for, and nothing without them."""
     unlabelled = replace(faces, keypoints=np.full_like(faces.keypoints, np.nan))
-    assert loss_of(training, build("compact"), unlabelled) == 0
+    assert loss_of(trainer_with(training, build("compact"), unlabelled)) == 0
     net = build("compact", l1=1e-3, l2=1e-3)
-    assert loss_of(training, net, unlabelled) == pytest.approx(float(sum(net.losses)), rel=1e-5)
+    assert loss_of(trainer_with(training, net, unlabelled)) == pytest.approx(float(sum(net.losses)), rel=1e-5)
 
 
 def test_faces_without_labels_move_nothing(training, faces):

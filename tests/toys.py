@@ -63,6 +63,7 @@ def recipe(**changes):
         "momentum_stop": 0.9,
         "weight_decay": 0.0,
         "clip_norm": 0.0,
+        "robust_from": 0.0,
         "patience": 0,
         "patience_factor": 0.5,
         "improvement": 0.005,

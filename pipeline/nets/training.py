@@ -1,4 +1,4 @@
-"""Fitting a net: the masked loss, faces that live on the device, early stopping, the history of a training."""
+"""Fitting a net: the loss, faces that live on the device, early stopping, the history of a training."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +32,7 @@ class Recipe:
     momentum_stop: float
     weight_decay: float
     clip_norm: float
+    robust_from: float
     patience: int
     patience_factor: float
     improvement: float
@@ -75,9 +76,21 @@ def rows_with(labels: np.ndarray, indices: list[int]) -> np.ndarray:
     return np.flatnonzero(~np.isnan(labels[:, indices]).all(axis=(1, 2)))
 
 
-def masked_loss(difference, known):
-    """Mean squared difference over the known values: difference (B, K, 2) in pixels, known (B, K, 2) 1 or 0; a scalar in square pixels."""
-    return ops.sum(known * ops.square(difference)) / ops.maximum(ops.sum(known), 1.0)
+def masked_mean(values, known):
+    """Mean over the known values: values (B, K, 2), known (B, K, 2) 1 or 0; 0 where nothing is known."""
+    return ops.sum(known * values) / ops.maximum(ops.sum(known), 1.0)
+
+
+def robust_square(difference, *, robust_from: float):
+    """Square of differences well below `robust_from`, proportional to those well above it; 0 is the plain square. Pixels to square pixels.
+
+    The pseudo-Huber loss 2 d^2 (sqrt(1 + (x / d)^2) - 1) (Charbonnier et al. 1997, https://doi.org/10.1109/83.551699): a label that is
+    grossly wrong pulls at the weights as one that is `robust_from` off would, where the square lets it outshout a thousand good ones.
+    """
+    if not robust_from:
+        return ops.square(difference)
+    # The same as the formula above, without its difference of nearly equal numbers.
+    return 2 * ops.square(difference) / (ops.sqrt(1 + ops.square(difference / robust_from)) + 1)
 
 
 class FacesOnDevice(keras.Model):
@@ -86,9 +99,9 @@ class FacesOnDevice(keras.Model):
     So an epoch copies its faces to the device once, and a training step copies nothing.
     """
 
-    def __init__(self, net: keras.Model, capacity: int, keypointset: KeypointSet, *, unit_loss: bool = False):
+    def __init__(self, net: keras.Model, capacity: int, keypointset: KeypointSet, *, robust_from: float, unit_loss: bool = False):
         super().__init__(name="faces_on_device")
-        self.net, self.keypointset = net, keypointset
+        self.net, self.keypointset, self.robust_from = net, keypointset, robust_from
         # From square pixels to the squares of unit coordinates, for whom it matters: see schedules.STEP_WITH_THE_LOSS.
         self.loss_scale = (2 / keypointset.side) ** 2 if unit_loss else 1.0
         sources, keypoints = net.output_shape[1:3]
@@ -123,9 +136,8 @@ class FacesOnDevice(keras.Model):
         own = ops.einsum("bs,bskc->bkc", ops.take(self.own_source, x, axis=0), ops.cast(y_pred, "float32"))
         known = ops.take(self.known, x, axis=0)
         difference = self.keypointset.to_pixels(own) - ops.take(self.labels, x, axis=0)
-        loss = masked_loss(difference, known)
-        self.squared_error.update_state(loss, sample_weight=ops.sum(known))
-        loss = loss * self.loss_scale
+        self.squared_error.update_state(masked_mean(ops.square(difference), known), sample_weight=ops.sum(known))
+        loss = self.loss_scale * masked_mean(robust_square(difference, robust_from=self.robust_from), known)
         return loss + sum(self.losses) if self.losses else loss
 
 
@@ -193,7 +205,8 @@ def fit(
     sizes = [block.stop - block.start for block in blocks]
     steps = [size // batch for size in sizes]
 
-    trainer = FacesOnDevice(net, max(sizes), keypointset, unit_loss=recipe.optimizer in schedules.STEP_WITH_THE_LOSS)
+    unit_loss = recipe.optimizer in schedules.STEP_WITH_THE_LOSS
+    trainer = FacesOnDevice(net, max(sizes), keypointset, robust_from=recipe.robust_from, unit_loss=unit_loss)
     trainer.compile(optimizer=_optimizer(recipe, sum(steps)))
     trainer.optimizer.build(trainer.trainable_variables)
     checkpoints = checkpoints or Checkpoints()
