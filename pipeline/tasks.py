@@ -1,12 +1,13 @@
 """The stages as Luigi tasks, in the order in which the data pass through: wiring only, the work is in the modules that `run` imports."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
 import luigi
 
 from pipeline.keypointset import KAGGLE
-from pipeline.nets.options import NETWORKS, OPTIMIZERS, SCHEDULES
+from pipeline.nets.options import NETWORKS, OPTIMIZERS, SCHEDULES, VIEWS
 from pipeline.store.settings import choice, real, switch, whole
 from pipeline.store.stage import Stage
 from pipeline.store.targets import ExternalFile, workspace_root
@@ -114,6 +115,11 @@ class Load(Stage):
         return {stem: Path(file.path) for stem, file in self.requires().items()}
 
 
+def _from_parameters(kind: type, task: luigi.Task, **given):
+    """The dataclass `kind`, its fields from the task's parameters of the same names but for those given."""
+    return kind(**given, **{field.name: getattr(task, field.name) for field in dataclasses.fields(kind) if field.name not in given})
+
+
 class Augment(Stage):
     """Augmented copies of the training part; a training epoch reads one copy."""
 
@@ -140,13 +146,12 @@ class Augment(Stage):
         from pipeline.store import artifacts
 
         faces = self.input().load(datasets.Dataset)
-        ranges = augmentation.Ranges(**{field.name: getattr(self, field.name) for field in dataclasses.fields(augmentation.Ranges)})
         training = ~faces.validation
         made = augmentation.copies(
             faces.images[training],
-            datasets.training_labels(faces),
+            datasets.labels(faces)[training],
             keypointset=KAGGLE,
-            ranges=ranges,
+            ranges=_from_parameters(augmentation.Ranges, self),
             count=self.copies,
             seed=self.seed,
         )
@@ -176,7 +181,7 @@ class Training:
     l1 = real(0.0, "penalty on the kernels' absolute values", 0.0)
     l2 = real(0.0, "penalty on the kernels' squares", 0.0)
     dropout = real(0.0, "factor of the net's own dropout rates; 1 is as published", 0.0, 1.9)
-    patience = whole(0, "stop after this many epochs without improvement; 0 never stops", 0)
+    patience = whole(0, "stop after this many epochs without improvement and take the best epoch; 0: train to the end, take the last", 0)
     patience_factor = real(0.5, "or after this share of the best epoch's number, if that is longer", 0.0)
     improvement = real(0.005, "relative improvement that counts for the patience", 0.0, 1.0)
     device_memory = whole(2048, "MiB of images kept on the device; more faces are brought in blocks", 1)
@@ -184,6 +189,7 @@ class Training:
 
     def train(self, network: str, group: str | None = None, base=None, **head) -> None:
         """Trains, saves and reports. group: None is all keypoints. base: the net to start from. head: what differs for its output layer."""
+        from pipeline.faces import alignment
         from pipeline.faces import dataset as datasets
         from pipeline.nets import device as devices
 
@@ -192,22 +198,23 @@ class Training:
         from pipeline.nets import models, training
 
         faces = self.input()["faces"].load(datasets.Dataset)
-        labels, held_out = datasets.training_labels(faces), faces.validation
         indices = KAGGLE.indices(group) if group else list(range(len(KAGGLE.names)))
-        source = faces.source[~held_out]
+        target = alignment.upright(faces.mean_face[0], KAGGLE).astype("float32")
+        window = self.window(target, indices)
         structure = models.Structure(network, self.l1, self.l2, self.dropout, float(faces.pixel_mean), float(faces.pixel_std))
-        recipe = training.Recipe(**{field.name: getattr(self, field.name) for field in dataclasses.fields(training.Recipe)})
+        recipe = _from_parameters(training.Recipe, self)
         epochs = self.epochs + head.get("epochs", 0)
-        with self.input()["copies"].reading() as file, self.progress(epochs, "epoch") as progress:
-            copies = training.Copies(file["images"], file["keypoints"], source, faces=training.rows_with(labels, indices), indices=indices)
+        with self.copies(faces, indices, window, base) as copies, self.progress(epochs, "epoch") as progress:
             result = models.train(
                 structure,
                 copies,
-                training.Faces(faces.images[~held_out], labels, source),
-                training.Faces(faces.images[held_out], faces.keypoints[held_out], faces.source[held_out]),
+                models.labelled(faces.images, datasets.labels(faces), faces.source),
+                faces.validation,
                 recipe,
                 keypointset=KAGGLE,
                 base=base,
+                target=None if base else target,
+                window=window,
                 head=dataclasses.replace(recipe, **head) if head else None,
                 seed=self.seed,
                 report=lambda training_rmse, validation_rmse: progress.step(
@@ -219,6 +226,19 @@ class Training:
         if base:
             self.say(f"new: {', '.join(result.new)}; carried over from the base net: the other {len(result.carried_over)} weights")
         self.conclude(result=f"validation RMSE {result.rmse:.3f} px after {len(result.history.epoch)} epochs", rmse=float(result.rmse))
+
+    def window(self, target, indices: list[int]):
+        """The window of the aligned face that the net sees; None: it sees the whole image."""
+
+    @contextlib.contextmanager
+    def copies(self, faces, indices: list[int], window, base):
+        """The augmented faces to train on: those of Augment."""
+        from pipeline.faces import dataset as datasets
+        from pipeline.nets.copies import Copies, rows_with
+
+        source, rows = faces.source[~faces.validation], rows_with(datasets.labels(faces)[~faces.validation], indices)
+        with self.input()["copies"].reading() as file:
+            yield Copies(file["images"], file["keypoints"], source, faces=rows, indices=indices)
 
     def _checkpoints(self, trains_on: str, progress):
         from pipeline.nets.checkpoints import Checkpoint, Checkpoints
@@ -249,19 +269,60 @@ class TrainSpecialist(Training, Stage):
     """A net for one group of keypoints: the base net's weights with a new output layer, trained on the faces that have these keypoints."""
 
     group = choice("", "the group of keypoints", GROUPS)
-    epochs = whole(12, "epochs at most", 1)
-    learning_rate = real(6e-4, "learning rate at its highest", 1e-9)
-    learning_rate_stop = real(6e-7, "learning rate at the end, for linear and cosine", 0.0)
+    view = choice(
+        "window", "what it sees: window, the part around the group of the face that the base net found; face, the image", VIEWS
+    )
+    margin = real(18.0, "window: pixels from the group's outermost keypoints on the mean face to its edge", 1.0)
+    zoom = real(1.25, "window: its pixels for one of the image; more shows finer detail and takes longer", 0.1, 8.0)
+    flip = real(0.5, "window: share of mirrored faces", 0.0, 1.0)
+    rotation = real(15.0, "window: rotation by up to this many degrees to either side", 0.0, 180.0)
+    shift = real(5.0, "window: shift by up to this many of its pixels in x and in y", 0.0)
+    scale = real(1.16, "window: scale by a factor up to this or its inverse", 1.0, 4.0)
+    stretch = real(1.06, "window: stretch x against y by a factor up to this or its inverse", 1.0, 2.0)
+    gain = real(0.3, "window: contrast changes by up to this share", 0.0, 1.0)
+    bias = real(0.15, "window: brightness changes by up to this share of the full range", 0.0, 1.0)
+    epochs = whole(30, "epochs at most", 1)
+    learning_rate = real(1e-3, "learning rate at its highest", 1e-9)
+    learning_rate_stop = real(1e-6, "learning rate at the end, for linear and cosine", 0.0)
     warmup = real(1.0, "epochs in which the cosine schedule's learning rate rises", 0.0)
-    head_epochs = whole(4, "epochs, before the others, in which the new output layer trains alone", 0)
-    head_learning_rate = real(3e-2, "learning rate of those epochs at its highest", 1e-9)
+    head_epochs = whole(3, "epochs, before the others, in which the new output layer trains alone", 0)
+    head_learning_rate = real(2e-2, "learning rate of those epochs at its highest", 1e-9)
 
     @property
     def identity(self):
         return (self.group,)
 
     def requires(self):
-        return {"faces": Load(), "copies": Augment(), "base": TrainBase()}
+        copies = {"copies": Augment()} if self.view == "face" else {}
+        return {"faces": Load(), **copies, "base": TrainBase()}
+
+    def window(self, target, indices):
+        from pipeline.faces import alignment
+
+        return alignment.window(target, indices, margin=self.margin, zoom=self.zoom) if self.view == "window" else None
+
+    @contextlib.contextmanager
+    def copies(self, faces, indices, window, base):
+        if not window:
+            with super().copies(faces, indices, window, base) as copies:
+                yield copies
+            return
+        from pipeline.faces import affine, alignment, augmentation
+        from pipeline.faces import dataset as datasets
+        from pipeline.nets.copies import Windows, rows_with
+
+        labels = datasets.labels(faces)
+        yield Windows(
+            faces.images,
+            labels,
+            faces.source,
+            affine.compose(window.matrix, alignment.to_frame(base.located, base.target)),
+            keypointset=dataclasses.replace(KAGGLE, side=window.side),
+            ranges=_from_parameters(augmentation.Ranges, self, shear=0.0, small_share=0.0, small_scale=1.0),
+            seed=self.seed,
+            faces=rows_with(labels, indices, among=~faces.validation),
+            indices=indices,
+        )
 
     def run(self):
         from pipeline.nets.trained import Trained
@@ -318,10 +379,8 @@ class Predict(Stage):
         faces = self.input()["faces"].load(datasets.Dataset)
         base = self.input()["base"].load(Trained)
         specialists = [artifact.load(Trained) for artifact in self.input()["specialists"].values()]
-        tests = []
         with self.progress(1 + len(specialists), "net") as progress:
-            for net in progress.over([base, *specialists]):
-                tests.append(models.predict(net, faces.test_images, faces.test_source, KAGGLE))
+            tests = models.predict_chain(progress.over([base, *specialists]), faces.test_images, faces.test_source, KAGGLE)
         content = submission.predictions(faces, KAGGLE, [base, *specialists], tests)
         with self.publishing(".csv") as (csv,):
             submission.write_csv(csv, content.row_ids, content.locations)

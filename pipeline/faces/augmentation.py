@@ -1,22 +1,16 @@
 """Augmented copies of labelled faces: one affine map moves the pixels and the keypoints alike.
 
 Drawing the random parameters (`draw`) stands apart from applying them (`apply`), so that a transform can be looked at, repeated and tested.
-
-Coordinates are those of `KeypointSet`: pixel i covers [i, i + 1), so the centre of pixel i is i + 0.5.
 """
 
-import functools
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.described import array
+from pipeline.faces import affine
 from pipeline.keypointset import KeypointSet
-
-# Faces warped at a time. Measured for 96 x 96 on two cores: 2 cost 0.137 ms a face, 4 0.097, 8 0.074, 16 0.077.
-CHUNK = 8
 
 
 @dataclass(frozen=True)
@@ -53,6 +47,10 @@ class Transforms:
     mirrored: np.ndarray
     gain: np.ndarray
     bias: np.ndarray
+
+    def after(self, matrix: np.ndarray) -> "Transforms":
+        """These transforms after other maps (n, 2, 3) that mirror nothing."""
+        return replace(self, matrix=affine.compose(self.matrix, matrix))
 
 
 @dataclass(frozen=True)
@@ -95,44 +93,26 @@ def draw(n: int, side: int, ranges: Ranges, *, rng: np.random.Generator) -> Tran
 def apply(images: np.ndarray, keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet) -> tuple[np.ndarray, np.ndarray]:
     """Transforms faces and their keypoints together.
 
-    images: uint8 (n, side, side). keypoints: float32 (n, K, 2) pixels, NaN where not labelled.
-    Returns both in the same form; a keypoint that leaves the image becomes NaN.
+    images: uint8 (n, s, s). keypoints: float32 (n, K, 2) pixels, NaN where not labelled.
+    Returns both in the same form, the images with the keypoint set's side; a keypoint that leaves the image becomes NaN.
     """
     if not len(images) == len(keypoints) == len(transforms.matrix):
         raise ValueError(f"{len(images)} images, {len(keypoints)} rows of keypoints and {len(transforms.matrix)} transforms do not match")
-    return warp(images, transforms), move(keypoints, transforms, keypointset)
+    return warp(images, transforms, keypointset.side), move(keypoints, transforms, keypointset)
 
 
 def move(keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet) -> np.ndarray:
     """Keypoints (n, K, 2) in pixels after the transforms; float32, NaN outside the image."""
     exchanged = keypoints[:, keypointset.mirror_order, :]
     ordered = np.where(transforms.mirrored[:, None, None], exchanged, keypoints)
-    moved = np.einsum("nij,nkj->nki", transforms.matrix[:, :, :2], ordered) + transforms.matrix[:, None, :, 2]
+    moved = affine.move(ordered, transforms.matrix)
     outside = ((moved < 0) | (moved > keypointset.side)).any(axis=2, keepdims=True)
     return np.where(outside, np.nan, moved).astype(np.float32)
 
 
-def warp(images: np.ndarray, transforms: Transforms) -> np.ndarray:
-    """Images uint8 (n, side, side) after the transforms: bilinear, the edge pixels repeated outside, contrast about each image's mean grey.
-
-    The same map as `skimage.transform.warp(..., order=1, mode="edge")`, a few faces at a time and on all cores.
-    """
-    n, side = images.shape[:2]
-    backward = _inverse(transforms.matrix)
-    result = np.empty_like(images)
-
-    def one_chunk(start: int) -> None:
-        part = slice(start, start + CHUNK)
-        grey = _bilinear(images[part], backward[part], side)
-        mean = grey.mean(axis=1, keepdims=True)
-        gain, bias = transforms.gain[part, None].astype(np.float32), transforms.bias[part, None].astype(np.float32)
-        grey = (grey - mean) * gain + (mean + bias)
-        np.clip(grey + 0.5, 0, 255, out=grey)
-        result[part] = grey.reshape(-1, side, side)
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(one_chunk, range(0, n, CHUNK)))
-    return result
+def warp(images: np.ndarray, transforms: Transforms, side: int) -> np.ndarray:
+    """Images uint8 (n, side, side) of images uint8 (n, s, s) after the transforms, see affine.warp."""
+    return affine.warp(images, transforms.matrix, side, gain=transforms.gain, bias=transforms.bias)
 
 
 def copies(
@@ -142,37 +122,6 @@ def copies(
     for copy in range(count):
         transforms = draw(len(images), keypointset.side, ranges, rng=np.random.default_rng([seed, copy]))
         yield apply(images, keypoints, transforms, keypointset)
-
-
-def _bilinear(images: np.ndarray, backward: np.ndarray, side: int) -> np.ndarray:
-    """Grey levels float32 (n, side * side) of images uint8 (n, side, side) at the points that `backward` (n, 2, 3) maps each pixel to."""
-    points = backward.astype(np.float32) @ _pixel_centres(side)
-    points -= 0.5
-    # The last cell's lower corner is side - 2: a point on the far edge lies at its end.
-    np.clip(points, 0, np.nextafter(np.float32(side - 1), np.float32(0)), out=points)
-    corner = points.astype(np.int32)
-    points -= corner
-    x, y = points[:, 0], points[:, 1]
-    first = corner[:, 1] * side + corner[:, 0] + (np.arange(len(images), dtype=np.int32) * side * side)[:, None]
-    grey = images.reshape(-1).astype(np.float32)
-    top = grey[first]
-    top += x * (grey[first + 1] - top)
-    bottom = grey[first + side]
-    bottom += x * (grey[first + (side + 1)] - bottom)
-    top += y * (bottom - top)
-    return top
-
-
-@functools.cache
-def _pixel_centres(side: int) -> np.ndarray:
-    """Homogeneous coordinates (3, side * side) of all pixel centres, float32."""
-    row, column = np.mgrid[:side, :side]
-    return np.stack([column.ravel() + 0.5, row.ravel() + 0.5, np.ones(side * side)]).astype(np.float32)
-
-
-def _inverse(matrix: np.ndarray) -> np.ndarray:
-    linear = np.linalg.inv(matrix[:, :, :2])
-    return np.concatenate([linear, -linear @ matrix[:, :, 2:]], axis=2)
 
 
 def _rotation(angle: np.ndarray) -> np.ndarray:

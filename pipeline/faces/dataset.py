@@ -130,7 +130,7 @@ def assemble(
         conflict=conflict,
         dropped=dropped,
         labelled=_by_source(labelled, source, keypointset).astype(np.int32),
-        mean_face=_mean_face(_without(training.keypoints, dropped, validation), source[~validation], keypointset),
+        mean_face=_mean_face(_without(training.keypoints, dropped)[~validation], source[~validation], keypointset),
         **_pixel_statistics(training.images[~validation]),
         **_asked_for(test, lookup, keypointset),
         keypoint_names=np.array(keypointset.names),
@@ -138,9 +138,9 @@ def assemble(
     )
 
 
-def training_labels(dataset: Dataset) -> np.ndarray:
-    """Labels that are trained on: float32 (faces of the training part, K, 2) pixels, NaN where not labelled or dropped."""
-    return _without(dataset.keypoints, dataset.dropped, dataset.validation)
+def labels(dataset: Dataset) -> np.ndarray:
+    """The labels to train on and to validate with: float32 (n, K, 2) pixels, NaN where not labelled or dropped from the training part."""
+    return _without(dataset.keypoints, dataset.dropped)
 
 
 def exploration(dataset: Dataset, keypointset: KeypointSet) -> str:
@@ -186,9 +186,8 @@ def _folds(validation_share, fold):
     return folds
 
 
-def _without(keypoints, dropped, validation):
-    """Labels of the training part, NaN where dropped."""
-    return np.where(dropped[..., None], np.float32(np.nan), keypoints)[~validation]
+def _without(keypoints, dropped):
+    return np.where(dropped[..., None], np.float32(np.nan), keypoints)
 
 
 def _by_source(values, source, keypointset):

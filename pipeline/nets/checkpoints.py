@@ -18,7 +18,7 @@ from pipeline.nets.trained import History
 
 # What callbacks carry from epoch to epoch, beside the best weights; all plain numbers.
 REMEMBERED = {
-    monitoring.EarlyStopping: ("best", "better", "better_epoch"),
+    monitoring.EarlyStopping: ("best", "better", "better_epoch", "last"),
     keras.callbacks.ReduceLROnPlateau: ("best", "wait", "cooldown_counter"),
 }
 

@@ -1,14 +1,19 @@
 """From a structure, faces and a recipe to a `Trained` net, and from a `Trained` net to keypoints."""
 
 import contextlib
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
+from pipeline.faces import affine, alignment
 from pipeline.keypointset import KeypointSet
 from pipeline.nets import evaluation, monitoring, network, prediction, training
 from pipeline.nets.checkpoints import Checkpoints
+from pipeline.nets.copies import Copies, Faces, Windows
+from pipeline.nets.prediction import View
 from pipeline.nets.trained import Trained
 
 
@@ -26,13 +31,15 @@ class Structure:
 
 def train(
     structure: Structure,
-    copies: training.Copies,
-    plain: training.Faces,
-    validation: training.Faces,
+    copies: Copies | Windows,
+    labelled: Faces,
+    held_out: np.ndarray,
     recipe: training.Recipe,
     *,
     keypointset: KeypointSet,
     base: Trained | None,
+    target: np.ndarray | None,
+    window: alignment.Window | None,
     head: training.Recipe | None,
     seed: int,
     report: monitoring.Report,
@@ -40,34 +47,41 @@ def train(
 ) -> Trained:
     """Trains a net on the augmented copies, from scratch or, as a specialist, from the weights of `base` with a new output layer.
 
+    labelled: all labelled faces as they are, with all of the set's keypoints, the net predicts `copies.indices`; held_out (n,): the
+    validation faces among them, for early stopping and the reported RMSE, the others give the offsets.
+    target: for a base net, see prediction.look_twice. window: for a specialist that looks where `base` has located the face.
     head: how the new output layer trains at first, alone: the gradients of an untrained one would spoil the weights that it was given
     (measured: mouth 1.81 px without, 1.66 with; None leaves it out).
     checkpoints: see training.fit.
-    plain: the training faces as they are, for the offsets; validation: faces for early stopping and the reported RMSE. The keypoints of
-    both have all of the set's keypoints; the net predicts `copies.indices`.
     """
-    indices = copies.indices
-    net = _build(structure, keypointset, keypoints=len(indices))
+    indices, side = copies.indices, window.side if window else keypointset.side
+    net = _build(structure, side, keypoints=len(indices), sources=len(keypointset.sources))
     carried, new = network.transfer(net, base.weights) if base else ([], [variable.path for variable in net.weights])
-    plain, validation = _only(plain, indices), _only(validation, indices)
-    checkpoints = checkpoints or Checkpoints()
-    common = {"keypointset": keypointset, "seed": seed, "report": report, "checkpoints": checkpoints}
+    view = _view(len(labelled.images), keypointset, window, alignment.to_frame(base.located, base.target) if window else None)
+    validation, checkpoints = _seen(labelled, view, held_out, indices), checkpoints or Checkpoints()
+    common = {"keypointset": dataclasses.replace(keypointset, side=side), "seed": seed, "report": report, "checkpoints": checkpoints}
     phases, history = [head, recipe] if head and head.epochs else [recipe], None
     for number, phase in list(enumerate(phases))[checkpoints.phase() :]:
         with _only_output_trains(net) if phase is head else contextlib.nullcontext():
             history = training.fit(net, copies, validation, phase, earlier=history, phase=number, **common)
 
-    unshifted = prediction.predict(net, plain.images, keypointset, indices=indices, mirrored=True)
-    offsets = prediction.source_offsets(unshifted, plain.keypoints, plain.source)
-    predicted = _answers(net, validation.images, validation.source, offsets, keypointset, indices)
+    labels = labelled.keypoints[:, indices]
+    unshifted = _look(net, labelled.images, view, target, keypointset, indices)
+    offsets = prediction.source_offsets(unshifted[~held_out], labels[~held_out], labelled.source[~held_out])
+    predicted = _answers(unshifted + offsets, keypointset, indices)
+    validated = evaluation.of_source(predicted, labelled.source)[held_out]
     return Trained(
         history=history,
         weights=network.weights(net),
         offsets=offsets,
-        validation=predicted,
-        rmse=np.float32(evaluation.rmse(predicted, validation.keypoints)),
+        validation=validated,
+        rmse=np.float32(evaluation.rmse(validated, labels[held_out])),
         indices=np.array(indices, np.int32),
         keypoints=np.array([keypointset.names[k] for k in indices]),
+        side=np.int32(side),
+        target=target,
+        located=None if target is None else predicted[:, 0],
+        window=window.matrix if window else None,
         network=np.array(structure.network),
         pixel_mean=np.float32(structure.pixel_mean),
         pixel_std=np.float32(structure.pixel_std),
@@ -76,24 +90,61 @@ def train(
     )
 
 
-def predict(trained: Trained, images: np.ndarray, source: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
-    """Keypoints float32 (n, k, 2) in pixels of images uint8 (n, side, side), as the label source of each face (n,) would place them.
+def predict(trained: Trained, images: np.ndarray, keypointset: KeypointSet, frame: np.ndarray | None) -> np.ndarray:
+    """Keypoints float32 (n, S, k, 2) in pixels of images uint8 (n, side, side), as each label source would place them.
 
-    The mirrored average with the net's offsets, clipped to the image; the k keypoints are `trained.indices`.
+    Mirrored averages with the net's offsets, clipped to the image; the k keypoints are `trained.indices`.
+    frame (n, 2, 3): the maps that align the faces, see alignment.to_frame; for a specialist with a window.
     """
     structure = Structure(str(trained.network), 0.0, 0.0, 0.0, float(trained.pixel_mean), float(trained.pixel_std))
-    net = _build(structure, keypointset, keypoints=len(trained.indices))
+    indices = trained.indices.tolist()
+    net = _build(structure, int(trained.side), keypoints=len(indices), sources=len(keypointset.sources))
     network.load(net, trained.weights)
-    return _answers(net, images, source, trained.offsets, keypointset, trained.indices.tolist())
+    window = None if trained.window is None else alignment.Window(trained.window, int(trained.side))
+    view = _view(len(images), keypointset, window, frame)
+    return _answers(_look(net, images, view, trained.target, keypointset, indices) + trained.offsets, keypointset, indices)
 
 
-def _answers(
-    net: keras.Model, images: np.ndarray, source: np.ndarray, offsets: np.ndarray, keypointset: KeypointSet, indices: list[int]
-) -> np.ndarray:
-    """Keypoints (n, k, 2) of each face's own source, within the image."""
-    by_source = prediction.predict(net, images, keypointset, indices=indices, mirrored=True) + offsets
-    own = evaluation.of_source(prediction.widest_where_unlabelled(by_source, keypointset, indices), source)
-    return np.clip(own, 0, keypointset.side)
+def predict_chain(nets: Iterable[Trained], images: np.ndarray, source: np.ndarray, keypointset: KeypointSet) -> list[np.ndarray]:
+    """What each net answers for its own keypoints, float32 (n, k, 2) in pixels, of images uint8 (n, side, side) of label sources (n,).
+
+    The first net is the base net: the others look where it has located the faces.
+    """
+    answers, frame = [], None
+    for net in nets:
+        by_source = predict(net, images, keypointset, frame)
+        if net.target is not None:
+            frame = alignment.to_frame(by_source[:, 0], net.target)
+        answers.append(evaluation.of_source(by_source, source))
+    return answers
+
+
+def labelled(images: np.ndarray, keypoints: np.ndarray, source: np.ndarray) -> Faces:
+    """Whole labelled faces as they are."""
+    return Faces(images, keypoints, source, np.ones(len(images), np.float32))
+
+
+def _view(n: int, keypointset: KeypointSet, window: alignment.Window | None, frame: np.ndarray | None) -> View:
+    return View(affine.compose(window.matrix, frame), window.side) if window else prediction.whole(n, keypointset.side)
+
+
+def _look(net: keras.Model, images: np.ndarray, view: View, target: np.ndarray | None, keypointset: KeypointSet, indices: list[int]):
+    if target is None:
+        return prediction.look(net, images, view, keypointset, indices=indices)
+    return prediction.look_twice(net, images, keypointset, target)
+
+
+def _seen(labelled: Faces, view: View, chosen: np.ndarray, indices: list[int]) -> Faces:
+    """Some of the labelled faces as the net sees them."""
+    part = view.of(chosen)
+    keypoints = affine.move(labelled.keypoints[chosen][:, indices], part.matrix).astype(np.float32)
+    pixel = (1 / affine.magnification(part.matrix)).astype(np.float32)
+    return Faces(part.images(labelled.images[chosen]), keypoints, labelled.source[chosen], pixel)
+
+
+def _answers(by_source: np.ndarray, keypointset: KeypointSet, indices: list[int]) -> np.ndarray:
+    """Keypoints (n, S, k, 2), within the image."""
+    return np.clip(prediction.widest_where_unlabelled(by_source, keypointset, indices), 0, keypointset.side)
 
 
 @contextlib.contextmanager
@@ -107,19 +158,6 @@ def _only_output_trains(net: keras.Model):
         layer.trainable = True
 
 
-def _build(structure: Structure, keypointset: KeypointSet, *, keypoints: int) -> keras.Model:
-    return network.build(
-        structure.network,
-        side=keypointset.side,
-        keypoints=keypoints,
-        sources=len(keypointset.sources),
-        pixel_mean=structure.pixel_mean,
-        pixel_std=structure.pixel_std,
-        l1=structure.l1,
-        l2=structure.l2,
-        dropout=structure.dropout,
-    )
-
-
-def _only(faces: training.Faces, indices: list[int]) -> training.Faces:
-    return training.Faces(faces.images, faces.keypoints[:, indices], faces.source)
+def _build(structure: Structure, side: int, *, keypoints: int, sources: int) -> keras.Model:
+    options = dataclasses.asdict(structure)
+    return network.build(options.pop("network"), side=side, keypoints=keypoints, sources=sources, **options)

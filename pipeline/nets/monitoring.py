@@ -33,8 +33,9 @@ class EarlyStopping(keras.callbacks.Callback):
     An epoch is better when its RMSE is below (1 - improvement) times the best so far. Training goes on for at least
     max(patience, patience_factor * best epoch) epochs after the best one: a late best epoch earns more patience
     (Bengio 2012, "Practical recommendations for gradient-based training", https://arxiv.org/abs/1206.5533).
-    Keras' own EarlyStopping has an absolute threshold and a fixed patience. patience 0 never stops but when the RMSE is no number any
-    more. The weights kept are those of the lowest RMSE, however small the improvement.
+    Keras' own EarlyStopping has an absolute threshold and a fixed patience. The weights kept are those of the lowest RMSE, however small
+    the improvement. patience 0 stops only when the RMSE is no number any more and keeps the last epoch's weights: then the validation
+    faces have chosen nothing, and the RMSE on them is an honest estimate.
     """
 
     def __init__(self, net: keras.Model, *, patience: int, patience_factor: float, improvement: float):
@@ -42,10 +43,11 @@ class EarlyStopping(keras.callbacks.Callback):
         self.net, self.patience, self.patience_factor, self.improvement = net, patience, patience_factor, improvement
         self.best, self.best_weights = np.inf, None
         self.better, self.better_epoch = np.inf, 0
+        self.last = np.nan
 
     def on_epoch_end(self, epoch, logs=None):
-        value = logs["validation_rmse"]
-        if value < self.best:
+        self.last = value = logs["validation_rmse"]
+        if self.patience and value < self.best:
             self.best, self.best_weights = value, self.net.get_weights()
         if value < (1 - self.improvement) * self.better:
             self.better, self.better_epoch = value, epoch + 1
@@ -53,8 +55,9 @@ class EarlyStopping(keras.callbacks.Callback):
         if np.isnan(value) or (self.patience and epoch + 1 - self.better_epoch >= allowed):
             self.model.stop_training = True
 
-    def restore_best(self) -> None:
-        """Gives the net the weights of its best epoch; InputError if there is none."""
-        if self.best_weights is None:
-            raise InputError("The training diverged: no epoch had a finite validation RMSE. Choose a lower learning-rate or a clip-norm.")
-        self.net.set_weights(self.best_weights)
+    def finish(self) -> None:
+        """Leaves the net with the weights to keep; InputError if there are none because the training diverged."""
+        if self.best_weights is not None:
+            self.net.set_weights(self.best_weights)
+        elif np.isnan(self.last):
+            raise InputError("The training diverged: the validation RMSE is no number. Choose a lower learning-rate or a clip-norm.")

@@ -3,3 +3,4 @@
 NETWORKS = ("compact", "kfkd")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw")
 SCHEDULES = ("constant", "linear", "inverse", "halving", "cosine")
+VIEWS = ("window", "face")

@@ -1,12 +1,54 @@
-"""From images to keypoints in pixels: forward pass, mirrored averaging, and each label source's constant offset."""
+"""From images to keypoints in pixels: forward pass, mirrored averaging, a second look, and each label source's constant offset."""
+
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 from scipy.stats import trim_mean
 
+from pipeline.faces import affine, alignment
 from pipeline.keypointset import KeypointSet
 
 BATCH = 256
+
+
+@dataclass(frozen=True)
+class View:
+    """What a net sees of each face: `matrix` float64 (n, 2, 3) maps the image to the net's input, `side` x `side` pixels."""
+
+    matrix: np.ndarray
+    side: int
+
+    def images(self, images: np.ndarray) -> np.ndarray:
+        """The net's input uint8 (n, side, side) of images uint8 (n, s, s)."""
+        return affine.warp(images, self.matrix, self.side)
+
+    def of(self, chosen: np.ndarray) -> "View":
+        """The view of some of the faces."""
+        return replace(self, matrix=self.matrix[chosen])
+
+
+def whole(n: int, side: int) -> View:
+    """The view of n whole images."""
+    return View(affine.identity(n), side)
+
+
+def look(model: keras.Model, images: np.ndarray, view: View, keypointset: KeypointSet, *, indices: list[int]) -> np.ndarray:
+    """Keypoints float32 (n, S, K, 2) in pixels of images uint8 (n, s, s) seen through a view: the mirrored average, see `predict`."""
+    seen = predict(model, view.images(images), replace(keypointset, side=view.side), indices=indices, mirrored=True)
+    return affine.move(seen, affine.inverse(view.matrix)).astype(np.float32)
+
+
+def look_twice(model: keras.Model, images: np.ndarray, keypointset: KeypointSet, target: np.ndarray) -> np.ndarray:
+    """The mean of a look at the whole images and one at the faces that the first look has found, aligned with target (K, 2).
+
+    The net must predict all of the set's keypoints. float32 (n, S, K, 2) pixels. It finds turned and small faces better when they are
+    brought to where most faces are.
+    """
+    everything = list(range(len(keypointset.names)))
+    first = look(model, images, whole(len(images), keypointset.side), keypointset, indices=everything)
+    aligned = View(alignment.to_frame(first[:, 0], target), keypointset.side)
+    return (first + look(model, images, aligned, keypointset, indices=everything)) / 2
 
 
 def predict(model: keras.Model, images: np.ndarray, keypointset: KeypointSet, *, indices: list[int], mirrored: bool) -> np.ndarray:

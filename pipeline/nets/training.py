@@ -12,6 +12,7 @@ from pipeline.errors import InputError
 from pipeline.keypointset import KeypointSet
 from pipeline.nets import evaluation, monitoring, prediction, schedules
 from pipeline.nets.checkpoints import Checkpoints, Keeper
+from pipeline.nets.copies import Copies, Faces, Windows
 from pipeline.nets.trained import History
 
 
@@ -37,43 +38,6 @@ class Recipe:
     patience_factor: float
     improvement: float
     device_memory: int
-
-
-@dataclass(frozen=True)
-class Faces:
-    """Labelled faces: images uint8 (n, side, side), keypoints float32 (n, K, 2) pixels with NaN where not labelled, source int8 (n,)."""
-
-    images: np.ndarray
-    keypoints: np.ndarray
-    source: np.ndarray
-
-
-class Copies:
-    """Augmented copies of the training faces, read piece by piece.
-
-    images (C, n, side, side) and keypoints (C, n, K, 2) may be HDF5 datasets. faces: which of the n to train on, ascending.
-    indices: which of the K keypoints.
-    """
-
-    def __init__(self, images, keypoints, source: np.ndarray, *, faces: np.ndarray, indices: list[int]):
-        self.images, self.keypoints, self.source, self.faces, self.indices = images, keypoints, source, faces, indices
-        self.count = len(images)
-
-    def __len__(self) -> int:
-        return len(self.faces)
-
-    def block(self, epoch: int, rows: slice) -> Faces:
-        """The faces number `rows` of the copy that epoch `epoch` (from 0) trains on."""
-        copy, chosen = epoch % self.count, self.faces[rows]
-        span = slice(chosen[0], chosen[-1] + 1)
-        inside = chosen - chosen[0]
-        images, keypoints = self.images[copy, span][inside], self.keypoints[copy, span][inside]
-        return Faces(images, keypoints[:, self.indices], self.source[chosen])
-
-
-def rows_with(labels: np.ndarray, indices: list[int]) -> np.ndarray:
-    """Rows of labels (n, K, 2) that have any of the keypoints `indices`: int64 (m,)."""
-    return np.flatnonzero(~np.isnan(labels[:, indices]).all(axis=(1, 2)))
 
 
 def masked_mean(values, known):
@@ -113,6 +77,7 @@ class FacesOnDevice(keras.Model):
         self.labels = resident("labels", keypoints, 2)
         self.known = resident("known", keypoints, 2)
         self.own_source = resident("own_source", sources)
+        self.pixel = resident("pixel")
         self.squared_error = keras.metrics.Mean(name="squared_error")
 
     def place(self, faces: Faces) -> None:
@@ -125,6 +90,7 @@ class FacesOnDevice(keras.Model):
             (self.labels, np.where(known, faces.keypoints, 0.0).astype(np.float32)),
             (self.known, known.astype(np.float32)),
             (self.own_source, own_source),
+            (self.pixel, faces.pixel),
         ):
             missing = variable.shape[0] - len(value)
             variable.assign(np.pad(value, ((0, missing),) + ((0, 0),) * (value.ndim - 1)) if missing else value)
@@ -136,6 +102,7 @@ class FacesOnDevice(keras.Model):
         own = ops.einsum("bs,bskc->bkc", ops.take(self.own_source, x, axis=0), ops.cast(y_pred, "float32"))
         known = ops.take(self.known, x, axis=0)
         difference = self.keypointset.to_pixels(own) - ops.take(self.labels, x, axis=0)
+        difference = difference * ops.reshape(ops.take(self.pixel, x, axis=0), (-1, 1, 1))
         self.squared_error.update_state(masked_mean(ops.square(difference), known), sample_weight=ops.sum(known))
         loss = self.loss_scale * masked_mean(robust_square(difference, robust_from=self.robust_from), known)
         return loss + sum(self.losses) if self.losses else loss
@@ -164,7 +131,7 @@ def batches(blocks: list[int], batch: int, *, seed: int, start: int = 0) -> Iter
 class PlaceFaces(keras.callbacks.Callback):
     """Copies the next block of faces to the device when its first batch comes."""
 
-    def __init__(self, copies: Copies, blocks: list[slice], steps: list[int]):
+    def __init__(self, copies: Copies | Windows, blocks: list[slice], steps: list[int]):
         super().__init__()
         starts = np.cumsum([0, *steps[:-1]])
         self.copies, self.block_at, self.epoch, self.placed = copies, dict(zip(starts.tolist(), blocks, strict=True)), 0, None
@@ -173,15 +140,15 @@ class PlaceFaces(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_begin(self, batch, logs=None):
-        wanted = (self.epoch % self.copies.count, self.block_at.get(batch))
+        wanted = (self.copies.copy(self.epoch), self.block_at.get(batch))
         if wanted[1] is not None and wanted != self.placed:
-            self.model.place(self.copies.block(self.epoch, wanted[1]))
+            self.model.place(self.copies.block(*wanted))
             self.placed = wanted
 
 
 def fit(
     net: keras.Model,
-    copies: Copies,
+    copies: Copies | Windows,
     validation: Faces,
     recipe: Recipe,
     *,
@@ -192,7 +159,7 @@ def fit(
     phase: int = 0,
     checkpoints: Checkpoints | None = None,
 ) -> History:
-    """Trains `net` on the augmented copies, one copy for each epoch in turn, and leaves it with its best epoch's weights.
+    """Trains `net` on the augmented copies, one copy for each epoch in turn, and leaves it with its best or last epoch's weights.
 
     validation: labelled faces in the order of the net's keypoints. report: told after each epoch, see monitoring.Report.
     earlier: history of the phases before this one, which is number `phase`; it is the first part of the history returned.
@@ -221,11 +188,11 @@ def fit(
     done, last = len(rows), start + recipe.epochs
     order = batches(sizes, batch, seed=seed, start=done)
     trainer.fit(order, steps_per_epoch=sum(steps), initial_epoch=done, epochs=last, shuffle=False, verbose=0, callbacks=callbacks)
-    stopping.restore_best()
+    stopping.finish()
     return History.of(log.rows)
 
 
-def _check_labels(copies: Copies, validation: Faces, keypointset: KeypointSet) -> None:
+def _check_labels(copies: Copies | Windows, validation: Faces, keypointset: KeypointSet) -> None:
     names = ", ".join(keypointset.names[k] for k in copies.indices)
     if len(copies) == 0:
         raise InputError(f"No face of the training part has a label for {names}: give more labelled faces.")
@@ -256,4 +223,5 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 
 def _validation_rmse(net: keras.Model, validation: Faces, keypointset: KeypointSet, indices: list[int]) -> float:
     predicted = prediction.predict(net, validation.images, keypointset, indices=indices, mirrored=False)
-    return evaluation.rmse(evaluation.of_source(predicted, validation.source), validation.keypoints)
+    pixel = validation.pixel[:, None, None]
+    return evaluation.rmse(evaluation.of_source(predicted, validation.source) * pixel, validation.keypoints * pixel)

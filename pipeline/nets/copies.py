@@ -1,0 +1,91 @@
+"""The faces that a training reads: a new copy of them, augmented, for each epoch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.faces import affine, augmentation
+from pipeline.keypointset import KeypointSet
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Labelled faces as a net sees them: images uint8 (n, side, side), keypoints float32 (n, K, 2) in their pixels, NaN where not labelled.
+
+    source: int8 (n,). pixel: float32 (n,), the length of one of these pixels in pixels of the original image.
+    """
+
+    images: np.ndarray
+    keypoints: np.ndarray
+    source: np.ndarray
+    pixel: np.ndarray
+
+
+class Copies:
+    """Augmented copies of the training faces, read piece by piece.
+
+    images (C, n, side, side) and keypoints (C, n, K, 2) may be HDF5 datasets. faces: which of the n to train on, ascending.
+    indices: which of the K keypoints.
+    """
+
+    def __init__(self, images, keypoints, source: np.ndarray, *, faces: np.ndarray, indices: list[int]):
+        self.images, self.keypoints, self.source, self.faces, self.indices = images, keypoints, source, faces, indices
+        self.count = len(images)
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def copy(self, epoch: int) -> int:
+        """Number of the copy that epoch `epoch` (from 0) trains on."""
+        return epoch % self.count
+
+    def block(self, copy: int, rows: slice) -> Faces:
+        """The faces number `rows` of a copy."""
+        chosen = self.faces[rows]
+        span = slice(chosen[0], chosen[-1] + 1)
+        inside = chosen - chosen[0]
+        images, keypoints = self.images[copy, span][inside], self.keypoints[copy, span][inside]
+        return Faces(images, keypoints[:, self.indices], self.source[chosen], np.ones(len(chosen), np.float32))
+
+
+class Windows:
+    """Augmented windows of the training faces, drawn anew for each epoch; used as `Copies` are.
+
+    images uint8 (n, s, s), keypoints (n, K, 2) and source (n,) of all training faces; matrix (n, 2, 3) maps each image into its window.
+    keypointset: with the window's side. ranges: of the random transforms, in the window's pixels. faces, indices: as for Copies.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        keypoints: np.ndarray,
+        source: np.ndarray,
+        matrix: np.ndarray,
+        *,
+        keypointset: KeypointSet,
+        ranges: augmentation.Ranges,
+        seed: int,
+        faces: np.ndarray,
+        indices: list[int],
+    ):
+        self.images, self.keypoints, self.source, self.matrix = images, keypoints, source, matrix
+        self.keypointset, self.ranges, self.seed, self.faces, self.indices = keypointset, ranges, seed, faces, indices
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def copy(self, epoch: int) -> int:
+        return epoch
+
+    def block(self, copy: int, rows: slice) -> Faces:
+        chosen = self.faces[rows]
+        rng = np.random.default_rng([self.seed, copy, rows.start])
+        drawn = augmentation.draw(len(chosen), self.keypointset.side, self.ranges, rng=rng).after(self.matrix[chosen])
+        images, keypoints = augmentation.apply(self.images[chosen], self.keypoints[chosen], drawn, self.keypointset)
+        pixel = 1 / affine.magnification(drawn.matrix)
+        return Faces(images, keypoints[:, self.indices], self.source[chosen], pixel.astype(np.float32))
+
+
+def rows_with(labels: np.ndarray, indices: list[int], *, among: np.ndarray | bool = True) -> np.ndarray:
+    """Rows of labels (n, K, 2) that have any of the keypoints `indices`: int64 (m,). among: (n,), which rows may be taken."""
+    return np.flatnonzero(~np.isnan(labels[:, indices]).all(axis=(1, 2)) & among)
