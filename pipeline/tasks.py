@@ -269,9 +269,7 @@ class TrainSpecialist(Training, Stage):
     """A net for one group of keypoints: the base net's weights with a new output layer, trained on the faces that have these keypoints."""
 
     group = choice("", "the group of keypoints", GROUPS)
-    view = choice(
-        "window", "what it sees: window, the part around the group of the face that the base net found; face, the image", VIEWS
-    )
+    view = choice("window", "what it sees: window, the part around the group of the face that the base net found; face, the image", VIEWS)
     margin = real(18.0, "window: pixels from the group's outermost keypoints on the mean face to its edge", 1.0)
     zoom = real(1.25, "window: its pixels for one of the image; more shows finer detail and takes longer", 0.1, 8.0)
     flip = real(0.5, "window: share of mirrored faces", 0.0, 1.0)
@@ -332,6 +330,12 @@ class TrainSpecialist(Training, Stage):
         self.train(str(base.network), self.group, base, **head)
 
 
+def _chain(overrides: dict) -> dict:
+    """A base net with its specialists and the faces that they were trained on, as one variation of their parameters."""
+    specialists = {group: TrainSpecialist(group=group, overrides=overrides) for group in GROUPS}
+    return {"faces": Load(overrides=overrides), "base": TrainBase(overrides=overrides), "specialists": specialists}
+
+
 class LearningCurves(Stage):
     """RMSE over epochs of the base net and the specialists, as arrays and as a picture."""
 
@@ -358,10 +362,17 @@ class Predict(Stage):
 
     folder = "submissions"
     on_backend = True
+    folds = whole(1, "1: one chain of nets; more: as many, each with another part of the faces held out, and the mean of what they say", 1)
 
     def requires(self):
-        specialists = {group: TrainSpecialist(group=group) for group in GROUPS}
-        return {"faces": Load(), "base": TrainBase(), "specialists": specialists, "companions": [LearningCurves()]}
+        companions = [LearningCurves(overrides=overrides) for overrides in self.variations()]
+        return {"chains": [_chain(overrides) for overrides in self.variations()], "companions": companions}
+
+    def variations(self) -> list[dict]:
+        """The overrides of each fold's chain."""
+        if self.folds == 1:
+            return [{}]
+        return [{"Load": {"validation_share": 1 / self.folds, "fold": fold}} for fold in range(self.folds)]
 
     @property
     def stem(self):
@@ -376,12 +387,14 @@ class Predict(Stage):
         from pipeline.nets.trained import Trained
         from pipeline.results import submission
 
-        faces = self.input()["faces"].load(datasets.Dataset)
-        base = self.input()["base"].load(Trained)
-        specialists = [artifact.load(Trained) for artifact in self.input()["specialists"].values()]
-        with self.progress(1 + len(specialists), "net") as progress:
-            tests = models.predict_chain(progress.over([base, *specialists]), faces.test_images, faces.test_source, KAGGLE)
-        content = submission.predictions(faces, KAGGLE, [base, *specialists], tests)
+        chains = []
+        with self.progress(self.folds * (1 + len(GROUPS)), "net") as progress:
+            for inputs in self.input()["chains"]:
+                faces = inputs["faces"].load(datasets.Dataset)
+                nets = [artifact.load(Trained) for artifact in (inputs["base"], *inputs["specialists"].values())]
+                tests = models.predict_chain(progress.over(nets), faces.test_images, faces.test_source, KAGGLE)
+                chains.append(submission.chain(faces, KAGGLE, nets, tests))
+        content = submission.predictions(faces, KAGGLE, chains)
         with self.publishing(".csv") as (csv,):
             submission.write_csv(csv, content.row_ids, content.locations)
         self.save(content, siblings=(".csv",))
@@ -395,7 +408,7 @@ class Predict(Stage):
         )
 
     def closing_words(self, figures):
-        curves = self.requires()["companions"][0].sibling(".png")
+        curves = ", ".join(str(companion.sibling(".png")) for companion in self.requires()["companions"])
         faces = dataset().folder() or "rendered by the program (not Kaggle's: give --dataset-path for those)"
         words = [f"Faces: {faces}", f"Learning curves: {curves}", f"Submission: {self.sibling('.csv')}"]
         return [*words, f"Result: {figures['result']}"] if "result" in figures else words

@@ -9,6 +9,9 @@ from pipeline.described import array
 from pipeline.keypointset import KeypointSet
 from pipeline.nets.evaluation import bootstrap_interval, rmse, rmse_by_source
 
+# What `predictions` puts in the order of the faces.
+HELD_OUT = ("validation", "validation_base", "truth", "mean_face", "face", "source", "group")
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -39,26 +42,65 @@ class Predictions:
     PLOT = ("test_images", (".", ".", "."))
 
 
-def predictions(faces, keypointset: KeypointSet, nets: list, tests: list[np.ndarray]) -> Predictions:
-    """Puts the outputs of the base net and the specialists together.
+@dataclass(frozen=True)
+class Chain:
+    """What one chain of a base net and its specialists predicts: keypoints (n, K, 2) in pixels of the test faces and of those held out.
 
-    faces: the data set (`faces.dataset.Dataset`). nets: the base net, then one for each group, in the order of the set's groups
-    (`nets.trained.Trained`); tests: their keypoints of the test faces (n, k, 2).
+    truth: labels of the held-out faces, NaN where not labelled; mean_face: their sources' mean faces; face, source, group: (n,), see
+    `Predictions` and `Dataset`.
     """
-    held_out = faces.validation
-    truth, source = faces.keypoints[held_out], faces.source[held_out]
-    test, validation = (_joined(nets[1:], parts, len(keypointset.names)) for parts in (tests[1:], [net.validation for net in nets[1:]]))
-    base = nets[0].validation
+
+    test: np.ndarray
+    test_base: np.ndarray
+    validation: np.ndarray
+    validation_base: np.ndarray
+    truth: np.ndarray
+    mean_face: np.ndarray
+    face: np.ndarray
+    source: np.ndarray
+    group: np.ndarray
+
+
+def chain(faces, keypointset: KeypointSet, nets: list, tests: list[np.ndarray]) -> Chain:
+    """Puts the outputs of a base net and its specialists together.
+
+    faces: the data set (`faces.dataset.Dataset`) that they were trained on. nets: the base net, then one for each group, in the order of
+    the set's groups (`nets.trained.Trained`); tests: their keypoints of the test faces (n, k, 2).
+    """
+    held_out, specialists = faces.validation, nets[1:]
+    return Chain(
+        test=_joined(specialists, tests[1:], len(keypointset.names)),
+        test_base=tests[0],
+        validation=_joined(specialists, [net.validation for net in specialists], len(keypointset.names)),
+        validation_base=nets[0].validation,
+        truth=faces.keypoints[held_out],
+        mean_face=faces.mean_face[faces.source[held_out]],
+        face=np.flatnonzero(held_out).astype(np.int32),
+        source=faces.source[held_out],
+        group=faces.group[held_out],
+    )
+
+
+def predictions(faces, keypointset: KeypointSet, chains: list[Chain]) -> Predictions:
+    """The mean of what the chains say of the test faces, and what each says of the faces that it was not trained on.
+
+    faces: the data set of any of the chains, for what is asked.
+    """
+    held_out = {name: np.concatenate([getattr(part, name) for part in chains]) for name in HELD_OUT}
+    order = np.argsort(held_out["face"])
+    held_out = {name: values[order] for name, values in held_out.items()}
+    validation, base, truth, source = (held_out[name] for name in ("validation", "validation_base", "truth", "source"))
+    test = np.mean([part.test for part in chains], axis=0)
     by_group = [keypointset.indices(group) for group in keypointset.groups]
     return Predictions(
         test=test,
-        test_base=tests[0],
+        test_base=np.mean([part.test_base for part in chains], axis=0),
         test_images=faces.test_images,
         test_ids=faces.test_ids,
         validation=validation,
         validation_base=base,
         validation_truth=truth,
-        validation_face=np.flatnonzero(held_out).astype(np.int32),
+        validation_face=held_out["face"],
         validation_source=source,
         keypoints=np.array(keypointset.names),
         sources=np.array(keypointset.source_names),
@@ -67,9 +109,9 @@ def predictions(faces, keypointset: KeypointSet, nets: list, tests: list[np.ndar
         group_rmse_base=np.array([rmse(base[:, k], truth[:, k]) for k in by_group], np.float32),
         source_rmse=rmse_by_source(validation, truth, source, len(keypointset.sources)).astype(np.float32),
         rmse=np.float32(rmse(validation, truth)),
-        rmse_interval=np.array(_interval(validation, truth, faces.group[held_out]), np.float32),
+        rmse_interval=np.array(_interval(validation, truth, held_out["group"]), np.float32),
         rmse_base=np.float32(rmse(base, truth)),
-        rmse_mean_face=np.float32(rmse(faces.mean_face[source], truth)),
+        rmse_mean_face=np.float32(rmse(held_out["mean_face"], truth)),
         row_ids=faces.lookup_row,
         locations=locations(test, faces.lookup_face, faces.lookup_keypoint, faces.lookup_axis),
     )
