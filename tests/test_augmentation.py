@@ -7,12 +7,12 @@ import pytest
 from skimage.filters import gaussian
 from skimage.transform import AffineTransform
 from skimage.transform import warp as skimage_warp
+from toys import STILL, centroid, dots_at
 
-from pipeline.faces.augmentation import Ranges, Transforms, apply, copies, draw, move, warp
+from pipeline.faces.augmentation import Transforms, apply, copies, draw, move, warp
 from pipeline.keypointset import KAGGLE
 
 SIDE, K = KAGGLE.side, len(KAGGLE.names)
-STILL = Ranges(flip=0.0, rotation=0.0, shear=0.0, shift=0.0, scale=1.0, stretch=1.0, small_share=0.0, small_scale=1.0, gain=0.0, bias=0.0)
 ALONE = {
     "still": {},
     "flip": {"flip": 1.0},
@@ -41,20 +41,6 @@ def noise(n, seed=0):
     levels = gaussian(np.random.default_rng(seed).standard_normal((n, SIDE, SIDE)), sigma=(0, 2, 2))
     levels = (levels - levels.min()) / (levels.max() - levels.min())
     return np.round(255 * levels).astype(np.uint8)
-
-
-def dots(keypoints):
-    """A round blob (a normal density of 2.5 px) at each of the points (n, 2), on black."""
-    centre = np.arange(SIDE) + 0.5
-    x, y = (np.exp(-((centre - keypoints[:, [axis]]) ** 2) / (2 * 2.5**2)) for axis in (0, 1))
-    return np.round(255 * y[:, :, None] * x[:, None, :]).astype(np.uint8)
-
-
-def centroid(images):
-    centre = np.arange(SIDE) + 0.5
-    grey = images.astype(float)
-    total = grey.sum(axis=(1, 2))
-    return np.stack([(grey.sum(axis=1) * centre).sum(axis=1), (grey.sum(axis=2) * centre).sum(axis=1)], axis=1) / total[:, None]
 
 
 def random_keypoints(n, *, reach, seed=0):
@@ -88,7 +74,7 @@ def test_a_flip_exchanges_left_and_right():
 def test_the_warp_is_that_of_scikit_image(changes):
     """To a grey level the pixels are those of skimage.transform.warp(order=1, mode="edge"); there centres lie at i, here at i + 0.5."""
     images, transforms = noise(5), drawn(5, seed=3, **changes)
-    ours, to_corner = warp(images, transforms), AffineTransform(translation=(0.5, 0.5))
+    ours, to_corner = warp(images, transforms, SIDE), AffineTransform(translation=(0.5, 0.5))
     for image, warped, matrix in zip(images, ours, transforms.matrix, strict=True):
         forward = to_corner + AffineTransform(np.vstack([matrix, [0, 0, 1]])) + to_corner.inverse
         theirs = skimage_warp(image.astype(float), forward.inverse, order=1, mode="edge", preserve_range=True)
@@ -101,7 +87,7 @@ def test_a_dot_follows_its_keypoint(changes):
     n = 60
     keypoints, transforms = random_keypoints(n, reach=25, seed=1), drawn(n, seed=2, **changes)
     which = np.arange(n) % K
-    images, moved = apply(dots(keypoints[np.arange(n), which]), keypoints, transforms, KAGGLE)
+    images, moved = apply(dots_at(keypoints[np.arange(n), which], side=SIDE), keypoints, transforms, KAGGLE)
     place = np.where(transforms.mirrored, np.array(KAGGLE.mirror_order)[which], which)
     wanted = moved[np.arange(n), place]
     # Only dots that are wholly inside have their centroid where they are.
@@ -205,16 +191,16 @@ def test_gain_stretches_contrast_about_the_mean_and_bias_adds_grey_levels():
     images = np.clip(noise(2), 60, 190)
     identity = drawn(2).matrix
     none = np.zeros(2, bool)
-    halved = warp(images, Transforms(identity, none, np.full(2, 0.5), np.zeros(2)))
+    halved = warp(images, Transforms(identity, none, np.full(2, 0.5), np.zeros(2)), SIDE)
     mean = images.mean(axis=(1, 2), keepdims=True)
     assert np.abs(halved - (mean + (images - mean) / 2)).max() <= 0.51
-    np.testing.assert_array_equal(warp(images, Transforms(identity, none, np.ones(2), np.full(2, 20.0))), images + 20)
+    np.testing.assert_array_equal(warp(images, Transforms(identity, none, np.ones(2), np.full(2, 20.0)), SIDE), images + 20)
 
 
 def test_grey_levels_saturate():
     """Levels beyond black and white stop there and do not wrap around."""
     images, transforms = noise(2), drawn(2)
-    bright, dark = (warp(images, replace(transforms, bias=np.full(2, bias))) for bias in (300.0, -300.0))
+    bright, dark = (warp(images, replace(transforms, bias=np.full(2, bias)), SIDE) for bias in (300.0, -300.0))
     assert (bright == 255).all()
     assert (dark == 0).all()
 

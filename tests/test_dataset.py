@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.faces import dataset as module
-from pipeline.faces.dataset import Dataset, assemble, exploration, sources, split, training_labels
+from pipeline.faces.dataset import Dataset, assemble, exploration, labels, sources, split
 from pipeline.keypointset import KAGGLE, KeypointSet
 
 TINY = KeypointSet(
@@ -135,9 +135,7 @@ def test_conflicts_are_dropped_from_training_alone():
     assert nose.sum() == NARROW
     assert 0 < (nose & dataset.validation).sum() < NARROW
     np.testing.assert_array_equal(dataset.dropped, dataset.conflict & ~dataset.validation[:, None])
-    labels = training_labels(dataset)
-    assert labels.shape == ((~dataset.validation).sum(), 4, 2)
-    np.testing.assert_array_equal(np.isnan(labels[..., 0]), (np.isnan(dataset.keypoints[..., 0]) | dataset.dropped)[~dataset.validation])
+    np.testing.assert_array_equal(labels(dataset), np.where(dataset.dropped[..., None], np.nan, dataset.keypoints))
     unclean = make(contradicted(), clean=False)
     assert not unclean.dropped.any()
     np.testing.assert_array_equal(unclean.conflict, dataset.conflict)

@@ -15,6 +15,7 @@ from naive import masked_mean as naive_masked_mean
 from toys import DOTS, EYES, build, copies_of, labelled, linear_net, recipe, train_dots
 
 from pipeline.errors import InputError
+from pipeline.nets.copies import Copies, Faces
 
 pytestmark = pytest.mark.keras
 
@@ -157,8 +158,8 @@ def test_faces_come_in_the_order_of_the_loops(training, tmp_path):
     net = linear_net()
     with h5py.File(tmp_path / "copies.h5", "w") as file:
         file["images"], file["keypoints"] = np.stack([c.images for c in copies]), np.stack([c.keypoints for c in copies])
-        source = training.Copies(file["images"], file["keypoints"], copies[0].source, faces=np.arange(50), indices=[0, 1, 2])
-        options = {"optimizer": "sgd", "learning_rate": 3e-4, "epochs": 4, "batch": 8, "device_memory": 0}
+        source = Copies(file["images"], file["keypoints"], copies[0].source, faces=np.arange(50), indices=[0, 1, 2])
+        options = {"optimizer": "sgd", "learning_rate": 3e-4, "epochs": 4, "batch": 8, "device_memory": 0, "patience": 4}
         history = fitted(training, net, source, validation, seed=9, **options)
     order = order_of_faces([12, 13, 12, 13], batch=8, epochs=4, seed=9)
     images, keypoints = np.stack([c.images for c in copies]).astype(float), np.stack([c.keypoints for c in copies])
@@ -171,7 +172,7 @@ def test_faces_come_in_the_order_of_the_loops(training, tmp_path):
 
 def test_a_batch_larger_than_the_set_is_the_whole_set(training, faces):
     """With fewer faces than a batch there is one step an epoch, with all faces."""
-    few = replace(faces, images=faces.images[:5], keypoints=faces.keypoints[:5], source=faces.source[:5])
+    few = Faces(*(values[:5] for values in vars(faces).values()))
     net = linear_net()
     fitted(training, net, copies_of(few), faces, optimizer="sgd", learning_rate=3e-4, epochs=1, batch=64)
     order = order_of_faces([5], batch=5, epochs=1, seed=0)
@@ -179,32 +180,6 @@ def test_a_batch_larger_than_the_set_is_the_whole_set(training, faces):
         few.images[None].astype(float), few.keypoints[None], (few.images, few.keypoints), order=order, rate=3e-4, side=DOTS.side
     )
     np.testing.assert_allclose(weights(net)["keypoints/kernel"], expected[0][0], rtol=1e-3, atol=1e-8)
-
-
-def test_copies_take_turns(training):
-    """Epoch e reads copy e modulo the number of copies, and of it the chosen faces and keypoints, from arrays and HDF5 datasets alike."""
-    sets = [labelled(12, seed=seed) for seed in (1, 2)]
-    rows = np.array([1, 3, 4, 9, 11])
-    copies = copies_of(*sets, rows=rows, indices=[2, 0])
-    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
-        file["images"], file["keypoints"] = copies.images, copies.keypoints
-        stored = training.Copies(file["images"], file["keypoints"], copies.source, faces=rows, indices=[2, 0])
-        for epoch, number in ((0, 0), (1, 1), (2, 0), (7, 1)):
-            for part in (slice(0, 5), slice(1, 4)):
-                chosen = rows[part]
-                for block in (copies.block(epoch, part), stored.block(epoch, part)):
-                    np.testing.assert_array_equal(block.images, sets[number].images[chosen])
-                    np.testing.assert_array_equal(block.keypoints, sets[number].keypoints[chosen][:, [2, 0]])
-                    np.testing.assert_array_equal(block.source, sets[0].source[chosen])
-
-
-def test_a_specialist_sees_only_faces_with_its_keypoints(training, faces):
-    """rows_with finds the faces with any of a group's keypoints: the eyes are labelled in the faces of the first source alone."""
-    np.testing.assert_array_equal(training.rows_with(faces.keypoints, EYES), np.flatnonzero(faces.source == 0))
-    keypoints = faces.keypoints.copy()
-    keypoints[0, 0] = np.nan  # one of the two eyes is enough
-    keypoints[3, :2] = np.nan
-    assert training.rows_with(keypoints, EYES)[:3].tolist() == [0, 1, 4]
 
 
 # ---- when to stop ----------------------------------------------------------------------------------------------------------------------
@@ -223,7 +198,7 @@ class FakeNet:
 
 
 def stopping(values, *, patience, patience_factor=0.0, improvement=0.01):
-    """(epochs trained, epoch of the restored weights) for a sequence of validation RMSEs."""
+    """(epochs trained, epoch of the weights that stay) for a sequence of validation RMSEs."""
     from pipeline.nets import monitoring
 
     net = FakeNet()
@@ -235,7 +210,7 @@ def stopping(values, *, patience, patience_factor=0.0, improvement=0.01):
         if net.stop_training:
             break
     trained = net.weight
-    callback.restore_best()
+    callback.finish()
     return trained, net.weight
 
 
@@ -262,16 +237,17 @@ def test_patience_grows_with_the_best_epoch(training):
     assert stopping([5, 4] + [5] * 20, patience=2, patience_factor=0.5) == (4, 2)
 
 
-def test_patience_zero_never_stops(training):
-    """patience 0 trains all epochs, however long the best one is past."""
-    assert stopping([1] + [2] * 50, patience=0, patience_factor=0.5) == (51, 1)
+def test_patience_zero_never_stops_and_chooses_nothing(training):
+    """patience 0 trains all epochs, however long the best one is past, and the last epoch's weights stay."""
+    assert stopping([1] + [2] * 50, patience=0, patience_factor=0.5) == (51, 51)
 
 
 def test_a_training_that_diverges_stops_at_once(training):
     """A validation RMSE that is NaN ends the training with the best weights so far; without any it is an error that says what to do."""
-    assert stopping([3, 2, np.nan, 1], patience=0) == (3, 2)
-    with pytest.raises(InputError, match=r"diverged.*lower learning-rate"):
-        stopping([np.nan], patience=5)
+    assert stopping([3, 2, np.nan, 1], patience=5) == (3, 2)
+    for values, patience in (([np.nan], 5), ([3, 2, np.nan, 1], 0), ([np.inf], 5), ([3, np.inf], 0)):
+        with pytest.raises(InputError, match=r"diverged.*lower learning-rate"):
+            stopping(values, patience=patience)
 
 
 @pytest.mark.parametrize(("part", "message"), [("training", "training part .* left_eye, right_eye:"), ("validation", "validation part")])
@@ -294,7 +270,7 @@ def test_nothing_to_learn_or_to_measure_is_said(training, faces, part, message):
     ],
 )
 def test_a_net_learns_where_the_dots_are(training, name, changes):
-    """Both nets find the dots far better than the mean face does; the history and the reports tell of each epoch, the best one is kept."""
+    """Both nets find the dots far better than the mean face does; the history and the reports tell of each epoch, the last one's weights stay."""
     import keras
 
     from pipeline.nets import evaluation, prediction
@@ -308,70 +284,10 @@ def test_a_net_learns_where_the_dots_are(training, name, changes):
     assert history.learning_rate[-1] < history.learning_rate[5]
 
     predicted = prediction.predict(net, validation.images, DOTS, indices=[0, 1, 2], mirrored=False)
-    best = evaluation.rmse(evaluation.of_source(predicted, validation.source), validation.keypoints)
-    assert best == pytest.approx(history.validation_rmse.min(), rel=1e-5)
+    last = evaluation.rmse(evaluation.of_source(predicted, validation.source), validation.keypoints)
+    assert last == pytest.approx(history.validation_rmse[-1], rel=1e-5)
     mean_face = np.broadcast_to(np.nanmean(copies[0].keypoints, axis=0), validation.keypoints.shape)
-    assert best < 0.5 * evaluation.rmse(mean_face, validation.keypoints)
-
-
-@pytest.fixture(scope="module")
-def models(training):
-    from pipeline.nets import models
-
-    return models
-
-
-@pytest.fixture(scope="module")
-def structure(models):
-    return models.Structure("compact", l1=0.0, l2=0.0, dropout=0.0, pixel_mean=120.0, pixel_std=40.0)
-
-
-def base_and_specialist(models, structure, faces, validation):
-    def train(copies, base):
-        head = recipe(epochs=2) if base else None
-        options = {"keypointset": DOTS, "base": base, "head": head, "seed": 0, "report": lambda *values: None}
-        return models.train(structure, copies, faces, validation, recipe(epochs=2), **options)
-
-    base = train(copies_of(faces), None)
-    from pipeline.nets import training
-
-    return base, train(copies_of(faces, rows=training.rows_with(faces.keypoints, EYES), indices=EYES), base)
-
-
-def test_a_specialist_begins_with_the_base_nets_weights(models, structure, faces):
-    """models.train names what a specialist took over, predicts its own keypoints inside the image, and `predict` says the same again."""
-    from pipeline.nets import evaluation
-
-    validation = labelled(20, seed=2)
-    base, eyes = base_and_specialist(models, structure, faces, validation)
-    assert not len(base.carried_over)
-    assert set(base.new) == set(base.weights)
-    assert eyes.new.tolist() == ["keypoints/kernel", "keypoints/bias"]
-    assert eyes.keypoints.tolist() == ["left_eye", "right_eye"]
-    assert eyes.history.epoch.tolist() == [1, 2, 3, 4]
-    assert (eyes.validation.shape, eyes.offsets.shape) == ((20, 2, 2), (2, 2, 2))
-    for net, indices in ((base, [0, 1, 2]), (eyes, EYES)):
-        again = models.predict(net, validation.images, validation.source, DOTS)
-        np.testing.assert_allclose(again, net.validation, atol=1e-4)
-        assert again.min() >= 0
-        assert again.max() <= DOTS.side
-        assert float(net.rmse) == pytest.approx(evaluation.rmse(net.validation, validation.keypoints[:, indices]), rel=1e-6)
-        assert all(value.dtype == np.float32 for value in net.weights.values())
-
-
-def test_at_first_only_the_output_layer_trains(models, structure, faces):
-    """In the head's epochs no other weight and no batch statistic moves; afterwards all do."""
-    from pipeline.nets import network, training
-
-    net = models._build(structure, DOTS, keypoints=3)
-    before = network.weights(net)
-    options = {"keypointset": DOTS, "seed": 0, "report": lambda *values: None}
-    with models._only_output_trains(net):
-        training.fit(net, copies_of(faces), faces, recipe(epochs=1), **options)
-    moved = {path for path, value in network.weights(net).items() if not np.array_equal(value, before[path])}
-    assert moved == {"keypoints/kernel", "keypoints/bias"}
-    training.fit(net, copies_of(faces), faces, recipe(epochs=1), **options)
-    assert all(not np.array_equal(value, before[path]) for path, value in network.weights(net).items() if "kernel" in path)
+    assert last < 0.5 * evaluation.rmse(mean_face, validation.keypoints)
 
 
 # ---- processes and backends ------------------------------------------------------------------------------------------------------------

@@ -1,10 +1,13 @@
 """A small set of keypoints, faces made of dots, and nets and recipes that train on them in seconds."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
+from pipeline.faces import affine, alignment, augmentation
 from pipeline.keypointset import KeypointSet
+from pipeline.nets.copies import Copies, Faces, Windows, rows_with
 
 DOTS = KeypointSet(
     name="dots",
@@ -14,12 +17,18 @@ DOTS = KeypointSet(
     groups={"eyes": ("left_eye", "right_eye"), "nose": ("nose_tip",)},
 )
 EYES = DOTS.indices("eyes")
+# Where the dots lie on average; left and right of the image's middle alike.
+TARGET = np.array([[23, 10], [9, 10], [16, 23]], np.float32)
+# No random transform at all.
+STILL = augmentation.Ranges(
+    flip=0.0, rotation=0.0, shear=0.0, shift=0.0, scale=1.0, stretch=1.0, small_share=0.0, small_scale=1.0, gain=0.0, bias=0.0
+)
 
 
 def dot_faces(n, *, seed):
     """Images uint8 (n, 32, 32) of two bright dots, the left one at the larger x, above a dark one; where they are (n, 3, 2), pixels."""
     rng = np.random.default_rng(seed)
-    keypoints = np.array([[23, 10], [9, 10], [16, 23]]) + rng.uniform(-5, 5, (n, 3, 2))
+    keypoints = TARGET.astype(float) + rng.uniform(-5, 5, (n, 3, 2))
     centre = np.arange(DOTS.side) + 0.5
     x, y = (np.exp(-((centre - keypoints[:, :, [axis]]) ** 2) / (2 * 1.5**2)) for axis in (0, 1))
     grey = 120 + np.einsum("k,nky,nkx->nyx", np.array([120, 120, -100]), y, x) + rng.normal(0, 2, (n, DOTS.side, DOTS.side))
@@ -27,22 +36,53 @@ def dot_faces(n, *, seed):
 
 
 def labelled(n, *, seed):
-    """Dot faces as `training.Faces`; every third one is of the second source, with its nose alone labelled."""
-    from pipeline.nets.training import Faces
-
+    """Dot faces as `copies.Faces`; every third one is of the second source, with its nose alone labelled."""
     images, keypoints = dot_faces(n, seed=seed)
     source = (np.arange(n) % 3 == 2).astype(np.int8)
     keypoints[source == 1, :2] = np.nan
-    return Faces(images, keypoints, source)
+    return Faces(images, keypoints, source, np.ones(n, np.float32))
+
+
+def together(training, validation):
+    """All labelled faces, and which of them are held out, as `models.train` takes them."""
+    both = (np.concatenate(values) for values in zip(vars(training).values(), vars(validation).values(), strict=True))
+    return Faces(*both), np.arange(len(training.images) + len(validation.images)) >= len(training.images)
 
 
 def copies_of(*faces, rows=None, indices=None):
-    """Sets of equally many faces as the copies of one set, as `training.Copies`."""
-    from pipeline.nets.training import Copies
-
+    """Sets of equally many faces as the copies of one set, as `copies.Copies`."""
     images, keypoints = np.stack([f.images for f in faces]), np.stack([f.keypoints for f in faces])
     rows = np.arange(images.shape[1]) if rows is None else rows
     return Copies(images, keypoints, faces[0].source, faces=rows, indices=indices or list(range(keypoints.shape[2])))
+
+
+def windows_of(faces, held_out, base, window):
+    """Windows around the eyes of those labelled faces that are not held out, where `base` has located them; mirrored, turned, shifted."""
+    return Windows(
+        faces.images,
+        faces.keypoints,
+        faces.source,
+        affine.compose(window.matrix, alignment.to_frame(base.located, base.target)),
+        keypointset=replace(DOTS, side=window.side),
+        ranges=replace(STILL, flip=0.5, rotation=10.0, shift=2.0),
+        seed=1,
+        faces=rows_with(faces.keypoints, EYES, among=~held_out),
+        indices=EYES,
+    )
+
+
+def dots_at(points, *, side, width=2.5):
+    """Images uint8 (n, side, side), black but for a round blob (a normal density, `width` pixels) at each of the points (n, 2), pixels."""
+    centre = np.arange(side) + 0.5
+    x, y = (np.exp(-((centre - points[:, [axis]]) ** 2) / (2 * width**2)) for axis in (0, 1))
+    return np.round(255 * y[:, :, None] * x[:, None, :]).astype(np.uint8)
+
+
+def centroid(images):
+    """The mean position (n, 2) of what is not black in images (n, side, side), pixels."""
+    grey, centre = images.astype(float), np.arange(images.shape[-1]) + 0.5
+    total = grey.sum(axis=(1, 2))
+    return np.stack([(grey.sum(axis=1) * centre).sum(axis=1), (grey.sum(axis=2) * centre).sum(axis=1)], axis=1) / total[:, None]
 
 
 def recipe(**changes):

@@ -59,5 +59,5 @@ class EarlyStopping(keras.callbacks.Callback):
         """Leaves the net with the weights to keep; InputError if there are none because the training diverged."""
         if self.best_weights is not None:
             self.net.set_weights(self.best_weights)
-        elif np.isnan(self.last):
+        elif not np.isfinite(self.last):
             raise InputError("The training diverged: the validation RMSE is no number. Choose a lower learning-rate or a clip-norm.")

@@ -1,0 +1,109 @@
+"""Affine maps: how they follow one another, what they do to points, and that pixels go where the points go."""
+
+import numpy as np
+import pytest
+from skimage.filters import gaussian
+from skimage.transform import AffineTransform
+from skimage.transform import warp as skimage_warp
+from toys import centroid, dots_at
+
+from pipeline.faces import affine
+
+
+def maps(n, *, seed=0, reach=6.0):
+    """Maps (n, 2, 3) that turn, mirror, shear, stretch by up to 1.6 and shift by up to `reach` pixels."""
+    rng = np.random.default_rng(seed)
+    left, _, right = np.linalg.svd(rng.normal(size=(n, 2, 2)))
+    linear = left * rng.uniform(1 / 1.6, 1.6, (n, 1, 2)) @ right
+    return np.concatenate([linear, rng.uniform(-reach, reach, (n, 2, 1))], axis=2)
+
+
+def noise(n, side, seed=0):
+    """Images of smooth noise from black to white."""
+    levels = gaussian(np.random.default_rng(seed).standard_normal((n, side, side)), sigma=(0, 1.5, 1.5))
+    return np.round(255 * (levels - levels.min()) / np.ptp(levels)).astype(np.uint8)
+
+
+def about_the_middle(matrix, side, new_side):
+    """The maps of one middle to the other, turned and so on about it."""
+    to_middle, from_middle = np.eye(2, 3), np.eye(2, 3)
+    to_middle[:, 2], from_middle[:, 2] = -side / 2, new_side / 2
+    return affine.compose(from_middle, affine.compose(matrix, to_middle))
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 4)], ids=str)
+def test_points_move_as_in_the_loop(shape):
+    """Each point (x, y) of face i becomes M_i (x, y, 1), whatever axes stand between; NaN stays NaN and touches no other point."""
+    points, matrix = np.random.default_rng(1).uniform(0, 30, (3, *shape, 2)), maps(3)
+    points.reshape(-1, 2)[1] = np.nan
+    moved = affine.move(points, matrix)
+    expected = [[matrix[i] @ [*point, 1] for point in points[i].reshape(-1, 2)] for i in range(3)]
+    np.testing.assert_allclose(moved, np.reshape(expected, points.shape))
+    assert np.isnan(moved).sum() == 2
+
+
+def test_a_composition_does_the_first_and_then_the_second():
+    """Points move as they do under one map after the other; either of them may be one for all faces."""
+    points, first, second = np.random.default_rng(2).uniform(0, 30, (5, 4, 2)), maps(5, seed=1), maps(5, seed=2)
+    both = affine.move(affine.move(points, first), second)
+    np.testing.assert_allclose(affine.move(points, affine.compose(second, first)), both)
+    assert np.abs(affine.move(points, affine.compose(first, second)) - both).max() > 1
+    one = second[0]
+    after, before = affine.compose(one, first), affine.compose(first, one)
+    np.testing.assert_allclose(after, affine.compose(np.tile(one, (5, 1, 1)), first))
+    np.testing.assert_allclose(before, affine.compose(first, np.tile(one, (5, 1, 1))))
+
+
+def test_the_inverse_undoes_a_map():
+    """A map and its inverse, in either order, are the identity, which moves nothing."""
+    matrix, points = maps(5), np.random.default_rng(3).uniform(0, 30, (5, 4, 2))
+    for both in (affine.compose(affine.inverse(matrix), matrix), affine.compose(matrix, affine.inverse(matrix))):
+        np.testing.assert_allclose(both, affine.identity(5), atol=1e-12)
+    np.testing.assert_array_equal(affine.move(points, affine.identity(5)), points)
+
+
+def test_magnification_is_the_factor_of_lengths():
+    """Turned by 30 degrees and twice as large: 2, mirrored or not; stretched 1.5 against 1 / 1.5: 1; half as large: 0.5."""
+    turned = 2 * np.array([[np.sqrt(3) / 2, -0.5], [0.5, np.sqrt(3) / 2]])
+    linear = np.stack([turned, turned @ np.diag([-1, 1]), np.diag([1.5, 1 / 1.5]), np.diag([0.5, 0.5])])
+    matrix = np.concatenate([linear, np.full((4, 2, 1), 7.0)], axis=2)
+    np.testing.assert_allclose(affine.magnification(matrix), [2, 2, 1, 0.5])
+
+
+@pytest.mark.parametrize(("side", "n"), [(32, 1), (17, affine.CHUNK), (32, 2 * affine.CHUNK + 3)])
+def test_the_identity_leaves_images_as_they_are(side, n):
+    """Byte for byte, white noise from 0 to 255, also where the last chunk is not full."""
+    images = np.random.default_rng(0).integers(0, 256, (n, side, side), dtype=np.uint8)
+    np.testing.assert_array_equal(affine.warp(images, affine.identity(n), side), images)
+
+
+@pytest.mark.parametrize("side", [20, 32, 48])
+def test_the_warp_is_that_of_scikit_image(side):
+    """To a grey level the pixels are those of skimage's warp(order=1, mode="edge"), for smaller and larger results than images.
+
+    There centres lie at i, here at i + 0.5.
+    """
+    images, to_corner = noise(11, 32), AffineTransform(translation=(0.5, 0.5))
+    matrix = about_the_middle(maps(11), 32, side)
+    for image, warped, one in zip(images, affine.warp(images, matrix, side), matrix, strict=True):
+        forward = to_corner + AffineTransform(np.vstack([one, [0, 0, 1]])) + to_corner.inverse
+        options = {"output_shape": (side, side), "order": 1, "mode": "edge", "preserve_range": True}
+        assert np.abs(warped - skimage_warp(image.astype(float), forward.inverse, **options)).max() <= 1
+
+
+@pytest.mark.parametrize("side", [64, 128])
+def test_pixels_go_where_points_go(side):
+    """A dot's centroid stays within 0.1 px of the point at which it was drawn, in results smaller and larger than the image."""
+    points = 48 + np.random.default_rng(4).uniform(-8, 8, (40, 2))
+    matrix = about_the_middle(maps(40, reach=3.0), 96, side)
+    moved = affine.move(points, matrix)
+    inside = (np.abs(moved - side / 2) < side / 2 - 14).all(axis=1)  # the dots that are wholly in the picture
+    assert inside.sum() > 20
+    assert np.abs(centroid(affine.warp(dots_at(points, side=96), matrix, side)) - moved)[inside].max() < 0.1
+
+
+def test_as_many_images_as_maps():
+    """Anything else raises, with both numbers; none of either is no work."""
+    with pytest.raises(ValueError, match="3 images and 2 maps"):
+        affine.warp(noise(3, 16), affine.identity(2), 16)
+    assert affine.warp(noise(3, 16)[:0], affine.identity(0), 20).shape == (0, 20, 20)

@@ -1,0 +1,101 @@
+"""Where a face lies: the map that brings it upright, to size and into the middle, and the window around a group of keypoints."""
+
+import numpy as np
+import pytest
+
+from pipeline.faces import affine
+from pipeline.faces.alignment import LARGEST, MULTIPLE, SMALLEST, to_frame, upright, window
+from pipeline.keypointset import KAGGLE
+
+K, SIDE = len(KAGGLE.names), KAGGLE.side
+
+
+@pytest.fixture
+def target():
+    """A symmetric face: any points, the mean with their mirror image."""
+    return upright(np.random.default_rng(0).uniform(20, 76, (K, 2)), KAGGLE)
+
+
+def similarities(scale, seed=1):
+    """One map for each scale, turned by any angle and shifted."""
+    rng = np.random.default_rng(seed)
+    angle, shift = rng.uniform(-np.pi, np.pi, len(scale)), rng.uniform(-30, 30, (len(scale), 2, 1))
+    linear = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2)
+    return np.concatenate([linear * np.reshape(scale, (-1, 1, 1)), shift], axis=2)
+
+
+def test_upright_is_symmetric(target):
+    """Its mirror image is itself, keypoints on the middle lie at half the side; a face that is symmetric already stays as it is."""
+    mirrored = target[list(KAGGLE.mirror_order)] * [-1, 1] + [SIDE, 0]
+    np.testing.assert_allclose(mirrored, target)
+    assert target[KAGGLE.names.index("nose_tip"), 0] == pytest.approx(SIDE / 2)
+    np.testing.assert_allclose(upright(target, KAGGLE), target)
+
+
+def test_upright_is_the_mean_with_the_mirror_image():
+    """Eyes at x = 70 and 30, y = 40 and 36 come to 68 and 28 (2 px too far to the right), both at 38."""
+    face = np.full((K, 2), SIDE / 2)
+    face[:2] = [[70, 40], [30, 36]]
+    np.testing.assert_allclose(upright(face, KAGGLE)[:2], [[68, 38], [28, 38]])
+
+
+def test_a_known_similarity_is_found(target):
+    """Faces that are the target turned, scaled and moved: exactly the maps back to it."""
+    expected = similarities(np.linspace(1 / LARGEST, 1 / SMALLEST, 20))
+    keypoints = affine.move(np.tile(target, (20, 1, 1)), affine.inverse(expected))
+    np.testing.assert_allclose(to_frame(keypoints, target), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_the_map_is_that_of_least_squares(target):
+    """With noise in the keypoints: the a, b, x, y for which the points (a x - b y + x0, b x + a y + y0) lie closest to the target."""
+    keypoints = affine.move(np.tile(target, (6, 1, 1)), affine.inverse(similarities(np.linspace(0.7, 1.5, 6))))
+    keypoints = (keypoints + np.random.default_rng(2).normal(0, 4, keypoints.shape)).astype(np.float32)
+    found = to_frame(keypoints, target.astype(np.float32))
+    for points, matrix in zip(keypoints.astype(float), found, strict=True):
+        (x, y), one, none = points.T, np.ones(K), np.zeros(K)
+        rows = np.concatenate([np.stack([x, -y, one, none], axis=1), np.stack([y, x, none, one], axis=1)])
+        a, b, right, down = np.linalg.lstsq(rows, target.T.ravel(), rcond=None)[0]
+        np.testing.assert_allclose(matrix, [[a, -b, right], [b, a, down]], rtol=1e-4, atol=1e-4)
+
+
+def test_it_never_reflects(target):
+    """Mirror images and random points are turned, not turned over: the determinant is positive."""
+    mirror_image = target * [-1, 1] + [SIDE, 0]
+    nonsense = np.random.default_rng(3).uniform(0, SIDE, (50, K, 2))
+    found = to_frame(np.concatenate([mirror_image[None], nonsense]), target)
+    assert (np.linalg.det(found[:, :, :2]) > 0).all()
+
+
+@pytest.mark.parametrize(("size", "expected"), [(0.05, 1 / SMALLEST), (SMALLEST, 1 / SMALLEST), (1, 1), (LARGEST, 1 / LARGEST), (30, 1 / LARGEST)])
+def test_a_face_is_taken_to_be_of_a_sensible_size(target, size, expected):
+    """A first prediction a twentieth or thirty times as large as the mean face is scaled as the smallest or largest face would be."""
+    keypoints = (size * target + 11)[None]
+    found = to_frame(keypoints, target)
+    np.testing.assert_allclose(affine.magnification(found), expected)
+    np.testing.assert_allclose(affine.move(keypoints, found).mean(axis=1)[0], target.mean(axis=0))
+
+
+def test_keypoints_in_one_point_divide_by_nothing(target):
+    """All in one point: a finite map of a sensible size that brings the point to the target's middle."""
+    found = to_frame(np.full((1, K, 2), 30.0), target)
+    assert 1 / LARGEST <= affine.magnification(found)[0] <= 1 / SMALLEST
+    np.testing.assert_allclose(affine.move(np.full((1, 2), 30.0), found)[0], target.mean(axis=0))
+
+
+@pytest.mark.parametrize("group", KAGGLE.groups)
+@pytest.mark.parametrize(("margin", "zoom"), [(18.0, 1.25), (5.0, 1.0), (30.0, 2.0), (18.0, 0.3)])
+def test_the_window_holds_its_keypoints_with_their_margin(target, group, margin, zoom):
+    """The outermost keypoints lie `margin` image pixels from the edges, in the longer direction on both sides exactly; at least `zoom`
+    pixels for one of the image, on a side that is the next multiple of 16."""
+    indices = KAGGLE.indices(group)
+    seen = window(target, indices, margin=margin, zoom=zoom)
+    factor = affine.magnification(seen.matrix[None])[0]
+    np.testing.assert_allclose(seen.matrix[:, :2], factor * np.eye(2), atol=1e-12)
+    points = affine.move(target[None, indices], seen.matrix[None])[0]
+    room = np.stack([points.min(axis=0), seen.side - points.max(axis=0)]) / factor
+    assert room.min() == pytest.approx(margin)
+    np.testing.assert_allclose(room[0], room[1])  # in the middle, both ways
+    extent = np.ptp(target[indices], axis=0).max() + 2 * margin
+    assert seen.side % MULTIPLE == 0
+    assert extent * zoom <= seen.side < extent * zoom + MULTIPLE
+    assert factor == pytest.approx(seen.side / extent)
