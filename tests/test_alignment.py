@@ -66,7 +66,9 @@ def test_it_never_reflects(target):
     assert (np.linalg.det(found[:, :, :2]) > 0).all()
 
 
-@pytest.mark.parametrize(("size", "expected"), [(0.05, 1 / SMALLEST), (SMALLEST, 1 / SMALLEST), (1, 1), (LARGEST, 1 / LARGEST), (30, 1 / LARGEST)])
+@pytest.mark.parametrize(
+    ("size", "expected"), [(0.05, 1 / SMALLEST), (SMALLEST, 1 / SMALLEST), (1, 1), (LARGEST, 1 / LARGEST), (30, 1 / LARGEST)]
+)
 def test_a_face_is_taken_to_be_of_a_sensible_size(target, size, expected):
     """A first prediction a twentieth or thirty times as large as the mean face is scaled as the smallest or largest face would be."""
     keypoints = (size * target + 11)[None]

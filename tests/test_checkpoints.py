@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from toys import DOTS, EYES, build, copies_of, labelled, linear_net, recipe
+from toys import DOTS, EYES, TARGET, build, copies_of, labelled, linear_net, recipe, together, windows_of
 from workplace import make
 
 from pipeline.commands import chain, forget, status, verify
 from pipeline.described import array
 from pipeline.errors import InputError
+from pipeline.faces import alignment
 from pipeline.store import artifacts, checkpoints, contents
 from pipeline.store.progress import Progress
 
@@ -109,22 +110,24 @@ def test_dropout_goes_on_with_its_random_numbers(nets, tmp_path):
 
 @pytest.fixture(scope="module")
 def stage(nets):
-    """`train` of a base net or specialist as a stage trains it, for `undisturbed_and_resumed`: the bytes of the artifact, and the net."""
+    """`train` of a base net or a specialist with a window as a stage trains it, for `undisturbed_and_resumed`: the artifact's bytes, the net."""
     import keras
 
-    faces, validation = labelled(32, seed=1), labelled(10, seed=2)
+    training = labelled(32, seed=1)
+    faces, held_out = together(training, labelled(10, seed=2))
+    window = alignment.window(TARGET, EYES, margin=8.0, zoom=1.0)
     structure = nets.models.Structure("compact", l1=0.0, l2=0.0, dropout=1.0, pixel_mean=120.0, pixel_std=40.0)
     plan = recipe(epochs=2, optimizer="adamw", schedule="cosine", weight_decay=1e-3)
 
     def training_of(base, folder):
-        rows, indices = (nets.training.rows_with(faces.keypoints, EYES), EYES) if base else (None, None)
         head = replace(plan, learning_rate=1e-2, warmup=0.0) if base else None
 
         def train(keeping):
             keras.utils.set_random_seed(5)
-            copies = copies_of(faces, rows=rows, indices=indices)
+            copies = windows_of(faces, held_out, base, window) if base else copies_of(training)
+            looks = {"window": window, "target": None} if base else {"window": None, "target": TARGET}
             options = {"keypointset": DOTS, "base": base, "head": head, "seed": 5, "report": lambda *values: None, "checkpoints": keeping}
-            net = nets.models.train(structure, copies, faces, validation, plan, **options)
+            net = nets.models.train(structure, copies, faces, held_out, plan, **looks, **options)
             with artifacts.writing(folder / "net-0.h5", {}) as file:
                 contents.put(file, net)
             return (folder / "net-0.h5").read_bytes(), net

@@ -49,7 +49,7 @@ def test_a_specialist_sees_only_faces_with_its_keypoints():
 
 
 def frames(n, *, zoom=1.0, side=SIDE, seed=0):
-    """Maps that turn faces by up to 30 degrees about the image's middle, magnify them by zoom / 1.2 to zoom * 1.2 and shift them a little."""
+    """Maps that turn faces about the image's middle, magnify them by zoom / 1.2 to zoom * 1.2 and shift them a little."""
     rng = np.random.default_rng(seed)
     angle, factor = rng.uniform(-0.5, 0.5, n), zoom * np.exp(rng.uniform(-np.log(1.2), np.log(1.2), n))
     linear = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2) * factor[:, None, None]
@@ -109,9 +109,7 @@ def test_windows_are_those_of_the_chosen_faces_and_keypoints():
     faces, rows = labelled(12, seed=1), np.array([1, 3, 4, 9, 11])
     matrix = affine.identity(12)
     matrix[:, 0, 2] = np.arange(12) / 4  # each face its own
-    seen = windows(
-        faces.images, faces.keypoints, matrix, side=DOTS.side, ranges=STILL, keypointset=DOTS, rows=rows, indices=[2, 0]
-    )
+    seen = windows(faces.images, faces.keypoints, matrix, side=DOTS.side, ranges=STILL, keypointset=DOTS, rows=rows, indices=[2, 0])
     assert len(seen) == 5
     block = seen.block(0, slice(1, 4))
     np.testing.assert_array_equal(block.images, affine.warp(faces.images[[3, 4, 9]], matrix[[3, 4, 9]], DOTS.side))

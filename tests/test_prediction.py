@@ -1,8 +1,10 @@
-"""The forward pass, mirrored averaging, and the offsets of the label sources."""
+"""The forward pass, mirrored averaging, views, the second look, and the offsets of the label sources."""
 
 import numpy as np
 import pytest
-from toys import DOTS, EYES, build, dot_faces
+from toys import DOTS, EYES, TARGET, build, dot_faces
+
+from pipeline.faces import affine, alignment
 
 pytestmark = pytest.mark.keras
 
@@ -78,6 +80,107 @@ def test_every_batch_is_full(prediction):
 
     prediction.forward(Net(), np.zeros((prediction.BATCH + 1, 8, 8), np.uint8))
     assert seen == [(prediction.BATCH, 8, 8)] * 2
+
+
+# ---- views -----------------------------------------------------------------------------------------------------------------------------
+
+
+class Teller:
+    """A net that tells the dots' positions without having learned: the eyes are the bright spots in either half, the nose the dark one.
+
+    Its input must have a face near the middle, more or less upright.
+    """
+
+    def __init__(self, keypoints):
+        self.keypoints, self.seen, self.output_shape = keypoints, [], (None, 2, len(keypoints), 2)
+
+    def predict_on_batch(self, images):
+        grey = images.astype(float) - 100
+        right = np.arange(images.shape[-1]) >= images.shape[-1] / 2
+        parts = [np.where(right, np.maximum(grey, 0), 0), np.where(right, 0, np.maximum(grey, 0)), np.maximum(-grey, 0)]
+        unit = np.stack([middle_of(parts[k]) for k in self.keypoints], axis=1) / (images.shape[-1] / 2) - 1
+        self.seen.append(unit)
+        return np.repeat(unit[:, None], 2, axis=1)
+
+
+def middle_of(weights):
+    """The mean position (n, 2) of weights (n, side, side), the image's middle where there are none."""
+    weights = weights + 1e-12
+    centre = np.arange(weights.shape[-1]) + 0.5
+    sums = np.stack([(weights.sum(axis=1) * centre).sum(axis=1), (weights.sum(axis=2) * centre).sum(axis=1)], axis=1)
+    return sums / weights.sum(axis=(1, 2))[:, None]
+
+
+def clear_faces(n, *, turn, width=1.2):
+    """Faces for the Teller, without noise: the target turned by up to `turn` radians, a little smaller and shifted; their keypoints."""
+    rng = np.random.default_rng(4)
+    angle, scale = rng.uniform(-turn, turn, n), rng.uniform(0.75, 0.9, n)
+    linear = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2) * scale[:, None, None]
+    keypoints = (TARGET - 16) @ linear.transpose(0, 2, 1) + 16 + rng.uniform(-1.5, 1.5, (n, 1, 2))
+    centre = np.arange(DOTS.side) + 0.5
+    x, y = (np.exp(-((centre - keypoints[:, :, [axis]]) ** 2) / (2 * width**2)) for axis in (0, 1))
+    grey = 100 + np.einsum("k,nky,nkx->nyx", np.array([120, 120, -90]), y, x)
+    return np.round(grey).astype(np.uint8), keypoints
+
+
+def views(prediction, name, n):
+    """Whole images; twice as large; turned, each by another angle; a window of 48 pixels around the eyes in the upright frame."""
+    middle = np.tile(np.eye(2, 3), (n, 1, 1))
+    if name == "turned":
+        angle = np.linspace(-0.3, 0.3, n)
+        linear = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2)
+        middle = np.concatenate([linear, (16 - linear @ np.full(2, 16))[:, :, None]], axis=2)
+    if name == "window":
+        window = alignment.window(TARGET, EYES, margin=9.0, zoom=1.5)
+        return prediction.View(affine.compose(window.matrix, middle), window.side)
+    return prediction.View(2 * middle, 64) if name == "larger" else prediction.View(middle, 32)
+
+
+@pytest.mark.parametrize("name", ["whole", "larger", "turned", "window"])
+def test_through_any_view_a_look_gives_pixels_of_the_image(prediction, name):
+    """A net that tells where the dots are in what it sees: the answer is where they are in the image, to 0.1 px, for every source."""
+    images, keypoints = clear_faces(20, turn=0.1)
+    indices = EYES if name == "window" else [0, 1, 2]
+    found = prediction.look(Teller(indices), images, views(prediction, name, 20), DOTS, indices=indices)
+    assert (found.shape, found.dtype) == ((20, 2, len(indices), 2), np.float32)
+    np.testing.assert_allclose(found, np.repeat(keypoints[:, None, indices], 2, axis=1), atol=0.1)
+
+
+def test_a_look_at_whole_images_is_the_mirrored_average(prediction, net, images):
+    """Byte for byte: the whole view changes nothing."""
+    view = prediction.whole(11, DOTS.side)
+    np.testing.assert_array_equal(view.images(images), images)
+    found = prediction.look(net, images, view, DOTS, indices=[0, 1, 2])
+    np.testing.assert_array_equal(found, prediction.predict(net, images, DOTS, indices=[0, 1, 2], mirrored=True))
+
+
+def test_a_view_of_some_faces(prediction, images):
+    """`of` keeps the maps and the side of the chosen faces."""
+    view, chosen = views(prediction, "turned", 11), np.arange(11) % 3 == 1
+    np.testing.assert_array_equal(view.of(chosen).images(images[chosen]), view.images(images)[chosen])
+
+
+def test_the_second_look_is_at_the_aligned_face(prediction):
+    """Turned, smaller faces come upright, to size and to the middle: the net sees their dots at the target; both looks tell the truth."""
+    images, keypoints = clear_faces(20, turn=0.25)
+    net = Teller([0, 1, 2])
+    found = prediction.look_twice(net, images, DOTS, TARGET)
+    np.testing.assert_allclose(found[:, 0], keypoints, atol=0.1)
+    first, _, second, _ = (DOTS.to_pixels(unit[:20]) for unit in net.seen)  # each look is followed by one at the mirror images
+    assert np.abs(first - TARGET).max() > 2
+    np.testing.assert_allclose(second, np.broadcast_to(TARGET, (20, 3, 2)), atol=0.1)
+
+
+def test_two_looks_are_averaged(prediction, net, images):
+    """An untrained net says two things; the answer is their mean, for every label source, the frame being that of the first source."""
+    first = prediction.look(net, images, prediction.whole(11, DOTS.side), DOTS, indices=[0, 1, 2])
+    aligned = prediction.View(alignment.to_frame(first[:, 0], TARGET), DOTS.side)
+    second = prediction.look(net, images, aligned, DOTS, indices=[0, 1, 2])
+    assert np.abs(second - first).max() > 0.1
+    np.testing.assert_allclose(prediction.look_twice(net, images, DOTS, TARGET), (first + second) / 2, atol=1e-4)
+
+
+# ---- offsets ---------------------------------------------------------------------------------------------------------------------------
 
 
 def planted(n, *, wrong):

@@ -76,10 +76,15 @@ def outputs():
     return nets, [rng.uniform(5, 25, (2, len(i), 2)).astype(np.float32) for i in indices]
 
 
+def together(faces, *outputs):
+    """The table of one chain, or of several that share a data set."""
+    return submission.predictions(faces, DOTS, [submission.chain(faces, DOTS, *output) for output in outputs])
+
+
 def test_the_specialists_keypoints_stand_side_by_side(faces, outputs):
     """Each specialist fills the columns of its own keypoints; the base net's predictions stand beside them, unchanged."""
     (base, eyes, nose), tests = outputs
-    table = submission.predictions(faces, DOTS, *outputs)
+    table = together(faces, outputs)
     for whole, parts in ((table.validation, (eyes.validation, nose.validation)), (table.test, tests[1:])):
         np.testing.assert_array_equal(whole[:, [0, 1]], parts[0])
         np.testing.assert_array_equal(whole[:, [2]], parts[1])
@@ -91,7 +96,7 @@ def test_the_specialists_keypoints_stand_side_by_side(faces, outputs):
 
 def test_the_rmse_of_everything_is_the_loops(faces, outputs):
     """Overall, by group, by source, of the base net and of the mean face: each the loop's RMSE over the labelled values."""
-    table = submission.predictions(faces, DOTS, *outputs)
+    table = together(faces, outputs)
     truth, source = faces.keypoints[6:], faces.source[6:]
     expected = {
         "rmse": naive_rmse(table.validation, truth),
@@ -105,9 +110,44 @@ def test_the_rmse_of_everything_is_the_loops(faces, outputs):
         np.testing.assert_allclose(getattr(table, name), value, rtol=1e-5, err_msg=name)
 
 
+@pytest.fixture
+def folds(faces, outputs):
+    """Two chains of one split in two, each with the other half held out, and the data sets; the second fold is the first five faces."""
+    first, second = (SimpleNamespace(**vars(faces) | {"validation": held_out}) for held_out in (np.arange(10) >= 5, np.arange(10) < 5))
+    second.mean_face = first.mean_face + 1
+    rng = np.random.default_rng(3)
+    chains = []
+    for _ in range(2):
+        keypoints = [rng.uniform(5, 25, (5, len(net.indices), 2)).astype(np.float32) for net in outputs[0]]
+        nets = [SimpleNamespace(indices=net.indices, validation=own) for net, own in zip(outputs[0], keypoints, strict=True)]
+        chains.append((nets, [rng.uniform(5, 25, test.shape).astype(np.float32) for test in outputs[1]]))
+    return (first, second), chains
+
+
+def test_folds_give_the_mean_for_test_faces_and_their_own_for_those_held_out(folds):
+    """Every labelled face once, in its order, predicted by the chain that has not been trained on it; RMSE over all of them."""
+    data, (one, other) = folds
+    parts = [submission.chain(faces, DOTS, *outputs) for faces, outputs in zip(data, (one, other), strict=True)]
+    table = submission.predictions(data[0], DOTS, parts)
+    np.testing.assert_allclose(table.test[:, EYES], (one[1][1] + other[1][1]) / 2, rtol=1e-6)
+    np.testing.assert_allclose(table.test_base, (one[1][0] + other[1][0]) / 2, rtol=1e-6)
+    assert table.test.dtype == table.test_base.dtype == np.float32
+    np.testing.assert_array_equal(table.validation_face, np.arange(10))
+    np.testing.assert_array_equal(table.validation_source, data[0].source)
+    np.testing.assert_array_equal(table.validation_truth, data[0].keypoints)
+    np.testing.assert_array_equal(table.validation_base, np.concatenate([other[0][0].validation, one[0][0].validation]))
+    np.testing.assert_array_equal(table.validation[:, EYES], np.concatenate([other[0][1].validation, one[0][1].validation]))
+    truth, source = data[0].keypoints, data[0].source
+    np.testing.assert_allclose(table.rmse, naive_rmse(table.validation, truth), rtol=1e-5)
+    # The mean face of each chain's own training part.
+    answers = np.concatenate([data[1].mean_face[source[:5]], data[0].mean_face[source[5:]]])
+    np.testing.assert_allclose(table.rmse_mean_face, naive_rmse(answers, truth), rtol=1e-5)
+    assert table.locations.tolist() == [table.test[0, 0, 1], table.test[0, 2, 0], table.test[1, 1, 0]]
+
+
 def test_the_table_shows_every_group_and_source(faces, outputs):
     """One line for all keypoints, one for each group beside the base net, one with the label sources, one with the interval."""
-    table = submission.predictions(faces, DOTS, *outputs)
+    table = together(faces, outputs)
     lines = submission.table(table).splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["eyes", "nose", "by", "95"]
     assert lines[2].split()[1:] == [f"{table.group_rmse[0]:.3f}", f"{table.group_rmse_base[0]:.3f}"]

@@ -116,6 +116,43 @@ def test_penalties_are_part_of_the_loss(training, faces):
     assert loss_of(trainer_with(training, net, unlabelled)) == pytest.approx(float(sum(net.losses)), rel=1e-5)
 
 
+def magnified(faces, factor):
+    """Keypoints drawn away from the image's middle by a factor (n,), in pixels that are so many times shorter."""
+    factor = np.asarray(factor, np.float32)
+    keypoints = DOTS.side / 2 + (faces.keypoints - DOTS.side / 2) * factor[:, None, None]
+    return replace(faces, keypoints=keypoints, pixel=1 / factor)
+
+
+def test_loss_and_rmse_are_in_pixels_of_the_image(training, faces):
+    """A net that always answers the middle errs by the same in a magnified face: twice as many pixels, each half as long.
+
+    The loss bends at 2 px, so it is the errors that are measured, not their squares.
+    """
+    seen = magnified(faces, np.linspace(0.5, 2, 50))
+    plain, zoomed = (trainer_with(training, linear_net(), of, robust_from=2.0) for of in (faces, seen))
+    assert loss_of(zoomed) == pytest.approx(loss_of(plain), rel=1e-5)
+    assert float(zoomed.squared_error.result()) == pytest.approx(float(plain.squared_error.result()), rel=1e-5)
+
+
+def test_the_history_is_in_pixels_of_the_image(training, faces):
+    """Training and validation RMSE of a net that always answers the middle: those of the magnified faces are those of the plain ones.
+
+    Blocks of unequal size show that the pixels' lengths are placed with their faces.
+    """
+    copies, rate = copies_of(faces), {"optimizer": "sgd", "learning_rate": 1e-12, "epochs": 2, "batch": 8, "device_memory": 0}
+    seen = magnified(faces, np.linspace(0.5, 2, 50))
+
+    class Magnified:
+        indices, copy, __len__ = copies.indices, copies.copy, lambda self: 50
+
+        def block(self, copy, rows):
+            return Faces(*(values[rows] for values in vars(seen).values()))
+
+    plain, zoomed = (fitted(training, linear_net(), *parts, **rate) for parts in ((copies, faces), (Magnified(), seen)))
+    np.testing.assert_allclose(zoomed.training_rmse, plain.training_rmse, rtol=1e-5)
+    np.testing.assert_allclose(zoomed.validation_rmse, plain.validation_rmse, rtol=1e-5)
+
+
 def test_faces_without_labels_move_nothing(training, faces):
     """Training on faces whose keypoints all are NaN leaves a net's weights as they were, byte for byte, with a loss of 0."""
     net = linear_net()
@@ -270,7 +307,7 @@ def test_nothing_to_learn_or_to_measure_is_said(training, faces, part, message):
     ],
 )
 def test_a_net_learns_where_the_dots_are(training, name, changes):
-    """Both nets find the dots far better than the mean face does; the history and the reports tell of each epoch, the last one's weights stay."""
+    """Both nets find the dots far better than the mean face does; history and reports tell of each epoch, the last one's weights stay."""
     import keras
 
     from pipeline.nets import evaluation, prediction
