@@ -110,7 +110,7 @@ def test_dropout_goes_on_with_its_random_numbers(nets, tmp_path):
 
 @pytest.fixture(scope="module")
 def stage(nets):
-    """`train` of a base net or a specialist with a window as a stage trains it, for `undisturbed_and_resumed`: the artifact's bytes, the net."""
+    """`train` of a base net or a specialist with a window, as a stage trains it, for `undisturbed_and_resumed`: the artifact, the net."""
     import keras
 
     training = labelled(32, seed=1)

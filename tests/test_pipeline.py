@@ -134,6 +134,27 @@ class TestChain:
         error = (content.validation - content.validation_truth)[known]
         assert content.rmse == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-5)
 
+    def test_a_specialist_sees_a_window_or_the_whole_face(self, chain, tmp_path):
+        """By default an input of its own size, brought there by its window; with view = face the image. Both have a validation RMSE."""
+        from pipeline.nets.trained import Trained
+        from pipeline.store import artifacts
+
+        workspace, _ = chain
+        shutil.copytree(workspace, tmp_path, dirs_exist_ok=True)
+        (windowed,) = (tmp_path / "models").glob("trainspecialist-nose_tip-*.h5")
+        flags = ("--dataset-path=rendered", f"--workspace-root={tmp_path}", "--TrainSpecialist-view=face", *SMALL)
+        result = luigi("TrainSpecialist", "--group=nose_tip", *flags)
+        assert result.returncode == 0, result.stderr
+        (whole,) = set((tmp_path / "models").glob("trainspecialist-nose_tip-*.h5")) - {windowed}
+        window, face = (artifacts.load(path, Trained) for path in (windowed, whole))
+        assert (face.side, face.window) == (KAGGLE.side, None)
+        assert window.window.shape == (2, 3)
+        assert window.side % 16 == 0
+        assert window.side < KAGGLE.side
+        for net in (window, face):
+            assert net.history.epoch.tolist() == [1, 2]
+            assert 0 < net.rmse < 50
+
     def test_again_does_nothing_and_imports_no_tensorflow(self, chain):
         """A finished chain is re-checked without Keras, TensorFlow, pandas or matplotlib, and every file stays as it is."""
         workspace, _ = chain
@@ -229,6 +250,29 @@ class TestKeys:
         assert plain.requires()["base"].path != varied.requires()["base"].path
         assert plain.task_id != varied.task_id
         assert plain.requires()["faces"] is varied.requires()["faces"]
+
+    def test_only_whole_faces_come_from_augment(self):
+        """A specialist that sees the face trains on Augment's copies; one with a window draws its own and does not need them."""
+        from pipeline import TrainSpecialist
+
+        face = TrainSpecialist(group="mouth", overrides={"TrainSpecialist": {"view": "face"}})
+        assert set(TrainSpecialist(group="mouth").requires()) == {"faces", "base"}
+        assert set(face.requires()) == {"faces", "base", "copies"}
+        assert TrainSpecialist(group="mouth").key != face.key
+
+    def test_folds_are_as_many_chains(self):
+        """Each fold of Predict has another part held out, and its nets are trained on the same data; one fold is the plain chain."""
+        from pipeline import Predict, TrainBase
+
+        chains = Predict(folds=3).requires()["chains"]
+        assert [chain["faces"].fold for chain in chains] == [0, 1, 2]
+        assert {round(1 / chain["faces"].validation_share) for chain in chains} == {3}
+        assert len({chain["base"].path for chain in chains}) == 3
+        for chain in chains:
+            assert chain["base"].requires()["faces"] is chain["faces"]
+            assert {specialist.requires()["base"] for specialist in chain["specialists"].values()} == {chain["base"]}
+        (plain,) = Predict().requires()["chains"]
+        assert plain["base"] is TrainBase()
 
 
 class TestInterface:
