@@ -177,6 +177,7 @@ class Training:
 
     def train(self, network: str, group: str | None = None, base=None, **head) -> None:
         """Trains, saves and reports. group: None is all keypoints. base: the net to start from. head: what differs for its output layer."""
+        from pipeline.faces import augmentation
         from pipeline.faces import dataset as datasets
         from pipeline.nets import device as devices
 
@@ -190,7 +191,7 @@ class Training:
         structure = models.Structure(network, self.l1, self.l2, self.dropout, float(faces.pixel_mean), float(faces.pixel_std))
         recipe = training.Recipe(**{field.name: getattr(self, field.name) for field in dataclasses.fields(training.Recipe)})
         epochs = self.epochs + head.get("epochs", 0)
-        with self.input()["copies"].reading() as file, self.progress(epochs, "epoch") as progress:
+        with self.input()["copies"].reading(augmentation.Copies) as file, self.progress(epochs, "epoch") as progress:
             copies = training.Copies(file["images"], file["keypoints"], source, faces=training.rows_with(labels, indices), indices=indices)
             result = models.train(
                 structure,
