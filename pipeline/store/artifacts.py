@@ -19,7 +19,7 @@ import typing
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.store import contents, files, layout
+from pipeline.store import contents, files, layout, lineage
 from pipeline.store.contents import put, put_copies
 from pipeline.store.files import Damaged
 
@@ -58,19 +58,19 @@ def writing(path: Path, attributes: dict[str, typing.Any], siblings: Iterable[Pa
         finally:
             if steady.failure:
                 raise steady.failure
-        _check_layout(raw, path)
+        _check_readable(raw, path)
         raw.seek(USER_BLOCK)
         block = _user_block(raw, {sibling.name: files.sha256(sibling) for sibling in siblings})
         raw.seek(0)
         raw.write(block)
 
 
-def _check_layout(raw, path: Path) -> None:
-    """Nobody could read what `layout` doesn't know, and each run would make it again."""
+def _check_readable(raw, path: Path) -> None:
+    """What could not be read again would be made again by each run."""
     try:
-        layout.survey(raw, path, USER_BLOCK)
+        _decoded_attributes(layout.survey(raw, path, USER_BLOCK), path)
     except Damaged as error:
-        raise RuntimeError(f"{error}. This version of h5py writes otherwise than those known, or an array or a name is unusual") from error
+        raise RuntimeError(f"{error}. Either it has unusual arrays or names, or this version of h5py writes in an unknown way.") from error
 
 
 class Steady:
@@ -129,7 +129,8 @@ def reading(path: Path, kind: type | None = None):
 
 def load(path: Path, kind: type):
     """The artifact as the dataclass `kind`, all arrays in memory."""
-    if (size := verify(path).nbytes) > LARGEST:
+    arrays = verify(path).arrays()
+    if (size := sum(array.nbytes for name, array in arrays if not name.startswith("/plot/"))) > LARGEST:
         raise Damaged(f"{path} holds {size:,} bytes of arrays, more than belong into memory ({LARGEST:,})")
     with reading(path, kind) as file:
         try:
@@ -139,13 +140,24 @@ def load(path: Path, kind: type):
 
 
 def attributes(path: Path) -> dict[str, typing.Any]:
-    """The artifact's own attributes (what it was made from), JSON decoded: texts, and dicts with plain values or dicts of such."""
-    return {name: _decoded(text, f"{path}: {name}") for name, text in verify(path).attributes.items()}
+    """The artifact's own attributes, JSON decoded: texts, and dicts of plain values and of dicts of such.
+
+    If it says what it was made from, then as `lineage` wants it.
+    """
+    return _decoded_attributes(verify(path), path)
 
 
 def _check_content(path: Path, tree: layout.Group, kind: type) -> None:
     if faults := list(contents.faults(tree, kind)):
         raise Damaged(f"{path} is no {kind.__name__} of this program: {'; '.join(faults[:3])}")
+
+
+def _decoded_attributes(tree: layout.Group, path: Path) -> dict[str, typing.Any]:
+    found = {name: _decoded(text, f"{path}: {name}") for name, text in tree.attributes.items()}
+    made_from = found.get("made_from", {})
+    if not isinstance(made_from, dict) or not all(isinstance(made_from.get(part, {}), dict) for part in lineage.PARTS):
+        raise Damaged(f"{path} has an origin (made_from) that is none")
+    return found
 
 
 def _decoded(text: str | list[str], what: str):
@@ -237,8 +249,8 @@ def _parse(block: bytes, path: Path) -> tuple[str, dict[str, str]]:
         published = json.loads(block[length:].decode())
         digest = block[len(MAGIC) : length - 1].decode()
         rebuilt = (block[:length] + _sibling_text(published)).ljust(USER_BLOCK, b"\n")
-        if rebuilt != block or not all(SIBLING.fullmatch(name) for name in published.keys()):
+        if rebuilt != block or not isinstance(published, dict) or not all(SIBLING.fullmatch(name) for name in published):
             raise ValueError("its first bytes were changed")
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise Damaged(f"{path} is not an artifact of this program, or damaged: {error}") from None
     return digest, published
