@@ -29,11 +29,10 @@ class Pieces:
             self.refuse(f"{what} lies where something else is")
         if len(self.claimed) == MOST:
             self.refuse(f"it has more than {MOST} pieces")
-        if size:
-            self.claimed[address] = size
+        self.claimed[address] = size
 
     def read(self, address: int, size: int, what: str) -> "Piece":
-        if size > LARGEST:
+        if not 0 < size <= LARGEST:
             self.refuse(f"{what} has {size} bytes")
         self.claim(address, size, what)
         self.file.seek(self.start + address)
