@@ -233,11 +233,12 @@ class Training:
     @contextlib.contextmanager
     def copies(self, faces, indices: list[int], window, base):
         """The augmented faces to train on: those of Augment."""
+        from pipeline.faces import augmentation
         from pipeline.faces import dataset as datasets
         from pipeline.nets.copies import Copies, rows_with
 
         source, rows = faces.source[~faces.validation], rows_with(datasets.labels(faces)[~faces.validation], indices)
-        with self.input()["copies"].reading() as file:
+        with self.input()["copies"].reading(augmentation.Copies) as file:
             yield Copies(file["images"], file["keypoints"], source, faces=rows, indices=indices)
 
     def _checkpoints(self, trains_on: str, progress):

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.faces import archives, csvrows
@@ -464,64 +462,6 @@ def test_blank_images_compress_well(tmp_path):
     path = zipped(tmp_path, {"training.csv": "\n".join([HEADER, *black])})
     assert path.stat().st_size * archives.LARGEST_RATIO < 4000 * len(black[0])
     assert read_training(path, SMALL).images.shape == (4000, 4, 4)
-
-
-# Any bytes
-
-
-def mutated(data: st.DataObject, content: bytes) -> bytes:
-    """The content with a few bytes flipped, deleted, inserted, copied from elsewhere or cut off."""
-    changed = bytearray(content)
-    for _ in range(data.draw(st.integers(1, 3))):
-        start = data.draw(st.integers(0, len(changed)))
-        stop = min(len(changed), start + data.draw(st.integers(0, 3)))
-        usual = st.sampled_from([b",", b"\n", b"\r", b'"', b" ", b"\0", b"-", b"9", b".", b"e", b"\xff", b"\xef\xbb\xbf", b"\n\n", b"nan"])
-        changed[start:stop] = data.draw(usual | st.binary(max_size=3))
-        if data.draw(st.integers(0, 9)) == 0:
-            del changed[data.draw(st.integers(0, len(changed))) :]
-    return bytes(changed)
-
-
-FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@FUZZ
-@given(data=st.data(), packed=st.sampled_from([None, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
-def test_any_training_bytes(tmp_path, data, packed):
-    """Whatever happened to a training file or to its zip, it is read with valid values or refused by an InputError."""
-    path = written(tmp_path, TRAINING) if packed is None else zipped(tmp_path, {"training.csv": TRAINING}, method=packed)
-    path.write_bytes(mutated(data, path.read_bytes()))
-    try:
-        faces = read_training(path, SMALL)
-    except InputError:
-        return
-    assert faces.images.shape == (len(faces.keypoints), 4, 4)
-    assert 1 <= len(faces.keypoints) <= 4
-    assert faces.keypoints.shape[1:] == (4, 2)
-    labelled = faces.keypoints[~np.isnan(faces.keypoints)]
-    assert ((labelled >= -2) & (labelled <= 6)).all()
-    assert labelled.size
-
-
-@FUZZ
-@given(data=st.data())
-def test_any_test_and_lookup_bytes(tmp_path, data):
-    """The same for the test file and the lookup table."""
-    try:
-        faces = read_test(written(tmp_path, mutated(data, TEST.encode()), "test.csv"), SMALL)
-        assert faces.images.shape == (len(faces.image_ids), 4, 4)
-        assert len(set(faces.image_ids)) == len(faces.image_ids)
-        assert (faces.image_ids > 0).all()
-    except InputError:
-        pass
-    try:
-        lookup = read_lookup(written(tmp_path, mutated(data, LOOKUP.encode()), "IdLookupTable.csv"), SMALL, IDS)
-        assert len(set(lookup.row_ids)) == len(lookup.row_ids)
-        assert ((lookup.face >= 0) & (lookup.face < 3)).all()
-        assert ((lookup.keypoint >= 0) & (lookup.keypoint < 4)).all()
-        assert np.isin(lookup.axis, (0, 1)).all()
-    except InputError:
-        pass
 
 
 # The real files

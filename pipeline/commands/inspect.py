@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipeline.commands.chain import find
 from pipeline.errors import InputError
-from pipeline.store import artifacts
+from pipeline.store import artifacts, layout, lineage
 from pipeline.store.stage import Stage
 
 
@@ -14,8 +14,8 @@ def run(what: str, stages: list[Stage]) -> int:
     try:
         with artifacts.reading(path) as file:
             print(path)
-            _print_origin(file)
-            _print_tree(file)
+            _print_origin(path)
+            _print_tree(file, artifacts.verify(path))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; `keypoints status` says why.") from None
     except artifacts.Damaged as error:
@@ -23,30 +23,23 @@ def run(what: str, stages: list[Stage]) -> int:
     return 0
 
 
-def _print_origin(file) -> None:
-    import json
-
-    made_from = json.loads(file.attrs["made_from"])
-    print(f"\nmade by {made_from['stage']}")
-    for title in ("parameters", "inputs", "files", "backend", "code"):
-        for number, (name, value) in enumerate(made_from[title].items()):
+def _print_origin(path: Path) -> None:
+    attributes = artifacts.attributes(path)
+    made_from, versions = attributes.get("made_from", {}), attributes.get("versions", {})
+    print(f"\nmade by {attributes.get('stage', 'another program')}")
+    for title in lineage.PARTS:
+        for number, (name, value) in enumerate(made_from.get(title, {}).items()):
             print(f"  {title if number == 0 else '':<12}{name} = {value}")
-    versions = json.loads(file.attrs["versions"])
     print(f"  {'versions':<12}{', '.join(f'{name} {version}' for name, version in versions.items())}\n")
 
 
-def _print_tree(file) -> None:
-    import h5py
-
-    found = []
-    file.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
+def _print_tree(file, tree: layout.Group) -> None:
+    found = [(name.removeprefix("/"), array) for name, array in tree.arrays() if not name.startswith("/plot/")]
     width = max((len(name) for name, _ in found), default=0)
-    for name, item in found:
-        if not name.startswith("plot/"):
-            shape = " x ".join(map(str, item.shape)) or "scalar"
-            units = item.attrs.get("units", "")
-            print(f"{name:<{width}}  {item.dtype!s:<8} {shape:<20} {units:<11} {_summary(item)}")
-            print(f"{'':<{width}}    {item.attrs.get('long_name', '')}")
+    for name, array in found:
+        shape = " x ".join(map(str, array.shape)) or "scalar"
+        print(f"{name:<{width}}  {array.dtype:<8} {shape:<20} {array.attributes.get('units', ''):<11} {_summary(file[name])}")
+        print(f"{'':<{width}}    {array.attributes.get('long_name', '')}")
 
 
 def _summary(item) -> str:
@@ -58,8 +51,8 @@ def _summary(item) -> str:
     large = item.size > 5_000_000
     values = item[:1] if large else np.atleast_1d(item[()])
     if values.dtype.kind == "S":
-        texts = [text.decode() for text in values.ravel()[:4].tolist()]
-        return ", ".join(texts) + (", ..." if values.size > 4 else "")
+        texts = [text.decode(errors="replace") for text in values.ravel()[:4].tolist()]
+        return ", ".join(text if text.isprintable() else repr(text) for text in texts) + (", ..." if values.size > 4 else "")
     if values.dtype.kind == "b":
         return f"{values.mean():.1%} True"
     known = values[~np.isnan(values)] if values.dtype.kind == "f" else values

@@ -1,6 +1,8 @@
-"""The bytes of one CSV file, plain or inside a zip, in blocks: memory stays small whatever the file's size."""
+"""The bytes of one CSV file, plain or inside a zip, in blocks: memory stays small whatever the file's size, and whatever its intent."""
 
+import io
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -9,9 +11,10 @@ from typing import NamedTuple
 from pipeline.errors import InputError
 
 BLOCK = 4 << 20  # bytes; 1 MiB cost a third more time in the reader above this one, 8 MiB gained nothing
-LARGEST = 4 << 30  # bytes; Kaggle's largest file has 195 MB
-LARGEST_RATIO = 200  # Kaggle's zips shrink to a quarter; deflate ends at about 1,000
+LARGEST = 4 << 30  # bytes inflated from a zip; Kaggle's largest file has 195 MB
+LARGEST_RATIO = 50  # Kaggle's zips shrink to a quarter; deflate ends at about 1,000
 HARMLESS = 100 << 20  # bytes that may be inflated from any ratio: a few blank images compress very well
+LARGEST_DIRECTORY = 1 << 20  # bytes; 10,000 files
 
 
 class Source(NamedTuple):
@@ -35,15 +38,15 @@ def open_csv(path: Path) -> Source:
     """The bytes of a CSV file or, if the path ends in .zip, of the one CSV inside.
 
     Raises InputError, now or while the blocks are consumed, for anything that is no readable file, for a zip that is damaged, encrypted,
-    or has not exactly one CSV, and for one that would inflate to more than 4 GB or to more than 200 times its size.
+    or has not exactly one CSV, and for one that would inflate to more than 4 GB or to more than 50 times its size.
+    Nothing is ever unpacked into a file, so that names in a zip cannot do harm; a name that tries is a reason to refuse all the same.
     """
     path = Path(path)
     _check_is_file(path)
     if path.suffix.lower() != ".zip":
         return Source(str(path), _file_blocks(path))
     member = _only_csv(path)
-    # Escaped, because a name in a zip can hold any character, those that drive a terminal included.
-    label = f"{path} ({member.filename.encode('unicode_escape').decode()} inside)"
+    label = f"{path} ({_shown(member)} inside)"
     _check_member(label, member, path.stat().st_size)
     return Source(label, _member_blocks(path, label, member))
 
@@ -90,18 +93,41 @@ def _member_blocks(path: Path, label: str, member: zipfile.ZipInfo) -> Iterator[
 
 def _only_csv(path: Path) -> zipfile.ZipInfo:
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if _is_csv(member)]
+        with _Sparing(path) as file, zipfile.ZipFile(file) as archive:
+            everything = archive.infolist()
     except PermissionError as error:
         raise _unreadable(path, error) from error
     except (
         Exception
     ) as error:  # damaged zips make zipfile raise BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error and more
         raise _damaged(path, error) from error
+    if climbing := [member for member in everything if _climbs(member.filename)]:
+        raise InputError(f"{path} has a file whose name leads out of the folder ({_shown(climbing[0])}); do not use it.")
+    members = [member for member in everything if _is_csv(member)]
     if len(members) != 1:
-        names = ", ".join(member.filename.encode("unicode_escape").decode() for member in members[:5]) or "none"
+        names = ", ".join(_shown(member) for member in members[:5]) or "none"
         raise InputError(f"{path} must hold exactly one CSV file, it holds {len(members)} ({names}); download it again.")
     return members[0]
+
+
+class _Sparing(io.FileIO):
+    """A file of which little is read at once. A zip's directory is read in one piece, as large as the zip says."""
+
+    def read(self, size=-1):
+        if size > LARGEST_DIRECTORY:
+            raise zipfile.BadZipFile(f"its directory has {size:,} bytes")
+        return super().read(size)
+
+
+def _shown(member: zipfile.ZipInfo) -> str:
+    """A name as messages show it: names in a zip can be long and hold any character, those that drive a terminal included."""
+    name = member.filename.encode("unicode_escape").decode()
+    return name if len(name) <= 60 else f"{name[:60]}..."
+
+
+def _climbs(name: str) -> bool:
+    parts = re.split(r"[/\\]", name)
+    return not parts[0] or parts[0].endswith(":") or ".." in parts
 
 
 def _is_csv(member: zipfile.ZipInfo) -> bool:
@@ -120,5 +146,5 @@ def _check_member(label: str, member: zipfile.ZipInfo, archive_size: int):
     if member.file_size > LARGEST or (member.file_size > HARMLESS and ratio > LARGEST_RATIO):
         raise InputError(
             f"{label} would inflate to {member.file_size:,} bytes, {ratio:,.0f} times its size, which no file of Kaggle's does; "
-            "download it again."
+            "download it again, or unpack it if you trust it."
         )

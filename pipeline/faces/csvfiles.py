@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.described import array
 from pipeline.errors import InputError
-from pipeline.faces.csvrows import CORRECT_ROW, CUT_OFF, Rows, place, read_rows
+from pipeline.faces.csvrows import CORRECT_ROW, CUT_OFF, Rows, read_rows
 from pipeline.faces.pixels import PixelError, parse_images
 from pipeline.keypointset import KeypointSet
 
@@ -62,12 +62,11 @@ def read_test(path: Path, keypointset: KeypointSet) -> UnlabelledFaces:
 
     The file, plain or zipped, has the columns ImageId and Image. Raises InputError for anything amiss.
     """
-    image_ids, images = [], []
+    image_ids, images, seen = [], [], set()
     for rows in read_rows(path, _column_check(("ImageId", "Image"))):
-        image_ids.append(_positive_integers(rows, "ImageId"))
+        image_ids.append(_new_integers(rows, "ImageId", seen))
         images.append(_images(rows, keypointset.side))
-        label = rows.label
-    return UnlabelledFaces(_unique(np.concatenate(image_ids), label, "ImageId"), np.concatenate(images))
+    return UnlabelledFaces(np.concatenate(image_ids), np.concatenate(images))
 
 
 def read_lookup(path: Path, keypointset: KeypointSet, image_ids: np.ndarray) -> Lookup:
@@ -78,16 +77,17 @@ def read_lookup(path: Path, keypointset: KeypointSet, image_ids: np.ndarray) -> 
     among it an image that is not among the ids and a feature that is no column of the keypoint set.
     """
     known_images, known_features = pd.Index(image_ids), pd.Index(keypointset.columns)
-    row_ids, faces, features = [], [], []
+    row_ids, faces, features, seen = [], [], [], set()
+    most = len(known_images) * len(known_features)
     check = _column_check(("RowId", "ImageId", "FeatureName"), optional=("Location",))
     for rows in read_rows(path, check, may_lack="Location"):
-        row_ids.append(_positive_integers(rows, "RowId"))
+        row_ids.append(_new_integers(rows, "RowId", seen))
         faces.append(_positions(rows, "ImageId", known_images, _positive_integers(rows, "ImageId"), "no image of the test file"))
         features.append(_positions(rows, "FeatureName", known_features, rows.table["FeatureName"], f"no feature of {keypointset.name}"))
-        label = rows.label
-    feature = np.concatenate(features)
-    unique_row_ids = _unique(np.concatenate(row_ids), label, "RowId")
-    return Lookup(unique_row_ids, np.concatenate(faces).astype(np.int32), (feature // 2).astype(np.int16), (feature % 2).astype(np.int8))
+        if len(seen) > most:
+            raise InputError(f"{rows.label} asks for more than the {most} values that there are; download it again.")
+    face, feature = np.concatenate(faces).astype(np.int32), np.concatenate(features)
+    return Lookup(np.concatenate(row_ids), face, (feature // 2).astype(np.int16), (feature % 2).astype(np.int8))
 
 
 def _column_check(required: tuple[str, ...], optional: tuple[str, ...] = ()):
@@ -152,6 +152,16 @@ def _positive_integers(rows: Rows, column: str) -> np.ndarray:
     return np.array(texts, object).astype(np.int64)
 
 
+def _new_integers(rows: Rows, column: str, seen: set[int]) -> np.ndarray:
+    """Positive integers of which none was seen in a row before; now they are."""
+    numbers = _positive_integers(rows, column)
+    for index, number in enumerate(numbers.tolist()):
+        if number in seen:
+            raise InputError(f"{rows.place(index, column)} is {number}, as in a row before; correct one of them.")
+        seen.add(number)
+    return numbers
+
+
 def _positions(rows: Rows, column: str, known: pd.Index, values, nature: str) -> np.ndarray:
     """Where each value stands in the index of known ones; `nature` says what a value that does not is."""
     positions = known.get_indexer(values)
@@ -160,11 +170,3 @@ def _positions(rows: Rows, column: str, known: pd.Index, values, nature: str) ->
         shown = _shown(rows.table[column].iloc[index])
         raise InputError(f"{rows.place(index, column)} is {shown}, {nature}; {CORRECT_ROW}.")
     return positions
-
-
-def _unique(ids: np.ndarray, label: str, column: str) -> np.ndarray:
-    repeated = np.flatnonzero(pd.Index(ids).duplicated())
-    if repeated.size:
-        row = repeated[0] + 1
-        raise InputError(f"{place(label, row, column)} is {ids[row - 1]}, as in a row before; correct one of them.")
-    return ids

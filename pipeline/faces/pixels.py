@@ -1,5 +1,6 @@
 """Pixels written as text: blank-separated integers from 0 to 255, one text for each image."""
 
+import itertools
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 GROUP_BYTES = 1 << 18
 _BLANK = np.uint8(ord(" "))
 _DIGITS = re.compile("[0-9]+")
+_TOKEN = re.compile("[^ ]+")
 
 
 class PixelError(ValueError):
@@ -68,13 +70,16 @@ def _parse_slowly(texts: list[str], count: int, start: int) -> np.ndarray:
 
 
 def _parse_one(text: str, count: int, index: int) -> list[int]:
-    tokens = [token for token in text.split(" ") if token]
-    values = [_pixel(token) for token in tokens]
-    if None in values:
-        position = values.index(None)
-        raise PixelError(index, f"pixel {position + 1} is {tokens[position][:40]!r}, not an integer from 0 to 255")
-    if len(values) != count:
-        raise PixelError(index, f"{len(values)} pixels instead of {count}", too_few=len(values) < count)
+    # One by one: there may be millions of them.
+    tokens, values = _TOKEN.finditer(text), []
+    for token in itertools.islice(tokens, count):
+        value = _pixel(token[0])
+        if value is None:
+            raise PixelError(index, f"pixel {len(values) + 1} is {token[0][:40]!r}, not an integer from 0 to 255")
+        values.append(value)
+    found = len(values) + sum(1 for _ in tokens)
+    if found != count:
+        raise PixelError(index, f"{found} pixels instead of {count}", too_few=found < count)
     return values
 
 

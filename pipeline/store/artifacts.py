@@ -3,28 +3,40 @@
 The first 1,024 bytes of an artifact are an HDF5 user block: the SHA-256 of all that follows in the file, and of the files published with it
 (a CSV, a picture). What follows is an ordinary HDF5 file for any viewer. It holds no date, host or absolute path, so that equal inputs
 give equal bytes.
+
+A checksum finds accidents, but a stranger's file can have a right one. So what is read is also surveyed, before the HDF5 library opens it:
+it must be laid out as this program writes (`layout`) and have just the arrays that its reader describes (`contents.faults`).
 """
 
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
+import os
+import re
 import typing
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.store import files
-from pipeline.store.contents import put, put_copies, take
+from pipeline.store import contents, files, layout, lineage
+from pipeline.store.contents import put, put_copies
 from pipeline.store.files import Damaged
 
-__all__ = ["SCHEMA", "Damaged", "attributes", "load", "put", "put_copies", "reading", "take", "verify", "writing"]
+__all__ = ["SCHEMA", "Damaged", "attributes", "load", "put", "put_copies", "reading", "verify", "writing"]
 
 # Changes when files of an older layout must not be read any more; part of every key.
 SCHEMA = 1
 MAGIC = b"keypoints artifact 1\n"
 USER_BLOCK = 1024
+# The name of a file published with an artifact: in the same folder, whoever says so.
+SIBLING = re.compile(r"\w[\w.-]*", re.ASCII)
 
-_verified: dict[Path, dict[Path, tuple | None]] = {}
+# Bytes that are brought to memory at once; Kaggle's faces have 70 million.
+LARGEST = 8 << 30
+
+# What was verified: the state of its files then, and what it holds.
+_verified: dict[Path, tuple[dict[Path, tuple | None], layout.Group]] = {}
 
 
 # Writing
@@ -46,10 +58,19 @@ def writing(path: Path, attributes: dict[str, typing.Any], siblings: Iterable[Pa
         finally:
             if steady.failure:
                 raise steady.failure
+        _check_readable(raw, path)
         raw.seek(USER_BLOCK)
         block = _user_block(raw, {sibling.name: files.sha256(sibling) for sibling in siblings})
         raw.seek(0)
         raw.write(block)
+
+
+def _check_readable(raw, path: Path) -> None:
+    """What could not be read again would be made again by each run."""
+    try:
+        _decoded_attributes(layout.survey(raw, path, USER_BLOCK), path)
+    except Damaged as error:
+        raise RuntimeError(f"{error}. Either it has unusual arrays or names, or this version of h5py writes in an unknown way.") from error
 
 
 class Steady:
@@ -87,65 +108,116 @@ class Steady:
 
 
 @contextlib.contextmanager
-def reading(path: Path):
-    """Yields the artifact as an open `h5py.File`, after its checksums were verified (once for each state of the file in a process).
+def reading(path: Path, kind: type | None = None):
+    """Yields the artifact as an open `h5py.File`, verified (once for each state of the file in a process); with `kind`: of that dataclass.
 
-    Raises FileNotFoundError, or Damaged with what is wrong.
+    Raises FileNotFoundError, or Damaged with what is wrong, also where HDF5 finds a wrong checksum in an array that is read.
     """
     import h5py
 
-    verify(path)
-    with h5py.File(path, "r") as file:
-        yield file
+    tree = verify(path)
+    if kind:
+        _check_content(path, tree, kind)
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except OSError as error:
+        if error.errno is None:  # HDF5's own; those of the operating system have a number
+            raise Damaged(f"{path} cannot be read: {error}") from None
+        raise
 
 
-def load(path: Path, kind: type, *, group: str = "/"):
-    """The dataclass `kind` from an artifact's group, all arrays in memory."""
-    with reading(path) as file:
-        return take(file[group], kind)
+def load(path: Path, kind: type):
+    """The artifact as the dataclass `kind`, all arrays in memory."""
+    arrays = verify(path).arrays()
+    if (size := sum(array.nbytes for name, array in arrays if not name.startswith("/plot/"))) > LARGEST:
+        raise Damaged(f"{path} holds {size:,} bytes of arrays, more than belong into memory ({LARGEST:,})")
+    with reading(path, kind) as file:
+        try:
+            return contents.take(file, kind)
+        except UnicodeDecodeError as error:
+            raise Damaged(f"{path} has a text that is none: {error}") from None
 
 
 def attributes(path: Path) -> dict[str, typing.Any]:
-    """The artifact's own attributes (what it was made from), JSON decoded."""
-    with reading(path) as file:
-        return {name: json.loads(value) if value.startswith("{") else value for name, value in file.attrs.items()}
+    """The artifact's own attributes, JSON decoded: texts, and dicts of plain values and of dicts of such.
+
+    If it says what it was made from, then as `lineage` wants it.
+    """
+    return _decoded_attributes(verify(path), path)
+
+
+def _check_content(path: Path, tree: layout.Group, kind: type) -> None:
+    if faults := list(contents.faults(tree, kind)):
+        raise Damaged(f"{path} is no {kind.__name__} of this program: {'; '.join(faults[:3])}")
+
+
+def _decoded_attributes(tree: layout.Group, path: Path) -> dict[str, typing.Any]:
+    found = {name: _decoded(text, f"{path}: {name}") for name, text in tree.attributes.items()}
+    made_from = found.get("made_from", {})
+    if not isinstance(made_from, dict) or not all(isinstance(made_from.get(part, {}), dict) for part in lineage.PARTS):
+        raise Damaged(f"{path} has an origin (made_from) that is none")
+    return found
+
+
+def _decoded(text: str | list[str], what: str):
+    if not isinstance(text, str) or not text.startswith("{"):
+        return text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Damaged(f"{what} is no JSON") from None
+    items = [item for part in value.values() for item in (part.items() if isinstance(part, dict) else [("", part)])]
+    if any(isinstance(item, dict | list) for _, item in items):
+        raise Damaged(f"{what} is nested too deeply")
+    if not all(str(word).isprintable() for word in [*value, *itertools.chain(*items)]):
+        raise Damaged(f"{what} has characters that are no text")
+    return value
 
 
 # Verifying
 
 
-def verify(path: Path) -> None:
-    """Raises FileNotFoundError, or Damaged unless the artifact and the files published with it are, byte for byte, what was written.
+def verify(path: Path) -> layout.Group:
+    """What the artifact holds, after a check that it and the files published with it are, byte for byte, what was written.
 
-    Remembered for each state of these files.
+    Remembered for each state of these files. Raises FileNotFoundError, or Damaged with what is wrong.
     """
-    known = _verified.get(path)
-    if known and all(files.state(file) == then for file, then in known.items()):
-        return
+    then, tree = _verified.get(path, ({}, None))
+    if then and all(files.state(file) == state for file, state in then.items()):
+        return tree
+    if not path.is_file():
+        if os.path.lexists(path):
+            raise Damaged(f"{path} is not a readable file")
+        raise FileNotFoundError(errno.ENOENT, "no such artifact", str(path))
     states = {path: files.state(path)}
-    for name, expected in _verified_content(path).items():
+    published, tree = _verified_content(path)
+    for name, expected in published.items():
         sibling = path.with_name(name)
         states[sibling] = files.state(sibling)
         if not sibling.is_file():
             raise Damaged(f"{sibling}, published with {path.name}, is missing")
         if files.sha256(sibling) != expected:
             raise Damaged(f"{sibling} is not what was written: its checksum differs")
-    _verified[path] = states
+    _verified[path] = states, tree
+    return tree
 
 
-def _verified_content(path: Path) -> dict[str, str]:
-    """The files published with an artifact and their checksums, after the artifact's own checksum was verified."""
+def _verified_content(path: Path) -> tuple[dict[str, str], layout.Group]:
+    """The files published with an artifact and their checksums, and what it holds, after its own layout and checksum were verified."""
     try:
         with path.open("rb") as file:
             digest, published = _parse(file.read(USER_BLOCK), path)
+            tree = layout.survey(file, path, USER_BLOCK)
+            file.seek(USER_BLOCK)
             if _digest(file, _sibling_text(published)) != digest:
                 raise Damaged(f"{path} is not what was written: its checksum differs")
     except OSError as error:
         # Any other error, such as too many open files, says nothing about the artifact.
-        if error.errno in (errno.EISDIR, errno.EIO):
+        if error.errno == errno.EIO:
             raise Damaged(f"{path} is not a readable file: {error.strerror.lower()}") from None
         raise
-    return published
+    return published, tree
 
 
 def _user_block(raw, published: dict[str, str]) -> bytes:
@@ -177,8 +249,8 @@ def _parse(block: bytes, path: Path) -> tuple[str, dict[str, str]]:
         published = json.loads(block[length:].decode())
         digest = block[len(MAGIC) : length - 1].decode()
         rebuilt = (block[:length] + _sibling_text(published)).ljust(USER_BLOCK, b"\n")
-        if rebuilt != block or any(Path(name).name != name for name in published):
+        if rebuilt != block or not isinstance(published, dict) or not all(SIBLING.fullmatch(name) for name in published):
             raise ValueError("its first bytes were changed")
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, RecursionError) as error:
         raise Damaged(f"{path} is not an artifact of this program, or damaged: {error}") from None
     return digest, published

@@ -2,9 +2,9 @@
 
 import dataclasses
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from pipeline.store.files import Damaged
+from pipeline.store import layout
 
 # Rows of a chunk, so that reading one copy of an augmented set touches only its own chunks; more of them where rows are small.
 CHUNK_ROWS = 64
@@ -101,26 +101,53 @@ def _default_plot(group, kind: type) -> None:
     group.file.attrs["default"] = view.name.strip("/")
 
 
+def faults(group: layout.Group, kind: type, path: str = "") -> Iterator[str]:
+    """What keeps a group from being the dataclass `kind`: arrays that lack, that are unknown, or that are not as described."""
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        name, kinds = f"{path}/{field.name}", _kinds(hints[field.name])
+        if field.name in group.members:
+            yield from _faults(group.members[field.name], field, kinds, name)
+        elif type(None) not in kinds:
+            yield f"it lacks {name}"
+    known = {field.name for field in dataclasses.fields(kind)} | ({"plot"} if hasattr(kind, "PLOT") and not path else set())
+    yield from (f"{path}/{name} is unknown" for name in group.members if name not in known)
+
+
+def _faults(item: layout.Group | layout.Dataset, field: dataclasses.Field, kinds: tuple[type, ...], name: str) -> Iterator[str]:
+    nested, is_dict = next(filter(dataclasses.is_dataclass, kinds), None), any(typing.get_origin(kind) is dict for kind in kinds)
+    if isinstance(item, layout.Dataset) == bool(nested or is_dict):
+        yield f"{name} is {'an array' if isinstance(item, layout.Dataset) else 'a group'}"
+    elif nested:
+        yield from faults(item, nested, name)
+    else:
+        description = field.metadata["array"]
+        for inner, array in item.arrays(name) if is_dict else [(name, item)]:
+            if array.dtype != description.dtype or (description.axes and len(description.axes) != len(array.shape)):
+                yield f"{inner} is {array.dtype} {array.shape}, described as {description.dtype} ({' '.join(description.axes)})"
+
+
 def take(group, kind: type):
-    """The dataclass `kind` from an open HDF5 group; Damaged where the group is not of that kind."""
+    """The dataclass `kind` from an open HDF5 group that has no `faults`. UnicodeDecodeError for a text that is none."""
     hints = typing.get_type_hints(kind)
     return kind(**{field.name: _taken(group, field, hints[field.name]) for field in dataclasses.fields(kind)})
 
 
+def _kinds(hint) -> tuple[type, ...]:
+    """X and X | None as a tuple."""
+    return typing.get_args(hint) if type(None) in typing.get_args(hint) else (hint,)
+
+
 def _taken(group, field: dataclasses.Field, hint):
-    """One field's value: X and X | None are read alike, but that the latter may be missing."""
-    kinds = typing.get_args(hint) if type(None) in typing.get_args(hint) else (hint,)
+    """One field's value: None where it is missing."""
     if field.name not in group:
-        if type(None) in kinds:
-            return None
-        raise Damaged(f"{group.file.filename} lacks {group.name.rstrip('/')}/{field.name}")
+        return None
     item = group[field.name]
-    if nested := next(filter(dataclasses.is_dataclass, kinds), None):
+    if nested := next(filter(dataclasses.is_dataclass, _kinds(hint)), None):
         return take(item, nested)
-    description = field.metadata["array"]
     if hasattr(item, "visititems"):
-        return {name: _array(dataset, description) for name, dataset in _datasets(item)}
-    return _array(item, description)
+        return {name: _array(dataset, field) for name, dataset in _datasets(item)}
+    return _array(item, field)
 
 
 def _datasets(group) -> list[tuple[str, typing.Any]]:
@@ -130,12 +157,8 @@ def _datasets(group) -> list[tuple[str, typing.Any]]:
     return found
 
 
-def _array(dataset, description):
+def _array(dataset, field: dataclasses.Field):
     import numpy as np
 
-    try:
-        _check(dataset.name, dataset.shape, dataset.dtype, description)
-    except TypeError as error:
-        raise Damaged(f"{dataset.file.filename}: {error}") from None
     value = dataset[()]
-    return np.char.decode(value, "utf-8") if description.dtype == "text" else value
+    return np.char.decode(value, "utf-8") if field.metadata["array"].dtype == "text" else value

@@ -18,6 +18,8 @@ from pipeline.store import files
 
 KEY_LENGTH = 10
 HASHES = ".file-hashes.json"
+# What a recipe consists of, beside the stage and the schema.
+PARTS = ("parameters", "inputs", "files", "code", "backend")
 # Nanoseconds; more than a file system rounds its dates by (2 s on FAT).
 RECENT = 2_500_000_000
 
@@ -90,6 +92,6 @@ def file_digest(path: Path, cache_folder: Path) -> str:
 def _remembered(folder: Path) -> dict[str, Any]:
     try:
         known = json.loads((folder / HASHES).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -42,6 +42,6 @@ def entries(folder: Path) -> list[dict[str, Any]]:
 def _parsed(line: str) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None

@@ -1,10 +1,13 @@
 """What tasks read and write: artifacts in a workspace, and the files that the user brings."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import luigi
 
-from pipeline.store import artifacts, lastwords, lineage
+from pipeline.errors import InputError
+from pipeline.store import artifacts, files, lastwords, lineage
 
 
 class workspace(luigi.Config):  # the name of its section and flag: --workspace-root
@@ -36,13 +39,26 @@ class Artifact(luigi.Target):
             return False
         return True
 
-    def load(self, kind: type, *, group: str = "/"):
-        """The artifact's group as the dataclass `kind`."""
-        return artifacts.load(self.path, kind, group=group)
+    def load(self, kind: type):
+        """The artifact as the dataclass `kind`, all arrays in memory."""
+        with self._refusing():
+            return artifacts.load(self.path, kind)
 
-    def reading(self):
-        """The open, verified `h5py.File`, as a context."""
-        return artifacts.reading(self.path)
+    @contextlib.contextmanager
+    def reading(self, kind: type) -> Iterator:
+        """The open, verified `h5py.File`, which has the arrays of the dataclass `kind`."""
+        with self._refusing(), artifacts.reading(self.path, kind) as file:
+            yield file
+
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Sets an artifact aside that turns out to be damaged or another's only when it is read: its stage must run again."""
+        try:
+            yield
+        except artifacts.Damaged as error:
+            with contextlib.suppress(FileNotFoundError):  # another process does the same
+                files.set_aside(self.path, "damaged")
+            raise InputError(f"{error}. It was set aside; the same command makes it again.") from error
 
 
 class ExternalFile(luigi.ExternalTask):

@@ -1,0 +1,56 @@
+"""A small artifact of each kind that the pipeline makes, filled at random: as its dataclass describes it, and no more."""
+
+import dataclasses
+import typing
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.faces.augmentation import Copies
+from pipeline.faces.dataset import Dataset
+from pipeline.faces.rendered import Truth
+from pipeline.nets.trained import Trained
+from pipeline.results.figures import Curves
+from pipeline.results.submission import Predictions
+from pipeline.store import artifacts, files
+
+KINDS = {kind.__name__: kind for kind in (Truth, Dataset, Copies, Trained, Curves, Predictions)}
+SIBLINGS = {Truth: (".training.csv", ".test.csv"), Curves: (".png",), Predictions: (".csv",)}
+LENGTHS = {"copy": 3, "x": 8, "y": 8, "row": 8, "column": 8, "xy": 2, "coordinate": 2}  # of axes; the others have 5
+
+
+def write(kind: type, folder: Path) -> Path:
+    """An artifact KIND-0123456789.h5 with the files that are published with it; the same bytes every time."""
+    rng, path = np.random.default_rng(0), folder / f"{kind.__name__.lower()}-0123456789.h5"
+    siblings = [path.with_suffix(suffix) for suffix in SIBLINGS.get(kind, ())]
+    for sibling in siblings:
+        with files.publishing(sibling) as draft:
+            draft.write_bytes(rng.bytes(300))
+    made_from = {"stage": kind.__name__, "parameters": {"seed": 0}, "inputs": {"Load": "0123456789"}, "code": {"a.py": "0" * 16}}
+    with artifacts.writing(path, {"stage": kind.__name__, "key": "0123456789", "made_from": made_from}, siblings) as file:
+        if kind is Copies:
+            whole = vars(filled(kind, rng))
+            artifacts.put_copies(file, kind, ({name: value[n] for name, value in whole.items()} for n in range(3)), 3)
+        else:
+            artifacts.put(file, filled(kind, rng))
+    return path
+
+
+def filled(kind: type, rng: np.random.Generator):
+    """An instance with random arrays."""
+    hints = typing.get_type_hints(kind)
+    return kind(**{field.name: _value(field, hints[field.name], rng) for field in dataclasses.fields(kind)})
+
+
+def _value(field: dataclasses.Field, hint, rng: np.random.Generator):
+    if dataclasses.is_dataclass(hint):
+        return filled(hint, rng)
+    description = field.metadata["array"]
+    if typing.get_origin(hint) is dict:
+        return {name: _random(description.dtype, (4, 3), rng) for name in ("stem/kernel", "stem_norm/gamma", "keypoints/bias")}
+    return _random(description.dtype, tuple(LENGTHS.get(axis, 5) for axis in description.axes), rng)
+
+
+def _random(dtype: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    numbers = rng.integers(0, 2 if dtype == "bool" else 100, shape)
+    return np.char.add("name ", numbers.astype(str)) if dtype == "text" else numbers.astype(dtype)

@@ -1,0 +1,97 @@
+"""Whatever happens to an artifact of any kind, its next reader notices, keeps it aside and has it made again."""
+
+import kinds
+import numpy as np
+import pytest
+from damage import cut, files_of, flipped, found
+from workplace import make
+
+from pipeline import commands
+from pipeline.errors import InputError
+from pipeline.store import artifacts
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_flipped_bits_and_cuts(tmp_path, kind):
+    """One random bit, or all behind a random place, in the artifact or in a file beside it. `python -m tests.damage` does it 500 times."""
+    path, rng = kinds.write(kinds.KINDS[kind], tmp_path), np.random.default_rng(7)
+    assert artifacts.load(path, kinds.KINDS[kind]) is not None
+    for number in range(24):
+        damage, file = (flipped, cut)[number % 2], files_of(path)[number % len(files_of(path))]
+        with damage(file, rng) as where:
+            assert found(path), where
+            assert file.name in found(path)
+    assert found(path) is None
+
+
+def to_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = {
+    "truth": lambda path: path.write_bytes(b""),
+    "dataset": to_folder,
+    "copies": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "trained": lambda path: path.write_bytes(path.read_bytes()[:2000] + b"x" + path.read_bytes()[2001:]),
+    "curves": lambda path: path.with_suffix(".png").unlink(),
+    "predictions": lambda path: path.with_suffix(".csv").write_text("RowId,Location\n"),
+}
+
+
+def test_verify_finds_it_all_without_a_run(tmp_path, capsys):
+    """An empty file, a folder, a file cut off, an edited one, a sibling that is missing or edited; under every key, in every folder."""
+    for folder in ("data", "models", "submissions"):
+        (tmp_path / folder).mkdir()
+    places = dict(zip(DAMAGES, ["data", "data", "data", "models", "models", "submissions"], strict=True))
+    paths = {kind.lower(): kinds.write(kinds.KINDS[kind], tmp_path / places[kind.lower()]) for kind in kinds.KINDS}
+    at = f"--workspace-root={tmp_path}"
+    assert commands.main(["verify", at]) == 0
+    for name, damage in DAMAGES.items():
+        damage(paths[name])
+    capsys.readouterr()
+    assert commands.main(["verify", at]) == 1
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("6 artifacts")
+    assert "6 damaged" in last
+    for path in paths.values():
+        assert len([line for line in lines if path.stem in line and line.startswith("damaged: ")]) == 1
+
+
+@pytest.mark.parametrize("stage", ["Draw", "Scale", "Guess", "Picture", "Total"])
+def test_its_stage_and_no_other_runs_again(workplace, capsys, stage):
+    """After a random flip or cut: the file lies aside with its bytes, the new one has those of the first, the user is told."""
+    stages, rng = workplace.chain(), np.random.default_rng(len(stage))
+    make(stages["Total"])
+    make(stages["Picture"])
+    path = stages[stage].path
+    for number, damage in enumerate((flipped, cut), start=1):
+        whole, ran = path.read_bytes(), len(workplace.ran())
+        with damage(path, rng):
+            broken = path.read_bytes()
+        path.write_bytes(broken)
+        artifacts._verified.clear()
+        capsys.readouterr()
+        make(stages[stage])
+        assert path.read_bytes() == whole
+        assert path.with_name(f"{path.name}.damaged-{number}").read_bytes() == broken
+        assert f"damaged or left by an unfinished run, kept as {path.parent}/{path.name}.damaged-{number}" in capsys.readouterr().err
+        assert workplace.ran()[ran:] == [stage]
+
+
+def test_what_only_its_reader_can_tell(workplace, capsys):
+    """An artifact with a right checksum that is not its stage's: the stage that reads it sets it aside, and the next run makes it again."""
+    stages = workplace.chain()
+    make(stages["Draw"])
+    path = stages["Draw"].path
+    whole, strange = path.read_bytes(), kinds.write(kinds.KINDS["Truth"], workplace.root)
+    path.write_bytes(strange.read_bytes())
+    for suffix in kinds.SIBLINGS[kinds.Truth]:
+        strange.with_suffix(suffix).rename(path.parent / f"{strange.stem}{suffix}")
+    with pytest.raises(InputError, match=r"is no Numbers of this program: it lacks /values; .* It was set aside; the same command"):
+        stages["Scale"].run()
+    assert not path.exists()
+    make(stages["Scale"])
+    assert path.read_bytes() == whole
+    assert path.with_name(f"{path.name}.damaged-1").read_bytes() == strange.read_bytes()
+    assert workplace.ran() == ["Draw", "Draw", "Scale"]

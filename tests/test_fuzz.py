@@ -1,0 +1,34 @@
+"""The readers on files made to harm, for seconds; `python -m tests.fuzz` does it for as long as one likes."""
+
+import mutations
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+FUZZ = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory):
+    return mutations.artifacts_in(tmp_path_factory.mktemp("artifacts"))
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    return mutations.tables_in(tmp_path_factory.mktemp("tables"))
+
+
+@settings(FUZZ, max_examples=300)
+@given(data=st.data())
+def test_any_artifact(artifacts, data):
+    """Whatever was changed in an artifact with a right checksum, the HDF5 library sees what the survey saw, or the file is refused."""
+    strategy, read = artifacts
+    read(data.draw(strategy))
+
+
+@settings(FUZZ, max_examples=600)
+@given(data=st.data())
+def test_any_table(tables, data):
+    """Whatever happened to a table or its zip, it is read with valid values or refused by an InputError of one line."""
+    strategy, read = tables
+    read(data.draw(strategy))
