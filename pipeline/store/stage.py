@@ -17,7 +17,7 @@ import luigi
 from luigi.task import flatten
 
 from pipeline.errors import InputError
-from pipeline.store import artifacts, contents, files, fingerprints, interrupts, lastwords, lineage, locks, runlog, settings
+from pipeline.store import artifacts, contents, files, fingerprints, interrupts, lastwords, lineage, locks, needs, runlog, settings
 from pipeline.store.progress import Progress, say
 from pipeline.store.targets import Artifact, ExternalFile, workspace_root
 
@@ -95,7 +95,12 @@ class Stage(luigi.Task):
 
     @property
     def path(self) -> Path:
-        return workspace_root() / self.folder / f"{self.stem}-{self.key}.h5"
+        return workspace_root() / f"{self.place}.h5"
+
+    @property
+    def place(self) -> str:
+        """FOLDER/STEM-KEY: the artifact in its workspace, and all that belongs to it."""
+        return f"{self.folder}/{self.stem}-{self.key}"
 
     def sibling(self, suffix: str) -> Path:
         """A file published with the artifact: same name, another suffix."""
@@ -109,9 +114,11 @@ class Stage(luigi.Task):
         return self.output().exists() and all(task.complete() for task in flatten(self.requires()) if getattr(task, "companion", False))
 
     def deps(self):
-        # Asked by Luigi's worker alone, of a stage that is not complete; see also `_present`.
+        # Asked by Luigi's worker alone, of a stage that is not complete, before it looks for the inputs; see also `_present`.
         lastwords.begin(self, workspace_root())
-        return super().deps()
+        tasks = super().deps()
+        needs.add(_log_folder(), {task.place for task in (self, *tasks) if isinstance(task, Stage)})
+        return tasks
 
     # Overrides
 
