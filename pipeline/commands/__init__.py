@@ -6,9 +6,10 @@ import sys
 from pipeline.errors import InputError
 
 SUBCOMMANDS = {
-    "status": "which stages are cached, missing or stale and why, their size and how long they took",
+    "status": "which stages are cached, missing or stale and why, their size, how long they took, and what a run would cost",
     "inspect": "what is in an artifact: arrays, shapes, units, values, and what it was made from",
     "forget": "set a stage's artifact and all that was made from it aside, so that the next run makes them again",
+    "adopt": "keep a stage's result in spite of a change of code, on the record",
     "verify": "check every artifact of the workspace against its checksums",
     "doctor": "is this machine fit: packages, devices, disk space",
 }
@@ -22,8 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in SUBCOMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=parser.epilog)
-        if name in ("inspect", "forget"):
+        description = f"{summary[0].upper()}{summary[1:]}."
+        sub = commands.add_parser(name, help=summary, description=description, epilog=parser.epilog, allow_abbrev=False)
+        if name in ("inspect", "forget", "adopt"):
             sub.add_argument(
                 "what", metavar="STAGE[:group][@key]" + ("|FILE" if name == "inspect" else ""), help="for example TrainSpecialist:mouth"
             )
@@ -42,7 +44,7 @@ def _run(options, flags: list[str]) -> int:
         from pipeline.commands import doctor
 
         return doctor.run(flags)
-    from pipeline.commands import forget, inspect, status, verify
+    from pipeline.commands import adopt, forget, inspect, status, verify
     from pipeline.commands.chain import chain
 
     with chain(flags) as stages:
@@ -50,4 +52,4 @@ def _run(options, flags: list[str]) -> int:
             return status.run(stages)
         if options.command == "verify":
             return verify.run()
-        return (inspect if options.command == "inspect" else forget).run(options.what, stages)
+        return {"inspect": inspect, "forget": forget, "adopt": adopt}[options.command].run(options.what, stages)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.commands import origin
 from pipeline.commands.chain import find
 from pipeline.errors import InputError
 from pipeline.store import artifacts
@@ -14,7 +15,7 @@ def run(what: str, stages: list[Stage]) -> int:
     try:
         with artifacts.reading(path) as file:
             print(path)
-            _print_origin(file)
+            _print_origin(file, [*origin.adopted(path), *origin.set_aside_since(path)])
             _print_tree(file)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; `keypoints status` says why.") from None
@@ -23,7 +24,7 @@ def run(what: str, stages: list[Stage]) -> int:
     return 0
 
 
-def _print_origin(file) -> None:
+def _print_origin(file, remarks: list[str]) -> None:
     import json
 
     made_from = json.loads(file.attrs["made_from"])
@@ -31,6 +32,8 @@ def _print_origin(file) -> None:
     for title in ("parameters", "inputs", "files", "backend", "code"):
         for number, (name, value) in enumerate(made_from[title].items()):
             print(f"  {title if number == 0 else '':<12}{name} = {value}")
+    for number, remark in enumerate(remarks):
+        print(f"  {'but' if number == 0 else '':<12}{remark}")
     versions = json.loads(file.attrs["versions"])
     print(f"  {'versions':<12}{', '.join(f'{name} {version}' for name, version in versions.items())}\n")
 
