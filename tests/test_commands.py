@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,22 +24,20 @@ def keypoints(capsys, *arguments):
     return code, capsys.readouterr().out
 
 
-@pytest.fixture
-def workspace(tmp_path):
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
     """A workspace in which Augment ran."""
-    command = [
-        sys.executable,
-        "-m",
-        "luigi",
-        "--module",
-        "pipeline",
-        "Augment",
-        "--local-scheduler",
-        f"--workspace-root={tmp_path}",
-        *SMALL,
-    ]
-    subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
-    return tmp_path
+    folder = tmp_path_factory.mktemp("original")
+    flags = ("--local-scheduler", f"--workspace-root={folder}", *SMALL)
+    command = [sys.executable, "-m", "luigi", "--module", "pipeline", "Augment", *flags]
+    subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def workspace(original, tmp_path):
+    """A copy of it: what its run log says of the former place does not count."""
+    return shutil.copytree(original, tmp_path / "copy")
 
 
 def lines_by_stage(text):
@@ -58,6 +58,10 @@ def test_status_says_cached_missing_and_stale(workspace, capsys):
     assert "cached" in rows["Load"]
     assert "stale" in rows["Augment"]
     assert rows["Augment"].endswith("copies 2 -> 3")
+    # Augment, the base net, six specialists, the curves, the submission.
+    assert re.fullmatch(
+        r"A run would make 10 stages, about \d+ s by the last run's clock; 9 of them never ran here\.", text.splitlines()[-1]
+    )
 
 
 def test_inspect_shows_arrays_and_origin(workspace, capsys):
@@ -107,6 +111,41 @@ def test_verify_finds_a_flipped_bit(workspace, capsys):
     assert code == 1
     assert str(path) in text
     assert "1 damaged" in text
+
+
+def test_adopt_refuses_what_is_more_than_code(workspace, capsys):
+    """One sentence with the reason and exit code 2; what is there needs no adoption."""
+    assert commands.main(["adopt", "Augment", f"--workspace-root={workspace}", *SMALL[:-1], "--Augment-copies=3"]) == 2
+    assert "because not only code has changed: copies 2 -> 3." in capsys.readouterr().err
+    assert keypoints(capsys, "adopt", "load", f"--workspace-root={workspace}") == (0, "Load is there: there is nothing to adopt.\n")
+    assert not (workspace / "models" / "adopted").exists()
+
+
+def test_clean_speaks_of_the_last_run(workspace, capsys):
+    """Its settings are what is needed; under others its results are listed, and removed with --yes alone."""
+    code, text = keypoints(capsys, "clean", f"--workspace-root={workspace}")
+    assert code == 0
+    assert text.startswith("Needed is what belongs to Predict --workspace-root=")
+    assert f" --Augment-copies=2 --workspace-root={workspace} (the last run).\n0 files" in text
+    others = (f"--workspace-root={workspace}", *SMALL[:-1], "--Augment-copies=3")
+    assert keypoints(capsys, "clean", "--keep-last", "1", "--yes", *others)[1].endswith("0 files, 0 B: nothing to remove.\n")
+    assert keypoints(capsys, "clean", "--older-than", "1d", "--yes", *others)[1].endswith("0 files, 0 B: nothing to remove.\n")
+    assert "Nothing was removed" in keypoints(capsys, "clean", *others)[1]
+    assert len(list(workspace.glob("data/augment-*.h5"))) == 1
+    assert keypoints(capsys, "clean", "--yes", *others)[1].endswith(" removed.\n")
+    assert list(workspace.glob("data/augment-*.h5")) == []
+    assert len(list(workspace.glob("data/load-*.h5"))) == 1
+
+
+def test_options_that_clean_does_not_know(workspace, capsys):
+    """Exit code 2, and nothing is removed by mistake."""
+    for options in (("--older-than", "7"), ("--keep-last", "some"), ("--keep", "1"), ("--force",)):
+        try:
+            code = commands.main(["clean", "--yes", f"--workspace-root={workspace}", *SMALL[:-1], *options])
+        except SystemExit as end:
+            code = end.code
+        assert code == 2
+    assert len(list(workspace.glob("data/augment-*.h5"))) == 1
 
 
 def test_doctor_judges_packages(monkeypatch, capsys):

@@ -3,12 +3,13 @@
 import fcntl
 import multiprocessing
 import os
+import re
 import threading
 import time
 
-from workplace import until
+from workplace import PATIENCE, until
 
-from pipeline.store import locks
+from pipeline.store import locks, needs
 
 
 def test_a_second_process_waits_and_uses_the_result(workplace):
@@ -23,8 +24,8 @@ def test_a_second_process_waits_and_uses_the_result(workplace):
     assert line.startswith(f"Scale: process {first.pid} (")
     assert "--module chainlet Scale) is making the same artifact" in line
     (workplace.root / "go").touch()
-    assert "Ran: Draw 0 s, Scale" in first.communicate(timeout=60)[1]
-    rest = second.communicate(timeout=60)[1]
+    assert re.search(r"\nRan: Draw \d+ s, Scale \d+ s\.\n", first.communicate(timeout=PATIENCE)[1])
+    rest = second.communicate(timeout=PATIENCE)[1]
     assert (first.returncode, second.returncode) == (0, 0)
     assert "Scale: started" not in rest
     assert sorted(workplace.ran()) == ["Draw", "Guess", "Picture", "Scale", "Total"]
@@ -97,3 +98,83 @@ def test_who_is_told_when_it_is_not_known(tmp_path):
     threading.Timer(0.1, os.close, (holder,)).start()
     with locks.locked(tmp_path / "a.h5", told.append):
         assert told == ["another process"]
+
+
+def test_two_paths_to_one_workspace(workplace):
+    """A process that comes by a link waits for the one that came by the folder's own name, and uses its result."""
+    first = workplace.start("Scale", CHAINLET="Scale:wait")
+    until((workplace.root / "waiting").exists)
+    link = workplace.root / "link"
+    link.symlink_to(workplace.root, target_is_directory=True)
+    second = workplace.start("Total", "--workspace-root", str(link))
+    line = ""
+    while "waiting for it" not in line:
+        line = second.stderr.readline()
+        assert line, "ended without waiting"
+    assert line.startswith(f"Scale: process {first.pid} (")
+    (workplace.root / "go").touch()
+    assert first.communicate(timeout=PATIENCE)[1]
+    assert "Scale: started" not in second.communicate(timeout=PATIENCE)[1]
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert sorted(workplace.ran()) == ["Draw", "Guess", "Picture", "Scale", "Total"]
+
+
+def test_free_holds_the_lock_or_says_no(tmp_path):
+    """It never waits, and leaves a lock alone that another one holds."""
+    path = tmp_path / "a.h5"
+    with locks.free(path) as free:
+        assert free
+        with locks.free(path) as again:
+            assert not again
+        assert locks.holder(tmp_path / ".a.lock")["pid"] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
+    assert locks.holder(tmp_path / ".a.lock") is None
+
+
+def test_the_holder_of_a_lock(tmp_path):
+    """A lock file without a process has none; one that does not say who it is is another process."""
+    name = tmp_path / ".a.lock"
+    name.write_text('{"pid": 1, "command": "long dead"}')
+    assert locks.holder(name) is None
+    assert name.exists()
+    with locks.locked(tmp_path / "a.h5", lambda who: None):
+        for text in ("", "[1]", "{"):
+            name.write_text(text)
+            assert locks.who(locks.holder(name)) == "another process"
+
+
+def test_a_full_disk_does_not_keep_anybody_from_a_lock(tmp_path, monkeypatch):
+    """The name of the holder is for people: a lock holds without it."""
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with locks.locked(tmp_path / "a.h5", lambda who: None):
+        assert locks.holder(tmp_path / ".a.lock") == {}
+
+
+def test_lists_do_not_change_while_somebody_tidies(tmp_path):
+    """A process that is about to start its run waits until it is clear what it finds."""
+    context = multiprocessing.get_context("spawn")
+    with needs.settled(tmp_path):
+        process = context.Process(target=announce, args=(tmp_path,))
+        process.start()
+        until((tmp_path / "before").exists)
+        time.sleep(0.2)
+        assert not (tmp_path / "after").exists()
+        assert needs.needed_by(tmp_path, {"data/a"}) is None
+    until((tmp_path / "after").exists)
+    assert needs.needed_by(tmp_path, {"data/a"}).startswith(f"process {process.pid} (")
+    assert needs.needed_by(tmp_path, {"data/b"}) is None
+    (tmp_path / "go").touch()
+    process.join()
+    assert process.exitcode == 0
+    assert needs.needed_by(tmp_path, {"data/a"}) is None
+
+
+def announce(folder):
+    (folder / "before").touch()
+    needs.add(folder, {"data/a"})
+    (folder / "after").touch()
+    until((folder / "go").exists)

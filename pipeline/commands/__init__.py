@@ -6,9 +6,11 @@ import sys
 from pipeline.errors import InputError
 
 SUBCOMMANDS = {
-    "status": "which stages are cached, missing or stale and why, their size and how long they took",
+    "status": "which stages are cached, missing or stale and why, their size, how long they took, and what a run would cost",
     "inspect": "what is in an artifact: arrays, shapes, units, values, and what it was made from",
     "forget": "set a stage's artifact and all that was made from it aside, so that the next run makes them again",
+    "adopt": "keep a stage's result in spite of a change of code, on the record",
+    "clean": "list what no current stage needs, and remove it with --yes",
     "verify": "check every artifact of the workspace against its checksums",
     "doctor": "is this machine fit: packages, devices, disk space",
 }
@@ -22,11 +24,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in SUBCOMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=parser.epilog)
-        if name in ("inspect", "forget"):
+        description = f"{summary[0].upper()}{summary[1:]}."
+        sub = commands.add_parser(name, help=summary, description=description, epilog=parser.epilog, allow_abbrev=False)
+        if name in ("inspect", "forget", "adopt"):
             sub.add_argument(
                 "what", metavar="STAGE[:group][@key]" + ("|FILE" if name == "inspect" else ""), help="for example TrainSpecialist:mouth"
             )
+        if name == "clean":
+            sub.add_argument("--yes", action="store_true", help="remove what is listed")
+            sub.add_argument("--older-than", metavar="AGE", default="0m", help="only what is older than this: 7d, 12h, 30m or 2w")
+            sub.add_argument("--keep-last", metavar="N", type=_count, default=0, help="keep the N newest artifacts of each stage")
     options, flags = parser.parse_known_args(arguments)
     try:
         return _run(options, flags)
@@ -42,12 +49,22 @@ def _run(options, flags: list[str]) -> int:
         from pipeline.commands import doctor
 
         return doctor.run(flags)
-    from pipeline.commands import forget, inspect, status, verify
-    from pipeline.commands.chain import chain
+    from pipeline.commands import adopt, clean, forget, inspect, status, verify
+    from pipeline.commands.chain import chain, settings
 
+    asked_for = settings(flags)
     with chain(flags) as stages:
         if options.command == "status":
             return status.run(stages)
         if options.command == "verify":
             return verify.run()
-        return (inspect if options.command == "inspect" else forget).run(options.what, stages)
+        if options.command == "clean":
+            limits = {"older_than": options.older_than, "keep_last": options.keep_last}
+            return clean.run(stages, asked_for, **limits, yes=options.yes)
+        return {"inspect": inspect, "forget": forget, "adopt": adopt}[options.command].run(options.what, stages)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is no whole number")
+    return int(text)

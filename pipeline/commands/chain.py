@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from luigi.cmdline_parser import CmdlineParser
 from luigi.task import flatten
 
 from pipeline.errors import InputError
-from pipeline.store import lastwords, runlog
+from pipeline.store import lastwords, names, runlog
 from pipeline.store.stage import Stage
 from pipeline.store.targets import workspace_root
 
@@ -26,22 +25,36 @@ def chain(flags: list[str]) -> Iterator[list[Stage]]:
         yield _in_order(parser.get_task_obj())
 
 
+def settings(flags: list[str]) -> str:
+    """What `chain` takes for the flags, for people."""
+    used = _completed(flags)
+    return f"Predict {' '.join(used)}".strip() + (" (the last run)" if used != flags else "")
+
+
 def find(address: str, stages: list[Stage]) -> Path:
     """The artifact of STAGE[:group][@key]; upper and lower case are alike. Without a key: the current one."""
+    stage, key = split(address, stages)
+    if not key:
+        return stage.path
+    found = [path for path in artifacts_of(stage) if names.key(path).startswith(key)]
+    if len(found) != 1:
+        known = ", ".join(names.key(path) for path in artifacts_of(stage))
+        raise InputError(f"{stage.address} has {len(found)} artifacts with a key that starts with {key}; its keys: {known or 'none'}.")
+    return found[0]
+
+
+def split(address: str, stages: list[Stage]) -> tuple[Stage, str]:
+    """The stage of STAGE[:group][@key] and the key, "" without one."""
     name, _, key = address.partition("@")
     matching = [stage for stage in stages if stage.address.lower() == name.lower()]
     if not matching:
         raise InputError(f"there is no stage {name}; there are {', '.join(stage.address for stage in stages)}.")
-    stage = matching[0]
-    if not key:
-        return stage.path
-    keys = sorted(path.stem.removeprefix(f"{stage.stem}-") for path in stage.path.parent.glob(f"{stage.stem}-*.h5"))
-    keys = [known for known in keys if re.fullmatch(r"[0-9a-f]+", known)]  # not checkpoints
-    found = [known for known in keys if known.startswith(key)]
-    if len(found) != 1:
-        known = ", ".join(keys) or "none"
-        raise InputError(f"{stage.address} has {len(found)} artifacts with a key that starts with {key}; its keys: {known}.")
-    return stage.path.with_name(f"{stage.stem}-{found[0]}.h5")
+    return matching[0], key
+
+
+def artifacts_of(stage: Stage) -> list[Path]:
+    """All artifacts of a stage, whatever their key, the newest first."""
+    return sorted(names.artifacts(stage.path.parent, stage.stem), key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def _completed(flags: list[str]) -> list[str]:
@@ -51,7 +64,8 @@ def _completed(flags: list[str]) -> list[str]:
     if flags:
         with _parsed(flags):
             log = workspace_root() / "models"
-        return _last_arguments(runlog.entries(log)) or flags
+        # The workspace given goes last, so that it counts: it may have been moved since.
+        return [*_last_arguments(runlog.entries(log)), *flags]
     try:
         return _last_arguments([json.loads(lastwords.LAST_RUN.read_text())])
     except (OSError, ValueError):

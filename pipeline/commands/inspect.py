@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.commands import origin
 from pipeline.commands.chain import find
 from pipeline.errors import InputError
 from pipeline.store import artifacts, layout, lineage
@@ -14,7 +15,7 @@ def run(what: str, stages: list[Stage]) -> int:
     try:
         with artifacts.reading(path) as file:
             print(path)
-            _print_origin(path)
+            _print_origin(path, [*origin.adopted(path), *origin.set_aside_since(path)])
             _print_tree(file, artifacts.verify(path))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; `keypoints status` says why.") from None
@@ -23,13 +24,15 @@ def run(what: str, stages: list[Stage]) -> int:
     return 0
 
 
-def _print_origin(path: Path) -> None:
+def _print_origin(path: Path, remarks: list[str]) -> None:
     attributes = artifacts.attributes(path)
     made_from, versions = attributes.get("made_from", {}), attributes.get("versions", {})
     print(f"\nmade by {attributes.get('stage', 'another program')}")
     for title in lineage.PARTS:
         for number, (name, value) in enumerate(made_from.get(title, {}).items()):
             print(f"  {title if number == 0 else '':<12}{name} = {value}")
+    for number, remark in enumerate(remarks):
+        print(f"  {'but' if number == 0 else '':<12}{remark}")
     print(f"  {'versions':<12}{', '.join(f'{name} {version}' for name, version in versions.items())}\n")
 
 

@@ -1,13 +1,12 @@
 """`keypoints verify`: every artifact of the workspace, and the files published with it, against their checksums."""
 
-from pipeline.commands.forget import all_artifacts
-from pipeline.store import artifacts
+from pipeline.store import artifacts, names
 from pipeline.store.targets import workspace_root
 
 
 def run() -> int:
     """Prints what is damaged; 0 if nothing is, else 1."""
-    paths, damaged = all_artifacts(), 0
+    paths, damaged = names.all_artifacts(workspace_root(), ("artifact", "checkpoint")), 0
     for path in paths:
         try:
             artifacts.verify(path)

@@ -23,7 +23,7 @@ from pipeline.store import contents, files, layout, lineage
 from pipeline.store.contents import put, put_copies
 from pipeline.store.files import Damaged
 
-__all__ = ["SCHEMA", "Damaged", "attributes", "load", "put", "put_copies", "reading", "verify", "writing"]
+__all__ = ["SCHEMA", "Damaged", "attributes", "load", "published", "put", "put_copies", "reading", "verify", "writing"]
 
 # Changes when files of an older layout must not be read any more; part of every key.
 SCHEMA = 1
@@ -176,6 +176,12 @@ def _decoded(text: str | list[str], what: str):
 
 
 # Verifying
+
+
+def published(path: Path) -> dict[str, str]:
+    """Names and checksums of the files that an artifact was published with; Damaged if its first bytes are not an artifact's."""
+    with path.open("rb") as file:
+        return _parse(file.read(USER_BLOCK), path)[1]
 
 
 def verify(path: Path) -> layout.Group:

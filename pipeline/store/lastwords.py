@@ -94,6 +94,7 @@ def _outcome(root) -> list[str]:
     figures = [entry for entry in entries if entry.get("status") == "done" and entry.get("key") == root.key]
     return [
         f"Ran: {ran}." if ran else "Nothing to do: everything asked for is there and current.",
+        *([f"Adopted, made with other code: {', '.join(root.adopted)}."] if root.adopted else []),
         *root.closing_words(figures[-1] if figures else {}),
     ]
 

@@ -30,14 +30,24 @@ def key(recipe: dict[str, Any]) -> str:
 
 def differences(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
     """Why an artifact made from `then` is not what `now` asks for: one line each, the cause of a changed input not repeated."""
-    lines = [
-        *(_said(name, f"{name} {old} -> {new}", new, old) for name, new, old in _changed(now, then, "parameters")),
-        *(_said(name, f"{name} changed", new, old) for name, new, old in _changed(now, then, "files")),
-        *(_said(f"code of {name}", f"code of {name} changed", new, old) for name, new, old in _changed(now, then, "code")),
-        *(f"{name} {old} -> {new}" for name, new, old in _changed(now, then, "backend") if new and old),
-        *(_said(f"its input {name}", f"its input {name} changed", new, old) for name, new, old in _changed(now, then, "inputs")),
-    ]
-    return lines if now.get("schema") == then.get("schema") else [*lines, "the file layout changed"]
+    return [line for lines in changes(now, then).values() for line in lines]
+
+
+def changes(now: dict[str, Any], then: dict[str, Any]) -> dict[str, list[str]]:
+    """The same by the part of the recipe that differs; a part without a line is equal."""
+    return {
+        "parameters": [_said(name, f"{name} {old} -> {new}", new, old) for name, new, old in _changed(now, then, "parameters")],
+        "files": [_said(name, f"{name} changed", new, old) for name, new, old in _changed(now, then, "files")],
+        "code": [_said(f"code of {name}", f"code of {name} changed", new, old) for name, new, old in _changed(now, then, "code")],
+        "backend": [
+            _said(name, f"{name} {old} -> {new}", new, old)
+            for name, new, old in _changed(now, then, "backend")
+            # The version of another backend goes without saying.
+            if (new and old) or name == "backend"
+        ],
+        "inputs": [_said(f"its input {name}", f"its input {name} changed", new, old) for name, new, old in _changed(now, then, "inputs")],
+        "schema": [] if now.get("schema") == then.get("schema") else ["the file layout changed"],
+    }
 
 
 def _changed(now: dict, then: dict, part: str) -> list[tuple[str, Any, Any]]:

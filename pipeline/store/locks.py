@@ -15,21 +15,30 @@ def locked(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
 
     The kernel releases the lock of a dead process; the lock file it leaves is taken over and removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    name = path.with_name(f".{path.stem}.lock")
-    while (descriptor := _acquired(name, os.O_RDWR | os.O_CREAT, waiting)) is None:
-        pass
+    name, descriptor = acquire(path, waiting)
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv)}).encode())
         yield
     finally:
-        _release(name, descriptor)
+        release(name, descriptor)
 
 
-def abandoned(folder: Path) -> Iterator[str]:
+@contextlib.contextmanager
+def free(path: Path) -> Iterator[bool]:
+    """Whether no other process holds the lock of the artifact `path`; if so, this one does for the time of the context."""
+    try:
+        name, descriptor = acquire(path)
+    except BlockingIOError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        release(name, descriptor)
+
+
+def abandoned(folder: Path, pattern: str = "*") -> Iterator[str]:
     """Names of the artifacts in a folder whose writers died and left their lock file; each is locked until the next is asked for."""
-    for name in sorted(folder.glob(".*.lock")):
+    for name in sorted(folder.glob(f".{pattern}.lock")):
         descriptor = None
         with contextlib.suppress(OSError):
             descriptor = _acquired(name, os.O_RDWR)
@@ -37,7 +46,54 @@ def abandoned(folder: Path) -> Iterator[str]:
             try:
                 yield name.name.removeprefix(".").removesuffix(".lock")
             finally:
-                _release(name, descriptor)
+                release(name, descriptor)
+
+
+def acquire(path: Path, waiting: Callable[[str], None] | None = None) -> tuple[Path, int]:
+    """(lock file, descriptor that holds it) of the artifact `path`. Without `waiting`: BlockingIOError if another process holds it."""
+    name = path.with_name(f".{path.stem}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while (descriptor := _acquired(name, os.O_RDWR | os.O_CREAT, waiting)) is None:
+        pass
+    describe(descriptor)
+    return name, descriptor
+
+
+def release(name: Path, descriptor: int) -> None:
+    name.unlink(missing_ok=True)
+    # Closing is not enough where a process that the stage forked still has the descriptor.
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
+def describe(descriptor: int, **more) -> None:
+    """Writes who holds a lock into its file. A full disk hides that, and stops nobody."""
+    text = json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv), **more})
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
+
+
+def holder(name: Path) -> dict | None:
+    """What the holder of a lock file wrote into it, {} if that can't be read; None if no process holds it."""
+    try:
+        descriptor = os.open(name, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        return {}
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _said(name)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def who(said: dict) -> str:
+    """The holder of a lock for people."""
+    return f"process {said['pid']} ({said['command']})" if {"pid", "command"} <= said.keys() else "another process"
 
 
 def _acquired(name: Path, flags: int, waiting: Callable[[str], None] | None = None) -> int | None:
@@ -49,7 +105,7 @@ def _acquired(name: Path, flags: int, waiting: Callable[[str], None] | None = No
         except BlockingIOError:
             if waiting is None:
                 raise
-            waiting(_holder(name))
+            waiting(who(_said(name)))
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         # The former holder may have removed the file while we waited: then another process can lock a new file of that name.
         held = _same_file(descriptor, name)
@@ -59,13 +115,6 @@ def _acquired(name: Path, flags: int, waiting: Callable[[str], None] | None = No
             os.close(descriptor)
 
 
-def _release(name: Path, descriptor: int) -> None:
-    name.unlink(missing_ok=True)
-    # Closing is not enough where a process that the stage forked still has the descriptor.
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
-
-
 def _same_file(descriptor: int, name: Path) -> bool:
     try:
         return os.fstat(descriptor).st_ino == name.stat().st_ino
@@ -73,9 +122,9 @@ def _same_file(descriptor: int, name: Path) -> bool:
         return False
 
 
-def _holder(name: Path) -> str:
+def _said(name: Path) -> dict:
     try:
-        holder = json.loads(name.read_text())
-        return f"process {holder['pid']} ({holder['command']})"
-    except (OSError, ValueError, KeyError):
-        return "another process"
+        said = json.loads(name.read_text())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}

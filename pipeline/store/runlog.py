@@ -39,6 +39,15 @@ def entries(folder: Path) -> list[dict[str, Any]]:
     return [entry for line in lines if (entry := _parsed(line))]
 
 
+def last_seconds(folder: Path) -> dict[str, float]:
+    """How long each stage took when it last ended well, by STAGE and by STAGE@key."""
+    found = {}
+    for entry in entries(folder):
+        if entry.get("event") == "stage" and entry.get("status") == "done":
+            found[entry["stage"]] = found[f"{entry['stage']}@{entry['key']}"] = entry["seconds"]
+    return found
+
+
 def _parsed(line: str) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)

@@ -17,7 +17,22 @@ import luigi
 from luigi.task import flatten
 
 from pipeline.errors import InputError
-from pipeline.store import artifacts, checkpoints, contents, files, fingerprints, interrupts, lastwords, lineage, locks, runlog, settings
+from pipeline.store import (
+    adoptions,
+    artifacts,
+    checkpoints,
+    contents,
+    files,
+    fingerprints,
+    interrupts,
+    lastwords,
+    lineage,
+    locks,
+    needs,
+    runlog,
+    settings,
+)
+from pipeline.store.adoptions import Adoption
 from pipeline.store.progress import Progress, say
 from pipeline.store.targets import Artifact, ExternalFile, workspace_root
 
@@ -75,27 +90,51 @@ class Stage(luigi.Task):
 
     @functools.cached_property
     def key(self) -> str:
+        """Of the artifact: the recipe's, or that of the artifact that was adopted in its place."""
+        return self.adoption.adopted if self.adoption else self.recipe_key
+
+    @property
+    def recipe_key(self) -> str:
         return lineage.key(self.recipe)
+
+    @functools.cached_property
+    def adoption(self) -> Adoption | None:
+        return adoptions.followed(workspace_root(), self.folder, self.stem, self.recipe_key)
 
     @functools.cached_property
     def recipe(self) -> dict[str, Any]:
         return self._recipe_now()
 
+    def inputs(self) -> dict[str, "Stage"]:
+        """The stages that this one is made from, by address; companions are none of them."""
+        return _numbered((task.address, task) for task in flatten(self.requires()) if isinstance(task, Stage) and not task.companion)
+
+    @functools.cached_property
+    def adopted(self) -> dict[str, Adoption]:
+        """The adoptions that this stage owes its key to, its own and those of what it is made from, by address; inputs first."""
+        found = {name: adoption for task in self.inputs().values() for name, adoption in task.adopted.items()}
+        return found | ({self.address: self.adoption} if self.adoption else {})
+
     def _recipe_now(self) -> dict[str, Any]:
-        tasks = [task for task in flatten(self.requires()) if not getattr(task, "companion", False)]
+        brought = [task for task in flatten(self.requires()) if isinstance(task, ExternalFile)]
         return {
             "schema": artifacts.SCHEMA,
             "stage": self.address,
             "parameters": {name: _plain(p, getattr(self, name)) for name, p in self.get_params() if p.significant},
-            "inputs": _numbered((task.address, task.key) for task in tasks if isinstance(task, Stage)),
-            "files": _numbered((Path(task.path).name, task.digest()) for task in tasks if isinstance(task, ExternalFile)),
+            "inputs": {name: task.key for name, task in self.inputs().items()},
+            "files": _numbered((Path(file.path).name, file.digest()) for file in brought),
             "code": fingerprints.fingerprint(type(self)),
             "backend": lineage.backend() if self.on_backend else {},
         }
 
     @property
     def path(self) -> Path:
-        return workspace_root() / self.folder / f"{self.stem}-{self.key}.h5"
+        return workspace_root() / f"{self.place}.h5"
+
+    @property
+    def place(self) -> str:
+        """FOLDER/STEM-KEY: the artifact in its workspace, and all that belongs to it."""
+        return f"{self.folder}/{self.stem}-{self.key}"
 
     def sibling(self, suffix: str) -> Path:
         """A file published with the artifact: same name, another suffix."""
@@ -109,9 +148,11 @@ class Stage(luigi.Task):
         return self.output().exists() and all(task.complete() for task in flatten(self.requires()) if getattr(task, "companion", False))
 
     def deps(self):
-        # Asked by Luigi's worker alone, of a stage that is not complete; see also `_present`.
+        # Asked by Luigi's worker alone, of a stage that is not complete, before it looks for the inputs; see also `_present`.
         lastwords.begin(self, workspace_root())
-        return super().deps()
+        tasks = super().deps()
+        needs.add(_log_folder(), {task.place for task in (self, *tasks) if isinstance(task, Stage)})
+        return tasks
 
     # Overrides
 
@@ -236,7 +277,7 @@ def _guarded(run):
         with interrupts.heeded(), locks.locked(self.path, lambda who: self.say(f"{who} is making the same artifact; waiting for it")):
             if not self.output().exists():
                 _tidy(self)
-                _logged(run, self)
+                _logged(_refused if self.adoption else run, self)
 
     wrapped.of_stage = True
     return wrapped
@@ -253,10 +294,20 @@ def _tidy(stage: Stage) -> None:
         stage.say(f"damaged or left by an unfinished run, kept as {aside}")
 
 
+def _refused(stage: Stage) -> None:
+    """In place of the `run` of a stage whose adopted artifact is gone: whatever else this run is to make would name that as its input."""
+    raise InputError(
+        f"{stage.path}, adopted {stage.adoption}, is damaged or gone."
+        f" Run the command again: it makes {stage.address} with the code as it is now."
+    )
+
+
 def _logged(run, stage: Stage) -> None:
     stage.say("started")
     stage._running, started = True, time.monotonic()
     entry = {"event": "stage", "run": lastwords.run_id(), "stage": stage.address, "key": stage.key}
+    if adopted := [f"{adoption.stage}@{adoption.adopted}" for adoption in stage.adopted.values()]:
+        entry["adopted"] = adopted
     try:
         run(stage)
     except BaseException as error:
@@ -282,9 +333,9 @@ def _plain(parameter: luigi.Parameter, value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float) else parameter.serialize(value)
 
 
-def _numbered(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def _numbered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Pairs as a dict, in which equal names get a number: two variations of a stage, two files of one name."""
-    named: dict[str, str] = {}
+    named: dict[str, Any] = {}
     for name, value in pairs:
         same = sum(1 for known in named if known.split(" #")[0] == name)
         named[f"{name} #{same + 1}" if same else name] = value

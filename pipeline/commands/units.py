@@ -1,0 +1,23 @@
+"""Sizes and durations as people read them."""
+
+
+def size(count: float) -> str:
+    """Bytes, to a tenth of the unit that fits."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count} B"
+
+
+def clock(seconds: float) -> str:
+    """To the second."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def about(seconds: float) -> str:
+    """To two digits or so."""
+    for unit, name in ((86400, "days"), (3600, "hours"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.0f} s"

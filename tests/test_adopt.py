@@ -1,0 +1,229 @@
+"""Results kept in spite of a change of code: what may be adopted, what follows from it, and where it is said."""
+
+import json
+import shutil
+
+import pytest
+from workplace import make
+
+from pipeline.commands import adopt, forget, inspect, status
+from pipeline.errors import InputError
+from pipeline.store import artifacts, lineage
+
+# Code of Scale alone, of Total alone, of all stages.
+SCALE = ("tasks", "POWER = 1", "POWER = 2")
+TOTAL = ("tasks", "assert len(self.requires()) == 3", "assert len(self.requires()) == 3, self")
+ALL = ("deep", "UNIT = 1.0", "UNIT = 1.5")
+
+
+@pytest.fixture
+def made(workplace):
+    """The keys of a finished chain."""
+    make(workplace.chain()["Total"])
+    return workplace.keys()
+
+
+def staged(workplace, **parameters):
+    """The stages as their code stands now, inputs first."""
+    return list(reversed(workplace.chain(**parameters).values()))
+
+
+def records(workplace):
+    return sorted(path.name for path in workplace.root.glob("models/adopted/*"))
+
+
+def said(capsys, command, *arguments):
+    capsys.readouterr()
+    command.run(*arguments)
+    return capsys.readouterr().out
+
+
+def test_an_adopted_result_counts_as_current(workplace, made, capsys):
+    """After an edit of Scale its artifact stands in, and all that was made from it is current: nothing has to run, no key is another."""
+    workplace.edit(*SCALE)
+    assert not workplace.chain()["Scale"].complete()
+    assert f"adopted: Scale@{made['Scale']}, on 2" in said(capsys, adopt, "Scale", staged(workplace))
+    assert workplace.keys() == made
+    done = workplace.run("Total")
+    assert done.returncode == 0
+    assert "Nothing to do" in done.stderr
+    assert "\nAdopted, made with other code: Scale.\n" in done.stderr
+
+
+def test_the_record(workplace, made):
+    """A file of its own holds stage, both keys, the date and what had changed; when it is deleted the stage is stale again."""
+    workplace.edit(*SCALE)
+    stale = workplace.keys()
+    adopt.run("Scale", staged(workplace))
+    (record,) = workplace.root.glob("models/adopted/*")
+    assert record.name == f"scale-{stale['Scale']}.json"
+    entry = json.loads(record.read_text())
+    assert len(entry.pop("date")) == len("2000-01-01")
+    assert entry == {"stage": "Scale", "key": stale["Scale"], "adopted": made["Scale"], "in_spite_of": ["code of tasks.Scaling changed"]}
+    record.unlink()
+    assert workplace.keys() == stale
+
+
+def test_equal_keys_mean_equal_bytes(workplace, made):
+    """What is made from an adopted artifact names that as its input, and has another key than what is made from a genuine rerun."""
+    from chainlet import work
+
+    workplace.edit(*SCALE)
+    adopt.run("Scale", staged(workplace))
+    workplace.edit(*TOTAL)
+    adopted = workplace.chain()["Total"]
+    make(adopted)
+    for record in workplace.root.glob("models/adopted/*"):
+        record.unlink()
+    rerun = workplace.chain()["Total"]
+    make(rerun)
+    assert artifacts.attributes(adopted.path)["made_from"]["inputs"]["Scale"] == made["Scale"]
+    assert adopted.key not in (made["Total"], rerun.key)
+    # 1 + 2 + 3 times 2, and times 2 squared; beside it 2 + 3 + 4.
+    assert artifacts.load(adopted.path, work.Sum).value == 21
+    assert artifacts.load(rerun.path, work.Sum).value == 33
+    assert workplace.log()[-4]["adopted"] == [f"Scale@{made['Scale']}"]
+    assert "adopted" not in workplace.log()[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("parameter", "factor 2.0 -> 3.0"),
+        ("parameter of an input", "size 3 -> 4"),
+        ("file", r"numbers\.txt changed"),
+        ("backend", "keras .* -> 9.9"),
+        ("layout", "the file layout changed"),
+        ("input's file gone", r"data/draw-\w+\.h5 is not there any more"),
+        ("damage", "is not what was written"),
+    ],
+)
+def test_only_a_change_of_code_is_adopted(workplace, made, monkeypatch, change, reason):
+    """Anything else that changed with it is a reason to refuse, in an input too, and then nothing is recorded."""
+    workplace.edit(*ALL)
+    overrides = {"parameter": {"Scale": {"factor": 3}}, "parameter of an input": {"Draw": {"size": 4}}}.get(change, {})
+    if change == "file":
+        workplace.numbers.write_text("1 2 4\n")
+    elif change == "backend":
+        monkeypatch.setattr(lineage, "version", lambda package: "9.9")
+    elif change == "layout":
+        monkeypatch.setattr(artifacts, "SCHEMA", artifacts.SCHEMA + 1)
+    elif change == "input's file gone":
+        workplace.artifact("Draw").unlink()
+    elif change == "damage":
+        path = workplace.artifact("Total")
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=reason):
+        adopt.run("Total", staged(workplace, overrides=overrides))
+    assert records(workplace) == []
+
+
+def test_inputs_are_adopted_along(workplace, made):
+    """Where the same edit made the inputs stale they are adopted too, those that the artifact was made from; companions are not."""
+    workplace.edit(*ALL)
+    adopt.run("Total", staged(workplace))
+    assert [name.split("-")[0] for name in records(workplace)] == ["draw", "guess", "scale", "total"]
+    after = workplace.chain()
+    assert {address: stage.key for address, stage in after.items()} == {**made, "Picture": after["Picture"].key}
+    assert not after["Picture"].complete()
+
+
+def test_an_input_made_again_is_in_the_way(workplace, made):
+    """What was made from the former artifact can't stand for what would be made from the new one."""
+    workplace.edit(*ALL)
+    make(workplace.chain()["Draw"])
+    with pytest.raises(InputError, match=r"data/draw-\w+\.h5 was made with the code as it is now: .* keypoints forget Draw@"):
+        adopt.run("Scale", staged(workplace))
+    assert records(workplace) == []
+
+
+def test_the_newest_that_code_alone_tells_apart(workplace, made, capsys):
+    """A newer artifact with other parameters is passed over; with a key one is meant; what is there needs no adoption."""
+    other = workplace.chain(overrides={"Scale": {"factor": 3}})["Scale"]
+    make(other)
+    workplace.edit(*SCALE)
+    with pytest.raises(InputError, match=r"factor 3\.0 -> 2\.0"):
+        adopt.run(f"Scale@{other.key}", staged(workplace))
+    adopt.run("Scale", staged(workplace))
+    assert workplace.keys() == made
+    assert said(capsys, adopt, "Scale", staged(workplace)) == "Scale is there, adopted: there is nothing to adopt.\n"
+
+
+def test_status_tells(workplace, made, capsys):
+    """Adopted, since when and in spite of what; what was made from it says so."""
+    workplace.edit(*SCALE)
+    adopt.run("Scale", staged(workplace))
+    lines = {line.split()[0]: line for line in said(capsys, status, staged(workplace)).splitlines()}
+    assert lines["Scale"].split()[1:3] == [made["Scale"], "adopted"]
+    assert lines["Scale"].endswith("in spite of: code of tasks.Scaling changed")
+    for stage in ("Picture", "Total"):
+        assert lines[stage].split()[2] == "cached"
+        assert lines[stage].endswith("made from adopted Scale")
+    for stage in ("Draw", "Guess"):
+        assert lines[stage].split()[2] == "cached"
+        assert "adopted" not in lines[stage]
+
+
+def test_inspect_tells(workplace, made, capsys):
+    """Of the artifact itself, and of what was made from it."""
+    workplace.edit(*SCALE)
+    adopt.run("Scale", staged(workplace))
+    assert "but         adopted on 2" in said(capsys, inspect, "Scale", staged(workplace))
+    assert f"but         made from Scale@{made['Scale']}, adopted on 2" in said(capsys, inspect, "Total", staged(workplace))
+    assert "adopted" not in said(capsys, inspect, "Guess", staged(workplace))
+
+
+def test_inspect_takes_a_file_of_any_name(workplace, made, capsys):
+    """What it was made from is said by the file, not by its name."""
+    workplace.edit(*SCALE)
+    adopt.run("Scale", staged(workplace))
+    copy = shutil.copy(workplace.artifact("Total"), workplace.root / "mine.h5")
+    assert f"made from Scale@{made['Scale']}, adopted on 2" in said(capsys, inspect, str(copy), staged(workplace))
+
+
+def test_forget_undoes_an_adoption(workplace, made):
+    """The record is set aside, no artifact: under the keys of the new code all is to be made, and what is there stays what it was."""
+    workplace.edit(*SCALE)
+    stale, before = workplace.keys(), workplace.files()
+    adopt.run("Scale", staged(workplace))
+    forget.run("scale", staged(workplace))
+    assert records(workplace) == [f"scale-{stale['Scale']}.json.forgotten-1"]
+    assert workplace.keys() == stale
+    assert workplace.files() == before | {"adopted"}
+
+
+def test_a_damaged_adopted_artifact(workplace, made):
+    """It is set aside and not used; the run says so, and the next one makes its stage with the code as it is."""
+    workplace.edit(*SCALE)
+    adopt.run("Scale", staged(workplace))
+    workplace.edit(*TOTAL)
+    path = workplace.artifact("Scale")
+    path.write_bytes(path.read_bytes()[:-1])
+    first, second = workplace.run("Total"), workplace.run("Total")
+    assert first.returncode == 30
+    assert f"Scale failed: models/{path.name}, adopted on 2" in first.stderr
+    assert "is damaged or gone. Run the command again: it makes Scale with the code as it is now." in first.stderr
+    assert second.returncode == 0
+    assert "the sum is 33" in second.stderr
+    assert path.with_name(f"{path.name}.damaged-1").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "[" * 100_000, "{}", '{"stage": 1, "key": 2, "adopted": 3, "date": 4, "in_spite_of": 5}', "climbing", "no text"],
+    ids=["empty", "cut off", "list", "deep", "nothing", "numbers", "climbing", "no text"],
+)
+def test_a_record_that_is_none_is_not_followed(workplace, made, capsys, text):
+    """The stage is as stale as without it, and that is said."""
+    workplace.edit(*SCALE)
+    stale = workplace.keys()
+    adopt.run("Scale", staged(workplace))
+    (record,) = workplace.root.glob("models/adopted/*")
+    entry = record.read_text()
+    climbing, no_text = (
+        entry.replace(made["Scale"], f"../models/scale-{made['Scale']}"),
+        entry.replace('"code of tasks.Scaling changed"', "1"),
+    )
+    record.write_text({"climbing": climbing, "no text": no_text}.get(text, text))
+    assert workplace.keys() == stale
+    assert "is not the record of an adoption, or damaged. It is not followed." in capsys.readouterr().err
