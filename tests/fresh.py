@@ -1,0 +1,40 @@
+"""Fresh processes that import the project, or a copy of it that a test may edit."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*command, cwd=None):
+    """A finished Python process in an empty folder that has the project's luigi.cfg, so that no test meets or leaves a user's results.
+
+    cwd: a folder with a copy of the package and a luigi.cfg instead.
+    """
+    with tempfile.TemporaryDirectory() as empty:
+        shutil.copy(ROOT / "luigi.cfg", empty)
+        environment = {**os.environ, "PYTHONPATH": str(cwd or ROOT)}
+        command = [sys.executable, *map(str, command)]
+        return subprocess.run(command, cwd=cwd or empty, env=environment, capture_output=True, text=True, timeout=600, check=False)
+
+
+def recipes(*flags, cwd=None):
+    """The recipe of each stage by address, its key added, as a fresh process finds them."""
+    code = (
+        "import json, sys; from pipeline.commands.chain import chain\n"
+        "with chain(sys.argv[1:]) as stages: print(json.dumps({stage.address: {**stage.recipe, 'key': stage.key} for stage in stages}))"
+    )
+    result = run("-B", "-c", code, *flags, cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def changed(before, after):
+    """Addresses of the stages whose key is another."""
+    assert list(before) == list(after)
+    return {address for address in before if before[address]["key"] != after[address]["key"]}

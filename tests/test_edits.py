@@ -1,0 +1,168 @@
+"""Which edit makes which stages of the real chain stale, and how that is said."""
+
+import re
+import shutil
+
+import pytest
+from fresh import ROOT, changed, recipes
+
+from pipeline.keypointset import KAGGLE
+from pipeline.store import lineage
+
+SPECIALISTS = {f"TrainSpecialist:{group}" for group in KAGGLE.groups}
+LAST = {"LearningCurves", "Predict"}
+NETS = {"TrainBase", *SPECIALISTS, *LAST}
+DATA = {"Load", "Augment", *NETS}
+SETTINGS = "[TrainBase]\nepochs = 20\nbatch = 32\n[Augment]\ncopies = 8\n"
+
+
+class Project:
+    """A copy of the package with its luigi.cfg, and three files of faces: keys ask for their bytes alone."""
+
+    def __init__(self, root):
+        self.root, self.files = root, root / "faces"
+        shutil.copytree(ROOT / "pipeline", root / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+        (root / "luigi.cfg").write_text((ROOT / "luigi.cfg").read_text() + SETTINGS)
+        self.files.mkdir()
+        (self.files / "training.csv").write_text("nose_tip_x,nose_tip_y,Image\n48.5,57.25,0 1 2 3\n47.0,58.0,7 7 7 7\n")
+        (self.files / "test.csv").write_text("ImageId,Image\n1,9 9 9 9\n")
+        (self.files / "IdLookupTable.csv").write_text("RowId,ImageId,FeatureName,Location\n1,1,nose_tip_x,\n")
+        self.before = self.recipes()
+
+    def recipes(self, *flags):
+        return recipes(*(flags or (f"--dataset-path={self.files}",)), cwd=self.root)
+
+    def edit(self, name, change):
+        """Writes a file anew; returns what undoes that."""
+        path = self.root / name
+        text = path.read_text()
+        assert change(text) != text
+        path.write_text(change(text))
+        return lambda: path.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return Project(tmp_path_factory.mktemp("project"))
+
+
+def replaced(old, new):
+    def change(text):
+        assert old in text
+        return text.replace(old, new, 1)
+
+    return change
+
+
+def in_run_of(stage):
+    """One more statement in the `run` of a stage."""
+    return lambda text: re.sub(rf"(class {stage}\(.*?def run\(self\):\n)", r"\1        assert self\n", text, count=1, flags=re.DOTALL)
+
+
+def one_more_function(text):
+    return text + "\n\ndef added():\n    return 0\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "stale", "reason"),
+    [
+        ("faces/training.csv", replaced("48.5", "48.6"), DATA, "training.csv changed"),
+        ("faces/training.csv", replaced("0 1 2 3", "0 1 2 4"), DATA, "training.csv changed"),
+        ("faces/training.csv", lambda text: "\n".join([(lines := text.split())[0], *lines[:0:-1]]), DATA, "training.csv changed"),
+        ("faces/test.csv", replaced("9 9 9 9", "9 9 9 8"), DATA, "test.csv changed"),
+        ("faces/IdLookupTable.csv", replaced("_x", "_y"), DATA, "IdLookupTable.csv changed"),
+        ("luigi.cfg", replaced("epochs = 20", "epochs = 30"), NETS, "epochs 20 -> 30"),
+        ("luigi.cfg", lambda text: text + "[TrainSpecialist]\nhead_epochs = 3\n", SPECIALISTS | LAST, "head_epochs 4 -> 3"),
+        ("luigi.cfg", replaced("copies = 8", "copies = 9"), {"Augment", *NETS}, "copies 8 -> 9"),
+        ("luigi.cfg", replaced(SETTINGS, "[Augment]\ncopies = 8\n[TrainBase]\nbatch = 32\nepochs = 20\n"), set(), None),
+        ("pipeline/tasks.py", in_run_of("Load"), DATA, "code of tasks.Load changed"),
+        ("pipeline/tasks.py", in_run_of("TrainBase"), NETS, "code of tasks.TrainBase changed"),
+        ("pipeline/tasks.py", in_run_of("LearningCurves"), {"LearningCurves"}, "code of tasks.LearningCurves changed"),
+        ("pipeline/tasks.py", in_run_of("Predict"), {"Predict"}, "code of tasks.Predict changed"),
+        ("pipeline/faces/duplicates.py", one_more_function, DATA, "code of faces/duplicates.py changed"),
+        ("pipeline/faces/augmentation.py", one_more_function, {"Augment", *NETS}, "code of faces/augmentation.py changed"),
+        ("pipeline/nets/training.py", one_more_function, NETS, "code of nets/training.py changed"),
+        ("pipeline/results/figures.py", one_more_function, {"LearningCurves"}, "code of results/figures.py changed"),
+        ("pipeline/results/submission.py", one_more_function, {"Predict"}, "code of results/submission.py changed"),
+        ("pipeline/faces/pixels.py", one_more_function, DATA, "code of faces/pixels.py changed"),
+        ("pipeline/nets/schedules.py", one_more_function, NETS, "code of nets/schedules.py changed"),
+        ("pipeline/store/files.py", one_more_function, set(), None),
+        ("pipeline/nets/training.py", lambda text: text + "\n# A comment.\n", set(), None),
+        ("pipeline/nets/training.py", replaced('"""', '"""Otherwise said: '), set(), None),
+        ("pipeline/nets/training.py", lambda text: re.sub(r"^( +)return ", r"\1return   ", text, flags=re.MULTILINE), set(), None),
+    ],
+    ids=[
+        "label",
+        "pixel",
+        "row order",
+        "pixel of a test face",
+        "lookup table",
+        "parameter",
+        "parameter of the specialists",
+        "parameter of the augmentation",
+        "order of keys in luigi.cfg",
+        "code of Load",
+        "code of TrainBase",
+        "code of LearningCurves",
+        "code of Predict",
+        "helper of Load",
+        "helper of Augment",
+        "helper of the nets",
+        "helper of the curves",
+        "helper of Predict",
+        "two imports from Load",
+        "two imports from the nets",
+        "store",
+        "comment",
+        "docstring",
+        "formatting",
+    ],
+)
+def test_an_edit(project, name, change, stale, reason):
+    """Exactly the stages that an edit concerns, and what is made from them, become stale; the first of them says why in one line."""
+    undo = project.edit(name, change)
+    after = project.recipes()
+    undo()
+    assert changed(project.before, after) == stale
+    if stale:
+        first = next(address for address in after if address in stale)
+        assert lineage.differences(after[first], project.before[first]) == [reason]
+
+
+def test_code_of_the_drawn_faces(project):
+    """It counts where the faces are drawn, and nowhere else."""
+    before = project.recipes("--dataset-path=rendered")
+    undo = project.edit("pipeline/faces/portrait.py", one_more_function)
+    own, drawn = project.recipes(), project.recipes("--dataset-path=rendered")
+    undo()
+    assert changed(project.before, own) == set()
+    assert changed(before, drawn) == {"Render", *DATA}
+
+
+def test_a_file_date(project):
+    """It is no part of a key."""
+    path = project.files / "training.csv"
+    path.write_bytes(path.read_bytes())
+    assert changed(project.before, project.recipes()) == set()
+
+
+@pytest.mark.parametrize(("package", "stale"), [("keras", NETS), ("tensorflow", NETS), ("numpy", set())])
+def test_the_version_of_a_package(project, monkeypatch, package, stale):
+    """Keras' and its backend's concern what trains and predicts, and what is made from that; no other package's does."""
+    metadata = project.root / f"{package}-9.9.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 9.9\n")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    after = project.recipes()
+    shutil.rmtree(metadata.parent)
+    assert changed(project.before, after) == stale
+    reasons = lineage.differences(after["TrainBase"], project.before["TrainBase"])
+    assert reasons == ([f"{package} {lineage.version(package)} -> 9.9"] if stale else [])
+
+
+def test_another_backend(project, monkeypatch):
+    """It concerns what trains and predicts, and what is made from that."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    after = project.recipes()
+    assert changed(project.before, after) == NETS
+    assert lineage.differences(after["TrainBase"], project.before["TrainBase"]) == ["backend tensorflow -> jax"]
