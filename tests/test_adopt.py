@@ -95,7 +95,7 @@ def test_equal_keys_mean_equal_bytes(workplace, made):
         ("backend", "keras .* -> 9.9"),
         ("layout", "the file layout changed"),
         ("input's file gone", r"data/draw-\w+\.h5 is not there any more"),
-        ("damage", "is not what was written"),
+        ("damage", "is not an artifact of this program, or damaged"),
     ],
 )
 def test_only_a_change_of_code_is_adopted(workplace, made, monkeypatch, change, reason):

@@ -168,10 +168,17 @@ def test_doctor_survives_a_backend_that_does_not_start(monkeypatch):
     assert doctor._devices().startswith("unknown")
 
 
-def test_flags_of_a_run_are_kept_without_task_and_luigis_own():
-    """The last run's data and parameter flags, in both spellings; not the module, the task, the workers."""
-    arguments = ["--module", "pipeline", "TrainBase", "--TrainBase-epochs", "3", "--dataset-path=x", "--workers", "2", "--local-scheduler"]
-    assert _without_task(arguments) == ["--TrainBase-epochs", "3", "--dataset-path=x"]
+@pytest.mark.parametrize(
+    ("arguments", "flags"),
+    [
+        ("TrainBase --TrainBase-epochs 3 --dataset-path=x --workers 2 --local-scheduler", "--TrainBase-epochs 3 --dataset-path=x"),
+        ("TrainBase --epochs 3 --learning-rate=0.1", "--TrainBase-epochs 3 --TrainBase-learning-rate=0.1"),
+        ("--no-lock Predict --log-level INFO --Load-fold 1", "--Load-fold 1"),
+    ],
+)
+def test_flags_of_a_run(arguments, flags):
+    """Those of data and parameters are kept, in all spellings; the module, the task and luigi's own are not."""
+    assert _without_task(["--module", "pipeline", *arguments.split()]) == flags.split()
 
 
 def test_run_log_holds_times_and_outcome(workspace):

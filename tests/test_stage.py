@@ -1,5 +1,6 @@
 """The base task: overrides, companions, damaged files, killed writers, code edited under way, two workers."""
 
+import re
 import resource
 
 import pytest

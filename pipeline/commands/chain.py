@@ -78,13 +78,19 @@ def _last_arguments(entries: list[dict]) -> list[str]:
 
 
 def _without_task(arguments: list[str]) -> list[str]:
-    """A run's data and parameter flags: without the module, the task and luigi's own."""
+    """A run's data and parameter flags: without the module, the task and luigi's own; the task's parameters by their full names."""
+    import pipeline
+
+    task = next((argument for argument in arguments if argument in pipeline.__all__), "Predict")
+    own = {name.replace("_", "-") for name, _ in getattr(pipeline, task).get_params()}
     kept, rest = [], list(arguments)
     while rest:
         flag = rest.pop(0)
         if not flag.startswith("--"):
             continue
         values = [] if "=" in flag or not rest or rest[0].startswith("--") else [rest.pop(0)]
+        if flag[2:].split("=")[0] in own:
+            flag = f"--{task}-{flag[2:]}"
         if "-" in flag[2:] and not flag.startswith(("--module", "--local-scheduler", "--log-level", "--no-lock", "--scheduler")):
             kept += [flag, *values]
     return kept
