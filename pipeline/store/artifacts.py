@@ -45,6 +45,7 @@ def writing(path: Path, attributes: dict[str, typing.Any], siblings: Iterable[Pa
                 yield file
         finally:
             if steady.failure:
+                steady.failure.needed = steady.size
                 raise steady.failure
         raw.seek(USER_BLOCK)
         block = _user_block(raw, {sibling.name: files.sha256(sibling) for sibling in siblings})
@@ -59,12 +60,13 @@ class Steady:
     """
 
     def __init__(self, raw):
-        self.raw, self.failure = raw, None
+        self.raw, self.failure, self.size = raw, None, 0
 
     def __getattr__(self, name):
         return getattr(self.raw, name)
 
     def write(self, block) -> int:
+        self.size = max(self.size, self.raw.tell() + len(block))
         self._attempt(self._write_all, block)
         return len(block)
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pipeline.store import files
+
 
 @contextlib.contextmanager
 def locked(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
@@ -15,13 +17,15 @@ def locked(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
 
     The kernel releases the lock of a dead process; the lock file it leaves is taken over and removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     name = path.with_name(f".{path.stem}.lock")
-    while (descriptor := _acquired(name, os.O_RDWR | os.O_CREAT, waiting)) is None:
-        pass
+    with files.room_for(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while (descriptor := _acquired(name, os.O_RDWR | os.O_CREAT, waiting)) is None:
+            pass
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv)}).encode())
+        with contextlib.suppress(OSError):  # a full disk: that we hold it is enough
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv)}).encode())
         yield
     finally:
         _release(name, descriptor)
