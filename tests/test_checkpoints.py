@@ -161,7 +161,7 @@ def test_a_checkpoint_of_another_net_is_refused(nets, tmp_path):
 @pytest.mark.keras
 @pytest.mark.parametrize(
     ("epoch", "expected"),
-    # 12: after 24 s the next would end at 36. 29: after 29 s, at 58. 31: no shorter loss is possible. 30: the second one ends in time.
+    # 12: after 24 s the next would end at 36. 29: after 29 s, at 58. 15: after 15 s in time, at 30; after 30 s, at 45.
     [(12, [2, 4, 6, 8]), (29, [1, 2, 3, 4]), (31, [1, 2, 3, 4]), (15, [2, 4, 6, 8]), (7, [4, 8]), (100, [1, 2])],
 )
 def test_checkpoints_come_before_the_next_epoch_would_end_too_late(nets, monkeypatch, epoch, expected):

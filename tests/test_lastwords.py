@@ -1,14 +1,16 @@
 """How a run ends: exit codes, last lines, interrupts, the run log."""
 
 import contextlib
+import functools
 import json
 import os
+import re
 import signal
 import time
 from types import SimpleNamespace
 
 import pytest
-from workplace import until
+from workplace import PATIENCE, until
 
 from pipeline.store import interrupts, runlog
 from pipeline.store.artifacts import Steady
@@ -28,7 +30,9 @@ def test_the_result_comes_last(workplace):
     result = ["the sum is 21", f"Total: submissions/{workplace.artifact('Total').name}"]
     ran, *rest = last(first, 3)
     # Luigi's order of what does not need each other varies.
-    assert sorted(ran.removeprefix("Ran: ").removesuffix(".").split(", ")) == [f"{stage} 0 s" for stage in sorted(STAGES)]
+    assert sorted(re.fullmatch(r"(\w+) \d+ s", part)[1] for part in ran.removeprefix("Ran: ").removesuffix(".").split(", ")) == sorted(
+        STAGES
+    )
     assert rest == result
     assert last(second, 3) == ["Nothing to do: everything asked for is there and current.", *result]
 
@@ -71,7 +75,7 @@ def test_an_interrupted_run(workplace, workers, how):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the group
     else:
         process.terminate()
-    err = process.communicate(timeout=20)[1]
+    err = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode not in (0, None)
     assert "\nScale interrupted.\n" in err
     assert err.endswith(f"{GO_ON}\n")
@@ -86,7 +90,7 @@ def test_children_die_with_their_parent(workplace):
     process = workplace.start("Total", "--workers", "2", CHAINLET="Scale:sleep")
     until(lambda: list(workplace.root.glob("asleep-*")))
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE)
     until(lambda: not group_lives(process.pid))
     assert not (workplace.root / "awake").exists()
 
@@ -96,17 +100,37 @@ def test_a_child_that_does_not_listen(workplace):
     process = workplace.start("Total", "--workers", "2", CHAINLET="Scale:ignore")
     until(lambda: list(workplace.root.glob("asleep-*")))
     process.terminate()
-    err = process.communicate(timeout=20)[1]
+    err = process.communicate(timeout=PATIENCE)[1]
     assert err.endswith(f"{GO_ON}\n")
     until(lambda: not group_lives(process.pid))
     assert not (workplace.root / "awake").exists()
+
+
+def test_a_stage_that_swallows_the_interrupt(workplace):
+    """A process whose libraries lose the exception ends all the same, without more than the way to go on."""
+    process = workplace.start("Total", CHAINLET="Scale:swallow")
+    until(lambda: list(workplace.root.glob("asleep-*")))
+    process.terminate()
+    err = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert err.endswith(f"\nInterrupted. {GO_ON}\n")
+    assert workplace.run("Total").returncode == 0
+    assert not [name for name in workplace.files() if name.startswith(".")]
+
+
+def test_a_worker_that_is_killed(workplace):
+    """Its stage is named, and what kills a single process."""
+    killed = workplace.run("Total", "--workers", "2", CHAINLET="Scale:kill")
+    assert killed.returncode == 30
+    assert last(killed, 2) == ["Scale failed: its process was killed from outside, or the system ran out of memory", GO_ON]
 
 
 @pytest.fixture
 def interruptible(monkeypatch):
     """SIGTERM as in a run, for the time of a test."""
     monkeypatch.setattr(interrupts, "_received", [])
-    before = signal.signal(signal.SIGTERM, interrupts._interrupted)
+    monkeypatch.setattr(interrupts, "_end_now", lambda *arguments: None)  # it would end the tests
+    before = signal.signal(signal.SIGTERM, functools.partial(interrupts._interrupted, GO_ON))
     yield
     signal.signal(signal.SIGTERM, before)
 

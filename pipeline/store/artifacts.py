@@ -57,6 +57,7 @@ def writing(path: Path, attributes: dict[str, typing.Any], siblings: Iterable[Pa
                 yield file
         finally:
             if steady.failure:
+                steady.failure.needed = steady.size
                 raise steady.failure
         _check_readable(raw, path)
         raw.seek(USER_BLOCK)
@@ -80,12 +81,13 @@ class Steady:
     """
 
     def __init__(self, raw):
-        self.raw, self.failure = raw, None
+        self.raw, self.failure, self.size = raw, None, 0
 
     def __getattr__(self, name):
         return getattr(self.raw, name)
 
     def write(self, block) -> int:
+        self.size = max(self.size, self.raw.tell() + len(block))
         self._attempt(self._write_all, block)
         return len(block)
 

@@ -5,11 +5,13 @@ import errno
 import hashlib
 import os
 import re
+import resource
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.errors import InputError
+from pipeline.store.progress import say
 
 # Disk full, quota used up, file larger than the limit.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -20,27 +22,60 @@ class Damaged(Exception):
 
 
 @contextlib.contextmanager
-def publishing(path: Path) -> Iterator[Path]:
+def publishing(path: Path, *, keeping: bool = False) -> Iterator[Path]:
     """Yields a temporary path to write; afterwards the file is complete and durable at `path`, or there is nothing.
 
-    The temporary file has the same folder and suffix. Raises InputError, with the folder and what is free there, when the disk is full.
+    The temporary file has the same folder and suffix. keeping: another content at `path` is set aside, not replaced.
+    Raises InputError when the disk is full, see `room_for`.
     """
     draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        _sync(draft)
-        draft.replace(path)
-        _sync(path.parent)
+        with room_for(path, draft):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield draft
+            _sync(draft)
+            if keeping and os.path.lexists(path) and not (path.is_file() and sha256(path) == sha256(draft)):
+                say(f"{path} was there, with another content: kept as {_aside(path, 'damaged')}")
+            draft.replace(path)
+            _sync(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def room_for(path: Path, draft: Path | None = None) -> Iterator[None]:
+    """Around what writes `path`: a full disk becomes an InputError that says how much was needed, where, and what is free there.
+
+    An OSError may tell the bytes of the whole file as `needed`; otherwise they are more than the `draft` has.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        free = shutil.disk_usage(path.parent).free / 1e6
-        raise InputError(
-            f"{path} could not be written: {error.strerror.lower()} ({free:.0f} MB are free in {path.parent.resolve()}). Make room there."
-        ) from error
-    finally:
-        draft.unlink(missing_ok=True)
+        raise InputError(f"{path} could not be written: {error.strerror.lower()}. {_shortage(error, path, draft)}") from error
+
+
+def _shortage(error: OSError, path: Path, draft: Path | None) -> str:
+    """How much is needed, how much there is, what to do."""
+    written = draft.stat().st_size if draft and draft.exists() else 0
+    known = amount(error.needed) if hasattr(error, "needed") else f"More than {amount(written)}" if written else ""
+    needed = f"{known} are needed, " if known else ""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if error.errno == errno.EFBIG and limit != resource.RLIM_INFINITY:
+        return f"{needed}a file may have {amount(limit)} (ulimit -f). Raise that limit."
+    folder = next(folder for folder in path.resolve().parents if folder.is_dir())
+    free = shutil.disk_usage(folder).free + written  # which will be removed
+    return f"{needed}{amount(free)} are free in {folder}. Make room there."
+
+
+def amount(size: float) -> str:
+    """Bytes as one reads them: 12 bytes, 9.2 KB, 1.5 GB."""
+    for unit in ("bytes", "KB", "MB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
 
 
 def sweep(folder: Path, name: str) -> None:
@@ -51,14 +86,15 @@ def sweep(folder: Path, name: str) -> None:
 
 def set_aside(path: Path, why: str, *, but: Iterable[Path] = ()) -> list[Path]:
     """Renames an artifact and the files beside it that share its name; nothing is deleted. Returns the new names."""
-    moved = []
-    for file in sorted(path.parent.glob(f"{path.stem}.*")):
-        if file not in but and not re.search(r"\.(damaged|forgotten)-\d+$", file.name):
-            number = 1
-            while (aside := file.with_name(f"{file.name}.{why}-{number}")).exists():
-                number += 1
-            moved.append(file.rename(aside))
-    return moved
+    together = sorted(path.parent.glob(f"{path.stem}.*"))
+    return [_aside(file, why) for file in together if file not in but and not re.search(r"\.(damaged|forgotten)-\d+$", file.name)]
+
+
+def _aside(file: Path, why: str) -> Path:
+    number = 1
+    while (aside := file.with_name(f"{file.name}.{why}-{number}")).exists():
+        number += 1
+    return file.rename(aside)
 
 
 def sha256(path: Path) -> str:

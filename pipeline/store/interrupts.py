@@ -1,6 +1,7 @@
 """Ctrl-C, a signal to end and a dead parent: each ends a running stage within seconds, and no child lives on to write."""
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
@@ -10,16 +11,25 @@ import time
 from collections.abc import Iterator
 
 from pipeline.store.artifacts import Steady
+from pipeline.store.progress import say
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Seconds after a signal within which children end by themselves, and after which this process ends whatever it is busy with.
+GRACE = 2.0
+PATIENCE = 3.5
 
 _received: list[int] = []
 _in_stage = threading.Event()
 
 
-def install() -> None:
-    """From now on SIGINT and SIGTERM raise KeyboardInterrupt: Luigi counts any other exception as a stage's failure and starts the next."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+def install(words: str) -> None:
+    """From now on SIGINT and SIGTERM raise KeyboardInterrupt: Luigi counts any other exception as a stage's failure and starts the next.
+
+    words: what to say last where the exception gets lost.
+    """
+    for number in SIGNALS:
         if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
-            signal.signal(number, _interrupted)
+            signal.signal(number, functools.partial(_interrupted, words))
     sys.excepthook = _without_traceback
 
 
@@ -29,7 +39,7 @@ def heeded() -> Iterator[None]:
     parent = multiprocessing.parent_process()
     if parent is not None:
         # A signal that this thread took would not wake the main thread, which alone can raise the exception: threads inherit the mask.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         threading.Thread(target=_die_with, args=(parent.pid,), daemon=True).start()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     _in_stage.set()
@@ -49,19 +59,49 @@ def received() -> bool:
     return bool(_received)
 
 
-def _interrupted(number, frame):
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """Around the last words: children of an interrupted run end first, and no further signal interrupts.
+
+    Luigi sends these children one signal and doesn't wait for them. One is not enough: a signal in the instant before a system call that
+    waits is seen only when the call returns, or by the next signal.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    deadline = time.monotonic() + GRACE
+    while _received and (children := multiprocessing.active_children()):
+        for child in children:
+            (child.terminate if time.monotonic() < deadline else child.kill)()
+        children[0].join(0.2)
+    yield
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _interrupted(words, number, frame):
     if frame is not None and frame.f_code in _STEADY:
         # Under HDF5 an exception would be lost: try again when it is out of there.
         threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
         return
-    if multiprocessing.parent_process() is not None:
-        if not _in_stage.is_set():
-            os._exit(128 + number)
-        if _received:
-            # Ctrl-C reaches the children too, and then comes SIGTERM: a second exception would disturb the first one's tidying up.
-            return
+    if multiprocessing.parent_process() is not None and not _in_stage.is_set():
+        os._exit(128 + number)
+    if _received:
+        # Ctrl-C reaches children too, and then comes SIGTERM: a second exception would disturb the first one's tidying up.
+        return
     _received.append(number)
+    if multiprocessing.parent_process() is None:
+        watch = threading.Timer(PATIENCE, _end_now, (words, number))
+        watch.daemon = True
+        watch.start()
     raise KeyboardInterrupt
+
+
+def _end_now(words: str, number: int) -> None:
+    """The exception was lost, in a library's import or a destructor, or its way out takes too long."""
+    for child in multiprocessing.active_children():
+        child.kill()
+    say(f"\nInterrupted. {words}")
+    os._exit(128 + number)
 
 
 # The frames in which a signal handler may find a `Steady` file.

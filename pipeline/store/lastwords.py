@@ -3,22 +3,20 @@
 import atexit
 import contextlib
 import json
-import multiprocessing
 import os
 import sys
 import time
 from pathlib import Path
 
+import luigi
 from luigi.cmdline_parser import CmdlineParser
 
-from pipeline.errors import InputError
-from pipeline.store import files, interrupts, runlog
+from pipeline.store import interrupts, notes, runlog, wreckage
 from pipeline.store.progress import say
 
 # The last run of this folder, wherever its workspace is.
 LAST_RUN = Path("models") / "last-run.json"
-# Seconds for interrupted children to end by themselves.
-GRACE = 3.0
+FOLDERS = ("data", "models", "submissions")
 GO_ON = "Finished stages are kept: the same command goes on from there."
 
 _state: dict = {}
@@ -34,13 +32,25 @@ def begin(root, workspace: Path) -> None:
     if _state or CmdlineParser.get_instance() is None:
         return
     _state.update(pid=os.getpid(), root=root, run=f"{int(time.time())}-{os.getpid()}", log=workspace / "models")
+    atexit.register(_print)
+    interrupts.install(GO_ON)
     entry = {"event": "run", "run": _state["run"], "arguments": sys.argv[1:], "folder": str(Path.cwd())}
     runlog.append(_state["log"], entry)
+    for folder in FOLDERS:
+        with contextlib.suppress(OSError):
+            wreckage.clear(workspace / folder)
     if LAST_RUN.parent.is_dir():
-        with contextlib.suppress(OSError, InputError), files.publishing(LAST_RUN) as draft:
-            draft.write_text(json.dumps(entry) + "\n")
-    interrupts.install()
-    atexit.register(_print)
+        notes.write(LAST_RUN, json.dumps(entry) + "\n")
+
+
+@luigi.Task.event_handler(luigi.Event.PROCESS_FAILURE)
+def _died(task, message: str) -> None:
+    """The process of one of several workers ended without a word."""
+    if _state and hasattr(task, "address"):
+        error = "its process was killed from outside, or the system ran out of memory"
+        runlog.append(
+            _state["log"], {"event": "stage", "run": run_id(), "stage": task.address, "key": task.key, "status": "failed", "error": error}
+        )
 
 
 def run_id() -> str | None:
@@ -60,26 +70,10 @@ def warn_once(text: str) -> None:
 def _print() -> None:
     if os.getpid() != _state["pid"]:
         return
-    if interrupts.received():
-        _end_children()
     # Luigi has dropped the command line by now, and with it the values of all flags.
-    with CmdlineParser.global_instance(sys.argv[1:], allow_override=True):
+    with interrupts.ending(), CmdlineParser.global_instance(sys.argv[1:], allow_override=True):
         for line in ["", *_outcome(_state["root"])]:
             say(line)
-
-
-def _end_children() -> None:
-    """Luigi sends an interrupted run's children one signal and doesn't wait for them.
-
-    One is not enough: a signal in the instant before a system call that waits is seen only when the call returns, or by the next signal.
-    """
-    deadline = time.monotonic() + GRACE
-    while (children := multiprocessing.active_children()) and time.monotonic() < deadline:
-        for child in children:
-            child.terminate()
-        children[0].join(0.2)
-    for child in children:
-        child.kill()
 
 
 def _outcome(root) -> list[str]:

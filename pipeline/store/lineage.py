@@ -4,7 +4,6 @@ A recipe is a dict of plain values: stage, effective parameters, keys of the inp
 versions of the backend. Its hash is the key in the artifact's file name, so a changed ingredient means another file.
 """
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.store import files
+from pipeline.store import files, notes
 
 KEY_LENGTH = 10
 HASHES = ".file-hashes.json"
@@ -94,8 +93,7 @@ def file_digest(path: Path, cache_folder: Path) -> str:
         raise InputError(f"{path} can't be read: {error.strerror.lower()}.") from None
     # A file written in this very moment can change once more under the same date.
     if time.time_ns() - path.stat().st_mtime_ns > RECENT:
-        with contextlib.suppress(OSError, InputError), files.publishing(cache_folder / HASHES) as draft:
-            draft.write_text(json.dumps({**known, name: [state, digest]}))
+        notes.write(cache_folder / HASHES, json.dumps({**known, name: [state, digest]}))
     return digest
 
 

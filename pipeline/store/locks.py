@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pipeline.store import files
+
 
 @contextlib.contextmanager
 def locked(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
@@ -52,9 +54,10 @@ def abandoned(folder: Path, pattern: str = "*") -> Iterator[str]:
 def acquire(path: Path, waiting: Callable[[str], None] | None = None) -> tuple[Path, int]:
     """(lock file, descriptor that holds it) of the artifact `path`. Without `waiting`: BlockingIOError if another process holds it."""
     name = path.with_name(f".{path.stem}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while (descriptor := _acquired(name, os.O_RDWR | os.O_CREAT, waiting)) is None:
-        pass
+    with files.room_for(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while (descriptor := _acquired(name, os.O_RDWR | os.O_CREAT, waiting)) is None:
+            pass
     describe(descriptor)
     return name, descriptor
 

@@ -3,7 +3,6 @@
 One JSON object a line: {"event": "run"} when a command starts, {"event": "stage"} for each stage that ended.
 """
 
-import contextlib
 import json
 import os
 import time
@@ -12,14 +11,23 @@ from typing import Any
 
 NAME = "runs.jsonl"
 
+_unwritten: list[tuple[Path, dict[str, Any]]] = []
+
 
 def append(folder: Path, entry: dict[str, Any]) -> None:
-    """Adds a line; a single write, so that processes do not mix theirs. A log that can't be written (disk full) stops no run."""
-    line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "pid": os.getpid(), **entry}) + "\n"
-    with contextlib.suppress(OSError):
+    """Adds a line; a single write, so that processes do not mix theirs.
+
+    A log that can't be written (disk full) stops no run; then the entry is known to this process alone.
+    """
+    entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "pid": os.getpid(), **entry}
+    try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / NAME).open("ab+", buffering=0) as file:
-            file.write(("" if _ends_well(file) else "\n").encode() + line.encode())
+            line = ("" if _ends_well(file) else "\n").encode() + json.dumps(entry).encode() + b"\n"
+            if file.write(line) < len(line):
+                _unwritten.append((folder, entry))
+    except OSError:
+        _unwritten.append((folder, entry))
 
 
 def _ends_well(file) -> bool:
@@ -31,12 +39,12 @@ def _ends_well(file) -> bool:
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:
-    """All lines, oldest first; one that a crash cut off is skipped."""
+    """All lines, oldest first, then what could not be written; a line that a crash cut off is skipped."""
     try:
         lines = (folder / NAME).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
-        return []
-    return [entry for line in lines if (entry := _parsed(line))]
+        lines = []
+    return [entry for line in lines if (entry := _parsed(line))] + [entry for place, entry in _unwritten if place == folder]
 
 
 def last_seconds(folder: Path) -> dict[str, float]:

@@ -6,6 +6,7 @@ A subclass writes `requires` and `run` as in any Luigi task. Around them this cl
 
 import contextlib
 import functools
+import os
 import resource
 import sys
 import time
@@ -31,6 +32,7 @@ from pipeline.store import (
     needs,
     runlog,
     settings,
+    wreckage,
 )
 from pipeline.store.adoptions import Adoption
 from pipeline.store.progress import Progress, say
@@ -187,7 +189,7 @@ class Stage(luigi.Task):
     def publishing(self, *suffixes: str):
         """Temporary paths to write; afterwards the files lie beside the artifact, with its name and these suffixes."""
         with contextlib.ExitStack() as stack:
-            yield [stack.enter_context(files.publishing(self.sibling(suffix))) for suffix in suffixes]
+            yield [stack.enter_context(files.publishing(self.sibling(suffix), keeping=True)) for suffix in suffixes]
             self._must_be_current()
 
     def save(self, content, *, siblings: tuple[str, ...] = ()) -> None:
@@ -286,12 +288,11 @@ def _guarded(run):
 def _tidy(stage: Stage) -> None:
     """Removes what killed writers left in the stage's folder, and sets aside what lies in the way."""
     files.sweep(stage.path.parent, stage.path.stem)
-    for name in locks.abandoned(stage.path.parent):
-        files.sweep(stage.path.parent, name)
-        if (finished := stage.path.with_name(f"{name}.h5")).exists():
-            checkpoints.drop(finished)
-    for aside in files.set_aside(stage.path, "damaged", but=checkpoints.of(stage.path)):
-        stage.say(f"damaged or left by an unfinished run, kept as {aside}")
+    wreckage.clear(stage.path.parent)
+    # Files without their artifact stay: an unfinished run left them, and this one makes them again.
+    if os.path.lexists(stage.path):
+        for aside in files.set_aside(stage.path, "damaged", but=checkpoints.of(stage.path)):
+            stage.say(f"damaged, kept as {aside}")
 
 
 def _refused(stage: Stage) -> None:

@@ -1,5 +1,6 @@
 """What the stages compute."""
 
+import contextlib
 import os
 import signal
 import time
@@ -61,6 +62,13 @@ def _ignore_signals():
     _sleep()
 
 
+def _swallow():
+    Path(f"asleep-{os.getpid()}").touch()
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            time.sleep(0.1)
+
+
 def _wait():
     Path("waiting").touch()
     while not Path("go").exists():
@@ -74,6 +82,7 @@ def _fail(error):
 ACTIONS = {
     "sleep": _sleep,
     "ignore": _ignore_signals,
+    "swallow": _swallow,
     "wait": _wait,
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "edit": lambda: Path(deep.__file__).write_text("UNIT = 1.0\nNEW = 1\n"),

@@ -1,0 +1,138 @@
+"""Publishing, setting aside, full disks, the program's own notes."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.store import files, locks, notes, runlog, wreckage
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(("content", "left"), [("new", []), ("old", ["a.csv.damaged-1"])])
+def test_another_content_is_kept_where_asked(tmp_path, capsys, content, left):
+    """A file that lies where one is published is set aside, unless it is the same; by default it is replaced."""
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    with files.publishing(path, keeping=True) as draft:
+        draft.write_text("new")
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["a.csv", *left]
+    assert [(tmp_path / name).read_text() for name in left] == [content] * len(left)
+    assert (str(tmp_path / "a.csv.damaged-1") in capsys.readouterr().err) == bool(left)
+    with files.publishing(path) as draft:
+        draft.write_text("newer")
+    assert names(tmp_path) == ["a.csv", *left]
+
+
+def test_a_folder_in_the_way_of_a_file(tmp_path):
+    """It is set aside too."""
+    (tmp_path / "a.csv").mkdir()
+    with files.publishing(tmp_path / "a.csv", keeping=True) as draft:
+        draft.write_text("new")
+    assert names(tmp_path) == ["a.csv", "a.csv.damaged-1"]
+
+
+def test_files_of_one_name_are_set_aside_together(tmp_path):
+    """All that share the artifact's name but what was set aside before, under the next free number."""
+    for name in ("a.csv", "a.png", "ab.csv", "a.csv.damaged-1", "a.h5"):
+        (tmp_path / name).touch()
+    files.set_aside(tmp_path / "a.h5", "damaged", but=[tmp_path / "a.png"])
+    assert names(tmp_path) == ["a.csv.damaged-1", "a.csv.damaged-2", "a.h5.damaged-1", "a.png", "ab.csv"]
+
+
+def full(folder, *, needed=None, written=0):
+    """What `publishing` says of a disk that is full."""
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if needed:
+        error.needed = needed
+    with pytest.raises(InputError) as said:
+        publish_and_fail(folder / "a.csv", bytes(written), error)
+    assert names(folder) == []
+    return str(said.value)
+
+
+def publish_and_fail(path, content, error):
+    with files.publishing(path) as draft:
+        draft.write_bytes(content)
+        raise error
+
+
+def test_a_full_disk_says_how_much_is_needed_and_where(tmp_path, monkeypatch):
+    """The whole size where it is known, else that it is more than could be written; the room without the unfinished file."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9 - 5000, 5000))
+    start, end = f"{tmp_path / 'a.csv'} could not be written: no space left on device. ", f" are free in {tmp_path}. Make room there."
+    assert full(tmp_path, needed=2_345_678) == f"{start}2.35 MB are needed, 5 KB{end}"
+    assert full(tmp_path, written=1500) == f"{start}More than 1.5 KB are needed, 6.5 KB{end}"
+    assert full(tmp_path) == f"{start}5 KB{end}"
+
+
+def test_other_errors_stay_as_they_are(tmp_path):
+    """They say nothing about the room."""
+    with pytest.raises(PermissionError):
+        publish_and_fail(tmp_path / "a.csv", b"", PermissionError(errno.EACCES, "no"))
+
+
+def test_a_full_disk_when_a_lock_is_made(tmp_path, monkeypatch):
+    """The lock's file needs room as well; what it says does not."""
+    monkeypatch.setattr(os, "write", failing(errno.ENOSPC))
+    with locks.locked(tmp_path / "a.h5", lambda who: None):
+        assert names(tmp_path) == [".a.lock"]
+    monkeypatch.setattr(os, "open", failing(errno.ENOSPC))
+    with pytest.raises(InputError, match=r"a\.h5 could not be written: no space left on device"), locks.locked(tmp_path / "a.h5", print):
+        pass
+
+
+def failing(number):
+    def fail(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize(("size", "said"), [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 KB"), (999_600, "1 MB"), (12.34e6, "12.3 MB")])
+def test_amounts(size, said):
+    """Three digits and a unit."""
+    assert files.amount(size) == said
+
+
+def test_a_note_is_replaced_as_a_whole(tmp_path, monkeypatch):
+    """What a killed writer left of it is removed; where it can't be written the old one stays, without an error."""
+    note = tmp_path / "last.json"
+    (tmp_path / ".last.1.part.json").touch()
+    (tmp_path / ".last.lock").touch()
+    notes.write(note, "1")
+    assert (note.read_text(), names(tmp_path)) == ("1", ["last.json"])
+    monkeypatch.setattr(Path, "write_text", failing(errno.ENOSPC))
+    notes.write(note, "2")
+    assert (note.read_text(), names(tmp_path)) == ("1", ["last.json"])
+
+
+def test_what_dead_writers_left_is_removed(tmp_path):
+    """Their locks and drafts, and the checkpoints of what they had finished; not those of a training that goes on, nor what is locked."""
+    for name in ("done", "training", "busy"):
+        for left in (f".{name}.lock", f".{name}.1.part.h5", f"{name}.checkpoint-0001.h5"):
+            (tmp_path / left).touch()
+    (tmp_path / "done.h5").touch()
+    with locks.locked(tmp_path / "busy.h5", lambda who: None):
+        wreckage.clear(tmp_path)
+        left = [".busy.1.part.h5", ".busy.lock", "busy.checkpoint-0001.h5", "done.h5", "training.checkpoint-0001.h5"]
+        assert names(tmp_path) == left
+
+
+def test_what_the_log_could_not_take_is_known_to_the_run(tmp_path, monkeypatch):
+    """So that the last words can name it."""
+    monkeypatch.setattr(runlog, "_unwritten", [])
+    runlog.append(tmp_path, {"n": 1})
+    with monkeypatch.context() as context:
+        context.setattr(Path, "open", failing(errno.ENOSPC))
+        runlog.append(tmp_path, {"n": 2})
+    assert [entry["n"] for entry in runlog.entries(tmp_path)] == [1, 2]
+    assert len((tmp_path / runlog.NAME).read_text().splitlines()) == 1
+    assert runlog.entries(tmp_path / "elsewhere") == []
