@@ -1,0 +1,79 @@
+"""What the stages take by default (or from LUIGI_CONFIG_PATH), for benchmarks that call their work without a workspace."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import tasks
+from pipeline.faces import alignment, archives, csvfiles, rendered
+from pipeline.faces import dataset as datasets
+from pipeline.keypointset import KAGGLE
+
+
+def values(stage: type) -> dict:
+    """Parameter -> value of a stage; not what tells tasks of one stage apart."""
+    apart = ("overrides", "group")
+    return {name: parameter.task_value(stage.__name__, name) for name, parameter in stage.get_params() if name not in apart}
+
+
+def of(kind: type, stage: type, **given):
+    """The dataclass `kind`, its fields from the stage's parameters of the same names but for those given."""
+    known = values(stage)
+    return kind(**given, **{field.name: known[field.name] for field in dataclasses.fields(kind) if field.name not in given})
+
+
+def faces(folder: Path | None, drawn: int) -> datasets.Dataset:
+    """What Load makes of a folder's files; without one: of so many drawn faces and a quarter as many to predict."""
+    if folder is None:
+        with tempfile.TemporaryDirectory() as made:
+            rendered.write_kaggle_files(made, KAGGLE, training=drawn, test=max(6, drawn // 4), seed=0)
+            return faces(Path(made), drawn)
+    files = {stem: archives.find_file(folder, stem) for stem in tasks.FILES}
+    if missing := [names for stem, names in tasks.FILES.items() if files[stem] is None]:
+        raise SystemExit(f"{folder} lacks {', '.join(missing)}")
+    test = csvfiles.read_test(files["test"], KAGGLE)
+    lookup = csvfiles.read_lookup(files["IdLookupTable"], KAGGLE, test.image_ids)
+    return datasets.assemble(csvfiles.read_training(files["training"], KAGGLE), test, lookup, KAGGLE, **values(tasks.Load))
+
+
+def target(data: datasets.Dataset) -> np.ndarray:
+    """Where the keypoints of an aligned face lie (K, 2)."""
+    return alignment.upright(data.mean_face[0], KAGGLE).astype("float32")
+
+
+def window(data: datasets.Dataset, group: str) -> alignment.Window:
+    """What the specialist of a group sees of the aligned face."""
+    known = values(tasks.TrainSpecialist)
+    return alignment.window(target(data), KAGGLE.indices(group), margin=known["margin"], zoom=known["zoom"])
+
+
+def untrained(data: datasets.Dataset, group: str | None = None):
+    """A `Trained` net as the base net (group None) or a specialist leaves it, with its first random weights."""
+    from pipeline.nets import network
+    from pipeline.nets.trained import History, Trained
+
+    seen = window(data, group) if group else None
+    indices, sources = KAGGLE.indices(group) if group else list(range(len(KAGGLE.names))), len(KAGGLE.sources)
+    side, pixels = seen.side if seen else KAGGLE.side, {"pixel_mean": float(data.pixel_mean), "pixel_std": float(data.pixel_std)}
+    name = values(tasks.TrainBase)["network"]
+    net = network.build(name, side=side, keypoints=len(indices), sources=sources, l1=0.0, l2=0.0, dropout=0.0, **pixels)
+    nothing = np.zeros((0, len(indices), 2), np.float32)
+    return Trained(
+        history=History.of([]),
+        weights=network.weights(net),
+        offsets=np.zeros((sources, len(indices), 2), np.float32),
+        validation=nothing,
+        rmse=np.float32(np.nan),
+        indices=np.array(indices, np.int32),
+        keypoints=np.array([KAGGLE.names[k] for k in indices]),
+        side=np.int32(side),
+        target=None if group else target(data),
+        located=None if group else nothing,
+        window=seen.matrix if seen else None,
+        network=np.array(name),
+        carried_over=np.array([], dtype=str),
+        new=np.array([], dtype=str),
+        **{name: np.float32(value) for name, value in pixels.items()},
+    )
