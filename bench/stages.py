@@ -1,35 +1,119 @@
-"""Load and Augment beside what a user would otherwise write, in one run.
+"""Load, Augment and Predict beside what a user would otherwise write, and how often a full run imports TensorFlow.
 
-    python bench/stages.py FOLDER        # FOLDER with Kaggle's training.csv or training.zip; without it: 1,000 drawn faces
+    python bench/stages.py [FOLDER] [--parts load augment predict imports] [--rounds 3] [--images 10000] [--drawn 1000]
 
-Prints the median of three rounds in which the alternatives take turns, and the ratio to the reference.
+FOLDER with Kaggle's files; without it: drawn faces. Medians of rounds in which the alternatives take turns, and the ratio to the first of
+them. Goals: Load at least 5 times as fast as the tutorial's loader and within 2 times of pandas.read_csv alone; Augment at least 3 times
+as fast as one call of skimage's warp for each image; Predict at least 80 % as fast as its nets' bare forward passes; one process of a
+full run with one worker imports TensorFlow, once.
 """
 
-import statistics
-import sys
+import argparse
 import tempfile
-import time
 import warnings
 from pathlib import Path
 
+import chain
+import defaults
 import numpy as np
 import pandas as pd
 from skimage.transform import warp
+from turns import compare, goal
 
+from pipeline import tasks
 from pipeline.faces import archives, augmentation, csvfiles, pixels, rendered
 from pipeline.keypointset import KAGGLE
-
-ROUNDS = 3
-RANGES = augmentation.Ranges(
-    flip=0.5, rotation=20, shear=8.5, shift=8, scale=1.17, stretch=1.08, small_share=0.25, small_scale=0.45, gain=0.3, bias=0.15
-)
+from pipeline.nets import device
 
 
-def tutorials_images(table: pd.DataFrame) -> np.ndarray:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--images", type=int, default=10_000, help="for Predict")
+    parser.add_argument("--drawn", type=int, default=1000, help="without FOLDER: faces to draw")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        if options.folder is None:
+            options.folder = Path(made)
+            rendered.write_kaggle_files(made, KAGGLE, training=options.drawn, test=options.drawn // 4, seed=0)
+        for part in options.parts:
+            PARTS[part](options)
+
+
+# Load
+
+
+def load(options) -> None:
+    path, test = (archives.find_file(options.folder, stem) for stem in ("training", "test"))
+    table = pd.read_csv(path)
+    texts = table["Image"].tolist()
+    print(f"{len(texts):,} faces of {path}")
+    compare(
+        "parsing the images",
+        {
+            "df.Image.apply(np.fromstring)": lambda: tutorials_images(table),
+            "ours, checked": lambda: pixels.parse_images(texts, side=KAGGLE.side),
+        },
+        options.rounds,
+    )
+    theirs, bare, ours = compare(
+        "the training file",
+        {
+            "the tutorial's loader": lambda: tutorials_loader(path),
+            "pandas.read_csv alone": lambda: pd.read_csv(path),
+            "ours: read, checked, parsed": lambda: csvfiles.read_training(path, KAGGLE),
+        },
+        options.rounds,
+    ).values()
+    goal("times as fast as the tutorial's loader", theirs / ours, at_least=5)
+    goal("times as long as pandas.read_csv", ours / bare, at_most=2)
+    theirs, bare, ours = compare(
+        "all of Load: training, test and lookup table; ours with duplicates, outliers and split",
+        {
+            "the tutorial's loader, both files": lambda: (tutorials_loader(path), tutorials_loader(test)),
+            "pandas.read_csv alone, both files": lambda: (pd.read_csv(path), pd.read_csv(test)),
+            "ours": lambda: defaults.faces(options.folder, 0),
+        },
+        options.rounds,
+    ).values()
+    goal("times as fast as the tutorial's loader", theirs / ours, at_least=5)
+    goal("times as long as pandas.read_csv", ours / bare, at_most=2)
+
+
+def tutorials_images(table: pd.DataFrame) -> pd.Series:
     """Pixels as the tutorial parses them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return np.vstack(table["Image"].apply(lambda text: np.fromstring(text, sep=" ")).values)
+        return table["Image"].apply(lambda text: np.fromstring(text, sep=" "))
+
+
+def tutorials_loader(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images and keypoints of all rows as the tutorial reads them, without its choice of complete rows."""
+    table = pd.read_csv(path)
+    table["Image"] = tutorials_images(table)
+    images = (np.vstack(table["Image"].values) / 255.0).astype(np.float32)
+    keypoints = ((table[table.columns[:-1]].values - 48) / 48).astype(np.float32)
+    return images, keypoints
+
+
+# Augment
+
+
+def augment(options) -> None:
+    data = csvfiles.read_training(archives.find_file(options.folder, "training"), KAGGLE)
+    ranges = defaults.of(augmentation.Ranges, tasks.Augment)
+    transforms = augmentation.draw(len(data.images), KAGGLE.side, ranges, rng=np.random.default_rng(0))
+    theirs, ours = compare(
+        f"one augmented copy of {len(data.images):,} faces",
+        {
+            "skimage.transform.warp for each image": lambda: one_warp_each(data.images, transforms),
+            "ours, with contrast and keypoints": lambda: augmentation.apply(data.images, data.keypoints, transforms, KAGGLE),
+        },
+        options.rounds,
+    ).values()
+    goal("times as fast", theirs / ours, at_least=3)
 
 
 def one_warp_each(images: np.ndarray, transforms: augmentation.Transforms) -> list[np.ndarray]:
@@ -38,52 +122,77 @@ def one_warp_each(images: np.ndarray, transforms: augmentation.Transforms) -> li
     return [warp(image, matrix, order=1, mode="edge") for image, matrix in zip(images, backward, strict=True)]
 
 
-def compare(title: str, alternatives: dict) -> None:
-    """Times the alternatives in turn; the first is the reference."""
-    times = {name: [] for name in alternatives}
-    for _ in range(ROUNDS):
-        for name, run in alternatives.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
-    median = {name: statistics.median(values) for name, values in times.items()}
-    reference = next(iter(median.values()))
-    print(title)
-    for name, seconds in median.items():
-        print(f"  {name:<44} {seconds:8.2f} s   {reference / seconds:6.1f} x")
+# Predict
 
 
-def main(folder: Path) -> None:
-    path = archives.find_file(folder, "training")
-    table = pd.read_csv(path)
-    texts = table["Image"].tolist()
-    faces = csvfiles.read_training(path, KAGGLE)
-    print(f"{len(texts):,} faces of {path}")
-    compare(
-        "parsing the images",
-        {
-            "df.Image.apply(np.fromstring)": lambda: tutorials_images(table),
-            "ours, checked": lambda: pixels.parse_images(texts, side=KAGGLE.side),
-        },
-    )
-    compare(
-        "the whole training file",
-        {"pandas.read_csv alone": lambda: pd.read_csv(path), "ours: read, checked, parsed": lambda: csvfiles.read_training(path, KAGGLE)},
-    )
-    images, transforms = faces.images, augmentation.draw(len(faces.images), KAGGLE.side, RANGES, rng=np.random.default_rng(0))
-    compare(
-        "one augmented copy",
-        {
-            "skimage.transform.warp for each image": lambda: one_warp_each(images, transforms),
-            "ours, with contrast and keypoints": lambda: augmentation.apply(images, faces.keypoints, transforms, KAGGLE),
-        },
-    )
+def predict(options) -> None:
+    print(f"\n{device.prepare(seed=0, threads=tasks.device().threads)}")
+    from pipeline.nets import models
 
+    data = defaults.faces(options.folder, 0)
+    n, groups = options.images, [None, *KAGGLE.groups]
+    images, source = np.resize(data.test_images, (n, KAGGLE.side, KAGGLE.side)), np.resize(data.test_source, n)
+    nets = [defaults.untrained(data, group) for group in groups]
+    bare = [bare_passes(net, n) for net in nets]
+    alternatives = {
+        "the nets' bare forward passes": lambda: [run() for run in bare],
+        "ours: nets built, windows cut, passes averaged": lambda: models.predict_chain(nets, images, source, KAGGLE),
+        "of that, the nets built and compiled": lambda: models.predict_chain(nets, images[:1], source[:1], KAGGLE),
+    }
+    for run in bare:
+        run(1)
+    forward, ours, _ = compare(f"keypoints of {n:,} faces, a base net and {len(KAGGLE.groups)} specialists", alternatives, 1).values()
+    goal("per cent of the speed of the bare forward passes", 100 * forward / ours, at_least=80)
+
+
+def bare_passes(trained, n: int):
+    """A call that runs the net over n images of its size as often as a prediction does: mirrored or not; a base net's two looks."""
+    from pipeline.nets import network, prediction
+
+    pixel = {"pixel_mean": float(trained.pixel_mean), "pixel_std": float(trained.pixel_std)}
+    options = {"side": int(trained.side), "keypoints": len(trained.indices), "sources": len(KAGGLE.sources)}
+    net = network.build(str(trained.network), **options, l1=0.0, l2=0.0, dropout=0.0, **pixel)
+    passes = 2 if trained.target is None else 4
+    block = np.zeros((prediction.BATCH, trained.side, trained.side), np.uint8)
+
+    def run(faces: int = n) -> None:
+        for _ in range(passes * -(-faces // prediction.BATCH)):
+            net.predict_on_batch(block)
+
+    return run
+
+
+# Imports
+
+# Python imports a module of this name by itself when it starts.
+COUNTER = """
+import os, sys
+
+class Counter:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow":
+            with open(os.environ["TENSORFLOW_IMPORTS"], "a") as file:
+                file.write(f"{os.getpid()}\\n")
+
+sys.meta_path.insert(0, Counter())
+"""
+
+
+def imports(options) -> None:
+    """Runs the whole chain, as small as it gets, and counts the imports in it and in the processes that it starts."""
+    small = ["--Render-training", "60", "--Render-test", "6", "--Augment-copies", "1", "--TrainBase-epochs", "1", "--TrainBase-batch", "16"]
+    small += ["--TrainSpecialist-epochs", "1", "--TrainSpecialist-head-epochs", "0", "--dataset-path", "rendered"]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "sitecustomize.py").write_text(COUNTER)
+        log = Path(folder) / "imports"
+        flags = [*small, "--workspace-root", str(Path(folder) / "workspace")]
+        ran = chain.run("Predict", flags, python_path=Path(folder), TENSORFLOW_IMPORTS=str(log))
+        times = len(log.read_text().split()) if log.exists() else 0
+    print(f"\na full run with one worker, {ran.seconds:.0f} s")
+    goal("imports of TensorFlow", times, at_most=1)
+
+
+PARTS = {"load": load, "augment": augment, "predict": predict, "imports": imports}
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            rendered.write_kaggle_files(folder, KAGGLE, training=1000, test=3, seed=0)
-            main(Path(folder))
+    main()

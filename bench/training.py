@@ -232,8 +232,8 @@ class Curve:
         self.start += time.perf_counter() - now
 
     def first(self, column: int, at_most: float) -> float:
-        """Seconds until the RMSE was that low; NaN if it never was."""
-        return next((row[0] for row in self.rows if row[column] <= at_most), float("nan"))
+        """Seconds until the RMSE was that low; inf if it never was."""
+        return next((row[0] for row in self.rows if row[column] <= at_most), float("inf"))
 
 
 def kfkd(options, flags) -> None:
@@ -246,9 +246,7 @@ def kfkd(options, flags) -> None:
     for column, what in ((1, "all labelled values"), (2, "complete rows, which alone kfkd trains on")):
         best, last = min(row[column] for row in theirs.rows), ours.rows[-1][column]
         reached, needed = theirs.first(column, best), ours.first(column, best)
-        print(
-            f"\n{what}: kfkd's best {best:.3f} px after {reached:.0f} s, ours is there after {needed:.1f} s, ends at {ours.rows[-1][column]:.3f}"
-        )
+        print(f"\n{what}: kfkd's best {best:.3f} px after {reached:.0f} s; ours there after {needed:.1f} s, at its end {last:.3f}")
         goal("times as fast", reached / needed, at_least=20)
     if options.out:
         lines = [f"{curve.title},{','.join(f'{value:.3f}' for value in row)}" for curve in (theirs, ours) for row in curve.rows]
