@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from naive import rmse as naive_rmse
 
-from pipeline.nets.evaluation import bootstrap_interval, of_source, rmse, rmse_by_keypoint, rmse_by_source
+from pipeline.nets.evaluation import bootstrap_interval, difference_interval, of_source, rmse, rmse_by_keypoint, rmse_by_source
 
 
 @pytest.fixture
@@ -96,3 +96,30 @@ def test_bootstrap_interval_passes_over_missing_labels():
     predicted = np.full((6, 2, 2), 1.5)
     options = {"draws": 50, "confidence": 0.9, "rng": np.random.default_rng(0)}
     assert bootstrap_interval(predicted, truth, np.arange(6), **options) == pytest.approx((1.5, 1.5))
+
+
+def test_difference_interval_is_of_pairs():
+    """Errors that are larger by a tenth on every face: the interval of the difference is a tenth of the other's RMSE's interval."""
+    truth, rng = np.zeros((30, 2, 2)), np.random.default_rng(5)
+    other = rng.exponential(2.0, (30, 2, 2))
+    group, options = np.arange(30) // 2, {"draws": 300, "confidence": 0.95}
+    low, high = bootstrap_interval(other, truth, group, rng=np.random.default_rng(0), **options)
+    paired = difference_interval(1.1 * other, other, truth, group, rng=np.random.default_rng(0), **options)
+    assert paired == pytest.approx((0.1 * low, 0.1 * high))
+
+
+def test_difference_interval_is_below_zero_where_the_first_is_better():
+    """Errors of 1 against 3 on every face, labels missing here and there: the difference is -2 whatever is drawn."""
+    truth = np.zeros((6, 2, 2))
+    truth[::2, 0] = np.nan
+    options = {"draws": 50, "confidence": 0.9, "rng": np.random.default_rng(0)}
+    interval = difference_interval(np.full((6, 2, 2), 1.0), np.full((6, 2, 2), 3.0), truth, np.arange(6), **options)
+    assert interval == pytest.approx((-2.0, -2.0))
+
+
+def test_difference_interval_draws_whole_groups():
+    """Of two groups one gains 2 and one loses 2: with four faces in each the interval reaches from the one to the other."""
+    truth, one, three = np.zeros((8, 1, 2)), np.ones((4, 1, 2)), np.full((4, 1, 2), 3.0)
+    first, second = np.concatenate([one, three]), np.concatenate([three, one])
+    options = {"draws": 400, "confidence": 0.95, "rng": np.random.default_rng(0)}
+    assert difference_interval(first, second, truth, np.repeat([7, 2], 4), **options) == (-2.0, 2.0)
