@@ -13,6 +13,8 @@ from pathlib import Path
 
 from luigi.cmdline_parser import CmdlineParser
 
+from pipeline.store import runlog
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -50,3 +52,13 @@ def task(stage: str, flags: list[str]) -> Iterator:
     """The task that these flags mean, and while the context lasts its inputs too."""
     with CmdlineParser.global_instance(["--module", "pipeline", stage, *flags], allow_override=True) as parser:
         yield parser.get_task_obj()
+
+
+def logged(stage) -> list[dict]:
+    """The run log's lines on stages of this workspace that ended well, oldest first."""
+    return [entry for entry in runlog.entries(stage.path.parent.parent / "models") if entry.get("status") == "done"]
+
+
+def logged_seconds(stage) -> float | None:
+    """Seconds that the making of a stage's artifact took; None if the run log does not tell."""
+    return next((entry["seconds"] for entry in reversed(logged(stage)) if entry["key"] == stage.key), None)

@@ -1,0 +1,146 @@
+"""The accuracy on all labelled faces, each predicted by a chain that was not trained on it; specialists beside the base net; a control.
+
+    python bench/accuracy.py FOLDER WORKSPACE [--folds 5] [--control-epochs N] [LUIGI FLAGS, such as --TrainBase-epochs 40]
+
+FOLDER: Kaggle's files, or `rendered`. Runs `luigi --module pipeline Predict --Predict-folds 5` and reads what it leaves; what is in
+WORKSPACE already is not made again, so after an interruption the same command goes on. Control: base nets with N more epochs on the same
+folds, without specialists; without the option it says how many epochs took as long as the specialists. Intervals are of 95 %, from 2,000
+bootstrap draws of whole duplicate groups; "better" intervals are paired and below zero where the specialists win.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import chain
+import numpy as np
+
+from pipeline.faces import dataset as datasets
+from pipeline.keypointset import KAGGLE
+from pipeline.nets import evaluation
+from pipeline.nets.trained import Trained
+from pipeline.results.submission import Predictions
+
+BOOTSTRAP = {"draws": 2000, "confidence": 0.95}
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """All labelled faces: labels and out-of-fold predictions (n, K, 2) in pixels; source, duplicate group and fold (n,)."""
+
+    truth: np.ndarray
+    specialists: np.ndarray
+    base: np.ndarray
+    source: np.ndarray
+    group: np.ndarray
+    fold: np.ndarray
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--control-epochs", type=int, default=0, help="epochs that the control's base nets train more")
+    options, flags = parser.parse_known_args()
+    if options.folds < 2:
+        raise SystemExit("--folds: give at least 2, so that each face is predicted by a chain that was not trained on it")
+    folder = options.folder if options.folder == "rendered" else str(Path(options.folder).resolve())
+    flags = ["--dataset-path", folder, "--workspace-root", str(options.workspace.resolve()), *flags]
+    chain.run("Predict", [*flags, "--Predict-folds", str(options.folds)], show=True)
+    faces = held_out(flags, options.folds)
+    print_table("specialists", faces.specialists, faces)
+    print_table("base net alone", faces.base, faces)
+    print_keypoints(faces)
+    print_differences("specialists - base net", faces, faces.base)
+    if options.control_epochs:
+        more = control(flags, options.folds, options.control_epochs)
+        print_table(f"control: base net with {options.control_epochs} more epochs", more, faces)
+        print_differences("specialists - control", faces, more)
+    else:
+        print(f"\nno control: --control-epochs {equal_epochs(flags, options.folds)} would take as long as the specialists took")
+
+
+# What was predicted
+
+
+def held_out(flags: list[str], folds: int) -> HeldOut:
+    with chain.task("Predict", [*flags, "--Predict-folds", str(folds)]) as predict:
+        found = predict.output().load(Predictions)
+        chains = [inputs["faces"].load(datasets.Dataset) for inputs in predict.input()["chains"]]
+    fold = np.full(len(chains[0].validation), -1)
+    for number, faces in enumerate(chains):
+        fold[faces.validation] = number
+    if not np.array_equal(found.validation_face, np.arange(len(fold))):
+        raise SystemExit("the folds do not cover each labelled face once")
+    truth, source = found.validation_truth, found.validation_source
+    return HeldOut(truth, found.validation, found.validation_base, source, chains[0].group, fold)
+
+
+def control(flags: list[str], folds: int, more: int) -> np.ndarray:
+    """Out-of-fold predictions (n, K, 2) of base nets that train `more` epochs longer than the chains'."""
+    with chain.task("TrainBase", flags) as usual:
+        epochs = usual.epochs + more
+    answers = None
+    for fold in range(folds):
+        split = ["--Load-validation-share", repr(1 / folds), "--Load-fold", str(fold)]
+        own = [*flags, *split, "--TrainBase-epochs", str(epochs)]
+        chain.run("TrainBase", own, show=True)
+        with chain.task("TrainBase", own) as base:
+            net, faces = base.output().load(Trained), base.input()["faces"].load(datasets.Dataset)
+        answers = np.full(faces.keypoints.shape, np.nan, np.float32) if answers is None else answers
+        answers[faces.validation] = net.validation
+    return answers
+
+
+def equal_epochs(flags: list[str], folds: int) -> str:
+    """The epochs of the first fold's base net that took as long as its specialists, by the run log."""
+    with chain.task("Predict", [*flags, "--Predict-folds", str(folds)]) as predict:
+        inputs = predict.requires()["chains"][0]
+        base, specialists = chain.logged_seconds(inputs["base"]), [chain.logged_seconds(task) for task in inputs["specialists"].values()]
+    if not base or None in specialists:
+        return "N"
+    return str(round(inputs["base"].epochs * sum(specialists) / base))
+
+
+# Tables
+
+
+def print_table(title: str, predicted: np.ndarray, faces: HeldOut) -> None:
+    folds = int(faces.fold.max()) + 1
+    print(f"\n{title + ', RMSE in px':<44}{'all faces':>10}{'95 % interval':>18}{'mean of the folds':>19}   each fold")
+    parts = [("all", np.full(len(faces.source), True))]
+    parts += [(name, faces.source == number) for number, name in enumerate(KAGGLE.source_names)]
+    for name, part in parts:
+        each = [evaluation.rmse(predicted[part & (faces.fold == f)], faces.truth[part & (faces.fold == f)]) for f in range(folds)]
+        whole = evaluation.rmse(predicted[part], faces.truth[part])
+        low, high = evaluation.bootstrap_interval(
+            predicted[part], faces.truth[part], faces.group[part], rng=np.random.default_rng(0), **BOOTSTRAP
+        )
+        interval, listed = f"{low:.3f} to {high:.3f}", " ".join(f"{value:.3f}" for value in each)
+        print(f"  {name:<42}{whole:10.3f}{interval:>18}{np.mean(each):19.3f}   {listed}")
+
+
+def print_keypoints(faces: HeldOut) -> None:
+    print(f"\n{'each keypoint, RMSE in px':<44}{'labels':>10}{'specialists':>13}{'base net':>10}")
+    own, base = (evaluation.rmse_by_keypoint(predicted, faces.truth) for predicted in (faces.specialists, faces.base))
+    labels = (~np.isnan(faces.truth).any(axis=2)).sum(axis=0)
+    for name, count, first, second in zip(KAGGLE.names, labels, own, base, strict=True):
+        print(f"  {name:<42}{count:10,}{first:13.3f}{second:10.3f}")
+
+
+def print_differences(title: str, faces: HeldOut, other: np.ndarray) -> None:
+    print(f"\n{title + ', px':<44}{'difference':>10}{'95 % interval':>20}")
+    for name, indices in [("all keypoints", list(range(len(KAGGLE.names)))), *((group, KAGGLE.indices(group)) for group in KAGGLE.groups)]:
+        three = [values[:, indices] for values in (faces.specialists, other, faces.truth)]
+        labelled = ~np.isnan(three[2]).all(axis=(1, 2))
+        first, second, truth = (values[labelled] for values in three)
+        difference = evaluation.rmse(first, truth) - evaluation.rmse(second, truth)
+        low, high = evaluation.difference_interval(first, second, truth, faces.group[labelled], rng=np.random.default_rng(0), **BOOTSTRAP)
+        interval = f"{low:+.3f} to {high:+.3f}"
+        verdict = "better" if high < 0 else "worse" if low > 0 else ""
+        print(f"  {name:<42}{difference:+10.3f}{interval:>20}   {verdict}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Growth: time and memory of each stage over drawn faces, 1,000 to 100,000, each in a process of its own.
+
+    python bench/scale.py [--sizes 1000 4000] [--limit-mb 2048] [--workspace DIR] [LUIGI FLAGS, such as --TrainBase-device-memory 256]
+
+For each size N: N labelled faces and N to predict. Prints seconds, seconds for 1,000 faces, the largest memory of the process, and the
+exponent of growth from the size before: 1 is in proportion. Goals: no exponent above 1.15, no memory above the limit. With --workspace
+the results are kept and an interrupted run goes on; a stage that is there already shows no time. 100,000 faces take hours.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from math import log
+from pathlib import Path
+
+import chain
+
+from pipeline.keypointset import KAGGLE
+
+# One augmented copy, one epoch; specialists only because Predict needs them.
+SHORT = ["--Augment-copies", "1", "--TrainBase-epochs", "1", "--TrainSpecialist-epochs", "1", "--TrainSpecialist-head-epochs", "0"]
+DUPLICATES = "duplicate search"
+MEASURED = ["Render", "Load", DUPLICATES, "Augment", "TrainBase", "Predict"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 3000, 10_000, 30_000, 100_000])
+    parser.add_argument("--limit-mb", type=float, default=2048)
+    parser.add_argument("--workspace", type=Path, help="default: one that is removed afterwards")
+    parser.add_argument("--search", nargs=2, metavar=("LOAD", "OUT"), help=argparse.SUPPRESS)  # what a child does
+    options, flags = parser.parse_known_args()
+    if options.search:
+        search(*map(Path, options.search))
+        return
+    with tempfile.TemporaryDirectory() as made:
+        workspace = (options.workspace or Path(made)).resolve()
+        print(f"{'stage':<20}{'faces':>10}{'seconds':>10}{'s/1,000':>10}{'MB':>8}{'growth':>9}", flush=True)
+        before, steep, large = {}, set(), set()
+        for size in sorted(options.sizes):
+            drawn = ["--Render-training", str(size), "--Render-test", str(size), "--dataset-path", "rendered"]
+            for stage in MEASURED:
+                ran = measure(stage, [*drawn, "--workspace-root", str(workspace), *SHORT, *flags])
+                growth = log(ran.seconds / before[stage][1]) / log(size / before[stage][0]) if stage in before else float("nan")
+                before[stage] = size, ran.seconds
+                print(
+                    f"{stage:<20}{size:10,}{ran.seconds:10.1f}{1000 * ran.seconds / size:10.2f}{ran.peak_mb:8.0f}{growth:9.2f}",
+                    flush=True,
+                )
+                steep |= {stage} if growth > 1.15 else set()
+                large |= {f"{stage} at {size:,}"} if ran.peak_mb > options.limit_mb else set()
+    print(f"grew faster than the faces: {', '.join(sorted(steep)) or 'nothing'}")
+    print(f"above {options.limit_mb:.0f} MB: {', '.join(sorted(large)) or 'nothing'}")
+
+
+def measure(stage: str, flags: list[str]) -> chain.Ran:
+    """The stage alone, what it needs made before. Seconds of its work, without the start of Python; memory of the whole process."""
+    if stage == DUPLICATES:
+        return measure_search(flags)
+    if stage == "Predict":
+        for group in KAGGLE.groups:
+            chain.run("TrainSpecialist", ["--group", group, *flags])
+    ran = chain.run(stage, flags)
+    with chain.task(stage, flags) as task:
+        seconds = chain.logged_seconds(task)
+    return chain.Ran(seconds, ran.peak_mb)
+
+
+def measure_search(flags: list[str]) -> chain.Ran:
+    with chain.task("Load", flags) as load, tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "figures.json"
+        command = [sys.executable, __file__, "--search", str(load.path), str(out)]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(chain.ROOT)})
+        return chain.Ran(**json.loads(out.read_text()))
+
+
+def search(artifact: Path, out: Path) -> None:
+    """In a process of its own: the search for duplicates among the labelled faces of Load's artifact."""
+    import resource
+    import time
+
+    import defaults
+    import h5py
+
+    from pipeline import tasks
+    from pipeline.faces import duplicates
+
+    with h5py.File(artifact) as file:
+        images = file["images"][:]
+    start = time.perf_counter()
+    duplicates.groups(images, correlation=defaults.values(tasks.Load)["twin_correlation"])
+    seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    out.write_text(json.dumps({"seconds": seconds, "peak_mb": peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)}))
+
+
+if __name__ == "__main__":
+    main()
