@@ -1,6 +1,6 @@
 """The accuracy on all labelled faces, each predicted by a chain that was not trained on it; specialists beside the base net; a control.
 
-    python bench/accuracy.py FOLDER WORKSPACE [--folds 5] [--control-epochs N] [LUIGI FLAGS, such as --TrainBase-epochs 40]
+    python bench/accuracy.py FOLDER WORKSPACE [--folds 5] [--control-epochs N] [-- LUIGI FLAGS, such as --TrainBase-epochs 40]
 
 FOLDER: Kaggle's files, or `rendered`. Runs `luigi --module pipeline Predict --Predict-folds 5` and reads what it leaves; what is in
 WORKSPACE already is not made again, so after an interruption the same command goes on. Control: base nets with N more epochs on the same
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--control-epochs", type=int, default=0, help="epochs that the control's base nets train more")
-    options, flags = parser.parse_known_args()
+    options, flags = chain.arguments(parser)
     if options.folds < 2:
         raise SystemExit("--folds: give at least 2, so that each face is predicted by a chain that was not trained on it")
     folder = options.folder if options.folder == "rendered" else str(Path(options.folder).resolve())

@@ -1,5 +1,6 @@
 """Stages run as a user runs them, in processes of their own; and the same tasks as objects, to find what they made."""
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -12,10 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luigi.cmdline_parser import CmdlineParser
+from luigi.task_register import Register
 
 from pipeline.store import runlog
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def arguments(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, list[str]]:
+    """The program's own options, and luigi's flags after a `--`."""
+    words = sys.argv[1:]
+    end = words.index("--") if "--" in words else len(words)
+    return parser.parse_args(words[:end]), words[end + 1 :]
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,8 @@ def run(stage: str, flags: list[str], *, show: bool = False, python_path: Path |
 @contextlib.contextmanager
 def task(stage: str, flags: list[str]) -> Iterator:
     """The task that these flags mean, and while the context lasts its inputs too."""
+    # Luigi hands out equal tasks once made again, with the keys that they had under other flags.
+    Register.clear_instance_cache()
     with CmdlineParser.global_instance(["--module", "pipeline", stage, *flags], allow_override=True) as parser:
         yield parser.get_task_obj()
 

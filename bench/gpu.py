@@ -1,7 +1,7 @@
 """Training on a GPU, measured in one call; on TensorFlow or, with KERAS_BACKEND=jax, on JAX. It runs on a CPU as well, to check itself.
 
-    python bench/gpu.py [FOLDER] [--steps 300] [--batches 64 256 1024] [--epochs 10] [--parts steps epochs chain] [LUIGI FLAGS]
-    KERAS_BACKEND=jax python bench/gpu.py --drawn 200 --steps 3 --batches 16 --epochs 2 --TrainBase-epochs 1 --Augment-copies 1 ...
+    python bench/gpu.py [FOLDER] [--steps 300] [--batches 64 256 1024] [--epochs 10] [--parts steps epochs chain] [-- LUIGI FLAGS]
+    KERAS_BACKEND=jax python bench/gpu.py --drawn 200 --steps 3 --batches 16 --epochs 2 -- --TrainBase-epochs 1 --Augment-copies 1 ...
 
 FOLDER with Kaggle's files; without it: drawn faces. steps: images a second, and the share of the time in which the device computes (GPU:
 as nvidia-smi samples it; CPU: core time). epochs: what it costs to bring a new copy for each, and the RMSE that bfloat16 reaches beside
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 256, 1024])
     parser.add_argument("--epochs", type=int, default=10, help="epochs: of each training; the first is not timed")
     parser.add_argument("--drawn", type=int, default=1000, help="without FOLDER: faces to draw, not for the chain")
-    options, flags = parser.parse_known_args()
+    options, flags = chain.arguments(parser)
     print(device.prepare(seed=0, threads=tasks.device().threads))
     if [part for part in options.parts if part != "chain"]:
         options.data = defaults.faces(options.folder, options.drawn)

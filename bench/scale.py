@@ -1,6 +1,6 @@
 """Growth: time and memory of each stage over drawn faces, 1,000 to 100,000, each in a process of its own.
 
-    python bench/scale.py [--sizes 1000 4000] [--limit-mb 2048] [--workspace DIR] [LUIGI FLAGS, such as --TrainBase-device-memory 256]
+    python bench/scale.py [--sizes 1000 4000] [--limit-mb 2048] [--workspace DIR] [-- LUIGI FLAGS, such as --TrainBase-device-memory 256]
 
 For each size N: N labelled faces and N to predict. Prints seconds, seconds for 1,000 faces, the largest memory of the process, and the
 exponent of growth from the size before: 1 is in proportion. Goals: no exponent above 1.15, no memory above the limit. With --workspace
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--limit-mb", type=float, default=2048)
     parser.add_argument("--workspace", type=Path, help="default: one that is removed afterwards")
     parser.add_argument("--search", nargs=2, metavar=("LOAD", "OUT"), help=argparse.SUPPRESS)  # what a child does
-    options, flags = parser.parse_known_args()
+    options, flags = chain.arguments(parser)
     if options.search:
         search(*map(Path, options.search))
         return

@@ -2,7 +2,7 @@
 
     python bench/training.py step [--rounds 15]                            # TensorFlow
     python bench/training.py epoch [FOLDER] [--epochs 4] [--drawn 1000]    # the stages themselves, in a workspace that is then removed
-    python bench/training.py kfkd [FOLDER] [--minutes 60] [--out CURVES.csv] [LUIGI FLAGS, such as --TrainBase-epochs 80]
+    python bench/training.py kfkd [FOLDER] [--minutes 60] [--out CURVES.csv] [-- LUIGI FLAGS, such as --TrainBase-epochs 80]
 
 FOLDER with Kaggle's files; without it: drawn faces. Goals: a step takes at most 1.4 times its convolutions; what is no step takes under
 5 % of an epoch; the tutorial's best score is reached in at most 1/20 of its time.
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--drawn", type=int, default=1000, help="epoch, kfkd without FOLDER: faces to draw")
     parser.add_argument("--minutes", type=float, default=60, help="kfkd: how long the tutorial's recipe trains")
     parser.add_argument("--out", type=Path, help="kfkd: file for both curves")
-    options, flags = parser.parse_known_args()
+    options, flags = chain.arguments(parser)
     print(device.prepare(seed=0, threads=tasks.device().threads))
     {"step": step, "epoch": epoch, "kfkd": kfkd}[options.part](options, flags)
 
