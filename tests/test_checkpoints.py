@@ -324,7 +324,7 @@ def test_verify_and_forget_know_checkpoints(draw, workplace, capsys):
     with pytest.raises(InputError, match=f"0 artifacts with a key that starts with 0012; its keys: {draw.key}"):
         chain.find("Draw@0012", [draw])
     draw.path.unlink()
-    assert status._state(draw) == ("missing", "never made in this workspace")
+    assert status._state(draw, False) == ("missing", ["never made in this workspace"])
     assert forget.run("Draw", [draw]) == 0
     assert checkpoints.of(draw.path) == []
     assert len(list(draw.path.parent.glob(f"{draw.path.stem}.checkpoint-0012.h5.forgotten-1"))) == 1

@@ -75,7 +75,7 @@ def test_its_stage_and_no_other_runs_again(workplace, capsys, stage):
         make(stages[stage])
         assert path.read_bytes() == whole
         assert path.with_name(f"{path.name}.damaged-{number}").read_bytes() == broken
-        assert f"damaged or left by an unfinished run, kept as {path.parent}/{path.name}.damaged-{number}" in capsys.readouterr().err
+        assert f"damaged, kept as {path.parent}/{path.name}.damaged-{number}" in capsys.readouterr().err
         assert workplace.ran()[ran:] == [stage]
 
 

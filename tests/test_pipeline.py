@@ -132,12 +132,13 @@ class TestInterface:
         """Overrides handed down the chain give two variations of TrainBase in one process, on the same data."""
         from pipeline import Predict
 
-        plain, varied = Predict(), Predict(overrides={"TrainBase": {"epochs": 3}})
-        assert varied.requires()["base"].epochs == 3
-        assert plain.requires()["base"].epochs != 3
-        assert plain.requires()["base"].path != varied.requires()["base"].path
-        assert plain.task_id != varied.task_id
-        assert plain.requires()["faces"] is varied.requires()["faces"]
+        tasks = Predict(), Predict(overrides={"TrainBase": {"epochs": 3}})
+        plain, varied = (task.requires()["chains"][0] for task in tasks)
+        assert varied["base"].epochs == 3
+        assert plain["base"].epochs != 3
+        assert plain["base"].path != varied["base"].path
+        assert tasks[0].task_id != tasks[1].task_id
+        assert plain["faces"] is varied["faces"]
 
     def test_only_whole_faces_come_from_augment(self):
         """A specialist that sees the face trains on Augment's copies; one with a window draws its own and does not need them."""

@@ -9,7 +9,7 @@ from pipeline.store.targets import workspace_root
 
 def adopted(path: Path) -> list[str]:
     """One line for each record by which an artifact, or one that it was made from, was adopted."""
-    own, before = artifacts.attributes(path)["key"], {key for _, key in ancestors(path)}
+    own, before = artifacts.attributes(path).get("key"), {key for _, key in ancestors(path)}
     records = adoptions.all_records(workspace_root())
     lines = [f"adopted {record}" for record in records if record.adopted == own]
     return lines + [f"made from {record.stage}@{record.adopted}, adopted {record}" for record in records if record.adopted in before]

@@ -50,7 +50,8 @@ def _absent(stage: Stage, ran: bool) -> tuple[str, list[str]]:
         return "missing", [f"set aside as {aside[-1].name}"]
     if (latest := _latest(stage)) is None:
         return "missing", ["not there any more" if ran else "never made in this workspace"]
-    return "stale", _reasons(stage, artifacts.attributes(latest)["made_from"])
+    then = artifacts.attributes(latest).get("made_from")
+    return "stale", _reasons(stage, then) if then else [f"{latest.name} does not say what it was made from"]
 
 
 def _reasons(stage: Stage, then: dict) -> list[str]:
