@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from pipeline.store import locks
 from pipeline.store.artifacts import Steady
 from pipeline.store.progress import say
 
@@ -79,8 +80,8 @@ def ending() -> Iterator[None]:
 
 
 def _interrupted(words, number, frame):
-    if frame is not None and frame.f_code in _STEADY:
-        # Under HDF5 an exception would be lost: try again when it is out of there.
+    if _is_steady(frame):
+        # Try again when it is out of there.
         threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
         return
     if multiprocessing.parent_process() is not None and not _in_stage.is_set():
@@ -104,8 +105,15 @@ def _end_now(words: str, number: int) -> None:
     os._exit(128 + number)
 
 
-# The frames in which a signal handler may find a `Steady` file.
-_STEADY = {function.__code__ for function in vars(Steady).values() if hasattr(function, "__code__")}
+# What no exception may interrupt: under HDF5 (a `Steady` file) it would be lost, and here it would leave a lock file behind.
+_STEADY = {function.__code__ for function in (*vars(Steady).values(), locks.describe, locks.release) if hasattr(function, "__code__")}
+
+
+def _is_steady(frame) -> bool:
+    """Whether the signal came while one of these functions ran."""
+    while frame is not None and frame.f_code not in _STEADY:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _die_with(parent: int) -> None:

@@ -66,6 +66,7 @@ class Stage(luigi.Task):
         super().__init__(*args, **kwargs)
         _check_configuration_once(type(self).__module__.split(".")[0])
         self._running = False
+        self._unlisted: InputError | None = None
         self._figures: dict[str, Any] = {}
         self._apply_overrides()
         self.task_id = f"{self.stem}-{self.key}"
@@ -153,7 +154,10 @@ class Stage(luigi.Task):
         # Asked by Luigi's worker alone, of a stage that is not complete, before it looks for the inputs; see also `_present`.
         lastwords.begin(self, workspace_root())
         tasks = super().deps()
-        needs.add(_log_folder(), {task.place for task in (self, *tasks) if isinstance(task, Stage)})
+        try:
+            needs.add(_log_folder(), {task.place for task in (self, *tasks) if isinstance(task, Stage)})
+        except InputError as error:
+            self._unlisted = error  # for `run`, whose errors Luigi prints as they are
         return tasks
 
     # Overrides
@@ -310,6 +314,8 @@ def _logged(run, stage: Stage) -> None:
     if adopted := [f"{adoption.stage}@{adoption.adopted}" for adoption in stage.adopted.values()]:
         entry["adopted"] = adopted
     try:
+        if stage._unlisted:
+            raise stage._unlisted
         run(stage)
     except BaseException as error:
         ending = "interrupted" if interrupts.received() or isinstance(error, KeyboardInterrupt) else "failed"
