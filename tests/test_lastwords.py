@@ -130,7 +130,7 @@ def interruptible(monkeypatch):
     """SIGTERM as in a run, for the time of a test."""
     monkeypatch.setattr(interrupts, "_received", [])
     monkeypatch.setattr(interrupts, "_end_now", lambda *arguments: None)  # it would end the tests
-    before = signal.signal(signal.SIGTERM, functools.partial(interrupts._interrupted, GO_ON))
+    before = signal.signal(signal.SIGTERM, functools.partial(interrupts._interrupted, GO_ON, os.getpid()))
     yield
     signal.signal(signal.SIGTERM, before)
 

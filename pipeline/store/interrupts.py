@@ -30,7 +30,7 @@ def install(words: str) -> None:
     """
     for number in SIGNALS:
         if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
-            signal.signal(number, functools.partial(_interrupted, words))
+            signal.signal(number, functools.partial(_interrupted, words, os.getpid()))
     sys.excepthook = _without_traceback
 
 
@@ -79,18 +79,19 @@ def ending() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _interrupted(words, number, frame):
+def _interrupted(words, parent, number, frame):
     if _is_steady(frame):
         # Try again when it is out of there.
         threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
         return
-    if multiprocessing.parent_process() is not None and not _in_stage.is_set():
+    is_child = os.getpid() != parent  # also where multiprocessing has not set it up yet
+    if is_child and not _in_stage.is_set():
         os._exit(128 + number)
     if _received:
         # Ctrl-C reaches children too, and then comes SIGTERM: a second exception would disturb the first one's tidying up.
         return
     _received.append(number)
-    if multiprocessing.parent_process() is None:
+    if not is_child:
         watch = threading.Timer(PATIENCE, _end_now, (words, number))
         watch.daemon = True
         watch.start()
@@ -106,7 +107,9 @@ def _end_now(words: str, number: int) -> None:
 
 
 # What no exception may interrupt: under HDF5 (a `Steady` file) it would be lost, and here it would leave a lock file behind.
-_STEADY = {function.__code__ for function in (*vars(Steady).values(), locks.describe, locks.release) if hasattr(function, "__code__")}
+_STEADY = {
+    function.__code__ for function in (*vars(Steady).values(), locks.taken, locks.describe, locks.release) if hasattr(function, "__code__")
+}
 
 
 def _is_steady(frame) -> bool:

@@ -1,6 +1,7 @@
 """One writer for each artifact: a lock that dies with its process."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -43,7 +44,7 @@ def abandoned(folder: Path, pattern: str = "*") -> Iterator[str]:
     for name in sorted(folder.glob(f".{pattern}.lock")):
         descriptor = None
         with contextlib.suppress(OSError):
-            descriptor = _acquired(name, os.O_RDWR)
+            descriptor = taken(name, os.O_RDWR)
         if descriptor is not None:
             try:
                 yield name.name.removeprefix(".").removesuffix(".lock")
@@ -56,9 +57,10 @@ def acquire(path: Path, waiting: Callable[[str], None] | None = None) -> tuple[P
     name = path.with_name(f".{path.stem}.lock")
     with files.room_for(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        while (descriptor := _acquired(name, os.O_RDWR | os.O_CREAT, waiting)) is None:
-            pass
-    describe(descriptor)
+        while (descriptor := taken(name, os.O_RDWR | os.O_CREAT)) is None:
+            if waiting is None:
+                raise BlockingIOError(errno.EWOULDBLOCK, "another process holds the lock", str(name))
+            _wait(name, waiting)
     return name, descriptor
 
 
@@ -99,23 +101,34 @@ def who(said: dict) -> str:
     return f"process {said['pid']} ({said['command']})" if {"pid", "command"} <= said.keys() else "another process"
 
 
-def _acquired(name: Path, flags: int, waiting: Callable[[str], None] | None = None) -> int | None:
-    """A descriptor that holds the lock, None if it has to be tried again. Without `waiting`: BlockingIOError if it is taken."""
-    descriptor, held = os.open(name, flags | os.O_CLOEXEC, 0o644), False
-    try:
+def taken(name: Path, flags: int) -> int | None:
+    """A descriptor that holds a lock file and says so in it, None if another process holds it."""
+    while True:
+        descriptor, held = os.open(name, flags | os.O_CLOEXEC, 0o644), False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The former holder may have removed the file meanwhile: then another process can lock a new file of that name.
+            if held := _same_file(descriptor, name):
+                describe(descriptor)
+                return descriptor
         except BlockingIOError:
-            if waiting is None:
-                raise
-            waiting(who(_said(name)))
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # The former holder may have removed the file while we waited: then another process can lock a new file of that name.
-        held = _same_file(descriptor, name)
-        return descriptor if held else None
+            return None
+        finally:
+            if not held:
+                os.close(descriptor)
+
+
+def _wait(name: Path, waiting: Callable[[str], None]) -> None:
+    """Until whoever holds a lock file has released it; `waiting` is told who that is."""
+    try:
+        descriptor = os.open(name, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        waiting(who(_said(name)))
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
     finally:
-        if not held:
-            os.close(descriptor)
+        os.close(descriptor)
 
 
 def _same_file(descriptor: int, name: Path) -> bool:
