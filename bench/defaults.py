@@ -46,7 +46,7 @@ def target(data: datasets.Dataset) -> np.ndarray:
 def window(data: datasets.Dataset, group: str) -> alignment.Window:
     """What the specialist of a group sees of the aligned face."""
     known = values(tasks.TrainSpecialist)
-    return alignment.window(target(data), KAGGLE.indices(group), margin=known["margin"], zoom=known["zoom"])
+    return alignment.window(target(data), KAGGLE.indices(group), **{name: known[name] for name in ("margin", "extent", "zoom")})
 
 
 def untrained(data: datasets.Dataset, group: str | None = None):

@@ -14,7 +14,7 @@ import turns
 
 from pipeline.keypointset import KAGGLE
 
-SHORT = ["--TrainBase-epochs", "1", "--TrainSpecialist-epochs", "1", "--TrainSpecialist-head-epochs", "1"]
+SHORT = ["--TrainBase-epochs", "1", "--TrainSpecialist-epochs", "1"]
 SPECIALISTS = [["TrainSpecialist", "--group", group] for group in KAGGLE.groups]
 STAGES = [["Load"], ["Augment"], ["TrainBase"], *SPECIALISTS, ["LearningCurves"], ["Predict"]]
 GOALS_MB = {"Load": 1000, "Predict": 1000}

@@ -21,7 +21,7 @@ import chain
 from pipeline.keypointset import KAGGLE
 
 # One augmented copy, one epoch; specialists only because Predict needs them.
-SHORT = ["--Augment-copies", "1", "--TrainBase-epochs", "1", "--TrainSpecialist-epochs", "1", "--TrainSpecialist-head-epochs", "0"]
+SHORT = ["--Augment-copies", "1", "--TrainBase-epochs", "1", "--TrainSpecialist-epochs", "1"]
 DUPLICATES = "duplicate search"
 MEASURED = ["Render", "Load", DUPLICATES, "Augment", "TrainBase", "Predict"]
 

@@ -181,7 +181,7 @@ sys.meta_path.insert(0, Counter())
 def imports(options) -> None:
     """Runs the whole chain, as small as it gets, and counts the imports in it and in the processes that it starts."""
     small = ["--Render-training", "60", "--Render-test", "6", "--Augment-copies", "1", "--TrainBase-epochs", "1", "--TrainBase-batch", "16"]
-    small += ["--TrainSpecialist-epochs", "1", "--TrainSpecialist-head-epochs", "0", "--dataset-path", "rendered"]
+    small += ["--TrainSpecialist-epochs", "1", "--dataset-path", "rendered"]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "sitecustomize.py").write_text(COUNTER)
         log = Path(folder) / "imports"

@@ -171,7 +171,7 @@ def epoch(options, flags) -> None:
     stopwatch.watch()
     lengths = ["--TrainBase-epochs", str(options.epochs), "--TrainSpecialist-epochs", str(options.epochs)]
     with tempfile.TemporaryDirectory() as workspace:
-        flags = [*data_flags(options), "--workspace-root", workspace, *lengths, "--TrainSpecialist-head-epochs", "0", *flags]
+        flags = [*data_flags(options), "--workspace-root", workspace, *lengths, *flags]
         for stage, title in ((["TrainBase"], "base net"), (["TrainSpecialist", "--group", SPECIALIST], f"specialist {SPECIALIST}")):
             with chain.task(stage[0], [*stage[1:], *flags]) as task:
                 make(task)

@@ -7,7 +7,7 @@ from pathlib import Path
 import luigi
 
 from pipeline.keypointset import KAGGLE
-from pipeline.nets.options import NETWORKS, OPTIMIZERS, SCHEDULES, VIEWS
+from pipeline.nets.options import NETWORKS, OPTIMIZERS, OUTPUTS, SCHEDULES, VIEWS
 from pipeline.store.settings import choice, real, switch, whole
 from pipeline.store.stage import Stage
 from pipeline.store.targets import ExternalFile, workspace_root
@@ -187,8 +187,8 @@ class Training:
     device_memory = whole(2048, "MiB of images kept on the device; more faces are brought in blocks", 1)
     seed = whole(0, "seed of the first weights, the order and the dropout", 0)
 
-    def train(self, network: str, group: str | None = None, base=None, **head) -> None:
-        """Trains, saves and reports. group: None is all keypoints. base: the net to start from. head: what differs for its output layer."""
+    def train(self, network: str, group: str | None = None, base=None, *, keep_outputs: bool = False) -> None:
+        """Trains, saves and reports. group: None is all keypoints. base: the net to start from; keep_outputs: with its output layer."""
         from pipeline.faces import alignment
         from pipeline.faces import dataset as datasets
         from pipeline.nets import device as devices
@@ -203,8 +203,7 @@ class Training:
         window = self.window(target, indices)
         structure = models.Structure(network, self.l1, self.l2, self.dropout, float(faces.pixel_mean), float(faces.pixel_std))
         recipe = _from_parameters(training.Recipe, self)
-        epochs = self.epochs + head.get("epochs", 0)
-        with self.copies(faces, indices, window, base) as copies, self.progress(epochs, "epoch") as progress:
+        with self.copies(faces, indices, window, base) as copies, self.progress(self.epochs, "epoch") as progress:
             result = models.train(
                 structure,
                 copies,
@@ -215,7 +214,7 @@ class Training:
                 base=base,
                 target=None if base else target,
                 window=window,
-                head=dataclasses.replace(recipe, **head) if head else None,
+                keep_outputs=keep_outputs,
                 seed=self.seed,
                 report=lambda training_rmse, validation_rmse: progress.step(
                     f"RMSE training {training_rmse:.2f} px, validation {validation_rmse:.2f} px"
@@ -224,7 +223,7 @@ class Training:
             )
         self.save(result)
         if base:
-            self.say(f"new: {', '.join(result.new)}; carried over from the base net: the other {len(result.carried_over)} weights")
+            self.say(f"began with {len(result.carried_over)} weights of the base net; new: {', '.join(result.new) or 'none'}")
         self.conclude(result=f"validation RMSE {result.rmse:.3f} px after {len(result.history.epoch)} epochs", rmse=float(result.rmse))
 
     def window(self, target, indices: list[int]):
@@ -267,12 +266,13 @@ class TrainBase(Training, Stage):
 
 
 class TrainSpecialist(Training, Stage):
-    """A net for one group of keypoints: the base net's weights with a new output layer, trained on the faces that have these keypoints."""
+    """A net for one group of keypoints: the base net, trained further on the faces that have these keypoints, and for them alone."""
 
     group = choice("", "the group of keypoints", GROUPS)
     view = choice("window", "what it sees: window, the part around the group of the face that the base net found; face, the image", VIEWS)
     margin = real(18.0, "window: pixels from the group's outermost keypoints on the mean face to its edge", 1.0)
-    zoom = real(1.25, "window: its pixels for one of the image; more shows finer detail and takes longer", 0.1, 8.0)
+    extent = real(64.0, "window: pixels from edge to edge at least; what lies around a keypoint helps to find it", 1.0)
+    zoom = real(1.0, "window: its pixels for one of the image; more shows finer detail and takes longer", 0.1, 8.0)
     flip = real(0.5, "window: share of mirrored faces", 0.0, 1.0)
     rotation = real(15.0, "window: rotation by up to this many degrees to either side", 0.0, 180.0)
     shift = real(5.0, "window: shift by up to this many of its pixels in x and in y", 0.0)
@@ -280,12 +280,11 @@ class TrainSpecialist(Training, Stage):
     stretch = real(1.06, "window: stretch x against y by a factor up to this or its inverse", 1.0, 2.0)
     gain = real(0.3, "window: contrast changes by up to this share", 0.0, 1.0)
     bias = real(0.15, "window: brightness changes by up to this share of the full range", 0.0, 1.0)
-    epochs = whole(30, "epochs at most", 1)
+    output = choice("kept", "the output layer to begin with: kept, the base net's; new, as in the tutorial", OUTPUTS)
+    epochs = whole(20, "epochs at most", 1)
     learning_rate = real(1e-3, "learning rate at its highest", 1e-9)
     learning_rate_stop = real(1e-6, "learning rate at the end, for linear and cosine", 0.0)
     warmup = real(1.0, "epochs in which the cosine schedule's learning rate rises", 0.0)
-    head_epochs = whole(3, "epochs, before the others, in which the new output layer trains alone", 0)
-    head_learning_rate = real(2e-2, "learning rate of those epochs at its highest", 1e-9)
 
     @property
     def identity(self):
@@ -298,7 +297,7 @@ class TrainSpecialist(Training, Stage):
     def window(self, target, indices):
         from pipeline.faces import alignment
 
-        return alignment.window(target, indices, margin=self.margin, zoom=self.zoom) if self.view == "window" else None
+        return alignment.window(target, indices, margin=self.margin, extent=self.extent, zoom=self.zoom) if self.view == "window" else None
 
     @contextlib.contextmanager
     def copies(self, faces, indices, window, base):
@@ -327,8 +326,7 @@ class TrainSpecialist(Training, Stage):
         from pipeline.nets.trained import Trained
 
         base = self.input()["base"].load(Trained)
-        head = {"epochs": self.head_epochs, "learning_rate": self.head_learning_rate, "warmup": 0.0, "patience": 0}
-        self.train(str(base.network), self.group, base, **head)
+        self.train(str(base.network), self.group, base, keep_outputs=self.output == "kept")
 
 
 def _chain(overrides: dict) -> dict:
@@ -359,11 +357,12 @@ class LearningCurves(Stage):
 
 
 class Predict(Stage):
-    """The specialists' keypoints of the test faces as Kaggle's submission, and of the validation faces beside the truth."""
+    """The keypoints of the test faces as Kaggle's submission, and of the validation faces beside the truth."""
 
     folder = "submissions"
     on_backend = True
     folds = whole(1, "1: one chain of nets; more: as many, each with another part of the faces held out, and the mean of what they say", 1)
+    base_share = real(0.33, "weight of the base net's answer in its mean with the specialist's; 0: the specialist alone", 0.0, 1.0)
 
     def requires(self):
         companions = [LearningCurves(overrides=overrides) for overrides in self.variations()]
@@ -394,7 +393,7 @@ class Predict(Stage):
                 faces = inputs["faces"].load(datasets.Dataset)
                 nets = [artifact.load(Trained) for artifact in (inputs["base"], *inputs["specialists"].values())]
                 tests = models.predict_chain(progress.over(nets), faces.test_images, faces.test_source, KAGGLE)
-                chains.append(submission.chain(faces, KAGGLE, nets, tests))
+                chains.append(submission.chain(faces, nets, tests, base_share=self.base_share))
         content = submission.predictions(faces, KAGGLE, chains)
         with self.publishing(".csv") as (csv,):
             submission.write_csv(csv, content.row_ids, content.locations)

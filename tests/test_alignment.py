@@ -85,19 +85,22 @@ def test_keypoints_in_one_point_divide_by_nothing(target):
 
 
 @pytest.mark.parametrize("group", KAGGLE.groups)
-@pytest.mark.parametrize(("margin", "zoom"), [(18.0, 1.25), (5.0, 1.0), (30.0, 2.0), (18.0, 0.3)])
-def test_the_window_holds_its_keypoints_with_their_margin(target, group, margin, zoom):
-    """The outermost keypoints lie `margin` image pixels from the edges, in the longer direction on both sides exactly; at least `zoom`
-    pixels for one of the image, on a side that is the next multiple of 16."""
+@pytest.mark.parametrize(
+    ("margin", "least", "zoom"), [(18.0, 1.0, 1.25), (5.0, 1.0, 1.0), (30.0, 1.0, 2.0), (18.0, 1.0, 0.3), (18.0, 64.0, 1.0)]
+)
+def test_the_window_holds_its_keypoints_with_their_margin(target, group, margin, least, zoom):
+    """The outermost keypoints lie `margin` image pixels from the edges, in the longer direction on both sides exactly, or farther where the
+    square would have less than `extent` of them; at least `zoom` pixels for one of the image, on a side that is the next multiple of 16."""
     indices = KAGGLE.indices(group)
-    seen = window(target, indices, margin=margin, zoom=zoom)
+    seen = window(target, indices, margin=margin, extent=least, zoom=zoom)
     factor = affine.magnification(seen.matrix[None])[0]
     np.testing.assert_allclose(seen.matrix[:, :2], factor * np.eye(2), atol=1e-12)
     points = affine.move(target[None, indices], seen.matrix[None])[0]
     room = np.stack([points.min(axis=0), seen.side - points.max(axis=0)]) / factor
-    assert room.min() == pytest.approx(margin)
     np.testing.assert_allclose(room[0], room[1])  # in the middle, both ways
-    extent = np.ptp(target[indices], axis=0).max() + 2 * margin
+    span = np.ptp(target[indices], axis=0).max()
+    extent = max(span + 2 * margin, least)
+    assert room.min() == pytest.approx((extent - span) / 2)
     assert seen.side % MULTIPLE == 0
     assert extent * zoom <= seen.side < extent * zoom + MULTIPLE
     assert factor == pytest.approx(seen.side / extent)

@@ -65,7 +65,7 @@ def test_first_command_of_the_readme(tmp_path):
     assert words[0] == ".venv/bin/luigi"
     shutil.copy(ROOT / "luigi.cfg", tmp_path)
     small = ["--Render-training", "60", "--Render-test", "6", "--Augment-copies", "1", "--TrainBase-epochs", "1"]
-    specialists = ["--TrainSpecialist-epochs", "1", "--TrainSpecialist-head-epochs", "0", "--TrainBase-batch", "16"]
+    specialists = ["--TrainSpecialist-epochs", "1", "--TrainBase-batch", "16"]
     command = [sys.executable, "-m", "luigi", *words[1:], *small, *specialists]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600, check=False)

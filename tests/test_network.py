@@ -73,13 +73,24 @@ def test_a_specialist_takes_over_all_but_the_output_layer(network, name):
     """transfer sets every weight but the output layer's, which stay as initialised, and returns both lists of names."""
     base, specialist = build(name), build(name, keypoints=2)
     fresh = network.weights(specialist)
-    carried, new = network.transfer(specialist, network.weights(base))
+    carried, new = network.transfer(specialist, network.weights(base), outputs=None)
     assert new == ["keypoints/kernel", "keypoints/bias"]
     assert set(carried) | set(new) == set(fresh)
     assert not set(carried) & set(new)
     after = network.weights(specialist)
     assert all(np.array_equal(after[path], network.weights(base)[path]) for path in carried)
     assert all(np.array_equal(after[path], fresh[path]) for path in new)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_specialist_can_take_over_the_outputs_too(network, name):
+    """Before it is trained it answers for its keypoints, in its own order, what the base net does."""
+    base, specialist = build(name, keypoints=5), build(name, keypoints=2)
+    carried, new = network.transfer(specialist, network.weights(base), outputs=[3, 1])
+    assert new == []
+    assert set(carried) == set(network.weights(specialist))
+    image = np.random.default_rng(0).uniform(0, 255, (2, 32, 32)).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(specialist(image)), np.asarray(base(image))[:, :, [3, 1]], atol=1e-6)
 
 
 def without(values):
@@ -94,7 +105,7 @@ def misshapen(values):
     return values | {"stem/kernel": values["stem/kernel"][:3]}
 
 
-@pytest.mark.parametrize("way", ["load", "transfer"])
+@pytest.mark.parametrize("way", [{}, {"outputs": None}, {"outputs": [0, 1, 2]}])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -108,7 +119,7 @@ def test_any_other_difference_raises_and_sets_nothing(network, way, change, mess
     net, values = build("compact"), network.weights(build("compact"))
     before = network.weights(net)
     with pytest.raises(ValueError, match=message):
-        getattr(network, way)(net, change(values))
+        (network.transfer if way else network.load)(net, change(values), **way)
     assert all(np.array_equal(value, before[path]) for path, value in network.weights(net).items())
 
 

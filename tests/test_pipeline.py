@@ -16,7 +16,6 @@ SMALL = (
     "--Augment-copies=2",
     "--TrainBase-epochs=2",
     "--TrainSpecialist-epochs=1",
-    "--TrainSpecialist-head-epochs=1",
 )
 
 

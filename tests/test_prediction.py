@@ -131,7 +131,7 @@ def views(prediction, name, n):
         linear = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2)
         middle = np.concatenate([linear, (16 - linear @ np.full(2, 16))[:, :, None]], axis=2)
     if name == "window":
-        window = alignment.window(TARGET, EYES, margin=9.0, zoom=1.5)
+        window = alignment.window(TARGET, EYES, margin=9.0, extent=1.0, zoom=1.5)
         return prediction.View(affine.compose(window.matrix, middle), window.side)
     return prediction.View(2 * middle, 64) if name == "larger" else prediction.View(middle, 32)
 

@@ -76,9 +76,9 @@ def outputs():
     return nets, [rng.uniform(5, 25, (2, len(i), 2)).astype(np.float32) for i in indices]
 
 
-def together(faces, *outputs):
+def together(faces, *outputs, base_share=0.0):
     """The table of one chain, or of several that share a data set."""
-    return submission.predictions(faces, DOTS, [submission.chain(faces, DOTS, *output) for output in outputs])
+    return submission.predictions(faces, DOTS, [submission.chain(faces, *output, base_share=base_share) for output in outputs])
 
 
 def test_the_specialists_keypoints_stand_side_by_side(faces, outputs):
@@ -92,6 +92,16 @@ def test_the_specialists_keypoints_stand_side_by_side(faces, outputs):
     np.testing.assert_array_equal(table.test_base, tests[0])
     np.testing.assert_array_equal(table.validation_face, [6, 7, 8, 9])
     assert table.locations.tolist() == [tests[1][0, 0, 1], tests[2][0, 0, 0], tests[1][1, 1, 0]]
+
+
+def test_the_base_net_has_its_share(faces, outputs):
+    """A quarter of the base net's answer and three of the specialist's; test and validation alike."""
+    (base, eyes, _), tests = outputs
+    table = together(faces, outputs, base_share=0.25)
+    np.testing.assert_allclose(table.validation[:, EYES], 0.25 * base.validation[:, EYES] + 0.75 * eyes.validation, rtol=1e-6)
+    np.testing.assert_allclose(table.test[:, EYES], 0.25 * tests[0][:, EYES] + 0.75 * tests[1], rtol=1e-6)
+    assert table.test.dtype == table.validation.dtype == np.float32
+    np.testing.assert_array_equal(table.validation_base, base.validation)
 
 
 def test_the_rmse_of_everything_is_the_loops(faces, outputs):
@@ -127,7 +137,7 @@ def folds(faces, outputs):
 def test_folds_give_the_mean_for_test_faces_and_their_own_for_those_held_out(folds):
     """Every labelled face once, in its order, predicted by the chain that has not been trained on it; RMSE over all of them."""
     data, (one, other) = folds
-    parts = [submission.chain(faces, DOTS, *outputs) for faces, outputs in zip(data, (one, other), strict=True)]
+    parts = [submission.chain(faces, *outputs, base_share=0.0) for faces, outputs in zip(data, (one, other), strict=True)]
     table = submission.predictions(data[0], DOTS, parts)
     np.testing.assert_allclose(table.test[:, EYES], (one[1][1] + other[1][1]) / 2, rtol=1e-6)
     np.testing.assert_allclose(table.test_base, (one[1][0] + other[1][0]) / 2, rtol=1e-6)

@@ -48,14 +48,14 @@ def to_frame(keypoints: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.concatenate([linear, shift[:, :, None]], axis=2)
 
 
-def window(target: np.ndarray, indices: list[int], *, margin: float, zoom: float) -> Window:
+def window(target: np.ndarray, indices: list[int], *, margin: float, extent: float, zoom: float) -> Window:
     """The square around the keypoints `indices`.
 
-    target (K, 2): see `upright`. margin: from the outermost of the keypoints to the square's edge, pixels. zoom: pixels of the window for
-    one of the image, rounded up to a side that the nets take.
+    target (K, 2): see `upright`. margin: from the outermost of the keypoints to the square's edge, pixels. extent: the square's side at
+    least, pixels. zoom: pixels of the window for one of the image, rounded up to a side that the nets take.
     """
     low, high = target[indices].min(axis=0) - margin, target[indices].max(axis=0) + margin
-    extent = (high - low).max()
+    extent = max(extent, (high - low).max())
     side = int(np.ceil(extent * zoom / MULTIPLE)) * MULTIPLE
     factor = side / extent
     corner = (low + high) / 2 - extent / 2

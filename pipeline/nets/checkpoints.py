@@ -1,7 +1,7 @@
 """What a killed training goes on from: its whole state after an epoch as named arrays, and back.
 
 Keras' own BackupAndRestore keeps weights, optimizer and epoch. The result depends on more: early stopping, the schedule, the states of the
-random generators, the phase. Where the arrays lie is no matter of this module.
+random generators. Where the arrays lie is no matter of this module.
 """
 
 import math
@@ -27,8 +27,6 @@ REMEMBERED = {
 class Checkpoint:
     """The state of a training after an epoch."""
 
-    phase: np.ndarray = array("int32", "", "", "phase of the training, from 0: a specialist's output layer trains alone at first")
-    start: np.ndarray = array("int32", "", "", "epochs of the phases before")
     history: History
     variables: dict[str, np.ndarray] = array("float32", "", "", "variable of the net or the optimizer")
     counters: dict[str, np.ndarray] = array("int64", "", "", "steps of the optimizer, state of a random generator")
@@ -50,17 +48,12 @@ class Checkpoints:
     latest: Checkpoint | None = None
     saved: float = field(default_factory=lambda: time.monotonic())
 
-    def phase(self) -> int:
-        """The phase with which to begin."""
-        return int(self.latest.phase) if self.latest else 0
-
-    def begun(self, earlier: History | None) -> tuple[list[tuple], int]:
-        """(history's rows, epochs of the phases before) with which a phase begins or goes on; `earlier`: history of those before."""
-        rows = (self.latest.history if self.latest else earlier or History.of([])).rows()
-        return rows, int(self.latest.start) if self.latest else len(rows)
+    def rows(self) -> list[tuple]:
+        """The history's rows with which a training begins or goes on."""
+        return self.latest.history.rows() if self.latest else []
 
     def take(self) -> Checkpoint | None:
-        """The one to go on from, once: the phases after it begin by themselves, and its arrays need not stay in memory."""
+        """The one to go on from, once: its arrays need not stay in memory."""
         latest, self.latest = self.latest, None
         return latest
 
@@ -68,13 +61,12 @@ class Checkpoints:
 class Keeper(keras.callbacks.Callback):
     """Puts a training's state back when it begins and hands it on after its epochs; must be the last of the callbacks.
 
-    phase, start: as in Checkpoint. stateful: the callbacks that REMEMBERED knows, early stopping first.
+    stateful: the callbacks that REMEMBERED knows, early stopping first.
     """
 
-    def __init__(self, checkpoints: Checkpoints, log: monitoring.Validation, stateful: list, *, phase: int, start: int):
+    def __init__(self, checkpoints: Checkpoints, log: monitoring.Validation, stateful: list):
         super().__init__()
-        self.checkpoints, self.log, self.stateful = checkpoints, log, stateful
-        self.phase, self.start, self.epoch_began = phase, start, 0.0
+        self.checkpoints, self.log, self.stateful, self.epoch_began = checkpoints, log, stateful, 0.0
 
     def on_train_begin(self, logs=None):
         # Not earlier: Keras' own callbacks forget everything when a training begins.
@@ -96,8 +88,6 @@ class Keeper(keras.callbacks.Callback):
     def _state(self) -> Checkpoint:
         values = {name: np.asarray(variable) for name, variable in _variables(self.model).items()}
         return Checkpoint(
-            phase=np.int32(self.phase),
-            start=np.int32(self.start),
             history=History.of(self.log.rows),
             variables={name: value for name, value in values.items() if value.dtype.kind == "f"},
             counters={name: value.astype(np.int64) for name, value in values.items() if value.dtype.kind != "f"},

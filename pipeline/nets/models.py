@@ -1,6 +1,5 @@
 """From a structure, faces and a recipe to a `Trained` net, and from a `Trained` net to keypoints."""
 
-import contextlib
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,30 +39,28 @@ def train(
     base: Trained | None,
     target: np.ndarray | None,
     window: alignment.Window | None,
-    head: training.Recipe | None,
+    keep_outputs: bool,
     seed: int,
     report: monitoring.Report,
     checkpoints: Checkpoints | None = None,
 ) -> Trained:
-    """Trains a net on the augmented copies, from scratch or, as a specialist, from the weights of `base` with a new output layer.
+    """Trains a net on the augmented copies, from scratch or, as a specialist, from the weights of `base`.
 
     labelled: all labelled faces as they are, with all of the set's keypoints, the net predicts `copies.indices`; held_out (n,): the
     validation faces among them, for early stopping and the reported RMSE, the others give the offsets.
     target: for a base net, see prediction.look_twice. window: for a specialist that looks where `base` has located the face.
-    head: how the new output layer trains at first, alone: the gradients of an untrained one would spoil the weights that it was given
-    (measured: mouth 1.81 px without, 1.66 with; None leaves it out).
+    keep_outputs: a specialist also begins with the base net's outputs for its keypoints; otherwise with a new output layer.
     checkpoints: see training.fit.
     """
     indices, side = copies.indices, window.side if window else keypointset.side
     net = _build(structure, side, keypoints=len(indices), sources=len(keypointset.sources))
-    carried, new = network.transfer(net, base.weights) if base else ([], [variable.path for variable in net.weights])
+    carried, new = [], [variable.path for variable in net.weights]
+    if base:
+        outputs = [base.indices.tolist().index(k) for k in indices] if keep_outputs else None
+        carried, new = network.transfer(net, base.weights, outputs=outputs)
     view = _view(len(labelled.images), keypointset, window, alignment.to_frame(base.located, base.target) if window else None)
-    validation, checkpoints = _seen(labelled, view, held_out, indices), checkpoints or Checkpoints()
-    common = {"keypointset": dataclasses.replace(keypointset, side=side), "seed": seed, "report": report, "checkpoints": checkpoints}
-    phases, history = [head, recipe] if head and head.epochs else [recipe], None
-    for number, phase in list(enumerate(phases))[checkpoints.phase() :]:
-        with _only_output_trains(net) if phase is head else contextlib.nullcontext():
-            history = training.fit(net, copies, validation, phase, earlier=history, phase=number, **common)
+    validation, seen = _seen(labelled, view, held_out, indices), dataclasses.replace(keypointset, side=side)
+    history = training.fit(net, copies, validation, recipe, keypointset=seen, seed=seed, report=report, checkpoints=checkpoints)
 
     labels = labelled.keypoints[:, indices]
     unshifted = _look(net, labelled.images, view, target, keypointset, indices)
@@ -145,17 +142,6 @@ def _seen(labelled: Faces, view: View, chosen: np.ndarray, indices: list[int]) -
 def _answers(by_source: np.ndarray, keypointset: KeypointSet, indices: list[int]) -> np.ndarray:
     """Keypoints (n, S, k, 2), within the image."""
     return np.clip(prediction.widest_where_unlabelled(by_source, keypointset, indices), 0, keypointset.side)
-
-
-@contextlib.contextmanager
-def _only_output_trains(net: keras.Model):
-    """All layers but the output layer keep their weights and their batch statistics."""
-    frozen = [layer for layer in net.layers if layer.name != network.OUTPUT]
-    for layer in frozen:
-        layer.trainable = False
-    yield
-    for layer in frozen:
-        layer.trainable = True
 
 
 def _build(structure: Structure, side: int, *, keypoints: int, sources: int) -> keras.Model:

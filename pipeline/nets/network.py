@@ -12,7 +12,7 @@ from keras import layers, ops
 
 from pipeline.nets.options import NETWORKS
 
-# The layer that is new in a specialist: it has as many outputs as the group has keypoints.
+# The layer that differs in a specialist: it has as many outputs as the group has keypoints.
 OUTPUT = "keypoints"
 
 
@@ -113,12 +113,23 @@ def load(model: keras.Model, values: dict[str, np.ndarray]) -> None:
     _assign(model, values, new_layers=())
 
 
-def transfer(model: keras.Model, values: dict[str, np.ndarray]) -> tuple[list[str], list[str]]:
-    """Sets every weight but the output layer's, which stay as initialised. Returns the paths that were (carried over, left new).
+def transfer(model: keras.Model, values: dict[str, np.ndarray], *, outputs: list[int] | None) -> tuple[list[str], list[str]]:
+    """Sets every weight from those of a net with other keypoints. Returns the paths that were (carried over, left new).
 
+    outputs: which of that net's keypoints the model has, in order; None leaves its output layer as initialised.
     Any other difference between the model and `values` is a ValueError that names it.
     """
-    return _assign(model, values, new_layers=(OUTPUT,))
+    if outputs is None:
+        return _assign(model, values, new_layers=(OUTPUT,))
+    sources, keypoints = model.output_shape[1:3]
+    chosen = {}
+    for variable in model.weights:
+        if variable.path.split("/")[0] == OUTPUT and variable.path in values:
+            # The last axis runs over the sources, their keypoints, and what a keypoint has of it.
+            value, each = values[variable.path], variable.shape[-1] // (sources * keypoints)
+            parts = value.reshape(*value.shape[:-1], sources, -1, each)
+            chosen[variable.path] = parts[..., outputs, :].reshape(*value.shape[:-1], -1)
+    return _assign(model, values | chosen, new_layers=())
 
 
 def _assign(model: keras.Model, values: dict[str, np.ndarray], *, new_layers: tuple[str, ...]) -> tuple[list[str], list[str]]:

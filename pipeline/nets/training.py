@@ -155,14 +155,11 @@ def fit(
     keypointset: KeypointSet,
     seed: int,
     report: monitoring.Report,
-    earlier: History | None = None,
-    phase: int = 0,
     checkpoints: Checkpoints | None = None,
 ) -> History:
     """Trains `net` on the augmented copies, one copy for each epoch in turn, and leaves it with its best or last epoch's weights.
 
     validation: labelled faces in the order of the net's keypoints. report: told after each epoch, see monitoring.Report.
-    earlier: history of the phases before this one, which is number `phase`; it is the first part of the history returned.
     checkpoints: take the state after epochs, and may hold the one to go on from, as if nothing had happened in between.
     Raises InputError where one of the two parts has no label, or the training diverges from its first epoch on.
     """
@@ -177,17 +174,17 @@ def fit(
     trainer.compile(optimizer=_optimizer(recipe, sum(steps)))
     trainer.optimizer.build(trainer.trainable_variables)
     checkpoints = checkpoints or Checkpoints()
-    rows, start = checkpoints.begun(earlier)
+    rows = checkpoints.rows()
     log = monitoring.Validation(lambda: _validation_rmse(net, validation, keypointset, copies.indices), report, rows)
     stopping = monitoring.EarlyStopping(
         net, patience=recipe.patience, patience_factor=recipe.patience_factor, improvement=recipe.improvement
     )
     halving = schedules.callbacks(recipe.schedule, start=recipe.learning_rate, halving_patience=recipe.halving_patience)
-    keeper = Keeper(checkpoints, log, [stopping, *halving], phase=phase, start=start)
+    keeper = Keeper(checkpoints, log, [stopping, *halving])
     callbacks = [PlaceFaces(copies, blocks, steps), log, stopping, *halving, keeper]
-    done, last = len(rows), start + recipe.epochs
+    done, schedule = len(rows), {"steps_per_epoch": sum(steps), "epochs": recipe.epochs}
     order = batches(sizes, batch, seed=seed, start=done)
-    trainer.fit(order, steps_per_epoch=sum(steps), initial_epoch=done, epochs=last, shuffle=False, verbose=0, callbacks=callbacks)
+    trainer.fit(order, initial_epoch=done, shuffle=False, verbose=0, callbacks=callbacks, **schedule)
     stopping.finish()
     return History.of(log.rows)
 

@@ -17,11 +17,13 @@ HELD_OUT = ("validation", "validation_base", "truth", "mean_face", "face", "sour
 class Predictions:
     """All predictions of the chain beside the truth where it is known. K keypoints; NaN: not labelled."""
 
-    test: np.ndarray = array("float32", "face keypoint xy", "px", "specialists' keypoints of the test faces")
+    test: np.ndarray = array(
+        "float32", "face keypoint xy", "px", "keypoints of the test faces: the specialists' with a share of the base net's"
+    )
     test_base: np.ndarray = array("float32", "face keypoint xy", "px", "base net's keypoints of the test faces")
     test_images: np.ndarray = array("uint8", "face row column", "grey level", "test faces")
     test_ids: np.ndarray = array("int64", "face", "", "ImageId of the test faces")
-    validation: np.ndarray = array("float32", "face keypoint xy", "px", "specialists' keypoints of the validation faces")
+    validation: np.ndarray = array("float32", "face keypoint xy", "px", "keypoints of the validation faces, likewise")
     validation_base: np.ndarray = array("float32", "face keypoint xy", "px", "base net's keypoints of the validation faces")
     validation_truth: np.ndarray = array("float32", "face keypoint xy", "px", "labels of the validation faces; NaN where not labelled")
     validation_face: np.ndarray = array("int32", "face", "", "row of each validation face in the training file, from 0")
@@ -29,10 +31,10 @@ class Predictions:
     keypoints: np.ndarray = array("text", "keypoint", "", "names of the keypoints")
     sources: np.ndarray = array("text", "source", "", "names of the label sources")
     groups: np.ndarray = array("text", "group", "", "names of the specialists")
-    group_rmse: np.ndarray = array("float32", "group", "px", "validation RMSE of each specialist")
+    group_rmse: np.ndarray = array("float32", "group", "px", "validation RMSE on each specialist's keypoints")
     group_rmse_base: np.ndarray = array("float32", "group", "px", "validation RMSE of the base net on each specialist's keypoints")
-    source_rmse: np.ndarray = array("float32", "source", "px", "validation RMSE of the specialists on each label source")
-    rmse: np.ndarray = array("float32", "", "px", "validation RMSE of the specialists, all labelled values")
+    source_rmse: np.ndarray = array("float32", "source", "px", "validation RMSE on each label source")
+    rmse: np.ndarray = array("float32", "", "px", "validation RMSE, all labelled values")
     rmse_interval: np.ndarray = array("float32", "bound", "px", "95 % interval of that RMSE, bootstrap over duplicate groups")
     rmse_base: np.ndarray = array("float32", "", "px", "validation RMSE of the base net")
     rmse_mean_face: np.ndarray = array("float32", "", "px", "validation RMSE of always answering each source's mean face")
@@ -61,17 +63,24 @@ class Chain:
     group: np.ndarray
 
 
-def chain(faces, keypointset: KeypointSet, nets: list, tests: list[np.ndarray]) -> Chain:
-    """Puts the outputs of a base net and its specialists together.
+def chain(faces, nets: list, tests: list[np.ndarray], *, base_share: float) -> Chain:
+    """Puts the outputs of a base net and its specialists together: the mean of both, in which the base net has the weight `base_share`.
 
     faces: the data set (`faces.dataset.Dataset`) that they were trained on. nets: the base net, then one for each group, in the order of
     the set's groups (`nets.trained.Trained`); tests: their keypoints of the test faces (n, k, 2).
     """
-    held_out, specialists = faces.validation, nets[1:]
+    held_out = faces.validation
+
+    def together(base: np.ndarray, specialists: list[np.ndarray]) -> np.ndarray:
+        keypoints = base.copy()
+        for net, own in zip(nets[1:], specialists, strict=True):
+            keypoints[:, net.indices] = base_share * base[:, net.indices] + (1 - base_share) * own
+        return keypoints
+
     return Chain(
-        test=_joined(specialists, tests[1:], len(keypointset.names)),
+        test=together(tests[0], tests[1:]),
         test_base=tests[0],
-        validation=_joined(specialists, [net.validation for net in specialists], len(keypointset.names)),
+        validation=together(nets[0].validation, [net.validation for net in nets[1:]]),
         validation_base=nets[0].validation,
         truth=faces.keypoints[held_out],
         mean_face=faces.mean_face[faces.source[held_out]],
@@ -119,14 +128,6 @@ def predictions(faces, keypointset: KeypointSet, chains: list[Chain]) -> Predict
 
 def _interval(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> tuple[float, float]:
     return bootstrap_interval(predicted, truth, group, draws=2000, confidence=0.95, rng=np.random.default_rng(0))
-
-
-def _joined(nets: list, parts: list[np.ndarray], keypoints: int) -> np.ndarray:
-    """The specialists' outputs side by side: (n, K, 2)."""
-    whole = np.full((len(parts[0]), keypoints, 2), np.nan, np.float32)
-    for net, part in zip(nets, parts, strict=True):
-        whole[:, net.indices] = part
-    return whole
 
 
 def locations(keypoints: np.ndarray, face: np.ndarray, keypoint: np.ndarray, axis: np.ndarray) -> np.ndarray:

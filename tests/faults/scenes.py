@@ -24,7 +24,6 @@ TINY = (
     "--TrainBase-epochs=3",
     "--TrainSpecialist-batch=16",
     "--TrainSpecialist-epochs=1",
-    "--TrainSpecialist-head-epochs=1",
     # Every epoch is kept, so that a rerun shows whether it goes on from there.
     "--checkpoint-seconds=0",
 )
