@@ -7,7 +7,7 @@ from pathlib import Path
 import luigi
 
 from pipeline.keypointset import KAGGLE
-from pipeline.nets.options import NETWORKS, OPTIMIZERS, OUTPUTS, SCHEDULES, VIEWS
+from pipeline.nets.options import HEADS, NETWORKS, OPTIMIZERS, SCHEDULES, VIEWS
 from pipeline.store.settings import choice, real, switch, whole
 from pipeline.store.stage import Stage
 from pipeline.store.targets import ExternalFile, workspace_root
@@ -187,8 +187,8 @@ class Training:
     device_memory = whole(2048, "MiB of images kept on the device; more faces are brought in blocks", 1)
     seed = whole(0, "seed of the first weights, the order and the dropout", 0)
 
-    def train(self, network: str, group: str | None = None, base=None, *, keep_outputs: bool = False) -> None:
-        """Trains, saves and reports. group: None is all keypoints. base: the net to start from; keep_outputs: with its output layer."""
+    def train(self, network: str, group: str | None = None, base=None, *, keep_head: bool = False) -> None:
+        """Trains, saves and reports. group: None is all keypoints. base: the net to start from; keep_head: with its output layer."""
         from pipeline.faces import alignment
         from pipeline.faces import dataset as datasets
         from pipeline.nets import device as devices
@@ -214,7 +214,7 @@ class Training:
                 base=base,
                 target=None if base else target,
                 window=window,
-                keep_outputs=keep_outputs,
+                keep_head=keep_head,
                 seed=self.seed,
                 report=lambda training_rmse, validation_rmse: progress.step(
                     f"RMSE training {training_rmse:.2f} px, validation {validation_rmse:.2f} px"
@@ -280,7 +280,7 @@ class TrainSpecialist(Training, Stage):
     stretch = real(1.06, "window: stretch x against y by a factor up to this or its inverse", 1.0, 2.0)
     gain = real(0.3, "window: contrast changes by up to this share", 0.0, 1.0)
     bias = real(0.15, "window: brightness changes by up to this share of the full range", 0.0, 1.0)
-    output = choice("kept", "the output layer to begin with: kept, the base net's; new, as in the tutorial", OUTPUTS)
+    head = choice("kept", "the output layer to begin with: kept, the base net's; new, as in the tutorial", HEADS)
     epochs = whole(20, "epochs at most", 1)
     learning_rate = real(1e-3, "learning rate at its highest", 1e-9)
     learning_rate_stop = real(1e-6, "learning rate at the end, for linear and cosine", 0.0)
@@ -326,7 +326,7 @@ class TrainSpecialist(Training, Stage):
         from pipeline.nets.trained import Trained
 
         base = self.input()["base"].load(Trained)
-        self.train(str(base.network), self.group, base, keep_outputs=self.output == "kept")
+        self.train(str(base.network), self.group, base, keep_head=self.head == "kept")
 
 
 def _chain(overrides: dict) -> dict:

@@ -127,7 +127,7 @@ def stage(nets):
             options = {
                 "keypointset": DOTS,
                 "base": base,
-                "keep_outputs": True,
+                "keep_head": True,
                 "seed": 5,
                 "report": lambda *values: None,
                 "checkpoints": keeping,

@@ -31,9 +31,9 @@ def train(models):
     structure = models.Structure("compact", l1=0.0, l2=0.0, dropout=0.0, pixel_mean=120.0, pixel_std=40.0)
     plan = recipe(epochs=4, optimizer="adamw", schedule="cosine", learning_rate=3e-3)
 
-    def of(copies, *, base=None, window=None, keep_outputs=True):
+    def of(copies, *, base=None, window=None, keep_head=True):
         options = {"keypointset": DOTS, "base": base, "target": None if base else TARGET, "window": window, "seed": 0}
-        return models.train(structure, copies, FACES, HELD_OUT, plan, keep_outputs=keep_outputs, report=lambda *values: None, **options)
+        return models.train(structure, copies, FACES, HELD_OUT, plan, keep_head=keep_head, report=lambda *values: None, **options)
 
     return of
 
@@ -46,7 +46,7 @@ def base(train):
 @pytest.fixture(scope="module")
 def face_specialist(train, base):
     faces = labelled(200, seed=1)
-    return train(copies_of(faces, rows=rows_with(faces.keypoints, EYES), indices=EYES), base=base, keep_outputs=False)
+    return train(copies_of(faces, rows=rows_with(faces.keypoints, EYES), indices=EYES), base=base, keep_head=False)
 
 
 @pytest.fixture(scope="module")

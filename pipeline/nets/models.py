@@ -39,7 +39,7 @@ def train(
     base: Trained | None,
     target: np.ndarray | None,
     window: alignment.Window | None,
-    keep_outputs: bool,
+    keep_head: bool,
     seed: int,
     report: monitoring.Report,
     checkpoints: Checkpoints | None = None,
@@ -49,14 +49,14 @@ def train(
     labelled: all labelled faces as they are, with all of the set's keypoints, the net predicts `copies.indices`; held_out (n,): the
     validation faces among them, for early stopping and the reported RMSE, the others give the offsets.
     target: for a base net, see prediction.look_twice. window: for a specialist that looks where `base` has located the face.
-    keep_outputs: a specialist also begins with the base net's outputs for its keypoints; otherwise with a new output layer.
+    keep_head: a specialist also begins with the base net's outputs for its keypoints; otherwise with a new output layer.
     checkpoints: see training.fit.
     """
     indices, side = copies.indices, window.side if window else keypointset.side
     net = _build(structure, side, keypoints=len(indices), sources=len(keypointset.sources))
     carried, new = [], [variable.path for variable in net.weights]
     if base:
-        outputs = [base.indices.tolist().index(k) for k in indices] if keep_outputs else None
+        outputs = [base.indices.tolist().index(k) for k in indices] if keep_head else None
         carried, new = network.transfer(net, base.weights, outputs=outputs)
     view = _view(len(labelled.images), keypointset, window, alignment.to_frame(base.located, base.target) if window else None)
     validation, seen = _seen(labelled, view, held_out, indices), dataclasses.replace(keypointset, side=side)
