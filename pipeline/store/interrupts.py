@@ -28,9 +28,11 @@ def install(words: str) -> None:
 
     words: what to say last where the exception gets lost.
     """
-    for number in SIGNALS:
-        if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
-            signal.signal(number, functools.partial(_interrupted, words, os.getpid()))
+    ours = [number for number in SIGNALS if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)]
+    for number in ours:
+        signal.signal(number, functools.partial(_interrupted, os.getpid()))
+    if ours:
+        _watch(ours, words)
     sys.excepthook = _without_traceback
 
 
@@ -39,10 +41,7 @@ def heeded() -> Iterator[None]:
     """Around a stage. In a child process: it ends when its parent dies, and it is interrupted without a traceback."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        # A signal that this thread took would not wake the main thread, which alone can raise the exception: threads inherit the mask.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        threading.Thread(target=_die_with, args=(parent.pid,), daemon=True).start()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        _start(_die_with, parent.pid)
     _in_stage.set()
     try:
         yield
@@ -79,27 +78,45 @@ def ending() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _interrupted(words, parent, number, frame):
+def _interrupted(parent, number, frame):
     if _is_steady(frame):
         # Try again when it is out of there.
         threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
         return
-    is_child = os.getpid() != parent  # also where multiprocessing has not set it up yet
-    if is_child and not _in_stage.is_set():
-        os._exit(128 + number)
+    if os.getpid() != parent and not _in_stage.is_set():
+        os._exit(128 + number)  # a child, perhaps one that multiprocessing has not set up yet
     if _received:
         # Ctrl-C reaches children too, and then comes SIGTERM: a second exception would disturb the first one's tidying up.
         return
     _received.append(number)
-    if not is_child:
-        watch = threading.Timer(PATIENCE, _end_now, (words, number))
-        watch.daemon = True
-        watch.start()
     raise KeyboardInterrupt
 
 
-def _end_now(words: str, number: int) -> None:
-    """The exception was lost, in a library's import or a destructor, or its way out takes too long."""
+def _watch(numbers: list[int], words: str) -> None:
+    """Ends this process some seconds after one of these signals, if it is still there.
+
+    The exception may be lost, in a library's import or a destructor, its way out may take too long, and it is not even raised before the
+    main thread comes back from a library that compiles. The descriptor tells at once.
+    """
+    told, teller = os.pipe()
+    os.set_blocking(teller, False)
+    signal.set_wakeup_fd(teller, warn_on_full_buffer=False)
+    # A child's signals are its own.
+    os.register_at_fork(after_in_child=functools.partial(signal.set_wakeup_fd, -1))
+    _start(_end_after_one_of, numbers, told, words)
+
+
+def _start(target, *arguments) -> None:
+    """A thread that takes no signals: one that it took would not wake the main thread, which alone can raise the exception."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # threads inherit it
+    threading.Thread(target=target, args=arguments, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _end_after_one_of(numbers: list[int], told: int, words: str) -> None:
+    while (number := os.read(told, 1)[0]) not in numbers:
+        pass
+    time.sleep(PATIENCE)
     for child in multiprocessing.active_children():
         child.kill()
     say(f"\nInterrupted. {words}")

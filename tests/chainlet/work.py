@@ -1,6 +1,7 @@
 """What the stages compute."""
 
 import contextlib
+import hashlib
 import os
 import signal
 import time
@@ -69,6 +70,12 @@ def _swallow():
             time.sleep(0.1)
 
 
+def _compute():
+    Path(f"asleep-{os.getpid()}").touch()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 1 << 28)  # minutes in C, in which Python runs no signal handler
+    Path("awake").touch()
+
+
 def _wait():
     Path("waiting").touch()
     while not Path("go").exists():
@@ -83,6 +90,7 @@ ACTIONS = {
     "sleep": _sleep,
     "ignore": _ignore_signals,
     "swallow": _swallow,
+    "compute": _compute,
     "wait": _wait,
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "edit": lambda: Path(deep.__file__).write_text("UNIT = 1.0\nNEW = 1\n"),
