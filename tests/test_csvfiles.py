@@ -273,6 +273,7 @@ def test_file_without_permissions(tmp_path):
         (with_row(2, ROWS[1][:-9]), ["row 2 (line 3), column Image", "pixels instead of 16", "correct the row"]),
         (with_row(3, ROWS[2] + " 3"), ["row 3 (line 4), column Image", "17 pixels instead of 16", "correct the row"]),
         (TRAINING.replace("2.5,", "2\0.5,"), ["row 1 (line 2)", "NUL byte"]),
+        (TRAINING.replace("\n", "\n\ufeff", 1), ["row 1 (line 2)", "begins with a byte order mark"]),
         ("\0" * 5000, ["header (line 1)", "NUL byte"]),
         (TRAINING.encode("utf-16"), ["header (line 1)"]),
         (TRAINING.encode().replace(b"2.5,", b"2\xe9,"), ["row 1 (line 2)", "not UTF-8"]),
@@ -415,6 +416,15 @@ def test_truncated_zip(tmp_path):
     path = zipped(tmp_path, {"training.csv": TRAINING})
     path.write_bytes(path.read_bytes()[:-30])
     refused(path, "not a usable zip file", "download it again")
+
+
+def test_zip_whose_names_disagree(tmp_path):
+    """Where a name in the file takes in what follows it the message does not repeat all of that."""
+    path = zipped(tmp_path, {"training.csv": TRAINING}, method=zipfile.ZIP_STORED)
+    content = bytearray(path.read_bytes())
+    content[26:28] = (300).to_bytes(2, "little")  # the length of the name in the file's own header
+    path.write_bytes(content)
+    assert len(refused(path, "not a usable zip file")) < 300 + len(str(path))
 
 
 def test_encrypted_zip(tmp_path):

@@ -67,7 +67,7 @@ def _unreadable(label, error: OSError) -> InputError:
 
 
 def _damaged(label, error: Exception) -> InputError:
-    return InputError(f"{label} is not a usable zip file ({str(error) or type(error).__name__}); download it again.")
+    return InputError(f"{label} is not a usable zip file ({_cut(str(error)) or type(error).__name__}); download it again.")
 
 
 def _file_blocks(path: Path) -> Iterator[bytes]:
@@ -121,8 +121,11 @@ class _Sparing(io.FileIO):
 
 def _shown(member: zipfile.ZipInfo) -> str:
     """A name as messages show it: names in a zip can be long and hold any character, those that drive a terminal included."""
-    name = member.filename.encode("unicode_escape").decode()
-    return name if len(name) <= 60 else f"{name[:60]}..."
+    return _cut(member.filename.encode("unicode_escape").decode())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _climbs(name: str) -> bool:

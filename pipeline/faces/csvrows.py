@@ -134,6 +134,9 @@ def _fault(line: bytes, fields: range | None, *, at_end: bool) -> str | None:
         return "has a carriage return inside; save the file with one kind of line end or download it again"
     if not _is_utf8(line):
         return "is not UTF-8 text; save the file as UTF-8 or download it again"
+    if line.startswith(_BOM):
+        # pandas would drop it from the first of some rows and keep it in others.
+        return "begins with a byte order mark; remove it or download the file again"
     bare = _QUOTED.sub(b"", line) if b'"' in line else line
     if b'"' in bare:
         return "has a quote that does not enclose a whole field; " + (CUT_OFF if at_end else CORRECT_ROW)
