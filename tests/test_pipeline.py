@@ -97,7 +97,7 @@ class TestChain:
         assert window.side % 16 == 0
         assert window.side < KAGGLE.side
         for net in (window, face):
-            assert net.history.epoch.tolist() == [1, 2]
+            assert net.history.epoch.tolist() == [1]
             assert 0 < net.rmse < 50
 
     def test_again_does_nothing_and_imports_no_tensorflow(self, chain):
