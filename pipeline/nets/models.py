@@ -59,14 +59,17 @@ def train(
         outputs = [base.indices.tolist().index(k) for k in indices] if keep_head else None
         carried, new = network.transfer(net, base.weights, outputs=outputs)
     view = _view(len(labelled.images), keypointset, window, alignment.to_frame(base.located, base.target) if window else None)
-    validation, seen = _seen(labelled, view, held_out, indices), dataclasses.replace(keypointset, side=side)
+    known = ~np.isnan(labelled.keypoints[:, indices]).all(axis=(1, 2))
+    validation, seen = _seen(labelled, view, held_out & known, indices), dataclasses.replace(keypointset, side=side)
     history = training.fit(net, copies, validation, recipe, keypointset=seen, seed=seed, report=report, checkpoints=checkpoints)
 
-    labels = labelled.keypoints[:, indices]
-    unshifted = _look(net, labelled.images, view, target, keypointset, indices)
-    offsets = prediction.source_offsets(unshifted[~held_out], labels[~held_out], labelled.source[~held_out])
+    # Of the faces to train on, those without a label tell nothing about the offsets; but a base net locates all, for its specialists.
+    asked = np.ones_like(known) if base is None else held_out | known
+    labels, source, held_out = labelled.keypoints[asked][:, indices], labelled.source[asked], held_out[asked]
+    unshifted = _look(net, labelled.images[asked], view.of(asked), target, keypointset, indices)
+    offsets = prediction.source_offsets(unshifted[~held_out], labels[~held_out], source[~held_out])
     predicted = _answers(unshifted + offsets, keypointset, indices)
-    validated = evaluation.of_source(predicted, labelled.source)[held_out]
+    validated = evaluation.of_source(predicted, source)[held_out]
     return Trained(
         history=history,
         weights=network.weights(net),
