@@ -18,7 +18,7 @@ from pipeline.nets.trained import History
 
 # What callbacks carry from epoch to epoch, beside the best weights; all plain numbers.
 REMEMBERED = {
-    monitoring.EarlyStopping: ("best", "better", "better_epoch", "last"),
+    monitoring.EarlyStopping: ("best", "best_epoch", "better", "better_epoch", "last"),
     keras.callbacks.ReduceLROnPlateau: ("best", "wait", "cooldown_counter"),
 }
 
@@ -30,7 +30,7 @@ class Checkpoint:
     history: History
     variables: dict[str, np.ndarray] = array("float32", "", "", "variable of the net or the optimizer")
     counters: dict[str, np.ndarray] = array("int64", "", "", "steps of the optimizer, state of a random generator")
-    best_weights: dict[str, np.ndarray] = array("float32", "", "", "weight of the net in its best epoch")
+    best_weights: dict[str, np.ndarray] = array("float32", "", "", "weight of the net in its best epoch, if that was an earlier one")
     callbacks: dict[str, np.ndarray] = array("float64", "", "", "what early stopping and the schedule remember")
     device: np.ndarray = array("text", "", "", "what trained")
 
@@ -87,11 +87,13 @@ class Keeper(keras.callbacks.Callback):
 
     def _state(self) -> Checkpoint:
         values = {name: np.asarray(variable) for name, variable in _variables(self.model).items()}
+        stopping = self.stateful[0]
+        best = {} if _is_best(stopping, self.log.rows) else dict(zip(_paths(self.model.net), stopping.best_weights or [], strict=False))
         return Checkpoint(
             history=History.of(self.log.rows),
             variables={name: value for name, value in values.items() if value.dtype.kind == "f"},
             counters={name: value.astype(np.int64) for name, value in values.items() if value.dtype.kind != "f"},
-            best_weights=dict(zip(_paths(self.model.net), self.stateful[0].best_weights or [], strict=False)),
+            best_weights=best,
             callbacks={name: np.float64(getattr(callback, own)) for name, callback, own in _remembered(self.stateful)},
             device=np.array(self.checkpoints.device),
         )
@@ -106,7 +108,12 @@ def _restore(checkpoint: Checkpoint, trainer: keras.Model, stateful: list) -> No
     for name, callback, own in _remembered(stateful):
         setattr(callback, own, float(checkpoint.callbacks[name]))
     best = [checkpoint.best_weights[path] for path in _paths(trainer.net)] if checkpoint.best_weights else None
-    stateful[0].best_weights = best
+    stateful[0].best_weights = trainer.net.get_weights() if _is_best(stateful[0], checkpoint.history.epoch) else best
+
+
+def _is_best(stopping: monitoring.EarlyStopping, epochs) -> bool:
+    """Whether the last epoch is the best: its weights are the net's, and of a large net they are not written twice."""
+    return stopping.best_epoch == len(epochs)
 
 
 def _variables(trainer: keras.Model) -> dict[str, keras.Variable]:

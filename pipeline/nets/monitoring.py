@@ -41,14 +41,14 @@ class EarlyStopping(keras.callbacks.Callback):
     def __init__(self, net: keras.Model, *, patience: int, patience_factor: float, improvement: float):
         super().__init__()
         self.net, self.patience, self.patience_factor, self.improvement = net, patience, patience_factor, improvement
-        self.best, self.best_weights = np.inf, None
+        self.best, self.best_epoch, self.best_weights = np.inf, 0, None
         self.better, self.better_epoch = np.inf, 0
         self.last = np.nan
 
     def on_epoch_end(self, epoch, logs=None):
         self.last = value = logs["validation_rmse"]
         if self.patience and value < self.best:
-            self.best, self.best_weights = value, self.net.get_weights()
+            self.best, self.best_epoch, self.best_weights = value, epoch + 1, self.net.get_weights()
         if value < (1 - self.improvement) * self.better:
             self.better, self.better_epoch = value, epoch + 1
         allowed = max(self.patience, self.patience_factor * self.better_epoch)
