@@ -14,9 +14,9 @@ def run(stages: list[Stage]) -> int:
     seconds = runlog.last_seconds(workspace_root() / "models")
     rows = [_row(stage, seconds) for stage in stages]
     width = max(len(row[0]) for row in rows)
-    print(f"{'stage':<{width}}  {'key':<{lineage.KEY_LENGTH}}  {'state':<8}{'size':>9}{'took':>9}  why")
+    print(f"{'stage':<{width}}  {'key':<{lineage.KEY_LENGTH}}  {'state':<8}{'size':>9}{'took':>14}  why")
     for name, key, state, size, took, (why, *more) in rows:
-        line = f"{name:<{width}}  {key}  {state:<8}{size:>9}{took:>9}  "
+        line = f"{name:<{width}}  {key}  {state:<8}{size:>9}{took:>14}  "
         print(f"{line}{why}".rstrip())
         for reason in more:
             print(f"{'':<{len(line)}}{reason}")
