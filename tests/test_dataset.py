@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.faces import dataset as module
-from pipeline.faces.dataset import Dataset, assemble, exploration, labels, sources, split
+from pipeline.faces.dataset import Dataset, assemble, exploration, labels, sources
 from pipeline.keypointset import KAGGLE, KeypointSet
 
 TINY = KeypointSet(
@@ -59,57 +59,6 @@ def test_source_is_the_last_that_covers_the_labels():
     assert sources(labelled, TINY).tolist() == [0, 0, 1, 1, 1]
     with pytest.raises(ValueError, match=r"\(n, 4\).*\(5, 3\)"):
         sources(labelled[:, :3], TINY)
-
-
-def test_split_keeps_groups_together_and_sources_apart():
-    """No duplicate group is on both sides, and a fifth of each source is held out."""
-    rng = np.random.default_rng(0)
-    group = rng.integers(0, 700, 1000).astype(np.int32)
-    source = (group > 200).astype(np.int8)
-    held_out = split(source, group, validation_share=0.2, fold=0, seed=3)
-    assert not np.intersect1d(group[held_out], group[~held_out]).size
-    for number in (0, 1):
-        assert held_out[source == number].mean() == pytest.approx(0.2, abs=0.02)
-
-
-def test_folds_hold_out_each_face_once():
-    """The folds of one seed part the faces; another seed deals them otherwise; the same seed deals the same."""
-    source, group = np.repeat(np.array([0, 1], np.int8), 50), np.arange(100, dtype=np.int32)
-    folds = np.stack([split(source, group, validation_share=0.1, fold=fold, seed=3) for fold in range(10)])
-    assert (folds.sum(axis=0) == 1).all()
-    again, other = (split(source, group, validation_share=0.1, fold=0, seed=seed) for seed in (3, 4))
-    np.testing.assert_array_equal(again, folds[0])
-    assert (other != folds[0]).any()
-
-
-@pytest.mark.parametrize(
-    ("count", "options", "message"),
-    [
-        (3, {}, "4 folds.*3 different faces"),
-        (0, {}, "0 different faces"),
-        (8, {"validation_share": 0.0}, "validation-share is 0"),
-        (8, {"validation_share": 0.7}, "validation-share is 0.7"),
-        (8, {"fold": 4}, "fold is 4.*4 folds"),
-        (8, {"fold": -1}, "fold is -1"),
-    ],
-)
-def test_impossible_splits(count, options, message):
-    """What cannot be split as asked is said in a sentence."""
-    options = {"validation_share": 0.25, "fold": 0, "seed": 0} | options
-    with pytest.raises(InputError, match=message):
-        split(np.zeros(count, np.int8), np.arange(count, dtype=np.int32), **options)
-
-
-def test_one_group_cannot_be_split():
-    """Many faces that are all duplicates of each other are too few different ones."""
-    with pytest.raises(InputError, match="1 different faces"):
-        split(np.zeros(50, np.int8), np.zeros(50, np.int32), validation_share=0.25, fold=0, seed=0)
-
-
-def test_a_source_of_two_faces():
-    """A source with fewer faces than folds is dealt without a warning."""
-    source = np.array([0, 0] + [1] * 30, np.int8)
-    assert split(source, np.arange(32, dtype=np.int32), validation_share=0.1, fold=0, seed=0).any()
 
 
 def test_fields_are_as_described():

@@ -5,6 +5,7 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ def open_csv(path: Path) -> Source:
     member = _only_csv(path)
     label = f"{path} ({_shown(member)} inside)"
     _check_member(label, member, path.stat().st_size)
-    return Source(label, _member_blocks(path, label, member))
+    return Source(label, _ahead(_member_blocks(path, label, member)))
 
 
 def _check_is_file(path: Path):
@@ -89,6 +90,15 @@ def _member_blocks(path: Path, label: str, member: zipfile.ZipInfo) -> Iterator[
         raise _unreadable(path, error) from error
     except Exception as error:  # see _only_csv
         raise _damaged(label, error) from error
+
+
+def _ahead(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same blocks, each made by another thread while the one before is in use: inflating takes a quarter of a reader's time."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = pool.submit(next, blocks, None)
+            yield block
 
 
 def _only_csv(path: Path) -> zipfile.ZipInfo:

@@ -124,7 +124,8 @@ def _coordinates(rows: Rows, keypointset: KeypointSet) -> np.ndarray:
     """Keypoints float32 (n, K, 2) in pixels, NaN where the text is empty or "nan"."""
     columns = keypointset.columns
     cells = rows.table[list(columns)].to_numpy()
-    values = np.array([_number(text) for text in cells.flat]).reshape(cells.shape)
+    filled, values = cells != "", np.full(cells.shape, np.nan)
+    values[filled] = [_number(text) for text in cells[filled]]
     reach = keypointset.side / 2
     outside = (values < -reach) | (values > keypointset.side + reach)
     if outside.any():

@@ -75,7 +75,8 @@ def place(label: str, row: int, column: str = "") -> str:
 def _lines(label: str, blocks: Iterator[bytes]) -> Iterator[list[bytes]]:
     rest, number = b"", 1
     for block in blocks:
-        *lines, rest = (rest + block).replace(b"\r\n", b"\n").split(b"\n")
+        text = rest + block
+        *lines, rest = (text.replace(b"\r\n", b"\n") if b"\r" in text else text).split(b"\n")
         number += len(lines)
         if len(rest) > LONGEST_ROW:
             raise InputError(f"{label}, line {number} has more than {LONGEST_ROW:,} bytes; this is not one of Kaggle's files.")

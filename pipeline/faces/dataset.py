@@ -1,14 +1,13 @@
 """From the parsed tables to the one data set that every stage shares: label sources, duplicates, the split, labels left out, statistics."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from pipeline.described import array
 from pipeline.errors import InputError
 from pipeline.faces import duplicates, outliers
+from pipeline.faces.split import split
 from pipeline.keypointset import KeypointSet
 
 
@@ -61,32 +60,6 @@ def sources(labelled: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
         foreign = ~np.isin(keypointset.names, names)
         source[~labelled[:, foreign].any(axis=1)] = number
     return source
-
-
-def split(source: np.ndarray, group: np.ndarray, *, validation_share: float, fold: int, seed: int) -> np.ndarray:
-    """Which faces are held out: no duplicate group on both sides, the sources in equal shares.
-
-    source int8 (n,), group int32 (n,) -> bool (n,), True = validation. The faces are dealt into round(1 / validation_share) folds; `fold`,
-    from 0, is the validation part, so that the other folds give other splits of the same deal.
-    Raises InputError where the numbers cannot be met.
-    """
-    folds = _folds(validation_share, fold)
-    distinct, largest = len(np.unique(group)), np.bincount(source).max(initial=0)
-    if min(distinct, largest) < folds:
-        raise InputError(
-            f"A validation share of {validation_share:g} makes {folds} folds and needs as many different faces of one label source, the "
-            f"training table has {distinct} different faces and at most {largest} of one source: give more faces or a larger "
-            f"validation-share."
-        )
-    deal = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():  # a source with fewer faces than folds cannot be in each of them; that is no reason to stop
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        held_out = list(deal.split(source, source, group))[fold][1]
-    if not 0 < len(held_out) < len(source):
-        raise InputError(f"Fold {fold} of {folds} has {len(held_out)} of {len(source)} faces: choose another fold or validation-share.")
-    validation = np.zeros(len(source), bool)
-    validation[held_out] = True
-    return validation
 
 
 def assemble(
@@ -175,15 +148,6 @@ def _duplicates_lines(dataset):
     yield f"exact copies: {repeated:,} faces repeat another one's image"
     yield f"near twins: {sizes[sizes > 1].sum():,} faces in {np.sum(sizes > 1):,} groups, the largest of {sizes.max()}"
     yield f"not trained on: {dataset.dropped.sum():,} labels of {dataset.dropped.any(axis=1).sum():,} faces (outliers, conflicts)"
-
-
-def _folds(validation_share, fold):
-    if not 0 < validation_share <= 0.5:
-        raise InputError(f"validation-share is {validation_share:g}: give a share of the faces above 0 and up to 0.5.")
-    folds = round(1 / validation_share)
-    if not 0 <= fold < folds:
-        raise InputError(f"fold is {fold}: a validation-share of {validation_share:g} makes {folds} folds, counted from 0.")
-    return folds
 
 
 def _without(keypoints, dropped):

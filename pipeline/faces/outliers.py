@@ -65,7 +65,7 @@ def _judge(points, mean, covariance, deviations, pixels):
         beyond = surprise.max(axis=1) > deviations
         open_rows, worst = open_rows[beyond], worst[beyond]
         kept[open_rows, worst] = np.nan
-    filled = _expected(_flat(kept), mean, covariance)[0].reshape(points.shape)
+    filled = _expected(_flat(kept), mean, covariance, _by_pattern(np.isnan(_flat(kept))))[0].reshape(points.shape)
     outlier = np.isnan(kept[..., 0]) & ~np.isnan(points[..., 0])
     return outlier, np.where(outlier, np.linalg.norm(points - filled, axis=2), _left_out(kept, mean, covariance)[0])
 
@@ -95,8 +95,9 @@ def _shape(x):
     """
     mean = np.nanmedian(x, axis=0)
     covariance = np.diag(np.nanmean((x - mean) ** 2, axis=0) + JITTER)
+    patterns = _by_pattern(np.isnan(x))
     for _ in range(ROUNDS):
-        filled, weight, unseen = _expected(x, mean, covariance)
+        filled, weight, unseen = _expected(x, mean, covariance, patterns)
         mean = weight @ filled / weight.sum()
         centred = filled - mean
         covariance = ((centred.T * weight) @ centred + unseen) / len(x) + JITTER * np.eye(len(mean))
@@ -113,11 +114,10 @@ def _anywhere(mean):
     return directions.T @ directions
 
 
-def _expected(x, mean, covariance):
+def _expected(x, mean, covariance, patterns):
     """Coordinates with the missing ones predicted (m, d), weight of each face (m,), covariance that the missing ones add up to (d, d)."""
     filled, weight, unseen = x.copy(), np.ones(len(x)), np.zeros_like(covariance)
-    missing = np.isnan(x)
-    for rows, seen in _by_pattern(missing):
+    for rows, seen in patterns:
         lost = np.setdiff1d(np.arange(len(mean)), seen)
         gain = np.linalg.solve(covariance[np.ix_(seen, seen)], covariance[seen])  # (seen, d)
         centred = x[np.ix_(rows, seen)] - mean[seen]

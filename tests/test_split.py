@@ -1,0 +1,76 @@
+"""Which faces are held out."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.model_selection import StratifiedGroupKFold
+
+from pipeline.errors import InputError
+from pipeline.faces.split import split
+
+
+def test_split_keeps_groups_together_and_sources_apart():
+    """No duplicate group is on both sides, and a fifth of each source is held out."""
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 700, 1000).astype(np.int32)
+    source = (group > 200).astype(np.int8)
+    held_out = split(source, group, validation_share=0.2, fold=0, seed=3)
+    assert not np.intersect1d(group[held_out], group[~held_out]).size
+    for number in (0, 1):
+        assert held_out[source == number].mean() == pytest.approx(0.2, abs=0.02)
+
+
+def test_folds_hold_out_each_face_once():
+    """The folds of one seed part the faces; another seed deals them otherwise; the same seed deals the same."""
+    source, group = np.repeat(np.array([0, 1], np.int8), 50), np.arange(100, dtype=np.int32)
+    folds = np.stack([split(source, group, validation_share=0.1, fold=fold, seed=3) for fold in range(10)])
+    assert (folds.sum(axis=0) == 1).all()
+    again, other = (split(source, group, validation_share=0.1, fold=0, seed=seed) for seed in (3, 4))
+    np.testing.assert_array_equal(again, folds[0])
+    assert (other != folds[0]).any()
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "message"),
+    [
+        (3, {}, "4 folds.*3 different faces"),
+        (0, {}, "0 different faces"),
+        (8, {"validation_share": 0.0}, "validation-share is 0"),
+        (8, {"validation_share": 0.7}, "validation-share is 0.7"),
+        (8, {"fold": 4}, "fold is 4.*4 folds"),
+        (8, {"fold": -1}, "fold is -1"),
+    ],
+)
+def test_impossible_splits(count, options, message):
+    """What cannot be split as asked is said in a sentence."""
+    options = {"validation_share": 0.25, "fold": 0, "seed": 0} | options
+    with pytest.raises(InputError, match=message):
+        split(np.zeros(count, np.int8), np.arange(count, dtype=np.int32), **options)
+
+
+def test_one_group_cannot_be_split():
+    """Many faces that are all duplicates of each other are too few different ones."""
+    with pytest.raises(InputError, match="1 different faces"):
+        split(np.zeros(50, np.int8), np.zeros(50, np.int32), validation_share=0.25, fold=0, seed=0)
+
+
+def test_a_source_of_two_faces():
+    """A source with fewer faces than folds is dealt without a warning."""
+    source = np.array([0, 0] + [1] * 30, np.int8)
+    assert split(source, np.arange(32, dtype=np.int32), validation_share=0.1, fold=0, seed=0).any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_dealt_as_by_scikit_learn(seed):
+    """Each fold is the one of StratifiedGroupKFold, with one source and with three, with few groups and with many."""
+    rng = np.random.default_rng(seed)
+    faces, folds = int(rng.integers(40, 400)), int(rng.integers(2, 11))
+    group = rng.integers(0, rng.integers(12, 2 * faces), faces).astype(np.int32)
+    source = rng.choice(3, faces, p=[0.1, 0.6, 0.3]).astype(np.int8) if seed else np.zeros(faces, np.int8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        theirs = [held_out for _, held_out in StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(source, source, group)]
+    for fold, held_out in enumerate(theirs):
+        ours = split(source, group, validation_share=1 / folds, fold=fold, seed=seed)
+        np.testing.assert_array_equal(np.flatnonzero(ours), held_out)
