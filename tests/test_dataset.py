@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
 from pipeline.faces import dataset as module
 from pipeline.faces.dataset import Dataset, assemble, exploration, labels, sources
 from pipeline.keypointset import KAGGLE, KeypointSet

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.described import array
-from pipeline.errors import InputError
 from pipeline.faces import duplicates, outliers
 from pipeline.faces.split import split
 from pipeline.keypointset import KeypointSet
