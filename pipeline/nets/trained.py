@@ -29,6 +29,27 @@ class History:
 
 
 @dataclass(frozen=True)
+class Health:
+    """How the layers with a kernel fare, one row for each epoch. NaN: not asked for or not defined.
+
+    The activations of a layer are those after its batch norm and ReLU if it has them, on a batch that stays the same.
+    """
+
+    layers: np.ndarray = array("text", "layer", "", "names of the layers, from the image to the output")
+    weight: np.ndarray = array("float32", "epoch layer", "", "mean absolute weight of the kernel after the epoch")
+    update: np.ndarray = array("float32", "epoch layer", "", "mean absolute change of the kernel in a training step, mean of the epoch")
+    ratio: np.ndarray = array("float32", "epoch layer", "", "update / weight; about 1e-3 is healthy")
+    gradient: np.ndarray = array("float32", "epoch layer", "", "norm of the loss's gradient in the kernel, mean of the epoch's steps")
+    activation: np.ndarray = array("float32", "epoch layer", "", "mean activation after the epoch")
+    spread: np.ndarray = array("float32", "epoch layer", "", "standard deviation of the activations after the epoch")
+    dead: np.ndarray = array(
+        "float32", "epoch layer", "", "share of the ReLU's channels that are 0 everywhere on the batch; NaN without ReLU"
+    )
+
+    PLOT = ("ratio", ("epoch", "layer"))
+
+
+@dataclass(frozen=True)
 class Trained:
     """Everything that is needed to predict with a net, and what its training was like. S label sources, K keypoints of the net."""
 
