@@ -58,7 +58,7 @@ def undisturbed_and_resumed(nets, train, folder):
 
 
 def fitted(nets, net_of, **changes):
-    """`train` of a net, for `undisturbed_and_resumed`: the bytes of weights and history, and the history."""
+    """`train` of a net, for `undisturbed_and_resumed`: the bytes of weights, history and health, and the history."""
     import keras
 
     faces, validation, plan = [labelled(30, seed=s) for s in (1, 2)], labelled(10, seed=3), recipe(**{"epochs": 4, "batch": 8} | changes)
@@ -67,8 +67,8 @@ def fitted(nets, net_of, **changes):
         keras.utils.set_random_seed(5)
         net = net_of()
         options = {"keypointset": DOTS, "seed": 5, "report": lambda *values: None, "checkpoints": keeping}
-        history = nets.training.fit(net, copies_of(*faces), validation, plan, **options)
-        arrays = [*nets.network.weights(net).values(), *vars(history).values()]
+        history, health = nets.training.fit(net, copies_of(*faces), validation, plan, **options)
+        arrays = [*nets.network.weights(net).values(), *vars(history).values(), *vars(health).values()]
         return b"".join(array.tobytes() for array in arrays), history
 
     return train
@@ -86,7 +86,7 @@ RECIPES = {
 @pytest.mark.keras
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_goes_on_as_if_nothing_had_happened(nets, tmp_path, name):
-    """From whichever epoch it goes on, a training ends with the same weights and history, byte for byte."""
+    """From whichever epoch it goes on, a training ends with the same weights, history and health, byte for byte."""
     whole, resumed = undisturbed_and_resumed(nets, fitted(nets, linear_net, **RECIPES[name]), tmp_path)
     history = whole[1]
     if name == "halving":
@@ -174,7 +174,7 @@ def test_checkpoints_come_before_the_next_epoch_would_end_too_late(nets, monkeyp
     now = [0.0]
     monkeypatch.setattr(nets.checkpoints.time, "monotonic", lambda: now[0])
     keeping, saved = nets.checkpoints.Checkpoints(lambda state: saved.append(state), 30.0, "toy"), []
-    keeper = nets.checkpoints.Keeper(keeping, None, [])
+    keeper = nets.checkpoints.Keeper(keeping, None, None, [])
     keeper.set_model(type("Trainer", (), {"stop_training": False}))
     monkeypatch.setattr(keeper, "_state", lambda: number)
     for number in range(1, expected[-1] + 1):

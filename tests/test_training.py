@@ -35,7 +35,7 @@ def faces(training):
 
 def fitted(training, net, copies, validation, *, seed=0, reports=None, **changes):
     report = (lambda *values: reports.append(values)) if reports is not None else lambda *values: None
-    return training.fit(net, copies, validation, recipe(**changes), keypointset=DOTS, seed=seed, report=report)
+    return training.fit(net, copies, validation, recipe(**changes), keypointset=DOTS, seed=seed, report=report)[0]
 
 
 def weights(net):

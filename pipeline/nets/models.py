@@ -61,7 +61,7 @@ def train(
     view = _view(len(labelled.images), keypointset, window, alignment.to_frame(base.located, base.target) if window else None)
     known = ~np.isnan(labelled.keypoints[:, indices]).all(axis=(1, 2))
     validation, seen = _seen(labelled, view, held_out & known, indices), dataclasses.replace(keypointset, side=side)
-    history = training.fit(net, copies, validation, recipe, keypointset=seen, seed=seed, report=report, checkpoints=checkpoints)
+    history, health = training.fit(net, copies, validation, recipe, keypointset=seen, seed=seed, report=report, checkpoints=checkpoints)
 
     # Of the faces to train on, those without a label tell nothing about the offsets; but a base net locates all, for its specialists.
     asked = np.ones_like(known) if base is None else held_out | known
@@ -71,6 +71,7 @@ def train(
     predicted = _answers(unshifted + offsets, keypointset, indices)
     validated = evaluation.of_source(predicted, source)[held_out]
     return Trained(
+        health=health,
         history=history,
         weights=network.weights(net),
         offsets=offsets,
