@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from pipeline.nets import device
 from pipeline.nets.trained import Health
 
 # Faces on which the activations are looked at.
@@ -32,10 +33,11 @@ def watched(optimizer: type[keras.optimizers.Optimizer]) -> type[keras.optimizer
             if not self.built:
                 self.build(list(trainable_variables))
             kernels = [self._trainable_variables[place] for place in self.places]
-            before = [_looked_at(kernel) for kernel in kernels]
-            norms = [ops.sqrt(ops.sum(ops.square(grads[place]))) for place in self.places]
+            before = device.apart([_looked_at(kernel) for kernel in kernels])
+            norms = [ops.sqrt(ops.sum(ops.square(gradient))) for gradient in device.apart([grads[place] for place in self.places])]
             super().apply(grads, trainable_variables)
-            moves = [ops.mean(ops.abs(_looked_at(kernel) - old)) for kernel, old in zip(kernels, before, strict=True)]
+            after = device.apart([_looked_at(kernel) for kernel in kernels])
+            moves = [ops.mean(ops.abs(new - old)) for new, old in zip(after, before, strict=True)]
             self.assign_add(self.gradient, ops.convert_to_tensor(norms))
             self.assign_add(self.update, ops.convert_to_tensor(moves))
 
