@@ -58,7 +58,9 @@ def untrained(data: datasets.Dataset, group: str | None = None):
     indices, sources = KAGGLE.indices(group) if group else list(range(len(KAGGLE.names))), len(KAGGLE.sources)
     side, pixels = seen.side if seen else KAGGLE.side, {"pixel_mean": float(data.pixel_mean), "pixel_std": float(data.pixel_std)}
     name = values(tasks.TrainBase)["network"]
-    net = network.build(name, side=side, keypoints=len(indices), sources=sources, l1=0.0, l2=0.0, dropout=0.0, **pixels)
+    net = network.build(
+        name, side=side, keypoints=len(indices), sources=sources, l1=0.0, l2=0.0, dropout=0.0, initialisation="net", **pixels
+    )
     nothing = np.zeros((0, len(indices), 2), np.float32)
     return Trained(
         health=Health.of([], []),

@@ -58,7 +58,7 @@ def _step_of_net(title: str, stage: type, side: int, indices: list[int], batch: 
     from pipeline.nets import network
 
     name = defaults.values(tasks.TrainBase)["network"]
-    options = {"l1": 0.0, "l2": 0.0, "dropout": 0.0, "pixel_mean": 128.0, "pixel_std": 64.0}
+    options = {"l1": 0.0, "l2": 0.0, "dropout": 0.0, "initialisation": "net", "pixel_mean": 128.0, "pixel_std": 64.0}
     net = network.build(name, side=side, keypoints=len(indices), sources=len(KAGGLE.sources), **options)
     products = dict(convolutions(net, batch))
     train = training_step(net, stage, side, len(indices), batch)

@@ -7,7 +7,7 @@ from pathlib import Path
 import luigi
 
 from pipeline.keypointset import KAGGLE
-from pipeline.nets.options import HEADS, NETWORKS, OPTIMIZERS, SCHEDULES, VIEWS
+from pipeline.nets.options import HEADS, INITIALISATIONS, NETWORKS, OPTIMIZERS, SCHEDULES, VIEWS
 from pipeline.store.settings import choice, real, switch, whole
 from pipeline.store.stage import Stage
 from pipeline.store.targets import ExternalFile, workspace_root
@@ -178,6 +178,12 @@ class Training:
     weight_decay = real(1e-4, "weight decay of adamw", 0.0)
     clip_norm = real(0.0, "largest norm of the gradient; 0 is unlimited", 0.0)
     robust_from = real(2.0, "errors beyond so many pixels count in proportion, no longer squared; 0: the plain mean squared error", 0.0)
+    initialisation = choice(
+        "net",
+        "the kernels' first weights: net, the net's own rule; he; glorot; uniform, within 1 / sqrt(n) of n inputs. Of a specialist with a"
+        " kept head they are the base net's",
+        INITIALISATIONS,
+    )
     l1 = real(0.0, "penalty on the kernels' absolute values", 0.0)
     l2 = real(0.0, "penalty on the kernels' squares", 0.0)
     dropout = real(0.0, "factor of the net's own dropout rates; 1 is as published", 0.0, 1.9)
@@ -201,7 +207,8 @@ class Training:
         indices = KAGGLE.indices(group) if group else list(range(len(KAGGLE.names)))
         target = alignment.upright(faces.mean_face[0], KAGGLE).astype("float32")
         window = self.window(target, indices)
-        structure = models.Structure(network, self.l1, self.l2, self.dropout, float(faces.pixel_mean), float(faces.pixel_std))
+        pixels = {"pixel_mean": float(faces.pixel_mean), "pixel_std": float(faces.pixel_std)}
+        structure = _from_parameters(models.Structure, self, network=network, **pixels)
         recipe = _from_parameters(training.Recipe, self)
         with self.copies(faces, indices, window, base) as copies, self.progress(self.epochs, "epoch") as progress:
             result = models.train(

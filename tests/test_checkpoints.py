@@ -116,7 +116,7 @@ def stage(nets):
     training = labelled(32, seed=1)
     faces, held_out = together(training, labelled(10, seed=2))
     window = alignment.window(TARGET, EYES, margin=8.0, extent=1.0, zoom=1.0)
-    structure = nets.models.Structure("compact", l1=0.0, l2=0.0, dropout=1.0, pixel_mean=120.0, pixel_std=40.0)
+    structure = nets.models.Structure("compact", l1=0.0, l2=0.0, dropout=1.0, initialisation="net", pixel_mean=120.0, pixel_std=40.0)
     plan = recipe(epochs=2, optimizer="adamw", schedule="cosine", weight_decay=1e-3)
 
     def training_of(base, folder):

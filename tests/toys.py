@@ -116,7 +116,8 @@ def build(name, **changes):
     """The net `name` for the three dots."""
     from pipeline.nets import network
 
-    values = {"side": 32, "keypoints": 3, "sources": 2, "pixel_mean": 120.0, "pixel_std": 40.0, "l1": 0.0, "l2": 0.0, "dropout": 0.0}
+    values = {"side": 32, "keypoints": 3, "sources": 2, "pixel_mean": 120.0, "pixel_std": 40.0}
+    values |= {"l1": 0.0, "l2": 0.0, "dropout": 0.0, "initialisation": "net"}
     return network.build(name, **values | changes)
 
 

@@ -24,6 +24,7 @@ class Structure:
     l1: float
     l2: float
     dropout: float
+    initialisation: str
     pixel_mean: float
     pixel_std: float
 
@@ -97,7 +98,7 @@ def predict(trained: Trained, images: np.ndarray, keypointset: KeypointSet, fram
     Mirrored averages with the net's offsets, clipped to the image; the k keypoints are `trained.indices`.
     frame (n, 2, 3): the maps that align the faces, see alignment.to_frame; for a specialist with a window.
     """
-    structure = Structure(str(trained.network), 0.0, 0.0, 0.0, float(trained.pixel_mean), float(trained.pixel_std))
+    structure = Structure(str(trained.network), 0.0, 0.0, 0.0, "net", float(trained.pixel_mean), float(trained.pixel_std))
     indices = trained.indices.tolist()
     net = _build(structure, int(trained.side), keypoints=len(indices), sources=len(keypointset.sources))
     network.load(net, trained.weights)
