@@ -60,6 +60,14 @@ class Health:
 
 
 @dataclass(frozen=True)
+class Snapshots:
+    """The weights of a net after some epochs of its training; the epoch is the first axis of every array."""
+
+    epoch: np.ndarray = array("int32", "epoch", "", "epoch, counted from 1")
+    weights: dict[str, np.ndarray] = array("float32", "", "", "weight of the net after each of the epochs")
+
+
+@dataclass(frozen=True)
 class Trained:
     """Everything that is needed to predict with a net, and what its training was like. S label sources, K keypoints of the net."""
 
