@@ -12,7 +12,8 @@ from pipeline.commands import chain, forget, status, verify
 from pipeline.described import array
 from pipeline.errors import InputError
 from pipeline.faces import alignment
-from pipeline.store import artifacts, checkpoints, contents
+from pipeline.nets.trained import Snapshots, Trained
+from pipeline.store import artifacts, checkpoints, contents, snapshots
 from pipeline.store.progress import Progress
 
 
@@ -187,10 +188,11 @@ def test_checkpoints_come_before_the_next_epoch_would_end_too_late(nets, monkeyp
 @pytest.mark.keras
 @pytest.mark.slow
 def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, capsys):
-    """A TrainBase that was interrupted in its third epoch says after which it resumes, and leaves the artifact alone, as if undisturbed."""
+    """A TrainBase that was interrupted in its third epoch says after which it resumes, and leaves the artifact and its snapshots
+    alone, as if undisturbed."""
     from pipeline import TrainBase, tasks
 
-    small = {"Render": {"training": 60, "test": 6}, "Augment": {"copies": 2}, "TrainBase": {"epochs": 3, "batch": 32}}
+    small = {"Render": {"training": 60, "test": 6}, "Augment": {"copies": 2}, "TrainBase": {"epochs": 3, "batch": 32, "snapshots": 1}}
     monkeypatch.setattr(tasks, "checkpoint", lambda: type("Often", (), {"seconds": 0.0}))
     monkeypatch.setattr(tasks.dataset, "folder", lambda self: None)
 
@@ -201,7 +203,7 @@ def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, 
 
     whole = in_workspace("whole")
     make(whole)
-    undisturbed = whole.path.read_bytes()
+    undisturbed = [path.read_bytes() for path in (whole.path, whole.sibling(".snapshots.h5"))]
     shutil.copytree(tmp_path / "whole" / "data", tmp_path / "disturbed" / "data")
     task = in_workspace("disturbed")
     with monkeypatch.context() as patch:
@@ -212,7 +214,11 @@ def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, 
     assert not task.path.exists()
     task.run()
     assert checkpoints.of(task.path) == []
-    assert task.path.read_bytes() == undisturbed
+    assert snapshots.of(task.path) == []
+    assert [path.read_bytes() for path in (task.path, task.sibling(".snapshots.h5"))] == undisturbed
+    taken, trained = artifacts.load(task.sibling(".snapshots.h5"), Snapshots), artifacts.load(task.path, Trained)
+    assert taken.epoch.tolist() == [1, 2, 3]
+    assert all(np.array_equal(taken.weights[path][-1], value) for path, value in trained.weights.items())
     said = capsys.readouterr().err
     assert "TrainBase: resumes after epoch 2 of 3\n" in said
     assert said.count("TrainBase: epoch 3/3") == 2

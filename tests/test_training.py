@@ -333,8 +333,9 @@ SCRIPT = """
 from pipeline.nets import device
 said = device.prepare(seed=0, threads=0)
 from toys import train_dots
-digest, history = train_dots(seed=1)
+digest, history, health = train_dots(seed=1)
 assert history.epoch.tolist() == [1, 2] and (history.validation_rmse < 50).all()
+assert health.ratio.shape == (2, 15) and ((health.ratio > 0) & (health.gradient > 0) & (health.spread > 0)).all()
 print(said, digest)
 """
 

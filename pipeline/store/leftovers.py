@@ -117,7 +117,7 @@ def _sound_beside(path: Path, published: dict[str, str]) -> list[Path]:
 
 
 def _was_ours(path: Path, name: Name) -> bool:
-    """Whether a file that is set aside was an artifact, a checkpoint, a snapshot, a record or, as an artifact of that name says, published with one."""
+    """Whether a file set aside was an artifact or like one, a record or, as an artifact of that name says, published with one."""
     former = path.name.rsplit(".", 1)[0]
     if former.endswith(".h5") or path.parent.name == adoptions.FOLDER.name:
         return True

@@ -25,7 +25,10 @@ _KINDS = {
 
 
 class Name(NamedTuple):
-    """kind: artifact, checkpoint, snapshot, adoption, set aside, lock or draft. owner: STEM-KEY, or what is locked or written. pid: of a draft."""
+    """kind: artifact, checkpoint, snapshot, adoption, set aside, lock or draft. owner: STEM-KEY, or what is locked or written.
+
+    pid: of a draft.
+    """
 
     kind: str
     owner: str
