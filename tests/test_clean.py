@@ -108,7 +108,7 @@ def test_it_lists_with_sizes_and_removes_with_yes_alone(workplace, stages, capsy
     ],
 )
 def test_what_is_left_of_their_making(workplace, capsys, name, why):
-    """Set aside, unfinished, locked by the dead, checkpoints and snapshots and adoptions that nobody needs: listed with why, and removed."""
+    """Set aside, unfinished, locked by the dead, checkpoints and snapshots and adoptions that nobody needs: listed with why, removed."""
     stages = current(workplace)
     before = everything(workplace.root)
     path = workplace.root / "models" / name.replace("KEY", workplace.keys()["Scale"])

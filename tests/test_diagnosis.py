@@ -7,6 +7,7 @@ from pipeline.nets import diagnosis
 from pipeline.nets.trained import Health, History
 
 EPOCHS = 12
+SOUND = {"weight": 0.05, "update": 5e-5, "ratio": 1e-3, "gradient": 1.0, "activation": 0.4, "spread": 0.5, "dead": [0.0, 0.1, np.nan]}
 FALLING = 5 * np.exp(-np.arange(EPOCHS) / 4) + 1
 
 
@@ -16,9 +17,9 @@ def history(training=FALLING, validation=FALLING):
 
 
 def health(**columns):
-    """12 epochs of a first, a middle and a last layer without a fault; columns (12, 3), or what broadcasts to it, take the place of others."""
-    sound = {"weight": 0.05, "update": 5e-5, "ratio": 1e-3, "gradient": 1.0, "activation": 0.4, "spread": 0.5, "dead": [0.0, 0.1, np.nan]}
-    rows = np.stack([np.broadcast_to(np.asarray(values, np.float32), (EPOCHS, 3)) for values in (sound | columns).values()], axis=1)
+    """12 epochs of a first, a middle and a last layer without a fault, but for the columns given: (12, 3) or what broadcasts to it."""
+    columns = {**SOUND, **columns}
+    rows = np.stack([np.broadcast_to(np.asarray(values, np.float32), (EPOCHS, 3)) for values in columns.values()], axis=1)
     return Health.of(["first", "middle", "last"], list(rows))
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from pipeline.commands import origin
 from pipeline.commands.chain import find
 from pipeline.errors import InputError
-from pipeline.nets.trained import Snapshots
 from pipeline.store import artifacts, layout, lineage, snapshots
 from pipeline.store.stage import Stage
 
@@ -49,6 +48,8 @@ def _print_tree(file, tree: layout.Group) -> None:
 
 def _print_snapshots(path: Path) -> None:
     """If snapshots were published with the artifact: of which epochs, and three lines of Python that follow a weight through them."""
+    from pipeline.nets.trained import Snapshots
+
     beside = path.with_suffix(snapshots.SUFFIX)
     if beside.name not in artifacts.published(path):
         return

@@ -37,9 +37,9 @@ def _panel(axes: Axes, epoch: np.ndarray, values: np.ndarray, layer: str) -> Non
     mean, spread = values.mean(axis=1), values.std(axis=1)
     axes.fill_between(epoch, values.min(axis=1), values.max(axis=1), color="0.93", label="smallest to largest")
     axes.fill_between(epoch, mean - spread, mean + spread, color="0.8", label="mean and standard deviation")
-    axes.plot(epoch, mean, color=BLACK, linewidth=1.5)
+    # A line of one epoch would show nothing.
+    axes.plot(epoch, mean, color=BLACK, linewidth=1.5, marker=".")
     for number, (place, colour) in enumerate(zip(_followed(values.shape[1]), COLOURS, strict=False)):
-        # Not drawn as a line alone: of one epoch that would show nothing.
         axes.plot(epoch, values[:, place], color=colour, linewidth=1, marker=".", label="" if number else "single weights, evenly chosen")
     axes.set_title(f"{layer}, {values.shape[1]:,} weights", fontsize="medium")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
