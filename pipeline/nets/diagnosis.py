@@ -14,7 +14,7 @@ STANDING = 1e-6
 # Relative improvement of the RMSE that is more than chance from epoch to epoch.
 LEARNED = 0.01
 # A gradient that falls short of the last layer's by so much has vanished on its way to the image.
-VANISHING = 1e-3
+VANISHING = 1e-2
 # Rise of the validation RMSE above its best that is told: as a share of it, where a few faces with gross errors can make out 6 % (a default
 # specialist of the eye centres, from epoch 6 to 20), and in multiples of how it scatters.
 OVERFIT = 0.1
