@@ -82,7 +82,7 @@ def test_an_rmse_that_never_falls_is_told():
 
 
 def test_a_gradient_that_vanishes_is_told_of_first_and_last_layer():
-    """Where both gradient and step of the first are less than a hundredth of the last's; not where the step makes up for it, as Adam's does."""
+    """Where both gradient and step of the first are under a hundredth of the last's; not where the step makes up for it, as Adam's does."""
     fades, slows = [1e-5, 1e-2, 1.0], [5e-6, 1e-4, 1e-2]
     warning = only(diagnosis.warnings(history(), health(gradient=fades, ratio=slows)))
     assert warning.startswith("the gradient vanishes on its way to the image: in first it is 1e-05 of that in last.")
