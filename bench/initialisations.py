@@ -127,7 +127,8 @@ def _rmse(axes, runs: Runs) -> None:
     for (name, (history, _)), colour in zip(runs.items(), COLOURS, strict=False):
         axes.plot(history.epoch, history.validation_rmse, color=colour, linewidth=2, label=f"{name}: validation")
         axes.plot(history.epoch, history.training_rmse, "--", color=colour, label=f"{name}: training")
-    axes.set_yscale("log")
+    # A first epoch far beyond would squeeze the rest.
+    axes.set_ylim(0, 3 * max(np.median(history.training_rmse) for history, _ in runs.values()))
     _dress(axes, "RMSE", "epoch", "pixels")
     axes.legend(frameon=False, ncols=len(runs))
 
