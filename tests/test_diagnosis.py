@@ -61,12 +61,13 @@ def test_a_step_too_long_is_named_with_its_layers_and_first_epoch():
     ratio = np.maximum(at(0.4, 1e-3, epochs=[3], layer=0), at(0.2, 1e-3, epochs=[7, 8], layer=2))
     warning = only(diagnosis.warnings(history(), health(ratio=ratio)))
     assert warning.startswith("the steps of first, last are too long since epoch 3: one moves the weights by up to 0.4 ")
+    assert only(diagnosis.warnings(history(), health(ratio=0.2))).startswith("the steps of all layers are too long since epoch 1: ")
     assert diagnosis.warnings(history(), health(ratio=0.099)) == []
 
 
 def test_a_layer_that_stands_still_does_not_learn():
     """If it never moves; the end of a schedule, where all stand still, is no fault."""
-    assert only(diagnosis.warnings(history(), health(ratio=[1e-3, 1e-7, 1e-3]))).startswith("middle does not learn: ")
+    assert only(diagnosis.warnings(history(), health(ratio=[1e-3, 1e-7, 1e-3]))).startswith("no learning in middle: ")
     assert diagnosis.warnings(history(), health(ratio=at(1e-8, 1e-3, epochs=[11, 12], layer=2))) == []
 
 

@@ -52,8 +52,8 @@ def _standing(history: History, health: Health) -> Iterator[str]:
     still = np.flatnonzero((health.ratio < STANDING).all(axis=0)) if len(health.ratio) else []
     if len(still):
         yield (
-            f"{_names(health, still)} does not learn: a step moves its weights by less than {STANDING:g} of their size in every epoch."
-            " Usually a learning rate that is too low, or no gradient that reaches it."
+            f"no learning in {_names(health, still)}: a step moves the weights by less than {STANDING:g} of their size in every epoch."
+            " Usually a learning rate that is too low, or no gradient that gets there."
         )
     rmse = np.array([history.training_rmse, history.validation_rmse])
     if rmse.shape[1] >= FEWEST and (rmse[:, 1:].min(axis=1) > (1 - LEARNED) * rmse[:, 0]).all():
@@ -95,4 +95,5 @@ def _overfitting(history: History) -> Iterator[str]:
 
 
 def _names(health: Health, places: np.ndarray) -> str:
-    return ", ".join(health.layers[sorted({*places.tolist()})].tolist())
+    chosen = sorted({*places.tolist()})
+    return "all layers" if len(chosen) == len(health.layers) else ", ".join(health.layers[chosen].tolist())
