@@ -52,15 +52,18 @@ def window(data: datasets.Dataset, group: str) -> alignment.Window:
 def untrained(data: datasets.Dataset, group: str | None = None):
     """A `Trained` net as the base net (group None) or a specialist leaves it, with its first random weights."""
     from pipeline.nets import network
-    from pipeline.nets.trained import History, Trained
+    from pipeline.nets.trained import Health, History, Trained
 
     seen = window(data, group) if group else None
     indices, sources = KAGGLE.indices(group) if group else list(range(len(KAGGLE.names))), len(KAGGLE.sources)
     side, pixels = seen.side if seen else KAGGLE.side, {"pixel_mean": float(data.pixel_mean), "pixel_std": float(data.pixel_std)}
     name = values(tasks.TrainBase)["network"]
-    net = network.build(name, side=side, keypoints=len(indices), sources=sources, l1=0.0, l2=0.0, dropout=0.0, **pixels)
+    net = network.build(
+        name, side=side, keypoints=len(indices), sources=sources, l1=0.0, l2=0.0, dropout=0.0, initialisation="net", **pixels
+    )
     nothing = np.zeros((0, len(indices), 2), np.float32)
     return Trained(
+        health=Health.of([], []),
         history=History.of([]),
         weights=network.weights(net),
         offsets=np.zeros((sources, len(indices), 2), np.float32),

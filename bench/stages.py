@@ -151,7 +151,7 @@ def bare_passes(trained, n: int):
 
     pixel = {"pixel_mean": float(trained.pixel_mean), "pixel_std": float(trained.pixel_std)}
     options = {"side": int(trained.side), "keypoints": len(trained.indices), "sources": len(KAGGLE.sources)}
-    net = network.build(str(trained.network), **options, l1=0.0, l2=0.0, dropout=0.0, **pixel)
+    net = network.build(str(trained.network), **options, l1=0.0, l2=0.0, dropout=0.0, initialisation="net", **pixel)
     passes = 2 if trained.target is None else 4
     block = np.zeros((prediction.BATCH, trained.side, trained.side), np.uint8)
 

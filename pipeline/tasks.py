@@ -7,7 +7,7 @@ from pathlib import Path
 import luigi
 
 from pipeline.keypointset import KAGGLE
-from pipeline.nets.options import HEADS, NETWORKS, OPTIMIZERS, SCHEDULES, VIEWS
+from pipeline.nets.options import HEADS, INITIALISATIONS, NETWORKS, OPTIMIZERS, SCHEDULES, VIEWS
 from pipeline.store.settings import choice, real, switch, whole
 from pipeline.store.stage import Stage
 from pipeline.store.targets import ExternalFile, workspace_root
@@ -178,12 +178,19 @@ class Training:
     weight_decay = real(1e-4, "weight decay of adamw", 0.0)
     clip_norm = real(0.0, "largest norm of the gradient; 0 is unlimited", 0.0)
     robust_from = real(2.0, "errors beyond so many pixels count in proportion, no longer squared; 0: the plain mean squared error", 0.0)
+    initialisation = choice(
+        "net",
+        "the kernels' first weights: net, the net's own rule; he; glorot; uniform, within 1 / sqrt(n) of n inputs. Of a specialist with a"
+        " kept head they are the base net's",
+        INITIALISATIONS,
+    )
     l1 = real(0.0, "penalty on the kernels' absolute values", 0.0)
     l2 = real(0.0, "penalty on the kernels' squares", 0.0)
     dropout = real(0.0, "factor of the net's own dropout rates; 1 is as published", 0.0, 1.9)
     patience = whole(0, "stop after this many epochs without improvement and take the best epoch; 0: train to the end, take the last", 0)
     patience_factor = real(0.5, "or after this share of the best epoch's number, if that is longer", 0.0)
     improvement = real(0.005, "relative improvement that counts for the patience", 0.0, 1.0)
+    snapshots = whole(0, "keep the weights after every so many epochs and after the last, beside the artifact; 0: no", 0)
     device_memory = whole(2048, "MiB of images kept on the device; more faces are brought in blocks", 1)
     seed = whole(0, "seed of the first weights, the order and the dropout", 0)
 
@@ -195,13 +202,15 @@ class Training:
 
         trains_on = devices.prepare(seed=self.seed, threads=device().threads)
         self.say(f"trains on {trains_on}")
-        from pipeline.nets import models, training
+        from pipeline.nets import diagnosis, models, training
+        from pipeline.nets.snapshots import Series
 
         faces = self.input()["faces"].load(datasets.Dataset)
         indices = KAGGLE.indices(group) if group else list(range(len(KAGGLE.names)))
         target = alignment.upright(faces.mean_face[0], KAGGLE).astype("float32")
         window = self.window(target, indices)
-        structure = models.Structure(network, self.l1, self.l2, self.dropout, float(faces.pixel_mean), float(faces.pixel_std))
+        pixels = {"pixel_mean": float(faces.pixel_mean), "pixel_std": float(faces.pixel_std)}
+        structure = _from_parameters(models.Structure, self, network=network, **pixels)
         recipe = _from_parameters(training.Recipe, self)
         with self.copies(faces, indices, window, base) as copies, self.progress(self.epochs, "epoch") as progress:
             result = models.train(
@@ -220,10 +229,13 @@ class Training:
                     f"RMSE training {training_rmse:.2f} px, validation {validation_rmse:.2f} px"
                 ),
                 checkpoints=self._checkpoints(trains_on, progress),
+                snapshots=Series(self.snapshots, self.set_down) if self.snapshots else None,
             )
-        self.save(result)
+        self.save(result, siblings=self._snapshots(result.history.epoch.tolist()))
         if base:
             self.say(f"began with {len(result.carried_over)} weights of the base net; new: {', '.join(result.new) or 'none'}")
+        for warning in diagnosis.warnings(result.history, result.health):
+            self.say(f"warning: {warning}")
         self.conclude(result=f"validation RMSE {result.rmse:.3f} px after {len(result.history.epoch)} epochs", rmse=float(result.rmse))
 
     def window(self, target, indices: list[int]):
@@ -244,13 +256,23 @@ class Training:
         from pipeline.nets.checkpoints import Checkpoint, Checkpoints
 
         latest = self.latest_checkpoint(Checkpoint)
+        done = len(latest.history.epoch) if latest else 0
+        if lacking := self.lacks_snapshots(range(self.snapshots, done + 1, self.snapshots) if self.snapshots else ()):
+            self.say(f"begins anew: the snapshots of epochs {', '.join(map(str, lacking))} are gone")
+            latest = None
         if latest:
-            done = len(latest.history.epoch)
             # The key tells neither threads nor machine. To begin anew would lose more than the last digits are worth.
             inexact = f"; until then on {latest.device}, so not to the last bit as an undisturbed run" if latest.device != trains_on else ""
             self.say(f"resumes after epoch {done} of {progress.total}{inexact}")
             progress.skip(done)
         return Checkpoints(lambda state: self.checkpoint(state, len(state.history.epoch)), checkpoint().seconds, trains_on, latest)
+
+    def _snapshots(self, epochs: list[int]) -> tuple[str, ...]:
+        """Publishes those that were taken; the suffix of their file."""
+        from pipeline.nets.trained import Snapshots
+
+        taken = [epoch for epoch in epochs if epoch % self.snapshots == 0 or epoch == epochs[-1]] if self.snapshots else []
+        return (self.publish_snapshots(Snapshots, taken),) if taken else ()
 
 
 class TrainBase(Training, Stage):

@@ -9,12 +9,12 @@ import numpy as np
 from pipeline.faces.augmentation import Copies
 from pipeline.faces.dataset import Dataset
 from pipeline.faces.rendered import Truth
-from pipeline.nets.trained import Trained
+from pipeline.nets.trained import Snapshots, Trained
 from pipeline.results.figures import Curves
 from pipeline.results.submission import Predictions
-from pipeline.store import artifacts, files
+from pipeline.store import artifacts, contents, files
 
-KINDS = {kind.__name__: kind for kind in (Truth, Dataset, Copies, Trained, Curves, Predictions)}
+KINDS = {kind.__name__: kind for kind in (Truth, Dataset, Copies, Trained, Snapshots, Curves, Predictions)}
 SIBLINGS = {Truth: (".training.csv", ".test.csv"), Curves: (".png",), Predictions: (".csv",)}
 LENGTHS = {"copy": 3, "x": 8, "y": 8, "row": 8, "column": 8, "xy": 2, "coordinate": 2}  # of axes; the others have 5
 
@@ -31,6 +31,9 @@ def write(kind: type, folder: Path) -> Path:
         if kind is Copies:
             whole = vars(filled(kind, rng))
             artifacts.put_copies(file, kind, ({name: value[n] for name, value in whole.items()} for n in range(3)), 3)
+        elif kind is Snapshots:
+            for _ in range(3):
+                contents.append(file, filled(kind, rng))
         else:
             artifacts.put(file, filled(kind, rng))
     return path

@@ -12,7 +12,8 @@ from pipeline.commands import chain, forget, status, verify
 from pipeline.described import array
 from pipeline.errors import InputError
 from pipeline.faces import alignment
-from pipeline.store import artifacts, checkpoints, contents
+from pipeline.nets.trained import Snapshots, Trained
+from pipeline.store import artifacts, checkpoints, contents, snapshots
 from pipeline.store.progress import Progress
 
 
@@ -58,7 +59,7 @@ def undisturbed_and_resumed(nets, train, folder):
 
 
 def fitted(nets, net_of, **changes):
-    """`train` of a net, for `undisturbed_and_resumed`: the bytes of weights and history, and the history."""
+    """`train` of a net, for `undisturbed_and_resumed`: the bytes of weights, history and health, and the history."""
     import keras
 
     faces, validation, plan = [labelled(30, seed=s) for s in (1, 2)], labelled(10, seed=3), recipe(**{"epochs": 4, "batch": 8} | changes)
@@ -67,8 +68,8 @@ def fitted(nets, net_of, **changes):
         keras.utils.set_random_seed(5)
         net = net_of()
         options = {"keypointset": DOTS, "seed": 5, "report": lambda *values: None, "checkpoints": keeping}
-        history = nets.training.fit(net, copies_of(*faces), validation, plan, **options)
-        arrays = [*nets.network.weights(net).values(), *vars(history).values()]
+        history, health = nets.training.fit(net, copies_of(*faces), validation, plan, **options)
+        arrays = [*nets.network.weights(net).values(), *vars(history).values(), *vars(health).values()]
         return b"".join(array.tobytes() for array in arrays), history
 
     return train
@@ -86,7 +87,7 @@ RECIPES = {
 @pytest.mark.keras
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_goes_on_as_if_nothing_had_happened(nets, tmp_path, name):
-    """From whichever epoch it goes on, a training ends with the same weights and history, byte for byte."""
+    """From whichever epoch it goes on, a training ends with the same weights, history and health, byte for byte."""
     whole, resumed = undisturbed_and_resumed(nets, fitted(nets, linear_net, **RECIPES[name]), tmp_path)
     history = whole[1]
     if name == "halving":
@@ -116,7 +117,7 @@ def stage(nets):
     training = labelled(32, seed=1)
     faces, held_out = together(training, labelled(10, seed=2))
     window = alignment.window(TARGET, EYES, margin=8.0, extent=1.0, zoom=1.0)
-    structure = nets.models.Structure("compact", l1=0.0, l2=0.0, dropout=1.0, pixel_mean=120.0, pixel_std=40.0)
+    structure = nets.models.Structure("compact", l1=0.0, l2=0.0, dropout=1.0, initialisation="net", pixel_mean=120.0, pixel_std=40.0)
     plan = recipe(epochs=2, optimizer="adamw", schedule="cosine", weight_decay=1e-3)
 
     def training_of(base, folder):
@@ -174,7 +175,7 @@ def test_checkpoints_come_before_the_next_epoch_would_end_too_late(nets, monkeyp
     now = [0.0]
     monkeypatch.setattr(nets.checkpoints.time, "monotonic", lambda: now[0])
     keeping, saved = nets.checkpoints.Checkpoints(lambda state: saved.append(state), 30.0, "toy"), []
-    keeper = nets.checkpoints.Keeper(keeping, None, [])
+    keeper = nets.checkpoints.Keeper(keeping, None, None, [])
     keeper.set_model(type("Trainer", (), {"stop_training": False}))
     monkeypatch.setattr(keeper, "_state", lambda: number)
     for number in range(1, expected[-1] + 1):
@@ -187,10 +188,11 @@ def test_checkpoints_come_before_the_next_epoch_would_end_too_late(nets, monkeyp
 @pytest.mark.keras
 @pytest.mark.slow
 def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, capsys):
-    """A TrainBase that was interrupted in its third epoch says after which it resumes, and leaves the artifact alone, as if undisturbed."""
+    """A TrainBase that was interrupted in its third epoch says after which it resumes, and leaves the artifact and its snapshots
+    alone, as if undisturbed."""
     from pipeline import TrainBase, tasks
 
-    small = {"Render": {"training": 60, "test": 6}, "Augment": {"copies": 2}, "TrainBase": {"epochs": 3, "batch": 32}}
+    small = {"Render": {"training": 60, "test": 6}, "Augment": {"copies": 2}, "TrainBase": {"epochs": 3, "batch": 32, "snapshots": 1}}
     monkeypatch.setattr(tasks, "checkpoint", lambda: type("Often", (), {"seconds": 0.0}))
     monkeypatch.setattr(tasks.dataset, "folder", lambda self: None)
 
@@ -201,7 +203,7 @@ def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, 
 
     whole = in_workspace("whole")
     make(whole)
-    undisturbed = whole.path.read_bytes()
+    undisturbed = [path.read_bytes() for path in (whole.path, whole.sibling(".snapshots.h5"))]
     shutil.copytree(tmp_path / "whole" / "data", tmp_path / "disturbed" / "data")
     task = in_workspace("disturbed")
     with monkeypatch.context() as patch:
@@ -212,7 +214,11 @@ def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, 
     assert not task.path.exists()
     task.run()
     assert checkpoints.of(task.path) == []
-    assert task.path.read_bytes() == undisturbed
+    assert snapshots.of(task.path) == []
+    assert [path.read_bytes() for path in (task.path, task.sibling(".snapshots.h5"))] == undisturbed
+    taken, trained = artifacts.load(task.sibling(".snapshots.h5"), Snapshots), artifacts.load(task.path, Trained)
+    assert taken.epoch.tolist() == [1, 2, 3]
+    assert all(np.array_equal(taken.weights[path][-1], value) for path, value in trained.weights.items())
     said = capsys.readouterr().err
     assert "TrainBase: resumes after epoch 2 of 3\n" in said
     assert said.count("TrainBase: epoch 3/3") == 2

@@ -101,16 +101,18 @@ def test_it_lists_with_sizes_and_removes_with_yes_alone(workplace, stages, capsy
         (".needs.lock", "lock of a process that has died"),
         ("scale-KEY.checkpoint-0001.h5", "checkpoint of a training that has ended"),
         ("scale-0123456789.checkpoint-0001.h5", "checkpoint of a training with other settings, data or code"),
+        ("scale-KEY.snapshot-0001.h5", "snapshot of a training that has ended"),
+        ("scale-0123456789.snapshot-0001.h5", "snapshot of a training with other settings, data or code"),
         ("adopted/scale-0123456789.json", "adoption of what was made with other settings, data or code"),
         ("adopted/scale-0123456789.json.forgotten-1", "set aside by forget"),
     ],
 )
 def test_what_is_left_of_their_making(workplace, capsys, name, why):
-    """Set aside, unfinished, locked by the dead, checkpoints and adoptions that nobody needs: listed with the reason, and removed."""
+    """Set aside, unfinished, locked by the dead, checkpoints and snapshots and adoptions that nobody needs: listed with why, removed."""
     stages = current(workplace)
     before = everything(workplace.root)
     path = workplace.root / "models" / name.replace("KEY", workplace.keys()["Scale"])
-    if ".checkpoint" in name:
+    if ".checkpoint" in name or ".snapshot" in name:
         sound(path)
     elif name.endswith("6789.json"):
         put(path, RECORD)

@@ -28,7 +28,7 @@ def models():
 @pytest.fixture(scope="module")
 def train(models):
     """`models.train` of a compact net: the base net, or a specialist."""
-    structure = models.Structure("compact", l1=0.0, l2=0.0, dropout=0.0, pixel_mean=120.0, pixel_std=40.0)
+    structure = models.Structure("compact", l1=0.0, l2=0.0, dropout=0.0, initialisation="net", pixel_mean=120.0, pixel_std=40.0)
     plan = recipe(epochs=4, optimizer="adamw", schedule="cosine", learning_rate=3e-3)
 
     def of(copies, *, base=None, window=None, keep_head=True):

@@ -36,6 +36,41 @@ def test_every_named_net_can_be_built_and_no_other(network):
         build("resnet")
 
 
+@pytest.mark.parametrize(
+    ("initialisation", "scale"),
+    # Standard deviation times the root of the number of inputs. glorot: sqrt(2 / (inputs + outputs)) for 144 and 288.
+    [("he", 2**0.5), ("glorot", (2 * 144 / (144 + 288)) ** 0.5), ("uniform", 3**-0.5)],
+)
+def test_an_initialisation_is_every_kernels(network, initialisation, scale):
+    """The first weights of both nets have its spread, whatever the net's own rule is; uniform ones lie within 1 / sqrt(inputs)."""
+    kernel = network.weights(build("compact", initialisation=initialisation))["down1/kernel"]  # 3 x 3 x 16 inputs, 3 x 3 x 32 outputs
+    assert kernel.std() * 144**0.5 == pytest.approx(scale, rel=0.05)
+    for name in NETWORKS if initialisation == "uniform" else ():
+        for path, values in network.weights(build(name, initialisation=initialisation)).items():
+            limit = np.prod(values.shape[:-1]) ** -0.5
+            assert not path.endswith("/kernel") or 0.9 * limit < np.abs(values).max() <= limit * (1 + 1e-6)
+
+
+def test_no_other_initialisation_is_taken(network):
+    """Any other name is refused with the list."""
+    with pytest.raises(ValueError, match="unknown initialisation 'zeros'; there are net, he, glorot, uniform"):
+        build("kfkd", initialisation="zeros")
+
+
+def test_layers_of_one_shape_begin_apart(network):
+    """Also where one initialisation is asked of all of them; and `net` is each net's own: He's for compact, Glorot's for kfkd."""
+    import keras
+
+    weights = network.weights(build("compact", initialisation="uniform"))
+    assert not np.array_equal(weights["block1a/kernel"], weights["block1b/kernel"])
+    for name, own, path in (("compact", "he", "stem/kernel"), ("kfkd", "glorot", "conv2/kernel")):
+        begun = []
+        for initialisation in ("net", own):
+            keras.utils.set_random_seed(3)
+            begun.append(network.weights(build(name, initialisation=initialisation))[path])
+        np.testing.assert_array_equal(*begun)
+
+
 def test_the_compact_net_refuses_a_side_that_cannot_be_halved_four_times(network):
     """A side that is no multiple of 16 is refused with the number."""
     with pytest.raises(ValueError, match="40 is not a multiple of 16"):

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from naive import rmse as naive_rmse
 from toys import DOTS, EYES
 
-from pipeline.results import figures, submission
+from pipeline.results import figures, submission, weights
 
 # ---- submission ------------------------------------------------------------------------------------------------------------------------
 
@@ -275,3 +275,30 @@ def test_the_same_curves_are_the_same_bytes(histories, tmp_path):
     once, again = ((tmp_path / name).read_bytes() for name in ("once.png", "again.png"))
     assert once[:8] == b"\x89PNG\r\n\x1a\n"
     assert once == again
+
+
+# ---- weights over time -----------------------------------------------------------------------------------------------------------------
+
+
+def test_every_kernel_has_its_weights_over_time(tmp_path):
+    """A panel for each kernel, none for a bias: the mean, and single weights that lie where they were; saved without a warning."""
+    rng = np.random.default_rng(0)
+    kernels = {f"layer{number}/kernel": rng.normal(number, 1, (4, 3, 5)).astype(np.float32) for number in range(5)}
+    figure = weights.weights_over_time(np.array([2, 4, 6, 7]), kernels | {"layer0/bias": np.zeros((4, 5), np.float32)})
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title() for axes in shown] == [f"layer{number}, 15 weights" for number in range(5)]
+    for axes, values in zip(shown, kernels.values(), strict=True):
+        mean, *single = axes.lines
+        assert all(line.get_xdata().tolist() == [2, 4, 6, 7] for line in axes.lines)
+        np.testing.assert_allclose(mean.get_ydata(), values.mean(axis=(1, 2)), rtol=1e-5)
+        rows = values.reshape(4, 15).T.tolist()
+        assert len(single) == 3
+        assert all(line.get_ydata().tolist() in rows for line in single)
+    figures.save_png(figure, tmp_path / "weights.png")
+
+
+def test_one_snapshot_of_a_tiny_kernel_is_drawn(tmp_path):
+    """An epoch is a dot, and a kernel of one weight has one to follow."""
+    figure = weights.weights_over_time(np.array([1]), {"a/kernel": np.ones((1, 1, 1), np.float32)})
+    assert [line.get_marker() for line in figure.axes[0].lines] == [".", "."]
+    figures.save_png(figure, tmp_path / "weights.png")

@@ -35,7 +35,7 @@ def faces(training):
 
 def fitted(training, net, copies, validation, *, seed=0, reports=None, **changes):
     report = (lambda *values: reports.append(values)) if reports is not None else lambda *values: None
-    return training.fit(net, copies, validation, recipe(**changes), keypointset=DOTS, seed=seed, report=report)
+    return training.fit(net, copies, validation, recipe(**changes), keypointset=DOTS, seed=seed, report=report)[0]
 
 
 def weights(net):
@@ -333,8 +333,9 @@ SCRIPT = """
 from pipeline.nets import device
 said = device.prepare(seed=0, threads=0)
 from toys import train_dots
-digest, history = train_dots(seed=1)
+digest, history, health = train_dots(seed=1)
 assert history.epoch.tolist() == [1, 2] and (history.validation_rmse < 50).all()
+assert health.ratio.shape == (2, 15) and ((health.ratio > 0) & (health.gradient > 0) & (health.spread > 0)).all()
 print(said, digest)
 """
 

@@ -116,19 +116,20 @@ def build(name, **changes):
     """The net `name` for the three dots."""
     from pipeline.nets import network
 
-    values = {"side": 32, "keypoints": 3, "sources": 2, "pixel_mean": 120.0, "pixel_std": 40.0, "l1": 0.0, "l2": 0.0, "dropout": 0.0}
+    values = {"side": 32, "keypoints": 3, "sources": 2, "pixel_mean": 120.0, "pixel_std": 40.0}
+    values |= {"l1": 0.0, "l2": 0.0, "dropout": 0.0, "initialisation": "net"}
     return network.build(name, **values | changes)
 
 
 def train_dots(seed):
-    """SHA-256 of the weights of a compact net with dropout, trained for two epochs on two copies in four blocks; its history."""
+    """SHA-256 of the weights of a compact net with dropout, trained for two epochs on two copies in four blocks; its history and health."""
     from pipeline.nets import device, network, training
 
     device.prepare(seed=seed, threads=0)
     net = build("compact", dropout=1.0)
     copies, options = copies_of(*(labelled(30, seed=s) for s in (1, 2))), recipe(epochs=2, batch=4, device_memory=0)
-    history = training.fit(net, copies, labelled(10, seed=3), options, keypointset=DOTS, seed=seed, report=lambda *values: None)
-    return hashlib.sha256(b"".join(value.tobytes() for value in network.weights(net).values())).hexdigest(), history
+    history, health = training.fit(net, copies, labelled(10, seed=3), options, keypointset=DOTS, seed=seed, report=lambda *values: None)
+    return hashlib.sha256(b"".join(value.tobytes() for value in network.weights(net).values())).hexdigest(), history, health
 
 
 def linear_net(*, keypoints=3, sources=1):

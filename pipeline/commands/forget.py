@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.commands import origin
 from pipeline.commands.chain import find, split
 from pipeline.errors import InputError
-from pipeline.store import adoptions, checkpoints, names, needs
+from pipeline.store import adoptions, checkpoints, names, needs, snapshots
 from pipeline.store.files import set_aside
 from pipeline.store.stage import Stage
 from pipeline.store.targets import workspace_root
@@ -14,7 +14,7 @@ from pipeline.store.targets import workspace_root
 def run(what: str, stages: list[Stage]) -> int:
     """Renames the artifact and its descendants to NAME.forgotten-N and says so. Of an adopted stage: the record of the adoption alone."""
     first, models = find(what, stages), workspace_root() / "models"
-    if not first.exists() and not checkpoints.of(first):
+    if not first.exists() and not [*checkpoints.of(first), *snapshots.of(first)]:
         raise InputError(f"{first} does not exist: there is nothing to forget.")
     paths = _with_descendants(first)
     stage, key = split(what, stages)
@@ -32,8 +32,8 @@ def run(what: str, stages: list[Stage]) -> int:
 
 
 def _with_descendants(first: Path) -> list[Path]:
-    """The artifact and every artifact and checkpoint of the workspace that was made from it, directly or not."""
-    paths = names.all_artifacts(workspace_root(), ("artifact", "checkpoint"))
+    """The artifact and all of the workspace that was made from it, directly or not, finished or unfinished."""
+    paths = names.all_artifacts(workspace_root(), ("artifact", *names.UNFINISHED))
     made_from = {path: set(origin.inputs(path).values()) for path in paths}
     forgotten, keys = [first], {names.key(first)}
     while new := [path for path, inputs in made_from.items() if path not in forgotten and inputs & keys]:

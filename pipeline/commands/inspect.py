@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.commands import origin
 from pipeline.commands.chain import find
 from pipeline.errors import InputError
-from pipeline.store import artifacts, layout, lineage
+from pipeline.store import artifacts, layout, lineage, snapshots
 from pipeline.store.stage import Stage
 
 
@@ -17,6 +17,7 @@ def run(what: str, stages: list[Stage]) -> int:
             print(path)
             _print_origin(path, [*origin.adopted(path), *origin.set_aside_since(path)])
             _print_tree(file, artifacts.verify(path))
+        _print_snapshots(path)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; `keypoints status` says why.") from None
     except artifacts.Damaged as error:
@@ -43,6 +44,22 @@ def _print_tree(file, tree: layout.Group) -> None:
         shape = " x ".join(map(str, array.shape)) or "scalar"
         print(f"{name:<{width}}  {array.dtype:<8} {shape:<20} {array.attributes.get('units', ''):<11} {_summary(file[name])}")
         print(f"{'':<{width}}    {array.attributes.get('long_name', '')}")
+
+
+def _print_snapshots(path: Path) -> None:
+    """If snapshots were published with the artifact: of which epochs, and three lines of Python that follow a weight through them."""
+    from pipeline.nets.trained import Snapshots
+
+    beside = path.with_suffix(snapshots.SUFFIX)
+    if beside.name not in artifacts.published(path):
+        return
+    with artifacts.reading(beside, Snapshots) as file:
+        epochs = ", ".join(map(str, file["epoch"][:].tolist()))
+        name, array = next((name, array) for name, array in artifacts.verify(beside).arrays() if name.endswith("/kernel"))
+    print(f"\nThe weights after epochs {epochs} lie in {beside}; the epoch is the first axis:\n")
+    print(f'    with h5py.File("{beside}") as file:')
+    print(f'        one_weight = file["{name.removeprefix("/")}"][:{", 0" * (len(array.shape) - 1)}]')
+    print('        print(file["epoch"][:], one_weight)')
 
 
 def _summary(item) -> str:

@@ -6,7 +6,7 @@ from pipeline.store.targets import workspace_root
 
 def run() -> int:
     """Prints what is damaged; 0 if nothing is, else 1."""
-    paths, damaged = names.all_artifacts(workspace_root(), ("artifact", "checkpoint")), 0
+    paths, damaged = names.all_artifacts(workspace_root(), ("artifact", *names.UNFINISHED)), 0
     for path in paths:
         try:
             artifacts.verify(path)

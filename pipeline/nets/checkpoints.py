@@ -14,7 +14,8 @@ import numpy as np
 
 from pipeline.described import array
 from pipeline.nets import monitoring
-from pipeline.nets.trained import History
+from pipeline.nets.checkup import Checkup
+from pipeline.nets.trained import Health, History
 
 # What callbacks carry from epoch to epoch, beside the best weights; all plain numbers.
 REMEMBERED = {
@@ -27,6 +28,7 @@ REMEMBERED = {
 class Checkpoint:
     """The state of a training after an epoch."""
 
+    health: Health
     history: History
     variables: dict[str, np.ndarray] = array("float32", "", "", "variable of the net or the optimizer")
     counters: dict[str, np.ndarray] = array("int64", "", "", "steps of the optimizer, state of a random generator")
@@ -52,6 +54,10 @@ class Checkpoints:
         """The history's rows with which a training begins or goes on."""
         return self.latest.history.rows() if self.latest else []
 
+    def health(self) -> Health | None:
+        """That of the epochs before."""
+        return self.latest.health if self.latest else None
+
     def take(self) -> Checkpoint | None:
         """The one to go on from, once: its arrays need not stay in memory."""
         latest, self.latest = self.latest, None
@@ -64,9 +70,9 @@ class Keeper(keras.callbacks.Callback):
     stateful: the callbacks that REMEMBERED knows, early stopping first.
     """
 
-    def __init__(self, checkpoints: Checkpoints, log: monitoring.Validation, stateful: list):
+    def __init__(self, checkpoints: Checkpoints, log: monitoring.Validation, checkup: Checkup, stateful: list):
         super().__init__()
-        self.checkpoints, self.log, self.stateful, self.epoch_began = checkpoints, log, stateful, 0.0
+        self.checkpoints, self.log, self.checkup, self.stateful, self.epoch_began = checkpoints, log, checkup, stateful, 0.0
 
     def on_train_begin(self, logs=None):
         # Not earlier: Keras' own callbacks forget everything when a training begins.
@@ -90,6 +96,7 @@ class Keeper(keras.callbacks.Callback):
         stopping = self.stateful[0]
         best = {} if _is_best(stopping, self.log.rows) else dict(zip(_paths(self.model.net), stopping.best_weights or [], strict=False))
         return Checkpoint(
+            health=self.checkup.health,
             history=History.of(self.log.rows),
             variables={name: value for name, value in values.items() if value.dtype.kind == "f"},
             counters={name: value.astype(np.int64) for name, value in values.items() if value.dtype.kind != "f"},

@@ -40,6 +40,20 @@ def describe(threads: int) -> str:
     return f"{where} ({backend} {sys.modules[backend].__version__})"
 
 
+def apart(tensors: list) -> list:
+    """The same tensors for what is only measured beside a training step: JAX's compiler would merge it with the step's own operations.
+
+    Then these round otherwise, and the weights differ in their last digits (JAX 0.10 on a CPU).
+    """
+    import keras
+
+    if keras.backend.backend() != "jax":
+        return tensors
+    import jax
+
+    return jax.lax.optimization_barrier(tensors)
+
+
 @contextlib.contextmanager
 def _quiet_start():
     """Keeps the dozen lines off the screen that TensorFlow's C++ code writes when it starts, even at its quietest level."""

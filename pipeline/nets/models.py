@@ -13,6 +13,7 @@ from pipeline.nets import evaluation, monitoring, network, prediction, training
 from pipeline.nets.checkpoints import Checkpoints
 from pipeline.nets.copies import Copies, Faces, Windows
 from pipeline.nets.prediction import View
+from pipeline.nets.snapshots import Series
 from pipeline.nets.trained import Trained
 
 
@@ -24,6 +25,7 @@ class Structure:
     l1: float
     l2: float
     dropout: float
+    initialisation: str
     pixel_mean: float
     pixel_std: float
 
@@ -43,6 +45,7 @@ def train(
     seed: int,
     report: monitoring.Report,
     checkpoints: Checkpoints | None = None,
+    snapshots: Series | None = None,
 ) -> Trained:
     """Trains a net on the augmented copies, from scratch or, as a specialist, from the weights of `base`.
 
@@ -50,7 +53,7 @@ def train(
     validation faces among them, for early stopping and the reported RMSE, the others give the offsets.
     target: for a base net, see prediction.look_twice. window: for a specialist that looks where `base` has located the face.
     keep_head: a specialist also begins with the base net's outputs for its keypoints; otherwise with a new output layer.
-    checkpoints: see training.fit.
+    checkpoints, snapshots: see training.fit.
     """
     indices, side = copies.indices, window.side if window else keypointset.side
     net = _build(structure, side, keypoints=len(indices), sources=len(keypointset.sources))
@@ -61,7 +64,17 @@ def train(
     view = _view(len(labelled.images), keypointset, window, alignment.to_frame(base.located, base.target) if window else None)
     known = ~np.isnan(labelled.keypoints[:, indices]).all(axis=(1, 2))
     validation, seen = _seen(labelled, view, held_out & known, indices), dataclasses.replace(keypointset, side=side)
-    history = training.fit(net, copies, validation, recipe, keypointset=seen, seed=seed, report=report, checkpoints=checkpoints)
+    history, health = training.fit(
+        net,
+        copies,
+        validation,
+        recipe,
+        keypointset=seen,
+        seed=seed,
+        report=report,
+        checkpoints=checkpoints,
+        snapshots=snapshots,
+    )
 
     # Of the faces to train on, those without a label tell nothing about the offsets; but a base net locates all, for its specialists.
     asked = np.ones_like(known) if base is None else held_out | known
@@ -71,6 +84,7 @@ def train(
     predicted = _answers(unshifted + offsets, keypointset, indices)
     validated = evaluation.of_source(predicted, source)[held_out]
     return Trained(
+        health=health,
         history=history,
         weights=network.weights(net),
         offsets=offsets,
@@ -96,7 +110,7 @@ def predict(trained: Trained, images: np.ndarray, keypointset: KeypointSet, fram
     Mirrored averages with the net's offsets, clipped to the image; the k keypoints are `trained.indices`.
     frame (n, 2, 3): the maps that align the faces, see alignment.to_frame; for a specialist with a window.
     """
-    structure = Structure(str(trained.network), 0.0, 0.0, 0.0, float(trained.pixel_mean), float(trained.pixel_std))
+    structure = Structure(str(trained.network), 0.0, 0.0, 0.0, "net", float(trained.pixel_mean), float(trained.pixel_std))
     indices = trained.indices.tolist()
     net = _build(structure, int(trained.side), keypoints=len(indices), sources=len(keypointset.sources))
     network.load(net, trained.weights)

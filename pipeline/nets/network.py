@@ -10,45 +10,70 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline.nets.options import NETWORKS
+from pipeline.nets.options import INITIALISATIONS, NETWORKS
 
 # The layer that differs in a specialist: it has as many outputs as the group has keypoints.
 OUTPUT = "keypoints"
 
+# Names of Keras' initializers, or how to make one: each layer makes its own, because one that is shared gives equal layers equal weights.
+_INITIALIZERS = {
+    "he": "he_normal",  # He et al. 2015, https://arxiv.org/abs/1502.01852
+    "glorot": "glorot_uniform",  # Glorot and Bengio 2010, https://proceedings.mlr.press/v9/glorot10a.html
+    # The rule before these, the latter's equation 1: uniform within 1 / sqrt(n), of variance 1 / (3 n).
+    "uniform": {"class_name": "VarianceScaling", "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"}},
+}
+
 
 def build(
-    name: str, *, side: int, keypoints: int, sources: int, pixel_mean: float, pixel_std: float, l1: float, l2: float, dropout: float
+    name: str,
+    *,
+    side: int,
+    keypoints: int,
+    sources: int,
+    pixel_mean: float,
+    pixel_std: float,
+    l1: float,
+    l2: float,
+    dropout: float,
+    initialisation: str,
 ) -> keras.Model:
-    """Builds the net `name` with fresh weights; ValueError for a name that is not in NETWORKS.
+    """Builds the net `name` with fresh weights; ValueError for a name that is not in NETWORKS, or an unknown initialisation.
 
     pixel_mean, pixel_std: grey levels, the normalisation at the net's door. l1, l2: penalties on all kernels.
-    dropout: factor of the net's own dropout rates (1 as published, 0 none).
+    dropout: factor of the net's own dropout rates (1 as published, 0 none). initialisation: of all kernels; "net": each net's own.
     """
     if name not in NETWORKS:
         raise ValueError(f"unknown net {name!r}; there are {', '.join(NETWORKS)}")
     image = keras.Input((side, side), name="image")
     x = layers.Reshape((side, side, 1), name="channel")(image)
     x = layers.Rescaling(1 / pixel_std, -pixel_mean / pixel_std, name="normalise")(x)
-    penalty = {"kernel_regularizer": keras.regularizers.L1L2(l1, l2)} if l1 or l2 else {}
-    outputs = _NETS[name](x, keypoints, sources, penalty, dropout)
+    outputs = _NETS[name](x, keypoints, sources, _kernels(l1, l2, initialisation), dropout)
     return keras.Model(image, outputs, name=name)
 
 
-def _kfkd(x, keypoints: int, sources: int, penalty: dict, dropout: float):
+def _kernels(l1: float, l2: float, initialisation: str) -> dict:
+    """What is said of every layer's kernel; what isn't is the net's own affair."""
+    if initialisation not in INITIALISATIONS:
+        raise ValueError(f"unknown initialisation {initialisation!r}; there are {', '.join(INITIALISATIONS)}")
+    penalty = {"kernel_regularizer": keras.regularizers.L1L2(l1, l2)} if l1 or l2 else {}
+    return penalty | ({} if initialisation == "net" else {"kernel_initializer": _INITIALIZERS[initialisation]})
+
+
+def _kfkd(x, keypoints: int, sources: int, kernels: dict, dropout: float):
     """The net of the kfkd tutorial (net6): three convolutions, two hidden layers of 1,000, one linear output for all sources."""
     for number, (filters, size, rate) in enumerate([(32, 3, 0.1), (64, 2, 0.2), (128, 2, 0.3)], start=1):
-        x = layers.Conv2D(filters, size, activation="relu", name=f"conv{number}", **penalty)(x)
+        x = layers.Conv2D(filters, size, activation="relu", name=f"conv{number}", **kernels)(x)
         x = layers.MaxPooling2D(2, name=f"pool{number}")(x)
         x = layers.Dropout(rate * dropout, name=f"dropout{number}")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(1000, activation="relu", name="hidden4", **penalty)(x)
+    x = layers.Dense(1000, activation="relu", name="hidden4", **kernels)(x)
     x = layers.Dropout(0.5 * dropout, name="dropout4")(x)
-    x = layers.Dense(1000, activation="relu", name="hidden5", **penalty)(x)
-    x = layers.Dense(2 * keypoints, name=OUTPUT, **penalty)(x)
+    x = layers.Dense(1000, activation="relu", name="hidden5", **kernels)(x)
+    x = layers.Dense(2 * keypoints, name=OUTPUT, **kernels)(x)
     return layers.Reshape((1, keypoints, 2), name="coordinates")(x)
 
 
-def _compact(x, keypoints: int, sources: int, penalty: dict, dropout: float):
+def _compact(x, keypoints: int, sources: int, kernels: dict, dropout: float):
     """A small encoder-decoder whose output is the mean position of one heat map for each source and keypoint.
 
     Residual stages down to a 16th of the side, two steps up again with skip connections, then integral regression
@@ -56,19 +81,19 @@ def _compact(x, keypoints: int, sources: int, penalty: dict, dropout: float):
     """
     if x.shape[1] % 16:
         raise ValueError(f"the compact net halves the side four times; {x.shape[1]} is not a multiple of 16")
-    x = _conv(x, 16, 5, "stem", penalty, strides=2)
+    x = _conv(x, 16, 5, "stem", kernels, strides=2)
     skips = []
     for number, filters in enumerate([32, 64, 128], start=1):
-        x = _conv(x, filters, 3, f"down{number}", penalty, strides=2)
-        x = _residual(x, filters, f"block{number}", penalty)
+        x = _conv(x, filters, 3, f"down{number}", kernels, strides=2)
+        x = _residual(x, filters, f"block{number}", kernels)
         skips.append(x)
     for number, skip in zip((2, 1), reversed(skips[:-1]), strict=True):
-        x = layers.Conv2D(skip.shape[-1], 1, use_bias=False, kernel_initializer="he_normal", name=f"lateral{number}", **penalty)(x)
+        x = layers.Conv2D(skip.shape[-1], 1, use_bias=False, name=f"lateral{number}", **{"kernel_initializer": "he_normal", **kernels})(x)
         x = layers.UpSampling2D(2, name=f"up{number}")(x)
         x = layers.Add(name=f"skip{number}")([x, skip])
-        x = _conv(x, skip.shape[-1], 3, f"merge{number}", penalty)
+        x = _conv(x, skip.shape[-1], 3, f"merge{number}", kernels)
     x = layers.Dropout(0.1 * dropout, name="dropout")(x)
-    maps = layers.Conv2D(sources * keypoints, 1, name=OUTPUT, **penalty)(x)
+    maps = layers.Conv2D(sources * keypoints, 1, name=OUTPUT, **kernels)(x)
     x = MeanPosition(dtype="float32", name="coordinates")(maps)
     return layers.Reshape((sources, keypoints, 2), name="by_source")(x)
 
@@ -76,16 +101,16 @@ def _compact(x, keypoints: int, sources: int, penalty: dict, dropout: float):
 _NETS: dict[str, Callable] = dict(zip(NETWORKS, (_compact, _kfkd), strict=True))
 
 
-def _conv(x, filters: int, size: int, name: str, penalty: dict, *, strides: int = 1, activate: bool = True):
-    options = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal", **penalty}
+def _conv(x, filters: int, size: int, name: str, kernels: dict, *, strides: int = 1, activate: bool = True):
+    options = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal", **kernels}
     x = layers.Conv2D(filters, size, strides=strides, name=name, **options)(x)
     x = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if activate else x
 
 
-def _residual(x, filters: int, name: str, penalty: dict):
-    y = _conv(x, filters, 3, f"{name}a", penalty)
-    y = _conv(y, filters, 3, f"{name}b", penalty, activate=False)
+def _residual(x, filters: int, name: str, kernels: dict):
+    y = _conv(x, filters, 3, f"{name}a", kernels)
+    y = _conv(y, filters, 3, f"{name}b", kernels, activate=False)
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
 
 

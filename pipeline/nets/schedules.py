@@ -2,6 +2,7 @@
 
 import keras
 
+from pipeline.nets.checkup import watched
 from pipeline.nets.options import OPTIMIZERS, SCHEDULES
 
 # Their steps are proportional to the loss, so learning rates known for labels in [-1, 1], such as the tutorial's 0.03, need that loss. The
@@ -39,7 +40,7 @@ def callbacks(schedule: str, *, start: float, halving_patience: int) -> list[ker
 
 
 def optimizer(name: str, rate, *, momentum: float, momentum_stop: float, weight_decay: float, clip_norm: float, total_steps: int):
-    """The optimizer `name`. momentum moves linearly to momentum_stop over total_steps (momentum and nesterov only).
+    """The optimizer `name`, watched (see checkup). momentum moves linearly to momentum_stop over total_steps (momentum and nesterov only).
 
     clip_norm: upper bound of the gradient's global norm, 0 for none. weight_decay: adamw only.
     """
@@ -48,13 +49,13 @@ def optimizer(name: str, rate, *, momentum: float, momentum_stop: float, weight_
     common = {"learning_rate": rate, "global_clipnorm": clip_norm or None}
     if name in ("momentum", "nesterov"):
         ramp = keras.optimizers.schedules.PolynomialDecay(momentum, max(1, total_steps), end_learning_rate=momentum_stop)
-        return MomentumRamp(ramp, nesterov=name == "nesterov", **common)
+        return watched(MomentumRamp)(ramp, nesterov=name == "nesterov", **common)
     if name == "adamw":
-        adamw = keras.optimizers.AdamW(weight_decay=weight_decay, **common)
+        adamw = watched(keras.optimizers.AdamW)(weight_decay=weight_decay, **common)
         adamw.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         return adamw
     classes = {"sgd": "SGD", "adagrad": "Adagrad", "rmsprop": "RMSprop", "adadelta": "Adadelta", "adam": "Adam"}
-    return getattr(keras.optimizers, classes[name])(**common)
+    return watched(getattr(keras.optimizers, classes[name]))(**common)
 
 
 class MomentumRamp(keras.optimizers.SGD):

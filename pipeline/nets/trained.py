@@ -46,13 +46,32 @@ class Health:
         "float32", "epoch layer", "", "share of the ReLU's channels that are 0 everywhere on the batch; NaN without ReLU"
     )
 
-    PLOT = ("ratio", ("epoch", "layer"))
+    PLOT = ("ratio", (".", "."))
+
+    @classmethod
+    def of(cls, layers: list[str], rows: list[np.ndarray]) -> "Health":
+        """From one row (7, layer), the values in the order of the fields, for each epoch."""
+        columns = np.array(rows, np.float32).reshape(-1, 7, len(layers)).swapaxes(0, 1)
+        return cls(np.array(layers, dtype=str), *columns)
+
+    def rows(self) -> list[np.ndarray]:
+        _, *columns = vars(self).values()
+        return list(np.stack(columns, axis=1))
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """The weights of a net after some epochs of its training; the epoch is the first axis of every array."""
+
+    epoch: np.ndarray = array("int32", "epoch", "", "epoch, counted from 1")
+    weights: dict[str, np.ndarray] = array("float32", "", "", "weight of the net after each of the epochs")
 
 
 @dataclass(frozen=True)
 class Trained:
     """Everything that is needed to predict with a net, and what its training was like. S label sources, K keypoints of the net."""
 
+    health: Health
     history: History
     weights: dict[str, np.ndarray] = array("float32", "", "", "weight of the net")
     offsets: np.ndarray = array("float32", "source keypoint xy", "px", "added to the net's predictions: each source's constant offset")

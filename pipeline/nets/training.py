@@ -12,8 +12,10 @@ from pipeline.errors import InputError
 from pipeline.keypointset import KeypointSet
 from pipeline.nets import evaluation, monitoring, prediction, schedules
 from pipeline.nets.checkpoints import Checkpoints, Keeper
+from pipeline.nets.checkup import Checkup
 from pipeline.nets.copies import Copies, Faces, Windows
-from pipeline.nets.trained import History
+from pipeline.nets.snapshots import Series, TakeSnapshots
+from pipeline.nets.trained import Health, History
 
 
 @dataclass(frozen=True)
@@ -156,11 +158,13 @@ def fit(
     seed: int,
     report: monitoring.Report,
     checkpoints: Checkpoints | None = None,
-) -> History:
+    snapshots: Series | None = None,
+) -> tuple[History, Health]:
     """Trains `net` on the augmented copies, one copy for each epoch in turn, and leaves it with its best or last epoch's weights.
 
     validation: labelled faces in the order of the net's keypoints. report: told after each epoch, see monitoring.Report.
     checkpoints: take the state after epochs, and may hold the one to go on from, as if nothing had happened in between.
+    snapshots: of the weights on the way; none without it.
     Raises InputError where one of the two parts has no label, or the training diverges from its first epoch on.
     """
     _check_labels(copies, validation, keypointset)
@@ -180,13 +184,15 @@ def fit(
         net, patience=recipe.patience, patience_factor=recipe.patience_factor, improvement=recipe.improvement
     )
     halving = schedules.callbacks(recipe.schedule, start=recipe.learning_rate, halving_patience=recipe.halving_patience)
-    keeper = Keeper(checkpoints, log, [stopping, *halving])
-    callbacks = [PlaceFaces(copies, blocks, steps), log, stopping, *halving, keeper]
+    checkup = Checkup(net, validation.images, checkpoints.health())
+    keeper = Keeper(checkpoints, log, checkup, [stopping, *halving])
+    taking = [TakeSnapshots(net, snapshots)] if snapshots else []
+    callbacks = [PlaceFaces(copies, blocks, steps), log, checkup, stopping, *halving, *taking, keeper]
     done, schedule = len(rows), {"steps_per_epoch": sum(steps), "epochs": recipe.epochs}
     order = batches(sizes, batch, seed=seed, start=done)
     trainer.fit(order, initial_epoch=done, shuffle=False, verbose=0, callbacks=callbacks, **schedule)
     stopping.finish()
-    return History.of(log.rows)
+    return History.of(log.rows), checkup.health
 
 
 def _check_labels(copies: Copies | Windows, validation: Faces, keypointset: KeypointSet) -> None:

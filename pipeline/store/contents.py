@@ -9,6 +9,8 @@ from pipeline.store import layout
 # Rows of a chunk, so that reading one copy of an augmented set touches only its own chunks; more of them where rows are small.
 CHUNK_ROWS = 64
 CHUNK_BYTES = 1 << 16
+# Of an array that grows: large enough that a net of 16 million weights can do so a thousand times, see `pieces.MOST`.
+CHUNK_BYTES_GROWING = 1 << 20
 
 
 def put(group, content: typing.Any) -> None:
@@ -43,6 +45,26 @@ def put_copies(group, kind: type, copies: Iterable[dict[str, typing.Any]], count
     _default_plot(group, kind)
 
 
+def append(group, content: typing.Any) -> None:
+    """Writes a dataclass of described arrays or dicts of such behind what was appended before: each array grows along its first axis.
+
+    In the file that axis is without limit, and a chunk holds a single place of it.
+    """
+    for field in dataclasses.fields(content):
+        value, description = getattr(content, field.name), field.metadata["array"]
+        for name, item in value.items() if isinstance(value, dict) else [("", value)]:
+            _append_array(group, f"{field.name}/{name}".rstrip("/"), item, description)
+
+
+def _append_array(group, name: str, value, description) -> None:
+    if name not in group:
+        chunk = (1, *_chunk(value[0], CHUNK_BYTES_GROWING))
+        _create(group, name, (0, *value.shape[1:]), value.dtype, description, chunk=chunk, grows=True)
+    dataset = group[name]
+    dataset.resize(len(dataset) + len(value), axis=0)
+    dataset[-len(value) :] = value
+
+
 def _put_array(group, name: str, value, description) -> None:
     import numpy as np
 
@@ -58,18 +80,18 @@ def _encoded(texts):
     return encoded.astype(f"S{max(1, encoded.dtype.itemsize)}")
 
 
-def _chunk(value) -> tuple[int, ...]:
-    """The part of an array that lies in one chunk; () for a scalar or an empty array, which HDF5 doesn't chunk."""
+def _chunk(value, size: int = CHUNK_BYTES) -> tuple[int, ...]:
+    """The part of an array that lies in one chunk, about `size` bytes; () for a scalar or an empty array, which HDF5 doesn't chunk."""
     if not value.size or not value.shape:
         return ()
-    return (min(len(value), max(CHUNK_ROWS, CHUNK_BYTES * len(value) // value.nbytes)), *value.shape[1:])
+    return (min(len(value), max(CHUNK_ROWS, size * len(value) // value.nbytes)), *value.shape[1:])
 
 
-def _create(group, name: str, shape: tuple[int, ...], dtype, description, *, chunk: tuple[int, ...]):
-    """An empty dataset with its description as attributes, and a checksum in each chunk."""
+def _create(group, name: str, shape: tuple[int, ...], dtype, description, *, chunk: tuple[int, ...], grows: bool = False):
+    """An empty dataset with its description as attributes, and a checksum in each chunk. grows: along its first axis."""
     _check(f"{group.name.rstrip('/')}/{name}", shape, dtype, description)
     checked = {"chunks": chunk, "fletcher32": True} if len(chunk) == len(shape) > 0 else {}
-    dataset = group.create_dataset(name, shape, dtype, **checked)
+    dataset = group.create_dataset(name, shape, dtype, maxshape=(None, *shape[1:]) if grows else None, **checked)
     dataset.attrs["long_name"] = description.meaning
     dataset.attrs["units"] = description.units
     dataset.attrs["axes_names"] = " ".join(description.axes)

@@ -178,7 +178,8 @@ class _Survey:
         if linked and header in self.datasets:
             return self.datasets[header]
         messages, attributes = self.header(header, path, ONE_PIECE, CHUNKED)
-        shape, (dtype, itemsize) = self.shape(messages["shape"]), self.dtype(messages["type"])
+        shape = self.shape(messages["shape"], may_grow=messages.keys() == CHUNKED)
+        dtype, itemsize = self.dtype(messages["type"])
         if messages.keys() == CHUNKED:
             messages["filter"].expect(FLETCHER32)
             messages["fill value"].expect(FILL_VALUE_OF_CHUNKS)
@@ -191,15 +192,15 @@ class _Survey:
         self.datasets[header] = Dataset(dtype, itemsize, shape, attributes)
         return self.datasets[header]
 
-    def shape(self, message: Piece) -> tuple[int, ...]:
-        """[IV.A.2.b]"""
+    def shape(self, message: Piece, *, may_grow: bool = False) -> tuple[int, ...]:
+        """may_grow: along the first axis, without limit. [IV.A.2.b]"""
         version, axes, limited = message.numbers("BBB")
         message.expect(bytes(5))
         if version != 1 or axes > MOST_AXES or limited != (axes > 0):
             self.refuse(f"{message.what} is of an unknown kind")
         shape, largest = message.numbers(f"{axes}Q"), message.numbers(f"{axes}Q")
         message.end()
-        if largest != shape:
+        if largest != shape and not (may_grow and largest == (NOWHERE, *shape[1:])):
             self.refuse(f"{message.what} can grow")
         if math.prod(n or 1 for n in shape) > LARGEST_SHAPE:  # an empty array too must be one that numpy can make
             self.refuse(f"{message.what} is too large")

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from pipeline.store.lineage import KEY_LENGTH
 
+# What an unfinished stage leaves, files like artifacts.
+UNFINISHED = ("checkpoint", "snapshot")
 FOLDERS = ("data", "models", "submissions")
 
 _OWNER = rf"(?P<owner>(?P<stem>[a-z][\w-]*)-(?P<key>[0-9a-f]{{{KEY_LENGTH}}}))"
@@ -14,6 +16,7 @@ _NOTE = r"\.file-hashes|last-run"
 _KINDS = {
     "artifact": rf"{_OWNER}\.h5",
     "checkpoint": rf"{_OWNER}\.checkpoint-\d+\.h5",
+    "snapshot": rf"{_OWNER}\.snapshot-\d+\.h5",
     "adoption": rf"{_OWNER}\.json",
     "set aside": rf"{_OWNER}\..+\.(damaged|forgotten)-\d+",
     "lock": rf"\.({_OWNER}|(?P<other>run-\d+-\d+|needs|{_NOTE}))\.lock",
@@ -22,7 +25,10 @@ _KINDS = {
 
 
 class Name(NamedTuple):
-    """kind: artifact, checkpoint, adoption, set aside, lock or draft. owner: STEM-KEY, or what is locked or written. pid: of a draft."""
+    """kind: artifact, checkpoint, snapshot, adoption, set aside, lock or draft. owner: STEM-KEY, or what is locked or written.
+
+    pid: of a draft.
+    """
 
     kind: str
     owner: str
@@ -42,7 +48,7 @@ def parsed(path: Path) -> Name | None:
 
 
 def key(path: Path) -> str:
-    """The key in the file name of an artifact or a checkpoint."""
+    """The key in the file name of an artifact or of what an unfinished stage left."""
     return parsed(path).key
 
 

@@ -32,6 +32,7 @@ from pipeline.store import (
     needs,
     runlog,
     settings,
+    snapshots,
     wreckage,
 )
 from pipeline.store.adoptions import Adoption
@@ -208,6 +209,7 @@ class Stage(luigi.Task):
             yield file
             self._must_be_current()
         checkpoints.drop(self.path)
+        snapshots.drop(self.path)
 
     def checkpoint(self, content, number: int) -> None:
         """Publishes a dataclass of described arrays from which `latest_checkpoint` lets a run go on that was killed after this."""
@@ -218,6 +220,19 @@ class Stage(luigi.Task):
     def latest_checkpoint(self, kind: type):
         """The dataclass `kind` from the latest sound checkpoint of this artifact, None if there is none."""
         return checkpoints.latest(self.path, kind)
+
+    def set_down(self, content, number: int) -> None:
+        """Keeps a dataclass of described arrays as snapshot `number` until `publish_snapshots`, also beyond the end of this process."""
+        snapshots.save(self.path, number, content, self._origin())
+
+    def publish_snapshots(self, kind: type, numbers: Iterable[int]) -> str:
+        """Publishes the snapshots of these numbers, dataclasses `kind`, with the artifact; returns the suffix of their file."""
+        snapshots.publish(self.path, kind, numbers, self._origin())
+        return snapshots.SUFFIX
+
+    def lacks_snapshots(self, numbers: Iterable[int]) -> list[int]:
+        """Which of these numbers were not set down, or are damaged now."""
+        return snapshots.lacking(self.path, numbers)
 
     def _origin(self) -> dict[str, Any]:
         return {"stage": self.address, "key": self.key, "made_from": self.recipe, "versions": _versions()}
@@ -295,7 +310,7 @@ def _tidy(stage: Stage) -> None:
     wreckage.clear(stage.path.parent)
     # Files without their artifact stay: an unfinished run left them, and this one makes them again.
     if os.path.lexists(stage.path):
-        for aside in files.set_aside(stage.path, "damaged", but=checkpoints.of(stage.path)):
+        for aside in files.set_aside(stage.path, "damaged", but=[*checkpoints.of(stage.path), *snapshots.of(stage.path)]):
             stage.say(f"damaged, kept as {aside}")
 
 

@@ -1,0 +1,62 @@
+"""What a stage sets down on its way, to be published with its artifact as NAME.snapshots.h5.
+
+Until then each is a file of its own like an artifact, NAME.snapshot-NNNN.h5 beside NAME.h5: none is lost with a killed process, and none is
+in memory but the one that is written.
+"""
+
+import re
+import typing
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.store import artifacts, contents, files
+from pipeline.store.progress import say
+from pipeline.store.targets import Artifact
+
+SUFFIX = ".snapshots.h5"
+_NAME = re.compile(r".+\.snapshot-(\d+)\.h5")
+
+
+def path(artifact: Path, number: int) -> Path:
+    return artifact.with_name(f"{artifact.stem}.snapshot-{number:04}.h5")
+
+
+def of(artifact: Path) -> list[Path]:
+    """The snapshots of an artifact that is not in place, without those that were set aside."""
+    return [path for path in sorted(artifact.parent.glob(f"{artifact.stem}.snapshot-*.h5")) if _NAME.fullmatch(path.name)]
+
+
+def save(artifact: Path, number: int, content: typing.Any, attributes: dict[str, typing.Any]) -> None:
+    """Publishes a dataclass of described arrays as snapshot `number`."""
+    with artifacts.writing(path(artifact, number), attributes) as file:
+        contents.put(file, content)
+
+
+def lacking(artifact: Path, numbers: Iterable[int]) -> list[int]:
+    """The numbers whose snapshots are not there. Damaged ones are set aside, with a warning."""
+    return [number for number in numbers if not _is_there(path(artifact, number))]
+
+
+def _is_there(snapshot: Path) -> bool:
+    try:
+        artifacts.verify(snapshot)
+    except FileNotFoundError:
+        return False
+    except artifacts.Damaged as error:
+        for aside in files.set_aside(snapshot, "damaged"):
+            say(f"warning: {error}. It is kept as {aside.name}.")
+        return False
+    return True
+
+
+def publish(artifact: Path, kind: type, numbers: Iterable[int], attributes: dict[str, typing.Any]) -> None:
+    """Publishes snapshots, dataclasses `kind`, as one file beside the artifact, in which the arrays have grown by one after the other."""
+    with artifacts.writing(artifact.with_suffix(SUFFIX), attributes) as file:
+        for number in numbers:
+            contents.append(file, Artifact(path(artifact, number)).load(kind))
+
+
+def drop(artifact: Path) -> None:
+    """Removes the snapshots of an artifact that is in place."""
+    for path in of(artifact):
+        path.unlink(missing_ok=True)

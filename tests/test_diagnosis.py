@@ -1,0 +1,107 @@
+"""What a training is warned of, from made-up histories and healths: each fault by itself, and nothing of a healthy one."""
+
+import numpy as np
+import pytest
+
+from pipeline.nets import diagnosis
+from pipeline.nets.trained import Health, History
+
+EPOCHS = 12
+SOUND = {"weight": 0.05, "update": 5e-5, "ratio": 1e-3, "gradient": 1.0, "activation": 0.4, "spread": 0.5, "dead": [0.0, 0.1, np.nan]}
+FALLING = 5 * np.exp(-np.arange(EPOCHS) / 4) + 1
+
+
+def history(training=FALLING, validation=FALLING):
+    """12 epochs of RMSEs that fall from 6 to 1.3 px unless others are given."""
+    return History.of([(number + 1, *values, 1e-3) for number, values in enumerate(zip(training, validation, strict=True))])
+
+
+def health(**columns):
+    """12 epochs of a first, a middle and a last layer without a fault, but for the columns given: (12, 3) or what broadcasts to it."""
+    columns = {**SOUND, **columns}
+    rows = np.stack([np.broadcast_to(np.asarray(values, np.float32), (EPOCHS, 3)) for values in columns.values()], axis=1)
+    return Health.of(["first", "middle", "last"], list(rows))
+
+
+def only(warnings):
+    (warning,) = warnings
+    return warning
+
+
+def at(value, other, *, epochs, layer):
+    """(12, 3) of `other`, but `value` in these epochs, from 1, of a layer."""
+    values = np.full((EPOCHS, 3), other)
+    values[np.array(epochs) - 1, layer] = value
+    return values
+
+
+def test_a_healthy_training_gives_no_warning():
+    """Nor does one of a single epoch, or one whose RMSE goes up and down a little at its end."""
+    assert diagnosis.warnings(history(), health()) == []
+    assert diagnosis.warnings(history([3.0], [3.0]), Health.of(["first", "middle", "last"], health().rows()[:1])) == []
+    wavy = FALLING + np.random.default_rng(0).normal(0, 0.05, EPOCHS)
+    assert diagnosis.warnings(history(validation=wavy), health()) == []
+
+
+@pytest.mark.parametrize(("epochs", "since"), [(range(5, 13), 5), (range(1, 13), 1), ([2, 3, 9, 10, 11, 12], 9)])
+def test_a_dead_layer_is_named_with_the_epoch_since_when(epochs, since):
+    """The epoch after which it never came back."""
+    dead = at(1.0, 0.1, epochs=list(epochs), layer=1)
+    assert only(diagnosis.warnings(history(), health(dead=dead))).startswith(f"middle is dead since epoch {since}: ")
+
+
+def test_a_layer_that_came_back_or_is_nearly_dead_is_not_dead():
+    """Dead for a while, or in all but one channel of a hundred."""
+    for dead in (at(1.0, 0.1, epochs=[3, 4], layer=1), at(0.99, 0.1, epochs=range(1, 13), layer=1)):
+        assert diagnosis.warnings(history(), health(dead=dead)) == []
+
+
+def test_a_step_too_long_is_named_with_its_layers_and_first_epoch():
+    """Beyond a tenth of the weights; a step of just less is not."""
+    ratio = np.maximum(at(0.4, 1e-3, epochs=[3], layer=0), at(0.2, 1e-3, epochs=[7, 8], layer=2))
+    warning = only(diagnosis.warnings(history(), health(ratio=ratio)))
+    assert warning.startswith("the steps of first, last are too long since epoch 3: one moves the weights by up to 0.4 ")
+    assert only(diagnosis.warnings(history(), health(ratio=0.2))).startswith("the steps of all layers are too long since epoch 1: ")
+    assert diagnosis.warnings(history(), health(ratio=0.099)) == []
+
+
+def test_a_layer_that_stands_still_does_not_learn():
+    """If it never moves; the end of a schedule, where all stand still, is no fault."""
+    assert only(diagnosis.warnings(history(), health(ratio=[1e-3, 1e-7, 1e-3]))).startswith("no learning in middle: ")
+    assert diagnosis.warnings(history(), health(ratio=at(1e-8, 1e-3, epochs=[11, 12], layer=2))) == []
+
+
+def test_an_rmse_that_never_falls_is_told():
+    """Neither on the training nor on the validation faces; where the training's falls, or only begins, something is learned."""
+    flat = 3 + np.random.default_rng(0).uniform(0, 0.2, EPOCHS) - 0.02
+    flat[0] = 3
+    assert only(diagnosis.warnings(history(flat, flat), health())).startswith(
+        "nothing is learned: after epoch 1 neither RMSE, training 3.00 px "
+    )
+    assert diagnosis.warnings(history(FALLING, flat), health()) == []
+    assert diagnosis.warnings(history([3.0, 3.0], [3.0, 3.0]), health()) == []
+
+
+def test_a_gradient_that_vanishes_is_told_of_first_and_last_layer():
+    """Where both gradient and step of the first are under a hundredth of the last's; not where the step makes up for it, as Adam's does."""
+    fades, slows = [1e-5, 1e-2, 1.0], [5e-6, 1e-4, 1e-2]
+    warning = only(diagnosis.warnings(history(), health(gradient=fades, ratio=slows)))
+    assert warning.startswith("the gradient vanishes on its way to the image: in first it is 1e-05 of that in last.")
+    assert diagnosis.warnings(history(), health(gradient=fades)) == []
+    assert diagnosis.warnings(history(), health(ratio=slows)) == []
+
+
+def test_overfitting_is_told_with_the_best_epoch_and_how_much_worse():
+    """Best at epoch 5, more than a fifth worse at the end while training falls."""
+    validation = np.concatenate([FALLING[:5], FALLING[4] * np.linspace(1.05, 1.25, 7)])
+    warning = only(diagnosis.warnings(history(validation=validation), health()))
+    assert warning.startswith(f"overfits since epoch 5: there the validation RMSE was best, {FALLING[4]:.2f} px, and is 22% worse ")
+
+
+def test_noise_is_not_overfitting():
+    """A lucky best epoch among jumps of a tenth, or a validation RMSE that rises with that of the training."""
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        assert list(diagnosis._overfitting(history(validation=3 + rng.normal(0, 0.1, EPOCHS)))) == []
+    rising = np.concatenate([FALLING[:5], FALLING[4] * np.linspace(1.05, 1.25, 7)])
+    assert diagnosis.warnings(history(rising, rising), health()) == []
