@@ -72,11 +72,12 @@ class Render(Stage):
 
     def run(self):
         from pipeline.faces import rendered
+        from pipeline.points import points
 
         suffixes = tuple(f".{stem}.csv" for stem in FILES)
         with self.publishing(*suffixes) as paths:
             truth = rendered.write_files(*paths, KAGGLE, training=self.training, test=self.test, seed=self.seed)
-        self.save(rendered.Truth(truth), siblings=suffixes)
+        self.save(rendered.Truth(truth, points(truth, KAGGLE.side)), siblings=suffixes)
 
 
 class Load(Stage):

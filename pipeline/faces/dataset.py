@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.described import array
+from pipeline.described import Plot, array
 from pipeline.faces import duplicates, outliers
 from pipeline.faces.split import split
 from pipeline.keypointset import KeypointSet
@@ -44,7 +44,7 @@ class Dataset:
     keypoint_names: np.ndarray = array("text", "keypoint", "", "names of the keypoints")
     source_names: np.ndarray = array("text", "source", "", "names of the label sources")
 
-    PLOT = ("images", (".", ".", "."))
+    PLOT = Plot("images", (".", ".", "."), "image")
 
 
 def sources(labelled: np.ndarray, keypointset: KeypointSet) -> np.ndarray:

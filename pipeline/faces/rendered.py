@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.described import array
 from pipeline.faces.head import KAGGLE_SIDE
 from pipeline.faces.portrait import portrait
+from pipeline.points import Points
 
 _WIDEST_SOURCE_SHARE = 1 / 3  # in Kaggle's files 2,284 of 7,049 training faces and 591 of 1,783 test faces
 
@@ -42,6 +43,7 @@ class Truth:
     """What no file of Kaggle's tells: where the keypoints of the test faces are."""
 
     keypoints: np.ndarray = array("float64", "face keypoint xy", "px", "where the keypoints of the test faces were drawn")
+    points: Points
 
 
 def rendered_faces(keypointset, *, count: int, widest_source_share: float, seed: int) -> RenderedFaces:
