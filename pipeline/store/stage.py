@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import luigi
+from luigi.rpc import RPCError
 from luigi.task import flatten
 
 from pipeline.errors import InputError
@@ -32,6 +33,7 @@ from pipeline.store import (
     needs,
     runlog,
     settings,
+    units,
     wreckage,
 )
 from pipeline.store.adoptions import Adoption
@@ -143,6 +145,11 @@ class Stage(luigi.Task):
         """A file published with the artifact: same name, another suffix."""
         return self.path.with_suffix(suffix)
 
+    @property
+    def shown(self) -> Path:
+        """What to look at when the stage is done: the artifact, or a file published with it."""
+        return self.path
+
     def output(self) -> Artifact:
         return Artifact(self.path)
 
@@ -161,6 +168,12 @@ class Stage(luigi.Task):
         return tasks
 
     # Overrides
+
+    @functools.cached_property
+    def chain(self) -> list["Stage"]:
+        """The stages that this one needs, and itself, each once, inputs first."""
+        before = [stage for task in flatten(self.requires()) if isinstance(task, Stage) for stage in task.chain]
+        return list({stage.task_id: stage for stage in [*before, self]}.values())
 
     def families(self) -> set[str]:
         """Names of this stage and of all that it is made from or along with."""
@@ -227,14 +240,22 @@ class Stage(luigi.Task):
         if changed := lineage.differences(self._recipe_now(), self.recipe):
             raise InputError(f"{'; '.join(changed)} while {self.address} ran. Its result was not kept; run the command again.")
 
-    def progress(self, total: int, unit: str) -> Progress:
+    def progress(self, total: float, unit: str) -> Progress:
         """Shows how far the stage is, here and on a scheduler's page."""
         return Progress(self.address, total, unit, self._tell_scheduler)
 
-    def _tell_scheduler(self, share: float, text: str) -> None:
-        if getattr(self, "set_progress_percentage", None):
+    def _tell_scheduler(self, share: float, text: str, link: str | None = None) -> None:
+        """For luigid's page; where no worker runs the stage there is none, and a server that does not answer is not asked again."""
+        if not self.set_progress_percentage:
+            return
+        try:
             self.set_progress_percentage(round(100 * share))
             self.set_status_message(text)
+            if link:
+                self.set_tracking_url(link)
+        except RPCError as error:
+            self.set_progress_percentage = None
+            self.say(f"luigi's server does not answer ({error}); going on without telling it")
 
     def say(self, text: str) -> None:
         say(f"{self.address}: {text}")
@@ -326,7 +347,8 @@ def _logged(run, stage: Stage) -> None:
         stage._running = False
     seconds = round(time.monotonic() - started, 2)
     runlog.append(_log_folder(), {**entry, "status": "done", "seconds": seconds, "peak_mb": _peak_memory(), **stage._figures})
-    stage.say(f"done in {seconds:.0f} s, {stage.path.name}")
+    stage.say(f"done in {units.clock(seconds)}, {stage.path.name}")
+    stage._tell_scheduler(1.0, stage._figures.get("result", f"done in {units.clock(seconds)}"), stage.shown.absolute().as_uri())
 
 
 def _peak_memory() -> int:
