@@ -9,11 +9,11 @@ from pipeline.described import Plot, array
 
 @dataclass(frozen=True)
 class Points:
-    """The keypoints of some faces, all in one list, without those that are not known."""
+    """The keypoints of some faces, all in one list, without those that are not known; y upwards, as diagrams have it."""
 
     keypoint: np.ndarray = array("int16", "point", "", "which of the keypoints, counted from 0")
     x: np.ndarray = array("float32", "point", "px", "x, to the right of the image's left edge")
-    y: np.ndarray = array("float32", "point", "px", "height above the image's lower edge, so that faces stand upright in a diagram")
+    y: np.ndarray = array("float32", "point", "px", "height above the image's lower edge")
 
     PLOT = Plot("keypoint", ("x", "y"))
 

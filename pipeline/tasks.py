@@ -76,9 +76,9 @@ class Render(Stage):
         from pipeline.points import points
 
         suffixes = tuple(f".{stem}.csv" for stem in FILES)
-        with self.publishing(*suffixes) as paths, self.progress(self.training + self.test, "face") as progress:
+        with self.publishing(*suffixes) as paths, self.progress(self.training + self.test, "face drawn") as progress:
             counts = {"training": self.training, "test": self.test}
-            truth = rendered.write_files(*paths, KAGGLE, **counts, seed=self.seed, report=lambda count: progress.step(by=count))
+            truth = rendered.write_files(*paths, KAGGLE, **counts, seed=self.seed, report=progress.add)
         self.save(rendered.Truth(truth, points(truth, KAGGLE.side)), siblings=suffixes)
 
 
@@ -104,17 +104,14 @@ class Load(Stage):
 
         paths = self._paths()
         self.say(f"reading {paths['training']}")
-        with self.progress(sum(archives.size(paths[stem]) for stem in ("training", "test")) / 1e6, "MB") as progress:
-
-            def report(size: int) -> None:
-                progress.step(by=size / 1e6)
-
-            training = csvfiles.read_training(paths["training"], KAGGLE, report=report)
-            test = csvfiles.read_test(paths["test"], KAGGLE, report=report)
+        size = sum(archives.size(paths[stem]) for stem in ("training", "test"))
+        with self.progress(size, "MB read", scale=10**6) as progress:
+            training = csvfiles.read_training(paths["training"], KAGGLE, report=progress.add)
+            test = csvfiles.read_test(paths["test"], KAGGLE, report=progress.add)
         lookup = csvfiles.read_lookup(paths["IdLookupTable"], KAGGLE, test.image_ids)
         rules = {name: getattr(self, name) for name, _ in self.get_params() if name != "overrides"}
-        with self.progress(len(training.images), "face") as progress:
-            faces = datasets.assemble(training, test, lookup, KAGGLE, **rules, report=lambda count: progress.step("compared", by=count))
+        with self.progress(len(training.images), "face compared") as progress:
+            faces = datasets.assemble(training, test, lookup, KAGGLE, **rules, report=progress.add)
         self.say("\n" + datasets.exploration(faces, KAGGLE))
         self.save(faces)
 

@@ -20,7 +20,7 @@ def chain(flags: list[str]) -> Iterator[list[Stage]]:
     With --workspace-root alone: the last run in that workspace.
     """
     with _parsed(_completed(flags)) as parser:
-        yield parser.get_task_obj().chain
+        yield parser.get_task_obj().chain()
 
 
 def settings(flags: list[str]) -> str:

@@ -81,20 +81,20 @@ def _outcome(root) -> list[str]:
     mine = [entry for entry in entries if entry.get("run") == _state["run"] and entry.get("event") == "stage"]
     done, ended_badly = ([entry for entry in mine if (entry["status"] == "done") == well] for well in (True, False))
     if ended_badly or _missing:
-        return [*_table(done), *_others(root, mine), *(f"Missing: {text}" for text in _missing), *map(_bad_end, ended_badly), GO_ON]
+        return [*_table(done, root), *_others(root, mine), *(f"Missing: {text}" for text in _missing), *map(_bad_end, ended_badly), GO_ON]
     if not root.complete():
-        return [*_table(done), f"{root.address} is not there. {GO_ON}"]
+        return [*_table(done, root), f"{root.address} is not there. {GO_ON}"]
     figures = [entry for entry in entries if entry.get("status") == "done" and entry.get("key") == root.key]
     return [
-        *([*_table(done), *_others(root, mine)] if done else ["Nothing to do: everything asked for is there and current."]),
+        *([*_table(done, root), *_others(root, mine)] if done else ["Nothing to do: everything asked for is there and current."]),
         *([f"Adopted, made with other code: {', '.join(root.adopted)}."] if root.adopted else []),
         *root.closing_words(figures[-1] if figures else {}),
     ]
 
 
-def _table(done: list[dict]) -> list[str]:
-    """What ran, for how long and with which result."""
-    rows = [(entry["stage"], units.clock(entry["seconds"]), entry.get("result", "")) for entry in done]
+def _table(done: list[dict], root) -> list[str]:
+    """What ran, for how long and with which result; that of `root` is in its closing words."""
+    rows = [(e["stage"], units.clock(e["seconds"]), e.get("result", "") if e["stage"] != root.address else "") for e in done]
     if not rows:
         return []
     stage, clock = (max(len(row[column]) for row in rows) for column in (0, 1))
@@ -105,7 +105,7 @@ def _table(done: list[dict]) -> list[str]:
 def _others(root, mine: list[dict]) -> list[str]:
     """The stages that did not run, by whether there is an artifact of them."""
     known = {entry["stage"] for entry in mine}
-    others = [stage for stage in root.chain if stage.address not in known]
+    others = [stage for stage in root.chain() if stage.address not in known]
     there, lacking = ([stage for stage in others if stage.path.exists() == here] for here in (True, False))
     return [f"{title}: {_names(stages)}" for title, stages in (("Cached", there), ("Not made", lacking)) if stages]
 

@@ -169,11 +169,18 @@ class Stage(luigi.Task):
 
     # Overrides
 
-    @functools.cached_property
     def chain(self) -> list["Stage"]:
-        """The stages that this one needs, and itself, each once, inputs first."""
-        before = [stage for task in flatten(self.requires()) if isinstance(task, Stage) for stage in task.chain]
-        return list({stage.task_id: stage for stage in [*before, self]}.values())
+        """The stages that this one needs, and itself, each once, inputs first; under the flags of now, so nothing is remembered."""
+        found: dict[str, Stage] = {}
+
+        def visit(task):
+            if isinstance(task, Stage) and task.task_id not in found:
+                for needed in flatten(task.requires()):
+                    visit(needed)
+                found[task.task_id] = task
+
+        visit(self)
+        return list(found.values())
 
     def families(self) -> set[str]:
         """Names of this stage and of all that it is made from or along with."""
@@ -240,9 +247,9 @@ class Stage(luigi.Task):
         if changed := lineage.differences(self._recipe_now(), self.recipe):
             raise InputError(f"{'; '.join(changed)} while {self.address} ran. Its result was not kept; run the command again.")
 
-    def progress(self, total: float, unit: str) -> Progress:
-        """Shows how far the stage is, here and on a scheduler's page."""
-        return Progress(self.address, total, unit, self._tell_scheduler)
+    def progress(self, total: int, unit: str, *, scale: int = 1) -> Progress:
+        """Shows how far the stage is, here and on a scheduler's page; see Progress."""
+        return Progress(self.address, total, unit, self._tell_scheduler, scale=scale)
 
     def _tell_scheduler(self, share: float, text: str, link: str | None = None) -> None:
         """For luigid's page; where no worker runs the stage there is none, and a server that does not answer is not asked again."""
