@@ -45,7 +45,7 @@ def looked(seen, **maps):
 
 
 def test_activations_are_rows_of_maps(tmp_path):
-    """At most sixteen of each layer, each stretched from its lowest to its highest value; a dead one is dark; names and shapes stand there."""
+    """At most sixteen of each layer, each stretched from its lowest to its highest value, a dead one dark; with names and shapes."""
     maps = np.random.default_rng(0).normal(0, 1, (4, 4, 20))
     maps[:, :, 1] = 3
     image = np.zeros((16, 16), np.uint8)
@@ -99,8 +99,8 @@ def test_the_last_maps_are_those_that_the_net_answers_from(base):
     image = dot_faces(1, seed=0)[0][0]
     look = nets_insides.look(base, image, DOTS, None)
     np.testing.assert_array_equal(look.seen, image)
-    assert list(look.maps)[0] == "stem"
-    assert list(look.maps)[-1] == "keypoints"
+    first, *_, last = look.maps
+    assert (first, last) == ("stem", "keypoints")
     assert look.maps["stem"].shape == (16, 16, 16)
     assert (look.maps["stem"].min(), look.maps["block1a"].min()) == (0, 0)  # after the ReLU
     assert look.maps["block1b"].min() < 0  # which this one has not

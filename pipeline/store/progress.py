@@ -35,7 +35,8 @@ def _bar(title: str, total: int, unit: str):
 class Progress:
     """Counts the steps of a stage: what, how far, the figures given, the time left.
 
-    scale: steps in a unit, such as bytes in an MB. on_step: told (share done, text) of the first and the last step and once a second, for a scheduler's page.
+    scale: steps in a unit, such as bytes in an MB. on_step: told (share done, text) of the first and the last step and once a second, for
+    a scheduler's page.
     """
 
     def __init__(self, title: str, total: int, unit: str, on_step=None, *, scale: int = 1):
@@ -72,9 +73,8 @@ class Progress:
         self.done += by
         now, last = time.monotonic(), self.done >= self.total
         left = datetime.timedelta(seconds=round((now - self.started) / (self.done - self.skipped) * max(0, self.total - self.done)))
-        text = (
-            f"{self.title}: {self.unit} {self.done // self.scale}/{self.total // self.scale}{', ' if figures else ''}{figures}, {left} left"
-        )
+        done = f"{self.unit} {self.done // self.scale}/{self.total // self.scale}"
+        text = ", ".join([f"{self.title}: {done}", *([figures] if figures else []), f"{left} left"])
         if self.on_step and (last or now - self.told >= PATIENCE):
             self.told = now
             self.on_step(min(1.0, self.done / self.total), text)
