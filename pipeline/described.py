@@ -17,6 +17,20 @@ class Description(NamedTuple):
     meaning: str
 
 
+class Plot(NamedTuple):
+    """What a viewer shows first of a record, by names of its fields.
+
+    signal: an array of numbers. axes: for each of its axes an array of one number for each place there, or "." where there is none; for a
+    scatter of points (signal: their colour) x and y. kind: how to show an array of several axes, "spectrum" (its last axis as a curve) or
+    "image". beside: more arrays of the signal's shape.
+    """
+
+    signal: str
+    axes: tuple[str, ...]
+    kind: str = ""
+    beside: tuple[str, ...] = ()
+
+
 def array(dtype: str, axes: str, units: str, meaning: str):
     """A dataclass field that holds a numpy array; `axes` are the names of its dimensions, separated by blanks."""
     return field(metadata={"array": Description(dtype, tuple(axes.split()), units, meaning)})

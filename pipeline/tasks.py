@@ -8,6 +8,7 @@ import luigi
 
 from pipeline.keypointset import KAGGLE
 from pipeline.nets.options import HEADS, INITIALISATIONS, NETWORKS, OPTIMIZERS, SCHEDULES, VIEWS
+from pipeline.store import lastwords
 from pipeline.store.settings import choice, real, switch, whole
 from pipeline.store.stage import Stage
 from pipeline.store.targets import ExternalFile, workspace_root
@@ -72,11 +73,13 @@ class Render(Stage):
 
     def run(self):
         from pipeline.faces import rendered
+        from pipeline.points import points
 
         suffixes = tuple(f".{stem}.csv" for stem in FILES)
-        with self.publishing(*suffixes) as paths:
-            truth = rendered.write_files(*paths, KAGGLE, training=self.training, test=self.test, seed=self.seed)
-        self.save(rendered.Truth(truth), siblings=suffixes)
+        with self.publishing(*suffixes) as paths, self.progress(self.training + self.test, "face drawn") as progress:
+            counts = {"training": self.training, "test": self.test}
+            truth = rendered.write_files(*paths, KAGGLE, **counts, seed=self.seed, report=progress.add)
+        self.save(rendered.Truth(truth, points(truth, KAGGLE.side)), siblings=suffixes)
 
 
 class Load(Stage):
@@ -96,16 +99,19 @@ class Load(Stage):
         return dataset().files() if dataset().folder() else {"rendered": Render()}
 
     def run(self):
-        from pipeline.faces import csvfiles
+        from pipeline.faces import archives, csvfiles
         from pipeline.faces import dataset as datasets
 
         paths = self._paths()
         self.say(f"reading {paths['training']}")
-        training = csvfiles.read_training(paths["training"], KAGGLE)
-        test = csvfiles.read_test(paths["test"], KAGGLE)
+        size = sum(archives.size(paths[stem]) for stem in ("training", "test"))
+        with self.progress(size, "MB read", scale=10**6) as progress:
+            training = csvfiles.read_training(paths["training"], KAGGLE, report=progress.add)
+            test = csvfiles.read_test(paths["test"], KAGGLE, report=progress.add)
         lookup = csvfiles.read_lookup(paths["IdLookupTable"], KAGGLE, test.image_ids)
         rules = {name: getattr(self, name) for name, _ in self.get_params() if name != "overrides"}
-        faces = datasets.assemble(training, test, lookup, KAGGLE, **rules)
+        with self.progress(len(training.images), "face compared") as progress:
+            faces = datasets.assemble(training, test, lookup, KAGGLE, **rules, report=progress.add)
         self.say("\n" + datasets.exploration(faces, KAGGLE))
         self.save(faces)
 
@@ -362,6 +368,10 @@ class LearningCurves(Stage):
 
     companion = True
 
+    @property
+    def shown(self):
+        return self.sibling(".png")
+
     def requires(self):
         return {"base": TrainBase(), **{group: TrainSpecialist(group=group) for group in GROUPS}}
 
@@ -397,6 +407,10 @@ class Predict(Stage):
         return [{"Load": {"validation_share": 1 / self.folds, "fold": fold}} for fold in range(self.folds)]
 
     @property
+    def shown(self):
+        return self.sibling(".csv")
+
+    @property
     def stem(self):
         return "submission" if dataset().folder() else "submission-rendered"
 
@@ -430,7 +444,7 @@ class Predict(Stage):
         )
 
     def closing_words(self, figures):
-        curves = ", ".join(str(companion.sibling(".png")) for companion in self.requires()["companions"])
+        curves = ", ".join(str(companion.shown) for companion in self.requires()["companions"])
         faces = dataset().folder() or "rendered by the program (not Kaggle's: give --dataset-path for those)"
-        words = [f"Faces: {faces}", f"Learning curves: {curves}", f"Submission: {self.sibling('.csv')}"]
-        return [*words, f"Result: {figures['result']}"] if "result" in figures else words
+        words = {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": "keypoints status"}
+        return lastwords.aligned(words | ({"Result": figures["result"]} if "result" in figures else {}))

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.described import array
+from pipeline.described import Plot, array
 from pipeline.store import artifacts, files
 from pipeline.store.targets import Artifact
 
@@ -21,7 +21,7 @@ class Inner:
     step: np.ndarray = array("int32", "step", "", "counted from 1")
     error: np.ndarray = array("float32", "step", "px", "error after the step")
 
-    PLOT = ("error", ("step",))
+    PLOT = Plot("error", ("step",))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The `keypoints` command on a workspace of the numpy-only stages."""
 
+import dataclasses
 import json
 import os
 import re
@@ -8,11 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import kinds
+import numpy as np
 import pytest
 
 from pipeline import commands
 from pipeline.commands import doctor
-from pipeline.commands.chain import _without_task
+from pipeline.commands.chain import _without_task, chain
+from pipeline.nets.trained import Trained
 
 ROOT = Path(__file__).parent.parent
 SMALL = ("--dataset-path=rendered", "--Render-training=80", "--Render-test=9", "--Augment-copies=2")
@@ -187,3 +191,62 @@ def test_run_log_holds_times_and_outcome(workspace):
     stages = {entry["stage"]: entry for entry in entries if entry["event"] == "stage"}
     assert set(stages) == {"Render", "Load", "Augment"}
     assert all(entry["status"] == "done" and entry["seconds"] >= 0 for entry in stages.values())
+
+
+@pytest.fixture
+def net(workspace):
+    """A workspace with a base net made up at random in it, which sees the whole face."""
+    flags = [f"--workspace-root={workspace}", *SMALL]
+    with chain(flags) as stages:
+        (stage,) = [stage for stage in stages if stage.address == "TrainBase"]
+        rng = np.random.default_rng(0)
+        made_up = kinds.filled(Trained, rng)
+        kernel = rng.normal(0, 1, (5, 5, 1, 16)).astype(np.float32)
+        stage.save(dataclasses.replace(made_up, weights={"stem/kernel": kernel}, window=None))
+    return workspace
+
+
+def test_filters_are_drawn_in_the_current_folder(net, capsys, tmp_path, monkeypatch):
+    """A PNG named after the net, or the file that is asked for, in a new folder if need be; no Keras is needed."""
+    monkeypatch.chdir(tmp_path)
+    code, text = keypoints(capsys, "filters", "trainbase", f"--workspace-root={net}", *SMALL)
+    (picture,) = tmp_path.glob("*.png")
+    assert (code, text) == (0, f"wrote {picture.name}\n")
+    assert re.fullmatch(r"filters-trainbase-\w{10}\.png", picture.name)
+    assert keypoints(capsys, "filters", "TrainBase", "--out", "new/a.png", f"--workspace-root={net}", *SMALL) == (0, "wrote new/a.png\n")
+    assert (tmp_path / "new" / "a.png").read_bytes() == picture.read_bytes()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("filters Load", "Load trains no net; TrainBase, TrainSpecialist:eye_centers, "),
+        ("filters TrainBase@zzz", "TrainBase has 0 artifacts with a key that starts with zzz"),
+        ("filters TrainSpecialist:mouth", "does not exist; `keypoints status` says why."),
+        ("filters TrainBase --out a.jpg", "--out a.jpg: the picture is a PNG; give it a name that ends in .png."),
+        ("filters TrainBase --out data.png", "data.png could not be written: is a directory."),
+        ("activations TrainBase --face 0", "--face 0: the rows of the training table go from 1 to 80."),
+        ("activations TrainBase --face 81", "--face 81: the rows of the training table go from 1 to 80."),
+        ("activations TrainBase --test-face 10", "--test-face 10: no test face has this ImageId."),
+    ],
+)
+def test_what_cannot_be_drawn(net, capsys, monkeypatch, arguments, said):
+    """One sentence, exit code 2, and no file."""
+    monkeypatch.chdir(net)
+    (net / "data.png").mkdir()
+    before = set(net.rglob("*"))
+    assert commands.main([*arguments.split(), f"--workspace-root={net}", *SMALL]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(told.err.strip().splitlines()) == 1
+    assert said in told.err
+    assert set(net.rglob("*")) == before
+
+
+def test_activations_need_the_data_set_that_the_net_was_trained_on(net, capsys):
+    """One that is gone is named by its key."""
+    (load,) = net.glob("data/load-*.h5")
+    load.unlink()
+    assert commands.main(["activations", "TrainBase", f"--workspace-root={net}", *SMALL]) == 2
+    assert f"was made from Load@{load.stem.split('-')[1]}, which is not there any more." in capsys.readouterr().err

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from workplace import PATIENCE, until
 
-from pipeline.store import interrupts, runlog
+from pipeline.store import interrupts, lastwords, runlog
 from pipeline.store.artifacts import Steady
 from pipeline.store.lastwords import GO_ON
 
@@ -24,17 +24,44 @@ def last(process, lines):
 
 
 def test_the_result_comes_last(workplace):
-    """What ran, the result and where it lies; on a finished chain the result of the run that made it."""
+    """What ran, in columns, the result and where it lies; on a finished chain the result of the run that made it."""
     first, second = workplace.run("Total"), workplace.run("Total")
     assert (first.returncode, second.returncode) == (0, 0)
     result = ["the sum is 21", f"Total: submissions/{workplace.artifact('Total').name}"]
-    ran, *rest = last(first, 3)
+    title, *ran = last(first, 8)[:-2]
+    assert re.fullmatch(r"Ran 5 stages in \d+ s:", title)
     # Luigi's order of what does not need each other varies.
-    assert sorted(re.fullmatch(r"(\w+) \d+ s", part)[1] for part in ran.removeprefix("Ran: ").removesuffix(".").split(", ")) == sorted(
-        STAGES
-    )
-    assert rest == result
+    assert sorted(re.fullmatch(r"  (\w+) +\d+ s", row)[1] for row in ran) == sorted(STAGES)
+    assert len({re.search(r"\d+ s", row).end() for row in ran}) == 1
+    assert last(first, 2) == result
     assert last(second, 3) == ["Nothing to do: everything asked for is there and current.", *result]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_was_cached(workplace, workers):
+    """A run names what it did not have to make."""
+    assert workplace.run("Scale").returncode == 0
+    lines = workplace.run("Total", "--workers", workers).stderr.splitlines()
+    assert "Cached: Draw, Scale" in lines
+    assert {line.split()[0] for line in lines if line.startswith("  ")} == STAGES - {"Draw", "Scale"}
+
+
+def test_what_a_failure_leaves(workplace):
+    """What ran, what was there, what lacks, then what failed and how to go on."""
+    assert workplace.run("Draw").returncode == 0
+    failed = workplace.run("Total", CHAINLET="Scale:input")
+    words = last(failed, 6)
+    assert re.fullmatch(r"Ran 1 stage in \d+ s:", words[0])
+    assert re.fullmatch(r"  Guess  \d+ s", words[1])
+    assert words[2:4] == ["Cached: Draw", "Not made: Picture, Total"]
+    assert words[4].startswith("Scale failed: ")
+    assert words[5] == GO_ON
+
+
+def test_several_stages_of_a_family_are_counted():
+    """Six specialists are not six names."""
+    stages = [SimpleNamespace(task_family=family, address=address) for family, address in (("A", "A:x"), ("B", "B:y"), ("A", "A:z"))]
+    assert lastwords._names(stages) == "A (2), B:y"
 
 
 def test_a_missing_file(workplace):

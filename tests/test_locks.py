@@ -24,7 +24,7 @@ def test_a_second_process_waits_and_uses_the_result(workplace):
     assert line.startswith(f"Scale: process {first.pid} (")
     assert "--module chainlet Scale) is making the same artifact" in line
     (workplace.root / "go").touch()
-    assert re.search(r"\nRan: Draw \d+ s, Scale \d+ s\.\n", first.communicate(timeout=PATIENCE)[1])
+    assert re.search(r"\nRan 2 stages in \d+ s:\n  Draw +\d+ s\n  Scale +\d+ s\n", first.communicate(timeout=PATIENCE)[1])
     rest = second.communicate(timeout=PATIENCE)[1]
     assert (first.returncode, second.returncode) == (0, 0)
     assert "Scale: started" not in rest

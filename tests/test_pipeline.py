@@ -100,6 +100,16 @@ class TestChain:
             assert net.history.epoch.tolist() == [1]
             assert 0 < net.rmse < 50
 
+    @pytest.mark.parametrize("what", [("TrainBase", "--face=80"), ("TrainSpecialist:mouth", "--test-face=9")])
+    def test_a_net_can_be_watched_at_work(self, chain, tmp_path, what):
+        """A picture of the activations of a base net and of a specialist, for a labelled face and one of the test faces."""
+        workspace, _ = chain
+        code = "import sys; from pipeline.commands import main; sys.exit(main())"
+        flags = ("--dataset-path=rendered", f"--workspace-root={workspace}", *SMALL)
+        result = run("-c", code, "activations", *what, f"--out={tmp_path}/a.png", *flags)
+        assert (result.returncode, result.stdout) == (0, f"wrote {tmp_path}/a.png\n"), result.stderr
+        assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
     def test_again_does_nothing_and_imports_no_tensorflow(self, chain):
         """A finished chain is re-checked without Keras, TensorFlow, pandas or matplotlib, and every file stays as it is."""
         workspace, _ = chain

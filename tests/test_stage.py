@@ -124,7 +124,7 @@ def test_a_companion_is_made_along_and_alone(workplace):
     assert not workplace.chain()["Total"].complete()
     again = workplace.run("Total")
     assert again.returncode == 0
-    assert re.search(r"^Ran: Picture \d+ s\.$", again.stderr, re.MULTILINE)
+    assert re.search(r"^Ran 1 stage in \d+ s:\n  Picture  \d+ s$", again.stderr, re.MULTILINE)
     assert workplace.artifact("Picture").exists()
 
 

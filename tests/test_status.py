@@ -3,8 +3,8 @@
 import pytest
 from workplace import make
 
-from pipeline.commands import forget, inspect, status, units
-from pipeline.store import runlog
+from pipeline.commands import forget, inspect, status
+from pipeline.store import runlog, units
 
 
 def told(workplace, capsys, **parameters):

@@ -8,6 +8,8 @@ from pipeline.errors import InputError
 SUBCOMMANDS = {
     "status": "which stages are cached, missing or stale and why, their size, how long they took, and what a run would cost",
     "inspect": "what is in an artifact: arrays, shapes, units, values, and what it was made from",
+    "filters": "draw the filters of a net's first layer",
+    "activations": "draw what each convolution of a net makes of a face",
     "forget": "set a stage's artifact and all that was made from it aside, so that the next run makes them again",
     "adopt": "keep a stage's result in spite of a change of code, on the record",
     "clean": "list what no current stage needs, and remove it with --yes",
@@ -26,10 +28,16 @@ def main(arguments: list[str] | None = None) -> int:
     for name, summary in SUBCOMMANDS.items():
         description = f"{summary[0].upper()}{summary[1:]}."
         sub = commands.add_parser(name, help=summary, description=description, epilog=parser.epilog, allow_abbrev=False)
-        if name in ("inspect", "forget", "adopt"):
+        if name in ("inspect", "filters", "activations", "forget", "adopt"):
             sub.add_argument(
                 "what", metavar="STAGE[:group][@key]" + ("|FILE" if name == "inspect" else ""), help="for example TrainSpecialist:mouth"
             )
+        if name == "activations":
+            faces = sub.add_mutually_exclusive_group()
+            faces.add_argument("--face", metavar="N", type=_count, default=1, help="row of the training table, counted from 1 (default 1)")
+            faces.add_argument("--test-face", metavar="IMAGEID", type=_count, help="a face of the test table instead")
+        if name in ("filters", "activations"):
+            sub.add_argument("--out", metavar="FILE", help="the PNG to write (default: named after the net, in the current folder)")
         if name == "clean":
             sub.add_argument("--yes", action="store_true", help="remove what is listed")
             sub.add_argument("--older-than", metavar="AGE", default="0m", help="only what is older than this: 7d, 12h, 30m or 2w")
@@ -49,7 +57,7 @@ def _run(options, flags: list[str]) -> int:
         from pipeline.commands import doctor
 
         return doctor.run(flags)
-    from pipeline.commands import adopt, clean, forget, inspect, status, verify
+    from pipeline.commands import activations, adopt, clean, filters, forget, inspect, status, verify
     from pipeline.commands.chain import chain, settings
 
     asked_for = settings(flags)
@@ -58,6 +66,10 @@ def _run(options, flags: list[str]) -> int:
             return status.run(stages)
         if options.command == "verify":
             return verify.run()
+        if options.command == "filters":
+            return filters.run(options.what, stages, out=options.out)
+        if options.command == "activations":
+            return activations.run(options.what, stages, face=options.face, test_face=options.test_face, out=options.out)
         if options.command == "clean":
             limits = {"older_than": options.older_than, "keep_last": options.keep_last}
             return clean.run(stages, asked_for, **limits, yes=options.yes)

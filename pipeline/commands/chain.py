@@ -5,9 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import luigi
 from luigi.cmdline_parser import CmdlineParser
-from luigi.task import flatten
 
 from pipeline.errors import InputError
 from pipeline.store import lastwords, names, runlog
@@ -22,7 +20,7 @@ def chain(flags: list[str]) -> Iterator[list[Stage]]:
     With --workspace-root alone: the last run in that workspace.
     """
     with _parsed(_completed(flags)) as parser:
-        yield _in_order(parser.get_task_obj())
+        yield parser.get_task_obj().chain()
 
 
 def settings(flags: list[str]) -> str:
@@ -100,17 +98,3 @@ def _without_task(arguments: list[str]) -> list[str]:
 def _parsed(flags: list[str]) -> Iterator[CmdlineParser]:
     with CmdlineParser.global_instance(["--module", "pipeline", "Predict", *flags]) as parser:
         yield parser
-
-
-def _in_order(root: luigi.Task) -> list[Stage]:
-    """The stages that `root` needs, each once, inputs first."""
-    found: dict[str, Stage] = {}
-
-    def visit(task):
-        if isinstance(task, Stage) and task.task_id not in found:
-            for needed in flatten(task.requires()):
-                visit(needed)
-            found[task.task_id] = task
-
-    visit(root)
-    return list(found.values())

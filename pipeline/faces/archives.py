@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from pipeline.errors import InputError
+from pipeline.faces.reports import Report, nobody
 
 BLOCK = 4 << 20  # bytes; 1 MiB cost a third more time in the reader above this one, 8 MiB gained nothing
 LARGEST = 4 << 30  # bytes inflated from a zip; Kaggle's largest file has 195 MB
@@ -35,9 +36,10 @@ def find_file(folder: Path, stem: str) -> Path | None:
     return found[0] if found else None
 
 
-def open_csv(path: Path) -> Source:
+def open_csv(path: Path, report: Report = nobody) -> Source:
     """The bytes of a CSV file or, if the path ends in .zip, of the one CSV inside.
 
+    report: told of each block's bytes when the next one is asked for.
     Raises InputError, now or while the blocks are consumed, for anything that is no readable file, for a zip that is damaged, encrypted,
     or has not exactly one CSV, and for one that would inflate to more than 4 GB or to more than 50 times its size.
     Nothing is ever unpacked into a file, so that names in a zip cannot do harm; a name that tries is a reason to refuse all the same.
@@ -45,11 +47,17 @@ def open_csv(path: Path) -> Source:
     path = Path(path)
     _check_is_file(path)
     if path.suffix.lower() != ".zip":
-        return Source(str(path), _file_blocks(path))
+        return Source(str(path), _reported(_file_blocks(path), report))
     member = _only_csv(path)
     label = f"{path} ({_shown(member)} inside)"
     _check_member(label, member, path.stat().st_size)
-    return Source(label, _ahead(_member_blocks(path, label, member)))
+    return Source(label, _reported(_ahead(_member_blocks(path, label, member)), report))
+
+
+def size(path: Path) -> int:
+    """How many bytes `open_csv` will give; InputError where it refuses the file at once."""
+    _check_is_file(path)
+    return path.stat().st_size if path.suffix.lower() != ".zip" else _only_csv(path).file_size
 
 
 def _check_is_file(path: Path):
@@ -99,6 +107,12 @@ def _ahead(blocks: Iterator[bytes]) -> Iterator[bytes]:
         while (block := coming.result()) is not None:
             coming = pool.submit(next, blocks, None)
             yield block
+
+
+def _reported(blocks: Iterator[bytes], report: Report) -> Iterator[bytes]:
+    for block in blocks:
+        yield block
+        report(len(block))
 
 
 def _only_csv(path: Path) -> zipfile.ZipInfo:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.described import array
+from pipeline.described import Plot, array
 from pipeline.faces import affine
 from pipeline.keypointset import KeypointSet
 
@@ -62,7 +62,7 @@ class Copies:
         "float32", "copy face keypoint xy", "px", "keypoints x, y; NaN where not labelled or moved out of the image"
     )
 
-    PLOT = ("images", (".", ".", ".", "."))
+    PLOT = Plot("images", (".", ".", ".", "."), "image")
 
 
 def draw(n: int, side: int, ranges: Ranges, *, rng: np.random.Generator) -> Transforms:

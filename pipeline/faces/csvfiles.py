@@ -12,6 +12,7 @@ from pipeline.described import array
 from pipeline.errors import InputError
 from pipeline.faces.csvrows import CORRECT_ROW, CUT_OFF, Rows, read_rows
 from pipeline.faces.pixels import PixelError, parse_images
+from pipeline.faces.reports import Report, nobody
 from pipeline.keypointset import KeypointSet
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -38,16 +39,16 @@ class Lookup:
     axis: np.ndarray = array("int8", "row", "", "which coordinate: 0 = x, 1 = y")
 
 
-def read_training(path: Path, keypointset: KeypointSet) -> LabelledFaces:
+def read_training(path: Path, keypointset: KeypointSet, *, report: Report = nobody) -> LabelledFaces:
     """Labelled faces: images uint8 (n, side, side); keypoints float32 (n, K, 2), pixels, x then y, NaN where not labelled.
 
     The file, plain or zipped, has the columns of the keypoint set and Image, in any order. A coordinate that is empty or "nan" is not
     labelled, each on its own; a face without any label is accepted. Raises InputError for anything amiss: the file, its columns, a row,
-    a number, a coordinate more than half an image side outside the image, a file without any label.
+    a number, a coordinate more than half an image side outside the image, a file without any label. report: told of the bytes read.
     """
     required = (*keypointset.columns, "Image")
     images, keypoints = [], []
-    for rows in read_rows(path, _column_check(required)):
+    for rows in read_rows(path, _column_check(required), report=report):
         images.append(_images(rows, keypointset.side))
         keypoints.append(_coordinates(rows, keypointset))
         label = rows.label
@@ -57,13 +58,13 @@ def read_training(path: Path, keypointset: KeypointSet) -> LabelledFaces:
     return table
 
 
-def read_test(path: Path, keypointset: KeypointSet) -> UnlabelledFaces:
+def read_test(path: Path, keypointset: KeypointSet, *, report: Report = nobody) -> UnlabelledFaces:
     """Faces to predict: image_ids int64 (n,), positive, each once; images uint8 (n, side, side); in the file's order.
 
-    The file, plain or zipped, has the columns ImageId and Image. Raises InputError for anything amiss.
+    The file, plain or zipped, has the columns ImageId and Image. Raises InputError for anything amiss. report: told of the bytes read.
     """
     image_ids, images, seen = [], [], set()
-    for rows in read_rows(path, _column_check(("ImageId", "Image"))):
+    for rows in read_rows(path, _column_check(("ImageId", "Image")), report=report):
         image_ids.append(_new_integers(rows, "ImageId", seen))
         images.append(_images(rows, keypointset.side))
     return UnlabelledFaces(np.concatenate(image_ids), np.concatenate(images))

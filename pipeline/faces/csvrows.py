@@ -13,6 +13,7 @@ import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.faces.archives import open_csv
+from pipeline.faces.reports import Report, nobody
 
 CORRECT_ROW = "correct the row or download the file again"
 CUT_OFF = "the file looks cut off, download it again"
@@ -44,14 +45,14 @@ class Rows:
         return self.last and index == len(self.table) - 1
 
 
-def read_rows(path, check_columns: Callable[[str, list[str]], None], *, may_lack: str = "") -> Iterator[Rows]:
+def read_rows(path, check_columns: Callable[[str, list[str]], None], *, may_lack: str = "", report: Report = nobody) -> Iterator[Rows]:
     """All rows of a CSV file or of the one in a zip, a few hundred at a time; `check_columns` gets the label and the header's names.
 
-    may_lack: a column that rows may leave out, comma and all, if it is the last one.
+    may_lack: a column that rows may leave out, comma and all, if it is the last one. report: told of the bytes read, see `open_csv`.
     Raises InputError for a file without rows and for one that is not a table of UTF-8 text: see `_fault` for what it may not have.
     A byte order mark, CRLF line ends, quotes around fields, blank lines at the end and a missing line end there are accepted.
     """
-    label, blocks = open_csv(path)
+    label, blocks = open_csv(path, report)
     groups = _filled_lines(label, _lines(label, blocks))
     header, groups = _header(label, groups)
     check_columns(label, header)

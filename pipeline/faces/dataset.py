@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.described import array
+from pipeline.described import Plot, array
 from pipeline.faces import duplicates, outliers
+from pipeline.faces.reports import Report, nobody
 from pipeline.faces.split import split
 from pipeline.keypointset import KeypointSet
 
@@ -44,7 +45,7 @@ class Dataset:
     keypoint_names: np.ndarray = array("text", "keypoint", "", "names of the keypoints")
     source_names: np.ndarray = array("text", "source", "", "names of the label sources")
 
-    PLOT = ("images", (".", ".", "."))
+    PLOT = Plot("images", (".", ".", "."), "image")
 
 
 def sources(labelled: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
@@ -75,16 +76,18 @@ def assemble(
     outlier_deviations: float,
     outlier_pixels: float,
     conflict_pixels: float,
+    report: Report = nobody,
 ) -> Dataset:
     """The data set from the three parsed tables (csvfiles.read_training, read_test, read_lookup).
 
     clean: leave outliers and conflicting labels of the training part out of training; validation labels always stay as they are.
     twin_correlation: see duplicates.groups; outlier_deviations, outlier_pixels: see outliers.outliers; conflict_pixels: outliers.conflicts.
+    report: told how many faces have been compared with the others, which takes longest.
     Raises InputError where the faces cannot be split as asked.
     """
     labelled = ~np.isnan(training.keypoints).any(axis=2)
     source = sources(labelled, keypointset)
-    copy, group = duplicates.copies(training.images), duplicates.groups(training.images, correlation=twin_correlation)
+    copy, group = duplicates.copies(training.images), duplicates.groups(training.images, correlation=twin_correlation, report=report)
     validation = split(source, group, validation_share=validation_share, fold=fold, seed=seed)
     outlier, distance = outliers.outliers(training.keypoints, source, deviations=outlier_deviations, pixels=outlier_pixels)
     conflict = outliers.conflicts(training.keypoints, copy, pixels=conflict_pixels)

@@ -10,6 +10,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
 
+from pipeline.faces.reports import Report, nobody
+
 CELLS = 48  # side of the pooled image
 COMPONENTS = 16  # of the search for candidates: it costs time alone, no twin is lost by few
 SAMPLE = 256  # images that the components are fitted to
@@ -26,17 +28,18 @@ def copies(images: np.ndarray) -> np.ndarray:
     return np.fromiter((numbers.setdefault(digest, len(numbers)) for digest in digests), np.int32, count=len(images))
 
 
-def groups(images: np.ndarray, *, correlation: float) -> np.ndarray:
+def groups(images: np.ndarray, *, correlation: float, report: Report = nobody) -> np.ndarray:
     """Group of each image, numbered by first appearance: near twins, their twins and exact copies share one.
 
     images uint8 (n, side, side), correlation: of the pooled images, above which two are near twins -> int32 (n,).
-    An image without contrast has no correlation: only its exact copies are in its group.
+    An image without contrast has no correlation: only its exact copies are in its group. report: told how many were compared.
     """
     copy = copies(images)
     first = np.unique(copy, return_index=True)[1]  # exact copies need no search, however many there are
     patterns, contrast = _patterns(images if len(first) == len(images) else images[first])
     label = np.arange(len(first))
-    label[contrast] = label[contrast][_twins(patterns[contrast], correlation)]
+    label[contrast] = label[contrast][_twins(patterns[contrast], correlation, report)]
+    report(len(images) - int(contrast.sum()))
     return _by_first_appearance(label[copy])
 
 
@@ -59,7 +62,7 @@ def _patterns(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return patterns, contrast
 
 
-def _twins(patterns: np.ndarray, correlation: float) -> np.ndarray:
+def _twins(patterns: np.ndarray, correlation: float, report: Report) -> np.ndarray:
     """Unit vectors (n, p) -> index of a representative of each one's connected component (n,).
 
     Candidates are neighbours in a projection, in which no distance is longer than in full; |a - b|² = 2 - 2 corr(a, b) for unit vectors.
@@ -72,12 +75,14 @@ def _twins(patterns: np.ndarray, correlation: float) -> np.ndarray:
     radius = np.sqrt(2 - 2 * correlation) + 1e-3  # and a margin for float32
     tree = NearestNeighbors(radius=radius, algorithm="kd_tree").fit(projected)
     for start in range(0, len(patterns), CHUNK):
-        near = tree.radius_neighbors_graph(projected[start : start + CHUNK], mode="connectivity").tocoo()
+        part = projected[start : start + CHUNK]
+        near = tree.radius_neighbors_graph(part, mode="connectivity").tocoo()
         one, other = near.row + start, near.col
         new = (one < other) & (label[one] != label[other])
         one, other = one[new], other[new]
         twins = _correlations(patterns, one, other) > correlation
         label = _joined(label, one[twins], other[twins])
+        report(len(part))
     return label
 
 

@@ -110,13 +110,23 @@ def predict(trained: Trained, images: np.ndarray, keypointset: KeypointSet, fram
     Mirrored averages with the net's offsets, clipped to the image; the k keypoints are `trained.indices`.
     frame (n, 2, 3): the maps that align the faces, see alignment.to_frame; for a specialist with a window.
     """
-    structure = Structure(str(trained.network), 0.0, 0.0, 0.0, "net", float(trained.pixel_mean), float(trained.pixel_std))
     indices = trained.indices.tolist()
-    net = _build(structure, int(trained.side), keypoints=len(indices), sources=len(keypointset.sources))
-    network.load(net, trained.weights)
-    window = None if trained.window is None else alignment.Window(trained.window, int(trained.side))
-    view = _view(len(images), keypointset, window, frame)
+    view, net = seen(trained, len(images), keypointset, frame), rebuilt(trained, keypointset)
     return _answers(_look(net, images, view, trained.target, keypointset, indices) + trained.offsets, keypointset, indices)
+
+
+def rebuilt(trained: Trained, keypointset: KeypointSet) -> keras.Model:
+    """The net with its trained weights."""
+    structure = Structure(str(trained.network), 0.0, 0.0, 0.0, "net", float(trained.pixel_mean), float(trained.pixel_std))
+    net = _build(structure, int(trained.side), keypoints=len(trained.indices), sources=len(keypointset.sources))
+    network.load(net, trained.weights)
+    return net
+
+
+def seen(trained: Trained, n: int, keypointset: KeypointSet, frame: np.ndarray | None) -> View:
+    """What the net sees of n faces, with `frame` as in `predict`; of a base net's two looks the first."""
+    window = None if trained.window is None else alignment.Window(trained.window, int(trained.side))
+    return _view(n, keypointset, window, frame)
 
 
 def predict_chain(nets: Iterable[Trained], images: np.ndarray, source: np.ndarray, keypointset: KeypointSet) -> list[np.ndarray]:

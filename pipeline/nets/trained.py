@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.described import array
+from pipeline.described import Plot, array
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class History:
     validation_rmse: np.ndarray = array("float32", "epoch", "px", "RMSE on the validation faces, after the epoch")
     learning_rate: np.ndarray = array("float32", "epoch", "", "learning rate at the end of the epoch")
 
-    PLOT = ("validation_rmse", ("epoch",))
+    PLOT = Plot("validation_rmse", ("epoch",), beside=("training_rmse",))
 
     @classmethod
     def of(cls, rows: list[tuple]) -> "History":
@@ -46,7 +46,7 @@ class Health:
         "float32", "epoch layer", "", "share of the ReLU's channels that are 0 everywhere on the batch; NaN without ReLU"
     )
 
-    PLOT = ("ratio", (".", "."))
+    PLOT = Plot("ratio", (".", "."), "image")
 
     @classmethod
     def of(cls, layers: list[str], rows: list[np.ndarray]) -> "Health":

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from pipeline.described import array
+from pipeline.described import Plot, array
 
 BLACK = "#000000"
 # Okabe and Ito's palette for all kinds of colour vision (https://jfly.uni-koeln.de/color/), without the yellow, which is faint on white.
@@ -28,7 +28,7 @@ class Curves:
     mean_training_rmse: np.ndarray = array("float32", "epoch", "px", "root mean square of the specialists, weighted by number of outputs")
     mean_validation_rmse: np.ndarray = array("float32", "epoch", "px", "root mean square of the specialists, weighted by number of outputs")
 
-    PLOT = ("validation_rmse", (".", "epoch"))
+    PLOT = Plot("validation_rmse", (".", "epoch"), "spectrum", beside=("training_rmse",))
 
 
 def curves(histories: dict[str, tuple[int, np.ndarray, np.ndarray]]) -> Curves:

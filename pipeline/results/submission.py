@@ -8,6 +8,7 @@ import pandas as pd
 from pipeline.described import array
 from pipeline.keypointset import KeypointSet
 from pipeline.nets.evaluation import bootstrap_interval, rmse, rmse_by_source
+from pipeline.points import Points, points
 
 # What `predictions` puts in the order of the faces.
 HELD_OUT = ("validation", "validation_base", "truth", "mean_face", "face", "source", "group")
@@ -40,8 +41,7 @@ class Predictions:
     rmse_mean_face: np.ndarray = array("float32", "", "px", "validation RMSE of always answering each source's mean face")
     row_ids: np.ndarray = array("int64", "row", "", "RowId of the submission")
     locations: np.ndarray = array("float32", "row", "px", "Location of the submission")
-
-    PLOT = ("test_images", (".", ".", "."))
+    points: Points  # of the test faces
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,7 @@ def predictions(faces, keypointset: KeypointSet, chains: list[Chain]) -> Predict
         rmse_mean_face=np.float32(rmse(held_out["mean_face"], truth)),
         row_ids=faces.lookup_row,
         locations=locations(test, faces.lookup_face, faces.lookup_keypoint, faces.lookup_axis),
+        points=points(test, keypointset.side),
     )
 
 

@@ -108,19 +108,26 @@ def _check(name: str, shape: tuple[int, ...], dtype, description) -> None:
 
 
 def _default_plot(group, kind: type) -> None:
-    """What a viewer that knows NeXus (H5Web, h5glance, silx) shows first: a dataclass names it as PLOT = (signal, axes)."""
+    """What a viewer that knows NeXus (H5Web, silx) shows first: a dataclass names it as PLOT, a `described.Plot`. Of several the first.
+
+    See https://manual.nexusformat.org/classes/base_classes/NXdata.html.
+    """
     if not (plot := getattr(kind, "PLOT", None)):
         return
-    signal, axes = plot[0], list(plot[1])
     view = group
     if group.name == "/":
         # A root can't be an NXdata itself: link the arrays into a group that can.
         view = group.create_group("plot")
-        for name in dict.fromkeys([signal, *axes]):
+        for name in dict.fromkeys([plot.signal, *plot.axes, *plot.beside]):
             if name != ".":
                 view[name] = group[name]
-    view.attrs.update({"NX_class": "NXdata", "signal": signal, "axes": axes})
-    group.file.attrs["default"] = view.name.strip("/")
+    view.attrs.update({"NX_class": "NXdata", "signal": plot.signal, "axes": list(plot.axes)})
+    if plot.beside:
+        view.attrs["auxiliary_signals"] = list(plot.beside)
+    if plot.kind:
+        view[plot.signal].attrs["interpretation"] = plot.kind
+    if "default" not in group.file.attrs:
+        group.file.attrs["default"] = view.name.strip("/")
 
 
 def faults(group: layout.Group, kind: type, path: str = "") -> Iterator[str]:

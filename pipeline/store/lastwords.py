@@ -11,7 +11,7 @@ from pathlib import Path
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
-from pipeline.store import interrupts, notes, runlog, wreckage
+from pipeline.store import interrupts, notes, runlog, units, wreckage
 from pipeline.store.progress import say
 
 # The last run of this folder, wherever its workspace is.
@@ -31,7 +31,7 @@ def begin(root, workspace: Path) -> None:
     """
     if _state or CmdlineParser.get_instance() is None:
         return
-    _state.update(pid=os.getpid(), root=root, run=f"{int(time.time())}-{os.getpid()}", log=workspace / "models")
+    _state.update(pid=os.getpid(), root=root, run=f"{int(time.time())}-{os.getpid()}", began=time.time(), log=workspace / "models")
     atexit.register(_print)
     interrupts.install(GO_ON)
     entry = {"event": "run", "run": _state["run"], "arguments": sys.argv[1:], "folder": str(Path.cwd())}
@@ -79,18 +79,53 @@ def _print() -> None:
 def _outcome(root) -> list[str]:
     entries = runlog.entries(_state["log"])
     mine = [entry for entry in entries if entry.get("run") == _state["run"] and entry.get("event") == "stage"]
-    ended_badly = [entry for entry in mine if entry["status"] != "done"]
+    done, ended_badly = ([entry for entry in mine if (entry["status"] == "done") == well] for well in (True, False))
     if ended_badly or _missing:
-        return [*(f"Missing: {text}" for text in _missing), *map(_bad_end, ended_badly), GO_ON]
+        return [*_table(done, root), *_others(root, mine), *(f"Missing: {text}" for text in _missing), *map(_bad_end, ended_badly), GO_ON]
     if not root.complete():
-        return [f"{root.address} is not there. {GO_ON}"]
-    ran = ", ".join(f"{entry['stage']} {entry['seconds']:.0f} s" for entry in mine)
+        return [*_table(done, root), f"{root.address} is not there. {GO_ON}"]
     figures = [entry for entry in entries if entry.get("status") == "done" and entry.get("key") == root.key]
     return [
-        f"Ran: {ran}." if ran else "Nothing to do: everything asked for is there and current.",
+        *([*_table(done, root), *_others(root, mine)] if done else ["Nothing to do: everything asked for is there and current."]),
         *([f"Adopted, made with other code: {', '.join(root.adopted)}."] if root.adopted else []),
         *root.closing_words(figures[-1] if figures else {}),
     ]
+
+
+def _table(done: list[dict], root) -> list[str]:
+    """What ran, for how long and with which result; that of `root` is in its closing words."""
+    rows = [(e["stage"], units.clock(e["seconds"]), e.get("result", "") if e["stage"] != root.address else "") for e in done]
+    if not rows:
+        return []
+    stage, clock = (max(len(row[column]) for row in rows) for column in (0, 1))
+    lines = [f"  {row[0]:<{stage}}  {row[1]:>{clock}}  {row[2]}".rstrip() for row in rows]
+    return [f"Ran {_count(len(rows), 'stage')} in {units.clock(time.time() - _state['began'])}:", *lines]
+
+
+def _others(root, mine: list[dict]) -> list[str]:
+    """The stages that did not run, by whether there is an artifact of them."""
+    known = {entry["stage"] for entry in mine}
+    others = [stage for stage in root.chain() if stage.address not in known]
+    there, lacking = ([stage for stage in others if stage.path.exists() == here] for here in (True, False))
+    return [f"{title}: {_names(stages)}" for title, stages in (("Cached", there), ("Not made", lacking)) if stages]
+
+
+def _names(stages: list) -> str:
+    """Their addresses; several of one family as their number."""
+    families = {stage.task_family: [] for stage in stages}
+    for stage in stages:
+        families[stage.task_family].append(stage.address)
+    return ", ".join(names[0] if len(names) == 1 else f"{family} ({len(names)})" for family, names in families.items())
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def aligned(words: dict[str, str]) -> list[str]:
+    """Lines of closing words, each with its title."""
+    width = max(map(len, words))
+    return [f"{title + ':':<{width + 2}}{text}" for title, text in words.items()]
 
 
 def _bad_end(entry: dict) -> str:

@@ -1,11 +1,14 @@
 """What a running stage shows: a bar on a terminal, lines elsewhere."""
 
 import datetime
+import math
+import multiprocessing
 import sys
 import time
 
-# Seconds between two lines where there is no terminal.
+# Seconds between two lines where there is no terminal, and between two words to a scheduler.
 QUIET = 5.0
+PATIENCE = 1.0
 
 
 def say(text: str) -> None:
@@ -21,6 +24,9 @@ def say(text: str) -> None:
 
 
 def _bar(title: str, total: int, unit: str):
+    """A bar where there is a terminal for it; two workers would write over each other's."""
+    if not sys.stderr.isatty() or multiprocessing.parent_process():
+        return None
     from tqdm import tqdm
 
     return tqdm(total=total, desc=title, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True)
@@ -29,13 +35,15 @@ def _bar(title: str, total: int, unit: str):
 class Progress:
     """Counts the steps of a stage: what, how far, the figures given, the time left.
 
-    on_step: told (share done, text) at each step, for a scheduler's page.
+    scale: steps in a unit, such as bytes in an MB. on_step: told (share done, text) of the first and the last step and once a second, for
+    a scheduler's page.
     """
 
-    def __init__(self, title: str, total: int, unit: str, on_step=None):
-        self.title, self.total, self.unit, self.on_step = title, total, unit, on_step
-        self.done, self.skipped, self.started, self.shown = 0, 0, time.monotonic(), 0.0
-        self.bar = _bar(title, total, unit) if sys.stderr.isatty() else None
+    def __init__(self, title: str, total: int, unit: str, on_step=None, *, scale: int = 1):
+        self.title, self.total, self.unit, self.on_step, self.scale = title, total, unit, on_step, scale
+        self.done, self.skipped, self.started = 0, 0, time.monotonic()
+        self.shown = self.told = -math.inf
+        self.bar = _bar(title, total // scale, unit)
 
     def __enter__(self):
         return self
@@ -56,17 +64,23 @@ class Progress:
         if self.bar is not None:
             self.bar.initial = self.bar.n = steps
 
-    def step(self, figures: str = "") -> None:
-        """One more step is done; `figures` is what to show beside it."""
-        self.done += 1
-        elapsed = time.monotonic() - self.started
-        left = datetime.timedelta(seconds=round(elapsed / (self.done - self.skipped) * (self.total - self.done)))
-        text = f"{self.title}: {self.unit} {self.done}/{self.total}{', ' if figures else ''}{figures}, {left} left"
-        if self.on_step:
-            self.on_step(self.done / self.total, text)
+    def add(self, steps: int) -> None:
+        """So many more steps are done: a report for work that counts them."""
+        self.step(by=steps)
+
+    def step(self, figures: str = "", *, by: int = 1) -> None:
+        """One more step is done, or so many; `figures` is what to show beside it."""
+        self.done += by
+        now, last = time.monotonic(), self.done >= self.total
+        left = datetime.timedelta(seconds=round((now - self.started) / (self.done - self.skipped) * max(0, self.total - self.done)))
+        done = f"{self.unit} {self.done // self.scale}/{self.total // self.scale}"
+        text = ", ".join([f"{self.title}: {done}", *([figures] if figures else []), f"{left} left"])
+        if self.on_step and (last or now - self.told >= PATIENCE):
+            self.told = now
+            self.on_step(min(1.0, self.done / self.total), text)
         if self.bar is not None:
             self.bar.set_postfix_str(figures, refresh=False)
-            self.bar.update()
-        elif elapsed - self.shown >= QUIET or self.done in (self.skipped + 1, self.total):
-            self.shown = elapsed
+            self.bar.update(self.done // self.scale - self.bar.n)
+        elif last or now - self.shown >= QUIET:
+            self.shown = now
             say(text)

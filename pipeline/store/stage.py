@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import luigi
+from luigi.rpc import RPCError
 from luigi.task import flatten
 
 from pipeline.errors import InputError
@@ -33,6 +34,7 @@ from pipeline.store import (
     runlog,
     settings,
     snapshots,
+    units,
     wreckage,
 )
 from pipeline.store.adoptions import Adoption
@@ -144,6 +146,11 @@ class Stage(luigi.Task):
         """A file published with the artifact: same name, another suffix."""
         return self.path.with_suffix(suffix)
 
+    @property
+    def shown(self) -> Path:
+        """What to look at when the stage is done: the artifact, or a file published with it."""
+        return self.path
+
     def output(self) -> Artifact:
         return Artifact(self.path)
 
@@ -162,6 +169,19 @@ class Stage(luigi.Task):
         return tasks
 
     # Overrides
+
+    def chain(self) -> list["Stage"]:
+        """The stages that this one needs, and itself, each once, inputs first; under the flags of now, so nothing is remembered."""
+        found: dict[str, Stage] = {}
+
+        def visit(task):
+            if isinstance(task, Stage) and task.task_id not in found:
+                for needed in flatten(task.requires()):
+                    visit(needed)
+                found[task.task_id] = task
+
+        visit(self)
+        return list(found.values())
 
     def families(self) -> set[str]:
         """Names of this stage and of all that it is made from or along with."""
@@ -242,14 +262,22 @@ class Stage(luigi.Task):
         if changed := lineage.differences(self._recipe_now(), self.recipe):
             raise InputError(f"{'; '.join(changed)} while {self.address} ran. Its result was not kept; run the command again.")
 
-    def progress(self, total: int, unit: str) -> Progress:
-        """Shows how far the stage is, here and on a scheduler's page."""
-        return Progress(self.address, total, unit, self._tell_scheduler)
+    def progress(self, total: int, unit: str, *, scale: int = 1) -> Progress:
+        """Shows how far the stage is, here and on a scheduler's page; see Progress."""
+        return Progress(self.address, total, unit, self._tell_scheduler, scale=scale)
 
-    def _tell_scheduler(self, share: float, text: str) -> None:
-        if getattr(self, "set_progress_percentage", None):
+    def _tell_scheduler(self, share: float, text: str, link: str | None = None) -> None:
+        """For luigid's page; where no worker runs the stage there is none, and a server that does not answer is not asked again."""
+        if not self.set_progress_percentage:
+            return
+        try:
             self.set_progress_percentage(round(100 * share))
             self.set_status_message(text)
+            if link:
+                self.set_tracking_url(link)
+        except RPCError as error:
+            self.set_progress_percentage = None
+            self.say(f"luigi's server does not answer ({error}); going on without telling it")
 
     def say(self, text: str) -> None:
         say(f"{self.address}: {text}")
@@ -341,7 +369,8 @@ def _logged(run, stage: Stage) -> None:
         stage._running = False
     seconds = round(time.monotonic() - started, 2)
     runlog.append(_log_folder(), {**entry, "status": "done", "seconds": seconds, "peak_mb": _peak_memory(), **stage._figures})
-    stage.say(f"done in {seconds:.0f} s, {stage.path.name}")
+    stage.say(f"done in {units.clock(seconds)}, {stage.path.name}")
+    stage._tell_scheduler(1.0, stage._figures.get("result", f"done in {units.clock(seconds)}"), stage.shown.absolute().as_uri())
 
 
 def _peak_memory() -> int:

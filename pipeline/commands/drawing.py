@@ -1,0 +1,50 @@
+"""What the commands that draw a net have in common: which net, what the picture is called and where it goes."""
+
+from pathlib import Path
+
+from pipeline.commands.chain import find, split
+from pipeline.errors import InputError
+from pipeline.store import artifacts, files
+from pipeline.store.stage import Stage
+from pipeline.tasks import Training
+
+
+def find_net(what: str, stages: list[Stage]) -> Path:
+    """The artifact at an address that holds a net; InputError for a stage that trains none."""
+    stage, _ = split(what, stages)
+    if not isinstance(stage, Training):
+        nets = ", ".join(stage.address for stage in stages if isinstance(stage, Training))
+        raise InputError(f"{stage.address} trains no net; {nets} do.")
+    return find(what, stages)
+
+
+def load(path: Path, kind: type):
+    """The artifact as the dataclass `kind`; InputError where it is missing, damaged or of another version."""
+    try:
+        return artifacts.load(path, kind)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; `keypoints status` says why.") from None
+    except artifacts.Damaged as error:
+        raise InputError(f"{error}.") from None
+
+
+def title(path: Path) -> str:
+    """How a picture names the net of an artifact: STAGE[:group]@key."""
+    attributes = artifacts.attributes(path)
+    return f"{attributes['stage']}@{attributes['key']}"
+
+
+def write(figure, out: str | None, name: str) -> int:
+    """Writes the picture to the file `out`, or else to `name` in the current folder, and says so; 0, or InputError where that fails."""
+    from pipeline.results import figures
+
+    path = Path(out or name)
+    if path.suffix.lower() != ".png":
+        raise InputError(f"--out {path}: the picture is a PNG; give it a name that ends in .png.")
+    try:
+        with files.publishing(path) as draft:
+            figures.save_png(figure, draft)
+    except OSError as error:
+        raise InputError(f"{path} could not be written: {error.strerror.lower()}.") from None
+    print(f"wrote {path}")
+    return 0
