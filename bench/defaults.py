@@ -63,6 +63,7 @@ def untrained(data: datasets.Dataset, group: str | None = None):
     return Trained(
         history=History.of([]),
         weights=network.weights(net),
+        shapes=network.shapes(net),
         offsets=np.zeros((sources, len(indices), 2), np.float32),
         validation=nothing,
         rmse=np.float32(np.nan),

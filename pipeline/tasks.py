@@ -345,14 +345,14 @@ class LearningCurves(Stage):
 
     def run(self):
         from pipeline.nets.trained import Trained
-        from pipeline.results import figures
+        from pipeline.results import curves
 
         nets = {name: artifact.load(Trained) for name, artifact in self.input().items()}
-        content = figures.curves(
+        content = curves.curves(
             {name: (2 * len(net.indices), net.history.training_rmse, net.history.validation_rmse) for name, net in nets.items()}
         )
         with self.publishing(".png") as (picture,):
-            figures.save_png(figures.learning_curves(content), picture)
+            curves.save_png(curves.learning_curves(content), picture)
         self.save(content, siblings=(".png",))
 
 

@@ -73,6 +73,7 @@ def train(
     return Trained(
         history=history,
         weights=network.weights(net),
+        shapes=network.shapes(net),
         offsets=offsets,
         validation=validated,
         rmse=np.float32(evaluation.rmse(validated, labels[held_out])),
