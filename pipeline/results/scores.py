@@ -52,7 +52,7 @@ def scores(predictions, data_sets: Iterable, *, shown: int) -> Scores:
     answers = (predictions.validation, predictions.validation_base, mean_face)
     sources, error = len(predictions.sources), np.sqrt(_known(squared_error(predictions.validation, truth)))
     scaled = [_scaled(answer, truth, source, asked) for answer in answers]
-    order = _by_error(predictions.validation, truth)
+    order = _by_error(predictions.validation, truth, group)
     rows, middle = predictions.validation_face[order], max(0, (len(order) - shown) // 2)
     return Scores(
         answers=np.array(ANSWERS),
@@ -117,10 +117,11 @@ def _gain(predictions, truth: np.ndarray, group: np.ndarray) -> np.ndarray:
     return _floats(difference_interval(*pair, truth[known], group[known], draws=DRAWS, confidence=CONFIDENCE, rng=rng))
 
 
-def _by_error(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Positions of the faces that have a label, the lowest RMSE first."""
+def _by_error(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Positions of the faces that have a label, the lowest RMSE first; of near twins the better one alone."""
     known = np.flatnonzero(~np.isnan(truth).all(axis=(1, 2)))
-    return known[np.argsort(face_rmse(predicted[known], truth[known]), kind="stable")]
+    order = known[np.argsort(face_rmse(predicted[known], truth[known]), kind="stable")]
+    return order[np.sort(np.unique(group[order], return_index=True)[1])]
 
 
 def face_rmse(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:

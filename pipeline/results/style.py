@@ -49,8 +49,8 @@ class Picture:
     dark: str
 
 
-def picture(title: str, alt: str, draw: Callable[[Figure, Theme], None], *, size: tuple[float, float] = (5.0, 3.7)) -> Picture:
-    """Draws a figure twice. size: inches; 5 are as wide as a phone's page at a readable size of the letters."""
+def picture(title: str, alt: str, draw: Callable[[Figure, Theme], None], *, size: tuple[float, float] = (4.4, 3.5)) -> Picture:
+    """Draws a figure twice. size: inches; 4.4 are as wide as a phone's page at a readable size of the letters."""
     return Picture(title, alt, *(_svg(draw, theme, size) for theme in (LIGHT, DARK)))
 
 
@@ -86,7 +86,8 @@ def label_ends(axes: Axes, ends: list[End], *, gap: float = 0.055, **text) -> No
     """Writes beside the right edge what each curve is, moved apart where that would overlap. The limits are set before."""
     scale = np.log if axes.get_yscale() == "log" else np.asarray
     low, high = scale(axes.get_ylim())
-    height = np.clip([(scale(end.y) - low) / (high - low) for end in ends], 0, 1)
+    with np.errstate(divide="ignore"):  # a 0 on a logarithmic axis stands at its lower end
+        height = np.clip([(scale(end.y) - low) / (high - low) for end in ends], 0, 1)
     for end, from_, to in zip(ends, height, apart(height, gap), strict=True):
         axes.annotate(
             end.text,
