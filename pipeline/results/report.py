@@ -93,6 +93,7 @@ def page(
         augmented=gallery.augmented(faces, copies),
         nets=[_net(name, net) for name, net in nets.items()],
         health=_health(nets),
+        parameters=_parameters(origin.stages),
         origin=origin,
     )
 
@@ -270,6 +271,18 @@ def _health(nets: dict[str, Trained]) -> dict[str, Any] | None:
     name, first = next(iter(watched.items()))
     lines = [Vitals(_words(name), **health.last(values)) for name, values in watched.items()]
     return {"net": _words(name), "pictures": health.pictures(first), "lines": lines}
+
+
+def _parameters(stages: list[Made]) -> dict[str, dict[str, tuple[Any, Any]]]:
+    """Stage -> name -> (value, default); stages of a kind that have the same but for what tells them apart stand there once."""
+    found: dict[str, dict[str, tuple[Any, Any]]] = {}
+    for made in stages:
+        kind, *identity = made.stage.split(":")
+        own = {name: (value, default) for name, (value, default) in made.parameters.items() if value not in identity}
+        number = 2
+        while found.setdefault(kind, own) != own:
+            kind, number = f"{made.stage.split(':')[0]} #{number}", number + 1
+    return {kind: own for kind, own in found.items() if own}
 
 
 def _px(value: float) -> str:
