@@ -470,4 +470,5 @@ class Report(Stage):
         )
 
     def closing_words(self, figures):
-        return [f"Report: {self.sibling('.html')}"]
+        words = [f"Report: {self.sibling('.html')}"]
+        return [*words, f"Result: {figures['result']}"] if "result" in figures else words

@@ -131,7 +131,7 @@ def _gain(low: float, high: float) -> str:
 def _by_keypoint(scores: Scores) -> Picture:
     own = scores.keypoint_rmse[0]
     hardest, easiest = (_words(scores.keypoints[k]) for k in (np.nanargmax(own), np.nanargmin(own)))
-    title = f"Best found: {easiest}, {np.nanmin(own):.2f} px. Worst: {hardest}, {np.nanmax(own):.2f} px"
+    title = f"Best found: {easiest}, {_pixels(np.nanmin(own))}. Worst: {hardest}, {_pixels(np.nanmax(own))}"
     alt = f"{title}. RMSE of each keypoint with its 95 % interval, beside the base net alone and the mean face; numbers in the table."
     return picture(title, alt, partial(_draw_by_keypoint, scores=scores), size=(4.4, 0.9 + 0.26 * len(own)))
 
@@ -157,9 +157,9 @@ def _curves(nets: dict[str, Trained]) -> list[Picture]:
     )
     base = nets["base"]
     first, last = base.history.validation_rmse[0], base.history.validation_rmse[-1]
-    words = f"The base net went from {first:.2f} to {last:.2f} px in {_epochs(len(base.history.epoch))}"
+    words = f"The base net went from {first:.2f} to {_pixels(last)} in {_epochs(len(base.history.epoch))}"
     mean = content.mean_validation_rmse[~np.isnan(content.mean_validation_rmse)]
-    more = f"The specialists' mean went from {mean[0]:.2f} to {mean[-1]:.2f} px in {_epochs(len(mean))} more"
+    more = f"The specialists' mean went from {mean[0]:.2f} to {_pixels(mean[-1])} in {_epochs(len(mean))} more"
     alt = "RMSE in pixels over epochs on a logarithmic scale, training dashed, validation solid."
     draws: list[tuple[str, Callable]] = [(words, curves.draw_base), (more, curves.draw_specialists)]
     return [picture(title, f"{title}. {alt}", partial(_draw_curves, draw=draw, content=content)) for title, draw in draws]
@@ -287,6 +287,10 @@ def _parameters(stages: list[Made]) -> dict[str, dict[str, tuple[Any, Any]]]:
 
 def _px(value: float) -> str:
     return "\N{EN DASH}" if np.isnan(value) else f"{value:.2f}"
+
+
+def _pixels(value: float) -> str:
+    return f"{value:.2f}\N{NO-BREAK SPACE}px"
 
 
 def _words(name: str) -> str:
