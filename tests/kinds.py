@@ -11,10 +11,11 @@ from pipeline.faces.dataset import Dataset
 from pipeline.faces.rendered import Truth
 from pipeline.nets.trained import Trained
 from pipeline.results.curves import Curves
+from pipeline.results.scores import Scores
 from pipeline.results.submission import Predictions
 from pipeline.store import artifacts, files
 
-KINDS = {kind.__name__: kind for kind in (Truth, Dataset, Copies, Trained, Curves, Predictions)}
+KINDS = {kind.__name__: kind for kind in (Truth, Dataset, Copies, Trained, Curves, Predictions, Scores)}
 SIBLINGS = {Truth: (".training.csv", ".test.csv"), Curves: (".png",), Predictions: (".csv",)}
 LENGTHS = {"copy": 3, "x": 8, "y": 8, "row": 8, "column": 8, "xy": 2, "coordinate": 2}  # of axes; the others have 5
 

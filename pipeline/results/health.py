@@ -67,11 +67,14 @@ def _last(values: np.ndarray) -> float:
 
 def _log(axes: Axes, values: np.ndarray) -> None:
     known = values[np.isfinite(values) & (values > 0)]
+    if not known.size:
+        _linear(axes, values)
+        return
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(0.7 * known.min(), 1.4 * known.max()) if known.size else axes.set_ylim(1e-4, 1)
+    axes.set_ylim(0.7 * known.min(), 1.4 * known.max())
 
 
 def _linear(axes: Axes, values: np.ndarray) -> None:
