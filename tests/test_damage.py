@@ -36,14 +36,15 @@ DAMAGES = {
     "trained": lambda path: path.write_bytes(path.read_bytes()[:2000] + b"x" + path.read_bytes()[2001:]),
     "curves": lambda path: path.with_suffix(".png").unlink(),
     "predictions": lambda path: path.with_suffix(".csv").write_text("RowId,Location\n"),
+    "scores": lambda path: path.write_bytes(path.read_bytes() + b"x"),
 }
 
 
 def test_verify_finds_it_all_without_a_run(tmp_path, capsys):
-    """An empty file, a folder, a file cut off, an edited one, a sibling that is missing or edited; under every key, in every folder."""
+    """An empty file, a folder, a file cut off, edited or too long, a sibling that is missing or edited; under every key, in every folder."""
     for folder in ("data", "models", "submissions"):
         (tmp_path / folder).mkdir()
-    places = dict(zip(DAMAGES, ["data", "data", "data", "models", "models", "submissions"], strict=True))
+    places = dict(zip(DAMAGES, ["data", "data", "data", "models", "models", "submissions", "submissions"], strict=True))
     paths = {kind.lower(): kinds.write(kinds.KINDS[kind], tmp_path / places[kind.lower()]) for kind in kinds.KINDS}
     at = f"--workspace-root={tmp_path}"
     assert commands.main(["verify", at]) == 0
@@ -52,8 +53,8 @@ def test_verify_finds_it_all_without_a_run(tmp_path, capsys):
     capsys.readouterr()
     assert commands.main(["verify", at]) == 1
     *lines, last = capsys.readouterr().out.splitlines()
-    assert last.startswith("6 artifacts")
-    assert "6 damaged" in last
+    assert last.startswith("7 artifacts")
+    assert "7 damaged" in last
     for path in paths.values():
         assert len([line for line in lines if path.stem in line and line.startswith("damaged: ")]) == 1
 

@@ -155,14 +155,18 @@ def _curves(nets: dict[str, Trained]) -> list[Picture]:
     content = curves.curves(
         {name: (2 * len(net.indices), net.history.training_rmse, net.history.validation_rmse) for name, net in nets.items()}
     )
-    base = nets["base"]
-    first, last = base.history.validation_rmse[0], base.history.validation_rmse[-1]
-    words = f"The base net went from {first:.2f} to {_pixels(last)} in {_epochs(len(base.history.epoch))}"
     mean = content.mean_validation_rmse[~np.isnan(content.mean_validation_rmse)]
-    more = f"The specialists' mean went from {mean[0]:.2f} to {_pixels(mean[-1])} in {_epochs(len(mean))} more"
+    words = f"The base net {_reached(nets['base'].history.validation_rmse)}"
+    more = f"The specialists, from its weights: their mean {_reached(mean)}"
     alt = "RMSE in pixels over epochs on a logarithmic scale, training dashed, validation solid."
     draws: list[tuple[str, Callable]] = [(words, curves.draw_base), (more, curves.draw_specialists)]
     return [picture(title, f"{title}. {alt}", partial(_draw_curves, draw=draw, content=content)) for title, draw in draws]
+
+
+def _reached(rmse: np.ndarray) -> str:
+    """What a training came to."""
+    came_from = f", from {rmse[0]:.2f} after the first" if len(rmse) > 1 else ""
+    return f"reached {_pixels(rmse[-1])} after {len(rmse)} epoch{'' if len(rmse) == 1 else 's'}{came_from}"
 
 
 def _draw_curves(figure: Figure, theme: Theme, *, draw: Callable[[Axes, curves.Curves, Theme], None], content: curves.Curves) -> None:
@@ -295,10 +299,6 @@ def _pixels(value: float) -> str:
 
 def _words(name: str) -> str:
     return str(name).replace("_", " ")
-
-
-def _epochs(number: int) -> str:
-    return f"{number} epoch{'' if number == 1 else 's'}"
 
 
 def _clock(seconds: float | None) -> str:
