@@ -41,7 +41,7 @@ DAMAGES = {
 
 
 def test_verify_finds_it_all_without_a_run(tmp_path, capsys):
-    """An empty file, a folder, a file cut off, edited or too long, a sibling that is missing or edited; under every key, in every folder."""
+    """An empty file, a folder, a file cut off, edited or too long, a sibling missing or edited; under every key, in every folder."""
     for folder in ("data", "models", "submissions"):
         (tmp_path / folder).mkdir()
     places = dict(zip(DAMAGES, ["data", "data", "data", "models", "models", "submissions", "submissions"], strict=True))
