@@ -445,7 +445,8 @@ class Report(Stage):
         with inputs["copies"].reading(augmentation.Copies) as file:
             copies = augmentation.Copies(file["images"][:count, example], file["keypoints"][:count, example])
         with self.publishing(".html") as (page,):
-            text = report.page(content, predictions, faces[0], copies, nets, self._origin_of_all(report), keypointset=KAGGLE)
+            origin, warnings = self._origin_of_all(report), {}
+            text = report.page(content, predictions, faces[0], copies, nets, origin, warnings=warnings, keypointset=KAGGLE)
             page.write_text(text, encoding="utf-8")
         self.save(content, views=(".html",))
         self.conclude(result=f"validation RMSE {predictions.rmse:.3f} px")
@@ -467,6 +468,7 @@ class Report(Stage):
             versions=artifacts.attributes(predict.path)["versions"],
             device=next((line["device"] for line in lines if "device" in line), None),
             chains=predict.folds,
+            adopted=list(self.adopted),
         )
 
     def closing_words(self, figures):

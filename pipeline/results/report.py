@@ -1,7 +1,7 @@
 """The page of a run: from its records to one HTML file that needs nothing else. What it looks like stands in report.html beside this."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class Made:
 class Origin:
     """What was run. faces: where they come from. files: name -> SHA-256 of the files that were read. chains: of nets, see Predict.
 
-    warnings: net -> sentences on its training.
+    adopted: stages whose results were kept in spite of an edit of their code.
     """
 
     faces: str
@@ -44,7 +44,7 @@ class Origin:
     versions: dict[str, str]
     device: str | None
     chains: int
-    warnings: dict[str, list[str]] = field(default_factory=dict)
+    adopted: list[str]
 
 
 def page(
@@ -55,12 +55,13 @@ def page(
     nets: dict[str, Trained],
     origin: Origin,
     *,
+    warnings: dict[str, list[str]],
     keypointset: KeypointSet,
 ) -> str:
     """The page as HTML.
 
     nets: the base net, then the specialists, and faces: what they were trained on; of several chains those of the first. copies: of the
-    one face that `gallery.example` names (`augmentation.Copies`).
+    one face that `gallery.example` names (`augmentation.Copies`). warnings: net -> sentences on its training.
     """
     shown = len(scores.best)
     environment = jinja2.Environment(
@@ -92,7 +93,7 @@ def page(
         twins=gallery.twins(faces, shown),
         augmented=gallery.augmented(faces, copies),
         nets=[_net(name, net) for name, net in nets.items()],
-        health=_health(nets),
+        health=_health(nets, warnings),
         parameters=_parameters(origin.stages),
         origin=origin,
     )
@@ -267,14 +268,15 @@ class Vitals:
     dead: tuple[float, float]
 
 
-def _health(nets: dict[str, Trained]) -> dict[str, Any] | None:
-    """Figures of the base net and a line for each net; None where the trainings were not watched."""
+def _health(nets: dict[str, Trained], warnings: dict[str, list[str]]) -> dict[str, Any] | None:
+    """Warnings, figures of the base net and a line for each net; None where the trainings were not watched."""
     watched = {name: net.health for name, net in nets.items() if getattr(net, "health", None)}
     if not watched:
         return None
     name, first = next(iter(watched.items()))
     lines = [Vitals(_words(name), **health.last(values)) for name, values in watched.items()]
-    return {"net": _words(name), "pictures": health.pictures(first), "lines": lines}
+    said = [(_words(net), sentence) for net, sentences in warnings.items() for sentence in sentences]
+    return {"warnings": said, "net": _words(name), "pictures": health.pictures(first), "lines": lines}
 
 
 def _parameters(stages: list[Made]) -> dict[str, dict[str, tuple[Any, Any]]]:
