@@ -66,6 +66,7 @@ def untrained(data: datasets.Dataset, group: str | None = None):
         health=Health.of([], []),
         history=History.of([]),
         weights=network.weights(net),
+        shapes=network.shapes(net),
         offsets=np.zeros((sources, len(indices), 2), np.float32),
         validation=nothing,
         rmse=np.float32(np.nan),

@@ -20,7 +20,7 @@ from pipeline.keypointset import KAGGLE
 from pipeline.nets import device
 from pipeline.nets.options import INITIALISATIONS
 from pipeline.nets.trained import Health, History
-from pipeline.results.figures import COLOURS, save_png
+from pipeline.results.style import LIGHT, save_png
 
 SHOWN = [name for name in INITIALISATIONS if name != "net"]
 RECIPE = {
@@ -115,7 +115,7 @@ def _by_epoch(axes, epoch: np.ndarray, values: np.ndarray, layers: np.ndarray) -
 
 
 def _by_layer(axes, runs: Runs) -> None:
-    for (name, (_, health)), colour in zip(runs.items(), COLOURS, strict=False):
+    for (name, (_, health)), colour in zip(runs.items(), LIGHT.colours, strict=False):
         axes.plot(health.layers, health.gradient[0], "o-", color=colour, label=name)
     axes.set_yscale("log")
     axes.tick_params(axis="x", rotation=30)
@@ -124,7 +124,7 @@ def _by_layer(axes, runs: Runs) -> None:
 
 
 def _rmse(axes, runs: Runs) -> None:
-    for (name, (history, _)), colour in zip(runs.items(), COLOURS, strict=False):
+    for (name, (history, _)), colour in zip(runs.items(), LIGHT.colours, strict=False):
         axes.plot(history.epoch, history.validation_rmse, color=colour, linewidth=2, label=f"{name}: validation")
         axes.plot(history.epoch, history.training_rmse, "--", color=colour, label=f"{name}: training")
     # A first epoch far beyond would squeeze the rest.

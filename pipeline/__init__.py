@@ -7,8 +7,9 @@ training.csv, test.csv, IdLookupTable.csv    (or Render: faces drawn by the prog
   TrainSpecialist  x 6, from the base net's weights    models/trainspecialist-GROUP-KEY.h5
   LearningCurves   RMSE over epochs                    models/learningcurves-KEY.h5, .png
   Predict          the specialists' keypoints          submissions/submission-KEY.h5, .csv
+  Report           all of it on one page               submissions/report-KEY.html, .h5
 """
 
-from pipeline.tasks import Augment, LearningCurves, Load, Predict, Render, TrainBase, TrainSpecialist, dataset, device
+from pipeline.tasks import Augment, LearningCurves, Load, Predict, Render, Report, TrainBase, TrainSpecialist, dataset, device
 
-__all__ = ["Augment", "LearningCurves", "Load", "Predict", "Render", "TrainBase", "TrainSpecialist", "dataset", "device"]
+__all__ = ["Augment", "LearningCurves", "Load", "Predict", "Render", "Report", "TrainBase", "TrainSpecialist", "dataset", "device"]

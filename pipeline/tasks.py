@@ -242,7 +242,8 @@ class Training:
             self.say(f"began with {len(result.carried_over)} weights of the base net; new: {', '.join(result.new) or 'none'}")
         for warning in diagnosis.warnings(result.history, result.health):
             self.say(f"warning: {warning}")
-        self.conclude(result=f"validation RMSE {result.rmse:.3f} px after {len(result.history.epoch)} epochs", rmse=float(result.rmse))
+        said = f"validation RMSE {result.rmse:.3f} px after {len(result.history.epoch)} epochs"
+        self.conclude(result=said, rmse=float(result.rmse), device=trains_on)
 
     def window(self, target, indices: list[int]):
         """The window of the aligned face that the net sees; None: it sees the whole image."""
@@ -377,14 +378,14 @@ class LearningCurves(Stage):
 
     def run(self):
         from pipeline.nets.trained import Trained
-        from pipeline.results import figures
+        from pipeline.results import curves, style
 
         nets = {name: artifact.load(Trained) for name, artifact in self.input().items()}
-        content = figures.curves(
+        content = curves.curves(
             {name: (2 * len(net.indices), net.history.training_rmse, net.history.validation_rmse) for name, net in nets.items()}
         )
         with self.publishing(".png") as (picture,):
-            figures.save_png(figures.learning_curves(content), picture)
+            style.save_png(curves.learning_curves(content), picture)
         self.save(content, siblings=(".png",))
 
 
@@ -448,3 +449,67 @@ class Predict(Stage):
         faces = dataset().folder() or "rendered by the program (not Kaggle's: give --dataset-path for those)"
         words = {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": "keypoints status"}
         return lastwords.aligned(words | ({"Result": figures["result"]} if "result" in figures else {}))
+
+
+class Report(Stage):
+    """One HTML page to send to a colleague: how good the answers are, faces with predictions, data, nets and what was run."""
+
+    folder = "submissions"
+    faces = whole(6, "faces of a kind to show", 1, 24)
+
+    def requires(self):
+        predict = Predict(overrides=self.overrides)
+        chains = predict.requires()["chains"]
+        nets = {"base": chains[0]["base"], **chains[0]["specialists"]}
+        # Edited, they are another page.
+        styles = {name: ExternalFile(path=str(Path(__file__).parent / "results" / name)) for name in ("report.html", "report.css")}
+        faces = [chain["faces"] for chain in chains]
+        return {"predictions": predict, "faces": faces, "nets": nets, "copies": nets["base"].requires()["copies"], "styles": styles}
+
+    def run(self):
+        from pipeline.faces import augmentation
+        from pipeline.faces import dataset as datasets
+        from pipeline.nets.trained import Trained
+        from pipeline.results import gallery, report, scores, submission
+
+        inputs = self.input()
+        predictions = inputs["predictions"].load(submission.Predictions)
+        faces = [artifact.load(datasets.Dataset) for artifact in inputs["faces"]]
+        nets = {name: artifact.load(Trained) for name, artifact in inputs["nets"].items()}
+        content = scores.scores(predictions, faces, shown=self.faces)
+        example, count = gallery.example(faces[0]), 2 * self.faces - 1
+        with inputs["copies"].reading(augmentation.Copies) as file:
+            copies = augmentation.Copies(file["images"][:count, example], file["keypoints"][:count, example])
+        with self.publishing(".html") as (page,):
+            origin, warnings = self._origin_of_all(report), {}
+            text = report.page(content, predictions, faces[0], copies, nets, origin, warnings=warnings, keypointset=KAGGLE)
+            page.write_text(text, encoding="utf-8")
+        self.save(content, views=(".html",))
+        self.conclude(result=f"validation RMSE {predictions.rmse:.3f} px")
+
+    def _origin_of_all(self, report):
+        """What the page rests on, as `results.report` takes it."""
+        from pipeline.store import artifacts, runlog
+
+        stages, log, predict = self.ancestors(), runlog.made(workspace_root() / "models"), self.requires()["predictions"]
+        lines = [log.get(stage.key, {}) for stage in stages]
+        files = {name: digest for stage in stages for name, digest in stage.recipe["files"].items()}
+        return report.Origin(
+            faces=", ".join(files) or "drawn by the program",
+            files=files,
+            stages=[
+                report.Made(stage.address, stage.key, stage.settings, line.get("seconds"), line.get("time"))
+                for stage, line in zip(stages, lines, strict=True)
+            ],
+            versions=artifacts.attributes(predict.path)["versions"],
+            device=next((line["device"] for line in lines if "device" in line), None),
+            chains=predict.folds,
+            adopted=list(self.adopted),
+        )
+
+    @property
+    def shown(self):
+        return self.sibling(".html")
+
+    def closing_words(self, figures):
+        return lastwords.aligned({"Report": self.shown} | ({"Result": figures["result"]} if "result" in figures else {}))

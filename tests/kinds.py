@@ -10,11 +10,12 @@ from pipeline.faces.augmentation import Copies
 from pipeline.faces.dataset import Dataset
 from pipeline.faces.rendered import Truth
 from pipeline.nets.trained import Snapshots, Trained
-from pipeline.results.figures import Curves
+from pipeline.results.curves import Curves
+from pipeline.results.scores import Scores
 from pipeline.results.submission import Predictions
 from pipeline.store import artifacts, contents, files
 
-KINDS = {kind.__name__: kind for kind in (Truth, Dataset, Copies, Trained, Snapshots, Curves, Predictions)}
+KINDS = {kind.__name__: kind for kind in (Truth, Dataset, Copies, Trained, Snapshots, Curves, Predictions, Scores)}
 SIBLINGS = {Truth: (".training.csv", ".test.csv"), Curves: (".png",), Predictions: (".csv",)}
 LENGTHS = {"copy": 3, "x": 8, "y": 8, "row": 8, "column": 8, "xy": 2, "coordinate": 2}  # of axes; the others have 5
 
@@ -49,9 +50,10 @@ def _value(field: dataclasses.Field, hint, rng: np.random.Generator):
     if dataclasses.is_dataclass(hint):
         return filled(hint, rng)
     description = field.metadata["array"]
-    if typing.get_origin(hint) is dict:
-        return {name: _random(description.dtype, (4, 3), rng) for name in ("stem/kernel", "stem_norm/gamma", "keypoints/bias")}
-    return _random(description.dtype, tuple(LENGTHS.get(axis, 5) for axis in description.axes), rng)
+    shape = tuple(LENGTHS.get(axis, 5) for axis in description.axes)
+    if any(typing.get_origin(kind) is dict for kind in (hint, *typing.get_args(hint))):
+        return {name: _random(description.dtype, shape or (4, 3), rng) for name in ("stem/kernel", "stem_norm/gamma", "keypoints/bias")}
+    return _random(description.dtype, shape, rng)
 
 
 def _random(dtype: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -257,6 +257,23 @@ def judged(path):
     return None
 
 
+def test_a_view_must_be_there_whatever_is_in_it(tmp_path):
+    """A file with dates in it may change, and equal content gives equal bytes with another one; without it the artifact is damaged."""
+    path, view = tmp_path / "a.h5", tmp_path / "a.html"
+    contents = []
+    for text in ("Monday", "Tuesday"):
+        view.write_text(text)
+        with artifacts.writing(path, {}, views=[view]) as file:
+            artifacts.put(file, content())
+        contents.append(path.read_bytes())
+        assert judged(path) is None
+    assert contents[0] == contents[1]
+    view.write_text("Wednesday")
+    assert judged(path) is None
+    view.unlink()
+    assert judged(path) == f"{view}, published with a.h5, is missing"
+
+
 def test_any_flipped_bit_is_found(published):
     """One changed bit anywhere in the file, user block and its padding included, is damage."""
     whole = published.read_bytes()

@@ -382,3 +382,17 @@ def test_a_file_that_vanishes_meanwhile(workplace, stages, capsys, monkeypatch):
 
     monkeypatch.setattr(leftovers, "_found", vanishing)
     assert cleaned(capsys, stages)[1][-1] == "0 files, 0 B: nothing to remove."
+
+
+def test_a_view_goes_with_its_artifact(workplace):
+    """A page with dates in it, of which the artifact only knows the name, is no longer needed when the artifact is not."""
+    folder = workplace.root / "submissions"
+    folder.mkdir()
+    path, view = folder / "report-0123456789.h5", folder / "report-0123456789.html"
+    view.write_text("Monday")
+    with artifacts.writing(path, {}, views=[view]):
+        pass
+    view.write_text("Tuesday")
+    assert leftovers.find(workplace.root, {"submissions/report-0123456789"}) == []
+    (found,) = leftovers.find(workplace.root, set())
+    assert set(found.files) == {path, view}

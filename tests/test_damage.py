@@ -37,14 +37,15 @@ DAMAGES = {
     "snapshots": lambda path: path.write_bytes(path.read_bytes()[:-1]),
     "curves": lambda path: path.with_suffix(".png").unlink(),
     "predictions": lambda path: path.with_suffix(".csv").write_text("RowId,Location\n"),
+    "scores": lambda path: path.write_bytes(path.read_bytes() + b"x"),
 }
 
 
 def test_verify_finds_it_all_without_a_run(tmp_path, capsys):
-    """An empty file, a folder, files cut off, an edited one, a sibling that is missing or edited; under every key, in every folder."""
+    """An empty file, a folder, one cut off, edited or too long, a sibling that is missing or edited; under every key, in every folder."""
     for folder in ("data", "models", "submissions"):
         (tmp_path / folder).mkdir()
-    places = dict(zip(DAMAGES, ["data", "data", "data", "models", "models", "models", "submissions"], strict=True))
+    places = dict(zip(DAMAGES, ["data", "data", "data", "models", "models", "models", "submissions", "submissions"], strict=True))
     paths = {kind.lower(): kinds.write(kinds.KINDS[kind], tmp_path / places[kind.lower()]) for kind in kinds.KINDS}
     at = f"--workspace-root={tmp_path}"
     assert commands.main(["verify", at]) == 0

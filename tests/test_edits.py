@@ -85,7 +85,7 @@ def one_more_function(text):
         ("pipeline/nets/copies.py", one_more_function, NETS, "code of nets/copies.py changed"),
         ("pipeline/faces/alignment.py", one_more_function, NETS, "code of faces/alignment.py changed"),
         ("pipeline/faces/affine.py", one_more_function, {"Augment", *NETS}, "code of faces/affine.py changed"),
-        ("pipeline/results/figures.py", one_more_function, {"LearningCurves"}, "code of results/figures.py changed"),
+        ("pipeline/results/curves.py", one_more_function, {"LearningCurves"}, "code of results/curves.py changed"),
         ("pipeline/results/submission.py", one_more_function, {"Predict"}, "code of results/submission.py changed"),
         ("pipeline/faces/pixels.py", one_more_function, DATA, "code of faces/pixels.py changed"),
         ("pipeline/nets/schedules.py", one_more_function, NETS, "code of nets/schedules.py changed"),

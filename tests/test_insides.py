@@ -10,7 +10,7 @@ from toys import DOTS, EYES, TARGET, build, dot_faces
 
 from pipeline.faces import affine, alignment
 from pipeline.nets.trained import Trained
-from pipeline.results import figures, insides
+from pipeline.results import insides, style
 
 # ---- drawn -----------------------------------------------------------------------------------------------------------------------------
 
@@ -37,7 +37,7 @@ def test_filters_have_one_scale_around_zero(number, tmp_path):
         assert image.get_clim() == (-np.abs(kernel).max(), np.abs(kernel).max())
         assert min(image.cmap(image.norm(0.0))) > 0.95  # white
     assert figure.get_suptitle().startswith(f"TrainBase@key, layer stem: {number} filters of 5 x 5 pixels")
-    figures.save_png(figure, tmp_path / "a.png")
+    style.save_png(figure, tmp_path / "a.png")
 
 
 def looked(seen, **maps):
@@ -59,7 +59,7 @@ def test_activations_are_rows_of_maps(tmp_path):
     said = " ".join(text.get_text() for part in figure.subfigs for text in part.texts)
     assert "Net\nat work on face 7" in said
     assert "at most the first 16 maps of a layer" in said
-    figures.save_png(figure, tmp_path / "a.png")
+    style.save_png(figure, tmp_path / "a.png")
 
 
 def test_a_net_that_sees_the_whole_image_has_one_picture_of_it():

@@ -83,6 +83,14 @@ def test_the_size_of_the_tutorials_net(network):
     assert build("kfkd", side=96, keypoints=15).count_params() == sum(layers)
 
 
+def test_the_shapes_of_the_tutorials_net(network):
+    """kfkd's layers with weights and their outputs, as the tutorial prints net6: no padding takes 2, 1 and 1 pixels, pooling halves."""
+    wanted = {"conv1": [94, 94, 32], "conv2": [46, 46, 64], "conv3": [22, 22, 128], "hidden4": [1000], "hidden5": [1000], "keypoints": [30]}
+    found = network.shapes(build("kfkd", side=96, keypoints=15))
+    assert {name: shape.tolist() for name, shape in found.items()} == wanted
+    assert list(found) == list(wanted)
+
+
 def test_the_pixels_are_normalised_at_the_door(network):
     """Brightness and contrast that pixel_mean and pixel_std follow change nothing."""
     image = np.random.default_rng(0).uniform(0, 100, (2, 32, 32)).astype(np.float32)

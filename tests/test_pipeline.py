@@ -1,6 +1,7 @@
 """The chain as a user runs it: in fresh processes, on drawn faces, small by parameter values alone."""
 
 import hashlib
+import re
 import shutil
 
 import numpy as np
@@ -128,6 +129,31 @@ class TestChain:
         assert "Nothing to do" in result.stderr
         assert before == {path: path.stat().st_mtime_ns for path in workspace.rglob("*.h5")}
 
+    def test_report(self, chain, tmp_path, capsys):
+        """From a finished chain the page is made without TensorFlow; a lost page is made again, beside an artifact of the same bytes."""
+        from pipeline import commands
+
+        workspace, _ = chain
+        shutil.copytree(workspace, tmp_path, dirs_exist_ok=True)
+        flags = ["--dataset-path=rendered", f"--workspace-root={tmp_path}", *SMALL]
+        made = []
+        for _ in range(2):
+            result = run("-X", "importtime", "-m", "luigi", "--module", "pipeline", "Report", *flags)
+            assert result.returncode == 0, result.stderr
+            assert not re.search(r"\| +(keras|tensorflow)$", result.stderr, flags=re.MULTILINE)
+            (page,) = (tmp_path / "submissions").glob("report-*.html")
+            assert f"Report: {page}" in result.stderr
+            made.append(page.with_suffix(".h5").read_bytes())
+            text = page.read_text()
+            page.unlink()
+        assert made[0] == made[1]
+        (submission,) = (tmp_path / "submissions").glob("submission-rendered-*.h5")
+        assert submission.stem.removeprefix("submission-rendered-") in text
+        assert "CPU, " in text
+        # What looks at the workspace knows the report from now on.
+        assert commands.main(["status", *flags]) == 1
+        assert capsys.readouterr().out.splitlines()[-2].startswith("Report ")
+
     def test_two_workers_make_the_same_bytes(self, chain, tmp_path):
         """The same command and seed give byte-identical artifacts and submission, also with two workers."""
         workspace, _ = chain
@@ -171,6 +197,18 @@ class TestInterface:
             assert {specialist.requires()["base"] for specialist in chain["specialists"].values()} == {chain["base"]}
         (plain,) = Predict().requires()["chains"]
         assert plain["base"] is TrainBase()
+
+    def test_the_report_follows_from_its_template_and_no_submission_from_it(self):
+        """Its page is another when the template or the style is edited; it reads the first chain's nets and all chains' faces."""
+        from pipeline import Predict, Report
+
+        found = Report(overrides={"Predict": {"folds": 2}})
+        assert set(Report().recipe["files"]) == {"report.html", "report.css"}
+        assert [faces.fold for faces in found.requires()["faces"]] == [0, 1]
+        first = Predict(folds=2).requires()["chains"][0]
+        assert found.requires()["nets"] == {"base": first["base"], **first["specialists"]}
+        assert found.requires()["copies"] is first["base"].requires()["copies"]
+        assert not any(name.startswith("results/report") for name in Predict().recipe["code"])
 
     def test_import_is_light(self):
         """`import pipeline` leaves the heavy packages alone."""

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from naive import rmse as naive_rmse
 from toys import DOTS, EYES
 
-from pipeline.results import figures, submission, weights
+from pipeline.results import curves, style, submission, weights
 
 # ---- submission ------------------------------------------------------------------------------------------------------------------------
 
@@ -182,7 +182,7 @@ def histories():
 
 def test_histories_are_lined_up(histories):
     """One row for each net, NaN after its last epoch, in the given order."""
-    content = figures.curves(histories)
+    content = curves.curves(histories)
     assert content.names.tolist() == ["base", "eye_centers", "nose_tip"]
     assert content.epoch.tolist() == [1, 2, 3, 4, 5, 6]
     assert content.validation_rmse.dtype == np.float32
@@ -193,7 +193,7 @@ def test_histories_are_lined_up(histories):
 def test_the_mean_is_the_rmse_of_all_outputs_together(histories):
     """Root mean square by outputs (4 and 2); a net that stopped stays at its last value; NaN after the last specialist."""
     wanted = [np.sqrt((4 * a**2 + 2 * b**2) / 6) for a, b in ((4, 2), (3, 1), (2, 1), (1, 1))]
-    content = figures.curves(histories)
+    content = curves.curves(histories)
     np.testing.assert_allclose(content.mean_validation_rmse, [*wanted, np.nan, np.nan], rtol=1e-6)
     np.testing.assert_allclose(content.mean_training_rmse[:4], 1.2 * np.array(wanted), rtol=1e-6)
 
@@ -206,22 +206,22 @@ def lines(axes, style):
 
 def test_training_is_dashed_and_validation_solid(histories):
     """The base net stands on the left; the specialists and their mean, the thickest line, on the right."""
-    content = figures.curves(histories)
-    left, right = figures.learning_curves(content).axes
+    content = curves.curves(histories)
+    left, right = curves.learning_curves(content).axes
     assert lines(left, "--") == [content.training_rmse[0].tolist()]
     assert lines(left, "-") == [content.validation_rmse[0].tolist()]
-    for style, values, mean in (
+    for stroke, values, mean in (
         ("--", content.training_rmse, content.mean_training_rmse),
         ("-", content.validation_rmse, content.mean_validation_rmse),
     ):
-        assert lines(right, style) == [row[~np.isnan(row)].tolist() for row in (values[1], values[2], mean)]
+        assert lines(right, stroke) == [row[~np.isnan(row)].tolist() for row in (values[1], values[2], mean)]
     widths = [line.get_linewidth() for line in right.lines if line.get_linestyle() == "-"]
     assert widths[-1] > max(widths[:-1])
 
 
 def test_every_curve_is_named_with_its_best_rmse(histories):
     """Beside the curves stand the names, without underscores, and the lowest validation RMSE; the key stands outside of both pictures."""
-    figure = figures.learning_curves(figures.curves(histories))
+    figure = curves.learning_curves(curves.curves(histories))
     left, right = figure.axes
     assert [text.get_text() for text in left.texts] == ["base 2.50"]
     mean = np.sqrt((4 * 1 + 2 * 1) / 6)
@@ -234,7 +234,7 @@ def test_every_curve_is_named_with_its_best_rmse(histories):
 @pytest.mark.parametrize("ends", [[0.5] * 7, [0.0, 0.01, 0.02], [1.0, 0.99, 0.98], [0.1, 0.9], [0.3]])
 def test_labels_stand_apart_in_the_order_of_the_curves(ends):
     """Labels of curves that end together are moved at least the gap apart, inside the picture, and never change their order."""
-    places = figures._apart(np.array(ends), 0.055)
+    places = style.apart(np.array(ends), 0.055)
     order = np.argsort(ends, kind="stable")
     assert (np.diff(places[order]) >= 0.055 - 1e-9).all()
     assert places.min() >= 0
@@ -245,7 +245,7 @@ def test_labels_stand_apart_in_the_order_of_the_curves(ends):
 def test_a_huge_first_epoch_does_not_squeeze_the_rest(histories, first):
     """The limits are finite, hold the best epochs, and reach at most 13 times the lowest RMSE up."""
     histories["base"] = history(6, first, 6, 4, 3, 2.5, 2.6)
-    left, _ = figures.learning_curves(figures.curves(histories)).axes
+    left, _ = curves.learning_curves(curves.curves(histories)).axes
     low, high = left.get_ylim()
     assert 2 < low < 2.5
     assert 3.2 < high <= 13 * 2.5
@@ -253,9 +253,9 @@ def test_a_huge_first_epoch_does_not_squeeze_the_rest(histories, first):
 
 def test_an_epoch_is_enough_for_a_picture(tmp_path):
     """A training of one epoch shows its two points as marks, and saves without a warning."""
-    content = figures.curves({"base": history(6, 3), "eyes": history(4, 2), "nose": history(2, 1)})
-    figure = figures.learning_curves(content)
-    figures.save_png(figure, tmp_path / "curves.png")
+    content = curves.curves({"base": history(6, 3), "eyes": history(4, 2), "nose": history(2, 1)})
+    figure = curves.learning_curves(content)
+    style.save_png(figure, tmp_path / "curves.png")
     left, right = figure.axes
     assert [line.get_marker() for line in left.lines] == ["_", "None", "o"]
     assert right.get_xlim()[0] < 1 < right.get_xlim()[1]
@@ -263,15 +263,15 @@ def test_an_epoch_is_enough_for_a_picture(tmp_path):
 
 def test_a_base_net_alone_has_a_picture(tmp_path):
     """Without specialists there is no mean and the right side is empty."""
-    content = figures.curves({"base": history(6, 3, 2)})
+    content = curves.curves({"base": history(6, 3, 2)})
     assert np.isnan(content.mean_validation_rmse).all()
-    figures.save_png(figures.learning_curves(content), tmp_path / "curves.png")
+    style.save_png(curves.learning_curves(content), tmp_path / "curves.png")
 
 
 def test_the_same_curves_are_the_same_bytes(histories, tmp_path):
     """Two figures of one content are written to identical PNG files."""
     for name in ("once.png", "again.png"):
-        figures.save_png(figures.learning_curves(figures.curves(histories)), tmp_path / name)
+        style.save_png(curves.learning_curves(curves.curves(histories)), tmp_path / name)
     once, again = ((tmp_path / name).read_bytes() for name in ("once.png", "again.png"))
     assert once[:8] == b"\x89PNG\r\n\x1a\n"
     assert once == again
@@ -294,11 +294,11 @@ def test_every_kernel_has_its_weights_over_time(tmp_path):
         rows = values.reshape(4, 15).T.tolist()
         assert len(single) == 3
         assert all(line.get_ydata().tolist() in rows for line in single)
-    figures.save_png(figure, tmp_path / "weights.png")
+    style.save_png(figure, tmp_path / "weights.png")
 
 
 def test_one_snapshot_of_a_tiny_kernel_is_drawn(tmp_path):
     """An epoch is a dot, and a kernel of one weight has one to follow."""
     figure = weights.weights_over_time(np.array([1]), {"a/kernel": np.ones((1, 1, 1), np.float32)})
     assert [line.get_marker() for line in figure.axes[0].lines] == [".", "."]
-    figures.save_png(figure, tmp_path / "weights.png")
+    style.save_png(figure, tmp_path / "weights.png")

@@ -63,6 +63,11 @@ def test_overrides_are_pruned(workplace):
     assert varied["Picture"].overrides == {"Scale": {"factor": 3}}
 
 
+def test_ancestors_are_there_once_inputs_first(workplace):
+    """All that a stage is made from, directly or not, without itself and without companions."""
+    assert [stage.address for stage in workplace.chain()["Total"].ancestors()] == ["Draw", "Scale", "Guess"]
+
+
 def test_two_variations_in_one_process(workplace):
     """They are two tasks with ids and paths of their own; an override of the default value is no variation."""
     workplace.chain()

@@ -17,10 +17,13 @@ from pipeline.store.targets import workspace_root
 def chain(flags: list[str]) -> Iterator[list[Stage]]:
     """Yields the stages from the first to Predict, as luigi's `flags` (or, without any, those of the last run) define them.
 
-    With --workspace-root alone: the last run in that workspace.
+    With --workspace-root alone: the last run in that workspace. Where a report was made, also Report.
     """
+    import pipeline
+
     with _parsed(_completed(flags)) as parser:
-        yield parser.get_task_obj().chain()
+        report = pipeline.Report()
+        yield (report if artifacts_of(report) else parser.get_task_obj()).chain()
 
 
 def settings(flags: list[str]) -> str:

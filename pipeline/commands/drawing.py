@@ -36,14 +36,14 @@ def title(path: Path) -> str:
 
 def write(figure, out: str | None, name: str) -> int:
     """Writes the picture to the file `out`, or else to `name` in the current folder, and says so; 0, or InputError where that fails."""
-    from pipeline.results import figures
+    from pipeline.results import style
 
     path = Path(out or name)
     if path.suffix.lower() != ".png":
         raise InputError(f"--out {path}: the picture is a PNG; give it a name that ends in .png.")
     try:
         with files.publishing(path) as draft:
-            figures.save_png(figure, draft)
+            style.save_png(figure, draft)
     except OSError as error:
         raise InputError(f"{path} could not be written: {error.strerror.lower()}.") from None
     print(f"wrote {path}")

@@ -87,6 +87,7 @@ def train(
         health=health,
         history=history,
         weights=network.weights(net),
+        shapes=network.shapes(net),
         offsets=offsets,
         validation=validated,
         rmse=np.float32(evaluation.rmse(validated, labels[held_out])),

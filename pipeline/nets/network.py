@@ -133,6 +133,11 @@ def weights(model: keras.Model) -> dict[str, np.ndarray]:
     return {variable.path: np.asarray(variable) for variable in model.weights}
 
 
+def shapes(model: keras.Model) -> dict[str, np.ndarray]:
+    """Output shape of each layer that has weights, of one image: height, width, channels, or the number of values."""
+    return {layer.name: np.array(layer.output.shape[1:], np.int32) for layer in model.layers if layer.weights}
+
+
 def load(model: keras.Model, values: dict[str, np.ndarray]) -> None:
     """Sets every weight of the model; any missing, unknown or differently shaped array is a ValueError."""
     _assign(model, values, new_layers=())

@@ -74,6 +74,7 @@ class Trained:
     health: Health
     history: History
     weights: dict[str, np.ndarray] = array("float32", "", "", "weight of the net")
+    shapes: dict[str, np.ndarray] | None = array("int32", "axis", "", "output shape of the layer: height, width, channels")
     offsets: np.ndarray = array("float32", "source keypoint xy", "px", "added to the net's predictions: each source's constant offset")
     validation: np.ndarray = array(
         "float32", "face keypoint xy", "px", "predictions for the validation faces, mirrored average, own source"

@@ -1,1 +1,1 @@
-"""Out: submissions and figures."""
+"""Out: submissions, figures and the report."""

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.results.figures import BLACK, COLOURS
+from pipeline.results.style import LIGHT
 
 COLUMNS = 4
 FOLLOWED = 3  # single weights of each kernel
@@ -38,8 +38,8 @@ def _panel(axes: Axes, epoch: np.ndarray, values: np.ndarray, layer: str) -> Non
     axes.fill_between(epoch, values.min(axis=1), values.max(axis=1), color="0.93", label="smallest to largest")
     axes.fill_between(epoch, mean - spread, mean + spread, color="0.8", label="mean and standard deviation")
     # A line of one epoch would show nothing.
-    axes.plot(epoch, mean, color=BLACK, linewidth=1.5, marker=".")
-    for number, (place, colour) in enumerate(zip(_followed(values.shape[1]), COLOURS, strict=False)):
+    axes.plot(epoch, mean, color=LIGHT.ink, linewidth=1.5, marker=".")
+    for number, (place, colour) in enumerate(zip(_followed(values.shape[1]), LIGHT.colours, strict=False)):
         axes.plot(epoch, values[:, place], color=colour, linewidth=1, marker=".", label="" if number else "single weights, evenly chosen")
     axes.set_title(f"{layer}, {values.shape[1]:,} weights", fontsize="medium")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))

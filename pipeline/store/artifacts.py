@@ -31,6 +31,8 @@ MAGIC = b"keypoints artifact 1\n"
 USER_BLOCK = 1024
 # The name of a file published with an artifact: in the same folder, whoever says so.
 SIBLING = re.compile(r"\w[\w.-]*", re.ASCII)
+# In place of the checksum of a file that holds dates: equal inputs give equal artifacts, but another such file.
+ANY = ""
 
 # Bytes that are brought to memory at once; Kaggle's faces have 70 million.
 LARGEST = 8 << 30
@@ -43,8 +45,11 @@ _verified: dict[Path, tuple[dict[Path, tuple | None], layout.Group]] = {}
 
 
 @contextlib.contextmanager
-def writing(path: Path, attributes: dict[str, typing.Any], siblings: Iterable[Path] = ()):
-    """Yields an open `h5py.File` to fill; publishes it at `path` with its checksums. `siblings`: files already published beside it."""
+def writing(path: Path, attributes: dict[str, typing.Any], siblings: Iterable[Path] = (), views: Iterable[Path] = ()):
+    """Yields an open `h5py.File` to fill; publishes it at `path` with its checksums. `siblings`: files already published beside it.
+
+    views: likewise, but with dates in them: they must be there, and are not vouched for.
+    """
     import h5py
 
     with files.publishing(path) as draft, draft.open("wb+", buffering=0) as raw:
@@ -61,7 +66,7 @@ def writing(path: Path, attributes: dict[str, typing.Any], siblings: Iterable[Pa
                 raise steady.failure
         _check_readable(raw, path)
         raw.seek(USER_BLOCK)
-        block = _user_block(raw, {sibling.name: files.sha256(sibling) for sibling in siblings})
+        block = _user_block(raw, {sibling.name: files.sha256(sibling) for sibling in siblings} | {view.name: ANY for view in views})
         raw.seek(0)
         raw.write(block)
 
@@ -205,7 +210,7 @@ def verify(path: Path) -> layout.Group:
         states[sibling] = files.state(sibling)
         if not sibling.is_file():
             raise Damaged(f"{sibling}, published with {path.name}, is missing")
-        if files.sha256(sibling) != expected:
+        if expected != ANY and files.sha256(sibling) != expected:
             raise Damaged(f"{sibling} is not what was written: its checksum differs")
     _verified[path] = states, tree
     return tree

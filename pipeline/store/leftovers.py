@@ -111,9 +111,10 @@ def _published(path: Path) -> dict[str, str] | None:
 
 
 def _sound_beside(path: Path, published: dict[str, str]) -> list[Path]:
-    """The files that were published with an artifact, bear its name and are still what they were."""
+    """The files that were published with an artifact, bear its name and are still what they were, or may be anything."""
     beside = {path.with_name(name): digest for name, digest in published.items() if name.startswith(f"{path.stem}.")}
-    return [file for file, digest in beside.items() if not file.is_symlink() and file.is_file() and files.sha256(file) == digest]
+    there = {file: digest for file, digest in beside.items() if not file.is_symlink() and file.is_file()}
+    return [file for file, digest in there.items() if digest in (artifacts.ANY, files.sha256(file))]
 
 
 def _was_ours(path: Path, name: Name) -> bool:

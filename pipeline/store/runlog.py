@@ -56,6 +56,11 @@ def last_seconds(folder: Path) -> dict[str, float]:
     return found
 
 
+def made(folder: Path) -> dict[str, dict[str, Any]]:
+    """The line of when each artifact was made last, by its key."""
+    return {entry["key"]: entry for entry in entries(folder) if entry.get("event") == "stage" and entry.get("status") == "done"}
+
+
 def _parsed(line: str) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)

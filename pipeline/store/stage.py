@@ -115,6 +115,10 @@ class Stage(luigi.Task):
         """The stages that this one is made from, by address; companions are none of them."""
         return _numbered((task.address, task) for task in flatten(self.requires()) if isinstance(task, Stage) and not task.companion)
 
+    def ancestors(self) -> list["Stage"]:
+        """The stages that this one is made from, directly or not, each once, inputs first."""
+        return [stage for stage in self.chain()[:-1] if not stage.companion]
+
     @functools.cached_property
     def adopted(self) -> dict[str, Adoption]:
         """The adoptions that this stage owes its key to, its own and those of what it is made from, by address; inputs first."""
@@ -126,12 +130,18 @@ class Stage(luigi.Task):
         return {
             "schema": artifacts.SCHEMA,
             "stage": self.address,
-            "parameters": {name: _plain(p, getattr(self, name)) for name, p in self.get_params() if p.significant},
+            "parameters": {name: value for name, (value, _) in self.settings.items()},
             "inputs": {name: task.key for name, task in self.inputs().items()},
             "files": _numbered((Path(file.path).name, file.digest()) for file in brought),
             "code": fingerprints.fingerprint(type(self)),
             "backend": lineage.backend() if self.on_backend else {},
         }
+
+    @property
+    def settings(self) -> dict[str, tuple[Any, Any]]:
+        """The values of the parameters that count, and their defaults, as JSON takes them."""
+        counting = {name: parameter for name, parameter in self.get_params() if parameter.significant}
+        return {name: (_plain(p, getattr(self, name)), _plain(p, p._default)) for name, p in counting.items()}
 
     @property
     def path(self) -> Path:
@@ -217,15 +227,19 @@ class Stage(luigi.Task):
             yield [stack.enter_context(files.publishing(self.sibling(suffix), keeping=True)) for suffix in suffixes]
             self._must_be_current()
 
-    def save(self, content, *, siblings: tuple[str, ...] = ()) -> None:
-        """Publishes a dataclass of described arrays as this stage's artifact; `siblings`: suffixes of the files published with it."""
-        with self.writing(siblings) as file:
+    def save(self, content, *, siblings: tuple[str, ...] = (), views: tuple[str, ...] = ()) -> None:
+        """Publishes a dataclass of described arrays as this stage's artifact.
+
+        siblings, views: suffixes of the files published with it, without and with dates in them.
+        """
+        with self.writing(siblings, views) as file:
             contents.put(file, content)
 
     @contextlib.contextmanager
-    def writing(self, siblings: tuple[str, ...] = ()):
+    def writing(self, siblings: tuple[str, ...] = (), views: tuple[str, ...] = ()):
         """An open `h5py.File` that is published as this stage's artifact when the context ends well."""
-        with artifacts.writing(self.path, self._origin(), [self.sibling(suffix) for suffix in siblings]) as file:
+        beside = [[self.sibling(suffix) for suffix in suffixes] for suffixes in (siblings, views)]
+        with artifacts.writing(self.path, self._origin(), *beside) as file:
             yield file
             self._must_be_current()
         checkpoints.drop(self.path)

@@ -1,7 +1,7 @@
-"""Matplotlib figures from arrays; no pyplot, so nothing global and no display."""
+"""Learning curves: RMSE over epochs as arrays and as Matplotlib figures; no pyplot, so nothing global and no display."""
 
 from dataclasses import dataclass, replace
-from itertools import cycle, islice, pairwise
+from itertools import cycle, islice
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,10 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from pipeline.described import Plot, array
-
-BLACK = "#000000"
-# Okabe and Ito's palette for all kinds of colour vision (https://jfly.uni-koeln.de/color/), without the yellow, which is faint on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+from pipeline.results.style import LIGHT, End, Theme, label_ends, plain
 
 
 @dataclass(frozen=True)
@@ -66,23 +63,32 @@ def draw_learning_curves(figure: FigureBase, content: Curves) -> None:
     Training dashed, validation solid, a dot at the best epoch (whose weights the net keeps); beside each picture the RMSE there.
     """
     left, right = figure.subplots(1, 2)
-    colours = [BLACK, *islice(cycle(COLOURS), len(content.names) - 1)]
-    nets = [
-        Net(name.replace("_", " "), content.training_rmse[row], content.validation_rmse[row], colours[row], 1.3)
-        for row, name in enumerate(content.names)
-    ]
-    mean = Net("weighted mean", content.mean_training_rmse, content.mean_validation_rmse, BLACK, 2.6)
-    _panel(left, "Base net: all keypoints", [replace(nets[0], width=2.0)])
-    if len(nets) > 1:
-        _panel(right, "Specialists: from the base net's weights", [*nets[1:], mean])
-    else:
-        right.set_axis_off()
+    draw_base(left, content, LIGHT)
+    draw_specialists(right, content, LIGHT)
     figure.legend(handles=_key(), loc="outside lower center", ncols=3, frameon=False, fontsize="medium")
 
 
-def save_png(figure: Figure, path) -> None:
-    """Writes the figure; the same figure gives the same bytes."""
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+def draw_base(axes: Axes, content: Curves, theme: Theme) -> None:
+    """The base net's curves."""
+    _panel(axes, "Base net: all keypoints", [replace(_nets(content, theme)[0], width=2.0)])
+
+
+def draw_specialists(axes: Axes, content: Curves, theme: Theme) -> None:
+    """The specialists' curves and their mean; without specialists nothing."""
+    _, *specialists = _nets(content, theme)
+    mean = Net("weighted mean", content.mean_training_rmse, content.mean_validation_rmse, theme.ink, 2.6)
+    if specialists:
+        _panel(axes, "Specialists: from the base net's weights", [*specialists, mean])
+    else:
+        axes.set_axis_off()
+
+
+def _nets(content: Curves, theme: Theme) -> list["Net"]:
+    colours = [theme.ink, *islice(cycle(theme.colours), len(content.names) - 1)]
+    return [
+        Net(name.replace("_", " "), content.training_rmse[row], content.validation_rmse[row], colours[row], 1.3)
+        for row, name in enumerate(content.names)
+    ]
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,12 @@ class Net:
         """The epoch, from 0, with the lowest validation RMSE."""
         return int(np.nanargmin(self.validation))
 
+    @property
+    def end(self) -> End:
+        """Where its validation curve ends; its name and its best RMSE."""
+        last = self.validation[~np.isnan(self.validation)][-1]
+        return End(last, f"{self.name} {self.validation[self.best]:.2f}", self.colour, bold=self.width > 2)
+
 
 def _panel(axes: Axes, title: str, nets: list[Net]) -> None:
     epochs = max(int(np.flatnonzero(~np.isnan(net.validation))[-1]) + 1 for net in nets)
@@ -112,11 +124,10 @@ def _panel(axes: Axes, title: str, nets: list[Net]) -> None:
         axes.plot(epoch, net.training, "--", color=net.colour, linewidth=0.7 * net.width, marker="_" if epochs == 1 else None)
         axes.plot(epoch, net.validation, "-", color=net.colour, linewidth=net.width)
         axes.plot(net.best + 1, net.validation[net.best], "o", color=net.colour, markersize=3 + net.width)
-    _labels(axes, nets)
+    label_ends(axes, [net.end for net in nets])
     _ticks(axes)
     axes.set(title=title, xlabel="epoch", ylabel="RMSE, pixels")
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain(axes)
 
 
 def _ticks(axes: Axes) -> None:
@@ -126,35 +137,6 @@ def _ticks(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)) if high > 3 * low else MaxNLocator(7))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
-
-
-def _labels(axes: Axes, nets: list[Net]) -> None:
-    """Names and best RMSEs beside the ends of the validation curves, moved apart where they would overlap."""
-    low, high = np.log(axes.get_ylim())
-    ends = np.array([(np.log(net.validation[~np.isnan(net.validation)][-1]) - low) / (high - low) for net in nets])
-    for net, end, place in zip(nets, np.clip(ends, 0, 1), _apart(np.clip(ends, 0, 1), 0.055), strict=True):
-        axes.annotate(
-            f"{net.name} {net.validation[net.best]:.2f}",
-            (1, end),
-            (1.04, place),
-            xycoords="axes fraction",
-            color=net.colour,
-            weight="bold" if net.width > 2 else "normal",
-            verticalalignment="center",
-            arrowprops={"arrowstyle": "-", "color": net.colour, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)},
-        )
-
-
-def _apart(places: np.ndarray, gap: float) -> np.ndarray:
-    """Places, in 0..1 if they fit, at least `gap` apart, in the same order and near where they were."""
-    result = places.copy()
-    order = np.argsort(places, kind="stable")
-    for below, above in pairwise(order):
-        result[above] = max(result[above], result[below] + gap)
-    ceiling = max(1.0, gap * (len(places) - 1))
-    for number, index in enumerate(order[::-1]):
-        result[index] = min(result[index], ceiling - number * gap)
-    return result
 
 
 def _key() -> list[Line2D]:

@@ -1,0 +1,187 @@
+"""Faces as a page shows them: the image as it is, and over it what is marked, in the image's own pixels."""
+
+import io
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from PIL import Image
+
+from pipeline.faces import affine, alignment
+from pipeline.faces.dataset import Dataset, labels
+from pipeline.keypointset import KeypointSet
+from pipeline.results.scores import Scores, face_rmse
+from pipeline.results.style import data_uri
+from pipeline.results.submission import Predictions
+
+# Radii of marks, pixels of the image.
+DOT, RING, WARNING = 1.3, 2.0, 3.4
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A circle. kind: truth, predicted, suspect or error, on which its colour depends. text: what stands beside it."""
+
+    kind: str
+    x: float
+    y: float
+    radius: float
+    text: str = ""
+    above: bool = False
+
+
+@dataclass(frozen=True)
+class Face:
+    """image: a data URI. links: lines x1, y1, x2, y2. alt: for those who can't see it."""
+
+    image: str
+    side: int
+    marks: list[Mark]
+    links: list[tuple[float, float, float, float]]
+    caption: str
+    alt: str
+
+
+def validation(faces: Dataset, predictions: Predictions, rows: np.ndarray) -> list[Face]:
+    """Validation faces, by their rows in the training file, with rings for the labels and dots for the predictions."""
+    places = np.searchsorted(predictions.validation_face, rows)
+    answers, truths = predictions.validation[places], predictions.validation_truth[places]
+    return [
+        _compared(faces.images[row], answer, truth, f"{error:.2f} px, row {row + 1}", f"{predictions.sources[source]} labels")
+        for row, answer, truth, error, source in zip(
+            rows, answers, truths, face_rmse(answers, truths), predictions.validation_source[places], strict=True
+        )
+    ]
+
+
+def tests(predictions: Predictions, ids: np.ndarray) -> list[Face]:
+    """Test faces, by their ImageId, with dots for the predictions."""
+    places = [int(np.flatnonzero(predictions.test_ids == number)[0]) for number in ids]
+    nothing = np.full(predictions.test.shape[1:], np.nan)
+    return [
+        _compared(predictions.test_images[place], predictions.test[place], nothing, f"ImageId {predictions.test_ids[place]}", "test face")
+        for place in places
+    ]
+
+
+def outliers(faces: Dataset, shown: int) -> list[Face]:
+    """The labels farthest from where the face's other keypoints put them, one for each face."""
+    distance = np.where(faces.outlier, faces.outlier_distance, 0)
+    rows = np.argsort(-distance.max(axis=1), kind="stable")[:shown]
+    return [_suspected(faces, row, distance[row]) for row in rows if distance[row].any()]
+
+
+def conflicts(faces: Dataset, shown: int) -> list[Face]:
+    """Images with labels that contradict those of an equal image, the farthest apart first: the labels of both, joined by lines."""
+    found = []
+    for copy in np.unique(faces.copy[faces.conflict.any(axis=1)]):
+        rows = np.flatnonzero(faces.copy == copy)
+        for row, other in pairwise(rows):
+            apart = np.where(faces.conflict[row], np.linalg.norm(faces.keypoints[row] - faces.keypoints[other], axis=1), np.nan)
+            if not np.isnan(apart).all():
+                found.append((np.nanmax(apart), row, other, np.flatnonzero(apart > 0)))
+    found.sort(key=lambda pair: -pair[0])
+    return [_contradicted(faces, *pair) for pair in found[:shown]]
+
+
+def twins(faces: Dataset, shown: int) -> list[Face]:
+    """Two faces of each of the largest duplicate groups."""
+    sizes = np.bincount(faces.group)
+    groups = [group for group in np.argsort(-sizes, kind="stable")[: shown // 2] if sizes[group] > 1]
+    return [
+        _labelled(faces, row, f"row {row + 1}, one of {sizes[group]}", "a face that occurs more than once")
+        for group in groups
+        for row in np.flatnonzero(faces.group == group)[:2]
+    ]
+
+
+def example(faces: Dataset) -> int:
+    """Which of the training faces shows augmentation: the first with the most labels."""
+    return int((~np.isnan(labels(faces)[~faces.validation])).sum(axis=(1, 2)).argmax())
+
+
+def augmented(faces: Dataset, copies) -> list[Face]:
+    """The example as it is, then its copies (`augmentation.Copies` of this face alone: copy, row, column)."""
+    row = np.flatnonzero(~faces.validation)[example(faces)]
+    shown = [_labelled(faces, row, "as it is", "the face before augmentation")]
+    for number, (image, keypoints) in enumerate(zip(copies.images, copies.keypoints, strict=True), start=1):
+        marks = _marks("truth", keypoints, RING)
+        shown.append(Face(_png(image), faces.images.shape[1], marks, [], f"copy {number}", f"copy {number} of the face, transformed"))
+    return shown
+
+
+def errors(faces: Dataset, predictions: Predictions, scores: Scores, keypointset: KeypointSet) -> list[Face]:
+    """For each label source the mean of its validation faces, brought upright by the predictions, with circles as large as the errors."""
+    target = alignment.upright(faces.mean_face[0], keypointset)
+    frames = alignment.to_frame(predictions.validation, target)
+    return [
+        _mean_face(affine.warp(faces.images[predictions.validation_face[ours]], frames[ours], keypointset.side), target, error, name)
+        for number, (name, error) in enumerate(zip(scores.sources, scores.error_by_place, strict=True))
+        if (ours := predictions.validation_source == number).any() and not np.isnan(error).all()
+    ]
+
+
+def _mean_face(images: np.ndarray, target: np.ndarray, error: np.ndarray, source: str) -> Face:
+    known = np.flatnonzero(~np.isnan(error))
+    above = _crowded_below(target[known])
+    marks = [Mark("error", *_place(target[k]), float(error[k]), f"{error[k]:.1f}", bool(up)) for k, up in zip(known, above, strict=True)]
+    caption = f"{source} labels, {len(images):,} faces"
+    radii = f"{error[known].min():.1f} to {error[known].max():.1f} px"
+    alt = f"Mean of {len(images)} aligned faces, a circle at each keypoint with a radius of {radii}"
+    return Face(_png(images.mean(axis=0)), images.shape[1], marks, [], caption, alt)
+
+
+def _crowded_below(points: np.ndarray) -> np.ndarray:
+    """Which of the points (n, 2) have their nearest neighbour above or below them below: what they are called stands above them."""
+    offset = points[None] - points[:, None]
+    beside = np.abs(offset[..., 0]) > np.abs(offset[..., 1])
+    distance = np.where(beside, np.inf, np.linalg.norm(offset, axis=2))
+    np.fill_diagonal(distance, np.inf)
+    nearest = distance.argmin(axis=1)
+    return np.isfinite(distance.min(axis=1)) & (offset[np.arange(len(points)), nearest, 1] > 0)
+
+
+def _compared(image: np.ndarray, answer: np.ndarray, truth: np.ndarray, caption: str, what: str) -> Face:
+    known = ~np.isnan(truth).any(axis=1)
+    links = [(*_place(a), *_place(t)) for a, t in zip(answer[known], truth[known], strict=True)]
+    marks = _marks("truth", truth, RING) + _marks("predicted", answer, DOT)
+    return Face(_png(image), len(image), marks, links, caption, f"{what}: {caption}; {known.sum()} labels, {len(answer)} predictions")
+
+
+def _suspected(faces: Dataset, row: int, distance: np.ndarray) -> Face:
+    worst = int(distance.argmax())
+    name = str(faces.keypoint_names[worst]).replace("_", " ")
+    caption = f"{name}, {distance[worst]:.0f} px off; row {row + 1}"
+    return _labelled(faces, row, caption, "a label far from where the face's other keypoints put it", distance > 0)
+
+
+def _contradicted(faces: Dataset, distance: float, row: int, other: int, which: np.ndarray) -> Face:
+    both = faces.keypoints[row, which], faces.keypoints[other, which]
+    links = [(*_place(a), *_place(b)) for a, b in zip(*both, strict=True)]
+    marks = [mark for points in both for mark in _marks("suspect", points, WARNING)]
+    caption = f"rows {row + 1} and {other + 1}, {distance:.0f} px apart"
+    return Face(
+        _png(faces.images[row]), faces.images.shape[1], marks, links, caption, f"One image with two contradicting labels: {caption}"
+    )
+
+
+def _labelled(faces: Dataset, row: int, caption: str, what: str, suspect: np.ndarray | None = None) -> Face:
+    points, suspect = faces.keypoints[row], np.zeros(faces.keypoints.shape[1], bool) if suspect is None else suspect
+    marks = _marks("truth", points[~suspect], RING) + _marks("suspect", points[suspect], WARNING)
+    return Face(_png(faces.images[row]), faces.images.shape[1], marks, [], caption, f"{what}: {caption}")
+
+
+def _marks(kind: str, points: np.ndarray, radius: float) -> list[Mark]:
+    return [Mark(kind, *_place(point), radius) for point in points if not np.isnan(point).any()]
+
+
+def _place(point: np.ndarray) -> tuple[float, float]:
+    """Tenths of a pixel are enough for the eye, and make the page a third shorter."""
+    x, y = point.round(1).tolist()
+    return round(x, 1), round(y, 1)
+
+
+def _png(image: np.ndarray) -> str:
+    with io.BytesIO() as file:
+        Image.fromarray(image.round().astype(np.uint8)).save(file, "PNG", optimize=True)
+        return data_uri(file.getvalue(), "image/png")

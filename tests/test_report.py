@@ -1,0 +1,570 @@
+"""The report: its numbers, the faces and figures on it, and the page in a real browser."""
+
+import base64
+import io
+import re
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from naive import rmse as naive_rmse
+from PIL import Image
+from toys import DOTS, TARGET, labelled
+
+from pipeline.faces import dataset as datasets
+from pipeline.faces.augmentation import Copies
+from pipeline.nets.trained import Health, History, Trained
+from pipeline.results import gallery, health, report, scores, style, submission
+
+SHOWN = 3
+RULES = {
+    "validation_share": 0.3,
+    "fold": 0,
+    "seed": 0,
+    "clean": True,
+    "twin_correlation": 0.995,
+    "outlier_deviations": 4.5,
+    "outlier_pixels": 5.0,
+    "conflict_pixels": 8.0,
+}
+LAYERS = ("stem", "block", "keypoints")
+
+
+# ---- records ---------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def faces():
+    """60 labelled dot faces of two sources; two of those to train on have equal images and labels 12 px apart, a third a suspected nose."""
+    known, asked = labelled(60, seed=1), labelled(6, seed=2)
+    training = SimpleNamespace(images=known.images.copy(), keypoints=known.keypoints.copy())
+    apart = datasets.split(known.source, np.arange(60), validation_share=0.3, fold=0, seed=0)
+    one, other, off = np.flatnonzero(~apart & (known.source == 0))[:3]
+    training.images[other], training.keypoints[other] = training.images[one], training.keypoints[one] + [12, 0]
+    face, keypoint, axis = (values.ravel() for values in np.indices((6, 3, 2)))
+    wanted = (asked.source[face] == 0) | (keypoint == 2)
+    lookup = SimpleNamespace(row_ids=np.arange(wanted.sum()), face=face[wanted], keypoint=keypoint[wanted], axis=axis[wanted])
+    test = SimpleNamespace(images=asked.images, image_ids=np.arange(11, 17))
+    found = datasets.assemble(training, test, lookup, DOTS, **RULES)
+    # Three dots are too few for the rule to find one of them wrong.
+    found.outlier[off, 2] = found.dropped[off, 2] = True
+    found.outlier_distance[off, 2] = 14.2
+    return found
+
+
+def trained(faces, indices, *, new=True, seed=0):
+    """A net of three layers that is about 1.5 px off on the validation faces."""
+    rng = np.random.default_rng(seed)
+    held_out = faces.keypoints[faces.validation][:, indices]
+    truth = np.where(np.isnan(held_out), TARGET[indices], held_out)
+    shapes = {"stem/kernel": (3, 3, 1, 4), "stem_norm/gamma": (4,), "block/kernel": (1, 1, 4, 8), "keypoints/kernel": (8, 6)}
+    return Trained(
+        history=History.of([(epoch, 6 / epoch, 5 / epoch, 1e-3) for epoch in (1, 2, 3)]),
+        weights={name: np.zeros(shape, np.float32) for name, shape in shapes.items()} | {"keypoints/bias": np.zeros(6, np.float32)},
+        shapes={
+            "stem": np.array([16, 16, 4]),
+            "stem_norm": np.array([16, 16, 4]),
+            "block": np.array([8, 8, 8]),
+            "keypoints": np.array([6]),
+        },
+        offsets=np.zeros((2, len(indices), 2), np.float32),
+        validation=(truth + rng.normal(0, 1.5, truth.shape)).astype(np.float32),
+        rmse=np.float32(1.5),
+        indices=np.array(indices),
+        keypoints=np.array([DOTS.names[k] for k in indices]),
+        side=np.int32(32),
+        target=TARGET if new else None,
+        located=None,
+        window=None if new else np.eye(2, 3),
+        network=np.array("compact"),
+        pixel_mean=np.float32(120),
+        pixel_std=np.float32(40),
+        carried_over=np.array([] if new else list(shapes)[:-1]),
+        new=np.array([*shapes, "keypoints/bias"] if new else ["keypoints/kernel", "keypoints/bias"]),
+    )
+
+
+@pytest.fixture(scope="module")
+def nets(faces):
+    """The base net and a specialist for each group."""
+    specialists = {group: trained(faces, DOTS.indices(group), new=False, seed=n) for n, group in enumerate(DOTS.groups, start=1)}
+    return {"base": trained(faces, [0, 1, 2]), **specialists}
+
+
+@pytest.fixture(scope="module")
+def predictions(faces, nets):
+    tests = [np.tile(TARGET[net.indices], (6, 1, 1)) for net in nets.values()]
+    return submission.predictions(faces, DOTS, [submission.chain(faces, list(nets.values()), tests, base_share=0.3)])
+
+
+@pytest.fixture(scope="module")
+def content(faces, predictions):
+    return scores.scores(predictions, [faces], shown=SHOWN)
+
+
+@pytest.fixture(scope="module")
+def copies(faces):
+    """Four copies of the face that shows augmentation."""
+    row = np.flatnonzero(~faces.validation)[gallery.example(faces)]
+    return Copies(np.tile(faces.images[row], (4, 1, 1)), np.tile(faces.keypoints[row], (4, 1, 1)))
+
+
+@pytest.fixture(scope="module")
+def watched():
+    """The health of three layers over five epochs; the last layer has no ReLU."""
+    rng = np.random.default_rng(0)
+    values = {name: rng.uniform(1e-4, 1e-2, (5, 3)).astype(np.float32) for name in ("weight", "update", "ratio", "gradient", "activation")}
+    dead = np.array([[0.0, 0.5, np.nan]] * 5, np.float32)
+    return Health(layers=np.array(LAYERS), **values, spread=np.ones((5, 3), np.float32), dead=dead)
+
+
+def origin(**changes):
+    made = [
+        report.Made("Load", "0123456789", {"seed": (0, 0), "fold": (2, 0)}, 61.4, "2026-01-02T03:04:05+0000"),
+        report.Made("TrainSpecialist:eyes", "1123456789", {"group": ("eyes", ""), "epochs": (20, 20)}, 3700.0, None),
+        report.Made("TrainSpecialist:nose", "2123456789", {"group": ("nose", ""), "epochs": (20, 20)}, None, None),
+    ]
+    values = {"faces": "drawn", "files": {"training.zip": "ab" * 32}, "stages": made, "versions": {"keras": "3.15"}, "device": None}
+    return report.Origin(**{**values, "chains": 1, "adopted": [], **changes})
+
+
+def page_of(*records, warnings=None):
+    return report.page(*records, warnings=warnings or {}, keypointset=DOTS)
+
+
+@pytest.fixture(scope="module")
+def page(content, predictions, faces, copies, nets, watched):
+    """A page with everything on it."""
+    healthy = {name: SimpleNamespace(**{**vars(net), "health": watched}) for name, net in nets.items()}
+    return page_of(content, predictions, faces, copies, healthy, origin(), warnings={"eyes": [], "base": ["stem hardly moves."]})
+
+
+def text_of(page):
+    """What can be read on a page."""
+    return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)).split())
+
+
+# ---- numbers ---------------------------------------------------------------------------------------------------------------------------
+
+
+def test_each_rmse_is_the_loops(content, predictions, faces):
+    """Overall, by source and by keypoint, of the specialists, the base net and the mean face: over the labelled values alone."""
+    truth, source = predictions.validation_truth, predictions.validation_source
+    answers = (predictions.validation, predictions.validation_base, faces.mean_face[source])
+    np.testing.assert_allclose(content.rmse, [naive_rmse(answer, truth) for answer in answers], rtol=1e-5)
+    for number, answer in enumerate(answers):
+        by_source = [naive_rmse(answer[source == s], truth[source == s]) for s in (0, 1)]
+        np.testing.assert_allclose(content.source_rmse[number], by_source, rtol=1e-5)
+        np.testing.assert_allclose(content.keypoint_rmse[number], [naive_rmse(answer[:, [k]], truth[:, [k]]) for k in range(3)], rtol=1e-5)
+    np.testing.assert_allclose(content.rmse, [predictions.rmse, predictions.rmse_base, predictions.rmse_mean_face], rtol=1e-6)
+    np.testing.assert_allclose(content.interval, predictions.rmse_interval, rtol=1e-6)
+    assert content.source_values.tolist() == [np.sum(~np.isnan(truth[source == s])) for s in (0, 1)]
+    assert content.keypoint_values.sum() == content.source_values.sum()
+    assert np.isnan(content.error_by_place[1, :2]).all()
+
+
+def test_intervals_hold_what_they_are_of(content):
+    """Each RMSE of the specialists lies in its own interval, and the difference to the base net in that of the gain."""
+    for value, (low, high) in (
+        (content.rmse[0], content.interval),
+        (content.board[0], content.board_interval),
+        (content.rmse[0] - content.rmse[1], content.gain),
+        *zip(content.source_rmse[0], content.source_interval, strict=True),
+        *zip(content.keypoint_rmse[0], content.keypoint_interval, strict=True),
+    ):
+        assert low < value < high
+
+
+def test_the_estimate_weights_each_source_by_what_is_asked_for(content, predictions):
+    """The root of the mean of the sources' mean squares, by the rows of the lookup table; 4 faces ask for 6 values, 2 for 2."""
+    assert content.asked.tolist() == [24, 4]
+    wanted = np.sqrt((24 * content.source_rmse**2 @ [1, 0] + 4 * content.source_rmse**2 @ [0, 1]) / 28)
+    np.testing.assert_allclose(content.board, wanted, rtol=1e-5)
+
+
+def test_without_labels_of_a_source_there_is_no_estimate(predictions, faces, content, copies, nets):
+    """It is NaN where a source is asked for that no validation face has, and the page says why."""
+    unlabelled = predictions.validation_truth.copy()
+    unlabelled[predictions.validation_source == 1] = np.nan
+    blind = replace(predictions, validation_truth=unlabelled)
+    found = scores.scores(blind, [faces], shown=SHOWN)
+    assert np.isnan([*found.board, *found.board_interval, found.source_rmse[0, 1]]).all()
+    assert np.isfinite(found.rmse).all()
+    assert "there is nothing to estimate from" in text_of(page_of(found, blind, faces, copies, nets, origin()))
+
+
+def test_faces_from_best_to_worst(content, predictions, faces):
+    """The shown faces are ordered by their RMSE, each a row of the training file, of a duplicate group no two."""
+    truth = predictions.validation_truth
+    by_row = {row: naive_rmse(predictions.validation[[n]], truth[[n]]) for n, row in enumerate(predictions.validation_face.tolist())}
+    best, typical, worst = ([by_row[row] for row in rows.tolist()] for rows in (content.best, content.typical, content.worst))
+    assert best == sorted(by_row.values())[:SHOWN]
+    assert worst == sorted(by_row.values(), reverse=True)[:SHOWN]
+    assert max(best) <= min(typical) <= np.median(list(by_row.values())) <= max(typical) <= min(worst)
+    twins = replace(faces, group=np.zeros_like(faces.group))
+    assert scores.scores(predictions, [twins], shown=SHOWN).best.tolist() == content.best[:1].tolist()
+
+
+def test_the_worst_values_share(content, predictions):
+    """The worst of 1 % of the values, at least one, and the median, by a loop."""
+    errors = sorted(abs(float(d)) for d in (predictions.validation - predictions.validation_truth).ravel() if not np.isnan(d))
+    assert content.median == pytest.approx(np.median(errors), rel=1e-5)
+    assert content.worst_share == pytest.approx(errors[-1] ** 2 / sum(e**2 for e in errors), rel=1e-4)
+
+
+def test_of_several_chains_each_face_has_the_mean_face_of_its_own(faces, predictions):
+    """Two data sets that hold out other faces, with mean faces 1 px apart: each validation face is compared with its own chain's."""
+    half = np.arange(60) % 2 == 0
+    first, second = replace(faces, validation=half), replace(faces, validation=~half, mean_face=faces.mean_face + 1)
+    everything = replace(
+        predictions,
+        validation=faces.keypoints,
+        validation_base=faces.keypoints,
+        validation_truth=faces.keypoints,
+        validation_face=np.arange(60),
+        validation_source=faces.source,
+    )
+    answers = faces.mean_face[faces.source] + np.where(half, 0, 1)[:, None, None]
+    found = scores.scores(everything, [first, second], shown=SHOWN)
+    np.testing.assert_allclose(found.rmse, [0, 0, naive_rmse(answers, faces.keypoints)], rtol=1e-5)
+
+
+# ---- faces -----------------------------------------------------------------------------------------------------------------------------
+
+
+def pixels(face):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(face.image.split(",")[1]))))
+
+
+def places(face, kind):
+    return [(mark.x, mark.y) for mark in face.marks if mark.kind == kind]
+
+
+def test_a_validation_face_shows_labels_predictions_and_the_way_between(faces, predictions, content):
+    """The image as it is; rings at the labels, dots at all predictions, a line for each label; the RMSE stands under it."""
+    row = content.worst[0]
+    face = gallery.validation(faces, predictions, content.worst)[0]
+    place = np.flatnonzero(predictions.validation_face == row)[0]
+    known = ~np.isnan(faces.keypoints[row, :, 0])
+    np.testing.assert_array_equal(pixels(face), faces.images[row])
+    np.testing.assert_allclose(places(face, "truth"), faces.keypoints[row][known], atol=0.051)
+    np.testing.assert_allclose(places(face, "predicted"), predictions.validation[place], atol=0.051)
+    assert len(face.links) == known.sum()
+    own = naive_rmse(predictions.validation[[place]], predictions.validation_truth[[place]])
+    assert face.caption == f"{own:.2f} px, row {row + 1}"
+
+
+def test_test_faces_have_dots_alone(predictions, content):
+    """Every ImageId at most once, evenly chosen, without labels."""
+    shown = gallery.tests(predictions, content.tests)
+    assert [face.caption for face in shown] == [f"ImageId {number}" for number in range(11, 17)]
+    for number, face in enumerate(shown):
+        np.testing.assert_array_equal(pixels(face), predictions.test_images[number])
+        assert len(places(face, "predicted")) == len(face.marks) == 3
+        assert not face.links
+
+
+def test_a_suspected_label_is_marked(faces):
+    """The nose is marked, the eyes are plain labels, and the caption says how far it is from where they put it."""
+    (row,) = np.flatnonzero(faces.outlier.any(axis=1))
+    (face,) = gallery.outliers(faces, SHOWN)
+    np.testing.assert_allclose(places(face, "suspect"), faces.keypoints[row, [2]], atol=0.051)
+    np.testing.assert_allclose(places(face, "truth"), faces.keypoints[row, :2], atol=0.051)
+    assert face.caption == f"nose tip, 14 px off; row {row + 1}"
+
+
+def test_contradicting_labels_are_marked_and_joined(faces):
+    """The image stands once, with both sets of labels and lines from one to the other."""
+    one, other = np.flatnonzero(faces.conflict.any(axis=1))
+    (face,) = gallery.conflicts(faces, SHOWN)
+    np.testing.assert_allclose(places(face, "suspect"), [*faces.keypoints[one], *faces.keypoints[other]], atol=0.051)
+    assert [(round(x2 - x1), round(y2 - y1)) for x1, y1, x2, y2 in face.links] == [(12, 0)] * 3
+    assert face.caption == f"rows {one + 1} and {other + 1}, 12 px apart"
+
+
+def test_near_twins_stand_side_by_side(faces):
+    """The two equal images are the only group."""
+    rows = np.flatnonzero(faces.conflict.any(axis=1))
+    assert [face.caption for face in gallery.twins(faces, 4)] == [f"row {row + 1}, one of 2" for row in rows]
+
+
+def test_a_clean_data_set_has_nothing_to_show(faces):
+    """No outlier, no conflict, no twin."""
+    none = np.zeros_like(faces.outlier)
+    clean = replace(faces, outlier=none, conflict=none, group=np.arange(60))
+    assert gallery.outliers(clean, 3) == gallery.conflicts(clean, 3) == gallery.twins(clean, 4) == []
+
+
+def test_augmentation_shows_a_face_with_all_labels(faces, copies):
+    """The face as it is comes first, then its copies; a label that has left the image is not marked."""
+    copies.keypoints[1, 0] = np.nan
+    shown = gallery.augmented(faces, copies)
+    assert [face.caption for face in shown] == ["as it is", "copy 1", "copy 2", "copy 3", "copy 4"]
+    assert [len(places(face, "truth")) for face in shown] == [3, 3, 2, 3, 3]
+
+
+def test_circles_are_as_large_as_the_errors(faces, predictions, content):
+    """One mean face for each label source, a circle for each keypoint that it has, its radius the RMSE in pixels."""
+    both, nose = gallery.errors(faces, predictions, content, DOTS)
+    np.testing.assert_allclose([mark.radius for mark in both.marks], content.error_by_place[0], rtol=1e-6)
+    np.testing.assert_allclose([mark.radius for mark in nose.marks], content.error_by_place[1, 2:], rtol=1e-6)
+    # The left and right eye of the upright mean face are mirror images.
+    (left, y), (right, same), _ = places(both, "error")
+    assert (left + right, y) == (pytest.approx(DOTS.side, abs=0.11), same)
+    # The mean of faces brought upright is bright at the eyes and dark at the nose.
+    grey = [pixels(both)[int(mark.y), int(mark.x)] for mark in both.marks]
+    assert min(grey[:2]) > 130 > 100 > grey[2]
+
+
+# ---- figures ---------------------------------------------------------------------------------------------------------------------------
+
+
+def drawn(watched, name):
+    figure = Figure()
+    health._draw(figure, style.LIGHT, health=watched, name=name, unit="", scale=health._log)
+    return figure.axes[0]
+
+
+def test_each_layer_has_a_curve_with_its_name(watched):
+    """In the order of the net; a layer without values has none."""
+    axes = drawn(watched, "gradient")
+    assert [line.get_ydata().tolist() for line in axes.lines] == watched.gradient.T.tolist()
+    assert [text.get_text() for text in axes.texts] == list(LAYERS)
+    assert [text.get_text() for text in drawn(watched, "dead").texts] == ["stem", "block"]
+
+
+def test_the_healthy_band_is_around_a_thousandth(watched):
+    """It is drawn behind the ratio of update and weight, and there alone."""
+    (band,) = drawn(watched, "ratio").patches
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx(health.HEALTHY)
+    assert health.HEALTHY[0] < 1e-3 < health.HEALTHY[1]
+    assert not drawn(watched, "spread").patches
+
+
+def test_a_figure_without_values_is_left_out(watched):
+    """A net without ReLUs has no dead ones; a 0 on a logarithmic axis is no warning; one epoch is enough."""
+    assert [one.alt.split(". ")[1].split(" over")[0] for one in health.pictures(watched)][-1] == "dead channels"
+    silent = replace(watched, dead=np.full((5, 3), np.nan, np.float32), gradient=np.zeros((5, 3), np.float32))
+    assert len(health.pictures(silent)) == len(health.pictures(watched)) - 1
+    first = {name: values[:1] for name, values in vars(watched).items() if name != "layers"}
+    assert len(health.pictures(Health(watched.layers, **first))) == 5
+
+
+def test_a_picture_has_two_versions():
+    """Light ink on dark paper, and the reverse; the same figure gives the same bytes; its words stay words."""
+
+    def draw(figure, theme):
+        figure.subplots().set_title("words to find")
+
+    once, again = (style.picture("t", "a", draw) for _ in range(2))
+    assert once == again
+    light, dark = (base64.b64decode(uri.split(",")[1]).decode() for uri in (once.light, once.dark))
+    assert light != dark
+    assert style.DARK.ink in dark
+    assert style.DARK.ink not in light
+    assert "words to find" in light
+    assert "<dc:date>" not in light
+
+
+@pytest.mark.parametrize("theme", [style.LIGHT, style.DARK])
+def test_curves_stand_out_from_the_paper(theme):
+    """On dark paper by 3 to 1, as WCAG 2.2 asks of graphics (1.4.11); on white half of the palette by 2 to 1, with words beside."""
+    paper = {style.LIGHT: "#ffffff", style.DARK: "#14161a"}[theme]
+    ratios = [contrast(to_rgba(colour)[:3], to_rgba(paper)[:3]) for colour in theme.colours]
+    assert min(ratios) > 2
+    assert sum(ratio < 3 for ratio in ratios) <= (3 if theme is style.LIGHT else 0)
+    assert contrast(to_rgba(theme.ink)[:3], to_rgba(paper)[:3]) > 7
+
+
+def contrast(one, other):
+    """WCAG's contrast ratio of two sRGB colours, 0..1."""
+
+    def luminance(colour):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+        return np.dot(linear, [0.2126, 0.7152, 0.0722])
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_layers_come_from_the_weights_alone(nets):
+    """In the net's order, what follows a kernel counted with it: 36 + 4, 32, 48 + 6 weights."""
+    stem, block, output = report.layers(nets["base"])
+    times = "\N{MULTIPLICATION SIGN}"
+    assert (stem.name, stem.kernel, stem.output, stem.weights) == ("stem", f"3 {times} 3, 1 → 4", f"16 {times} 16 {times} 4", 40)
+    assert (block.kernel, block.output, block.weights) == (f"1 {times} 1, 4 → 8", f"8 {times} 8 {times} 8", 32)
+    assert (output.name, output.kernel, output.output, output.weights) == ("keypoints", "8 → 6", "6", 54)
+    assert [layer.name for layer in report.layers(nets["eyes"])] == list(LAYERS)
+    assert report.layers(replace(nets["base"], shapes=None))[0].output == ""
+
+
+# ---- the page --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_the_result_first(page, content):
+    """RMSE and interval stand before anything else, then each source and keypoint beside the base net and the mean face."""
+    text = text_of(page)
+    low, high = content.interval
+    assert f"{content.rmse[0]:.2f} px RMSE on" in text[:300]
+    assert f"{low:.2f} to {high:.2f}" in text[:500]
+    for k, name in enumerate(DOTS.names):
+        own, base, mean = content.keypoint_rmse[:, k]
+        assert f"{name.replace('_', ' ')} {own:.2f} {base:.2f} {mean:.2f}" in text
+    assert f"An estimate, not a score: {content.board[0]:.2f} px" in text
+
+
+def test_the_page_says_what_was_run(page):
+    """Stages, keys, durations; parameters once for stages that share them, those that are no defaults marked; what no log knows is said."""
+    text = text_of(page)
+    assert "Load 0123456789 1 min 01 s 2026-01-02 03:04:05+0000" in text
+    assert "TrainSpecialist:eyes 1123456789 1 h 01 min" in text
+    assert "TrainSpecialist:nose 2123456789 not on record" in text
+    assert "<mark>fold 2</mark> (default 0)" in page
+    assert "<li>seed 0</li>" in page
+    assert len(re.findall("<li>epochs 20</li>", page)) == 1
+    assert "Device not on record" in text
+    assert "Adopted" not in text
+
+
+def test_an_adoption_is_said(content, predictions, faces, copies, nets):
+    """A result that was kept in spite of an edit is named on the page."""
+    text = text_of(page_of(content, predictions, faces, copies, nets, origin(adopted=["TrainBase"])))
+    assert "Adopted TrainBase: made with other code than today's" in text
+
+
+def test_health_is_there_where_a_training_was_watched(page, content, predictions, faces, copies, nets):
+    """Its figures, a line for each net and the warnings; else neither the section nor a link to it."""
+    assert "base: stem hardly moves." in text_of(page)
+    assert 'id="health"' in page
+    plain = page_of(content, predictions, faces, copies, nets, origin())
+    assert "health" not in plain
+    assert page.count("<picture>") == plain.count("<picture>") + 5
+
+
+def test_of_several_chains_the_page_says_which_nets_it_shows(page, content, predictions, faces, copies, nets):
+    """The learning curves and the nets are those of the first."""
+    several = text_of(page_of(content, predictions, faces, copies, nets, origin(chains=5)))
+    assert "Of 5 chains the first" in several
+    assert "Those of the first of 5 chains." in several
+    assert "chains" not in text_of(page)
+
+
+def test_what_a_user_named_stays_text(content, predictions, faces, copies, nets):
+    """Names of files are shown, never run."""
+    evil = origin(faces="<script>alert(1)</script>", files={'"><img src=x onerror=alert(1)>': "00" * 32})
+    made = page_of(content, predictions, faces, copies, nets, evil)
+    assert "<script" not in made
+    assert "<img src=x" not in made
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in made
+
+
+def test_the_page_needs_nothing_else(page):
+    """All that it loads is in it, it may load nothing else, it has no script, and it is small enough to be sent."""
+    places = re.findall(r'(?:src|srcset|href)="([^"]*)"', page)
+    assert {place.split(":")[0] for place in places if not place.startswith("#")} == {"data"}
+    assert "url(" not in page
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+    assert len(page) < 5e6
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.07, -0.02, "0.02 to 0.07 px better"),
+        (0.1, 0.3, "0.10 to 0.30 px worse"),
+        (-0.1, 0.05, "between 0.10 px better and 0.05 px worse"),
+    ],
+)
+def test_the_gain_in_words(low, high, said):
+    """What an interval of the difference says, without a sign to think about."""
+    assert said in report._gain(low, high)
+
+
+# ---- in a browser ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium with its driver as they are installed; nothing is downloaded."""
+    chromium, driver = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    # In a container: root has no sandbox, and /dev/shm is small.
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    chrome.set_page_load_timeout(60)
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture(scope="module")
+def opened(browser, page, tmp_path_factory):
+    """The page in the browser, at a width and in a colour scheme."""
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(page, encoding="utf-8")
+
+    def at(width, scheme):
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+        metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        browser.get(path.as_uri())
+        return browser
+
+    return at
+
+
+LOOK = """
+const images = [...document.images], root = document.scrollingElement, style = getComputedStyle(document.body);
+const inside = [...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll table, svg'));
+const wide = inside.filter(e => e.getBoundingClientRect().right > arguments[0] + 1);
+return {
+  width: Math.max(root.scrollWidth, innerWidth), wide: wide.map(e => e.outerHTML.slice(0, 80)),
+  images: images.length, broken: images.filter(i => !i.complete || !i.naturalWidth).length,
+  unnamed: images.filter(i => !i.alt.trim()).length, sources: images.map(i => i.currentSrc.slice(0, 5)),
+  plots: [...document.querySelectorAll('picture img')].map(i => i.currentSrc),
+  paper: style.backgroundColor, ink: style.color, link: getComputedStyle(document.querySelector('nav a')).color,
+  faint: getComputedStyle(document.querySelector('.face figcaption')).color, letters: parseFloat(style.fontSize),
+  targets: [...document.querySelectorAll('nav a')].map(a => document.querySelector(a.getAttribute('href')) !== null),
+};
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1600])
+def test_the_page_in_a_browser(opened, width, scheme):
+    """Nothing on the console, nothing wider than the page, every image there and named, readable letters in both colour schemes."""
+    browser = opened(width, scheme)
+    seen = browser.execute_script(LOOK, width)
+    assert browser.get_log("browser") == []
+    # On a phone innerWidth grows with what does not fit: the page is zoomed out.
+    assert seen["width"] <= width
+    assert seen["wide"] == []
+    assert seen["images"] > 20
+    assert seen["broken"] == seen["unnamed"] == 0
+    assert set(seen["sources"]) == {"data:"}
+    assert seen["targets"] == [True] * 9
+    paper, ink, link, faint = (np.array(re.findall(r"[\d.]+", seen[name])[:3], float) / 255 for name in ("paper", "ink", "link", "faint"))
+    assert (paper.mean() > 0.5) == (scheme == "light")
+    assert contrast(ink, paper) > 7
+    assert min(contrast(link, paper), contrast(faint, paper)) > 4.5
+    assert seen["letters"] >= 16
+
+
+@pytest.mark.slow
+def test_figures_follow_the_colour_scheme(opened):
+    """Each plot of the dark page is another picture than that of the light page."""
+    light, dark = (opened(1600, scheme).execute_script(LOOK, 1600)["plots"] for scheme in ("light", "dark"))
+    assert len(light) == 8
+    assert not set(light) & set(dark)
