@@ -393,6 +393,6 @@ def test_a_view_goes_with_its_artifact(workplace):
     with artifacts.writing(path, {}, views=[view]):
         pass
     view.write_text("Tuesday")
-    assert leftovers.find(workplace.root, {"submissions/report-0123456789"}) == []
+    assert list(leftovers.find(workplace.root, {"submissions/report-0123456789"})) == []
     (found,) = leftovers.find(workplace.root, set())
     assert set(found.files) == {path, view}

@@ -30,7 +30,8 @@ class Theme:
         none = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
         # Text stays text, in the reader's fonts; the salt makes the names inside the SVG the same every time.
         svg = {"svg.fonttype": "none", "svg.hashsalt": "keypoints"}
-        return matplotlib.rc_context({**dict.fromkeys(inked, self.ink), **dict.fromkeys(none, "none"), **svg})
+        # A grid that is faint on either paper.
+        return matplotlib.rc_context({**dict.fromkeys(inked, self.ink), **dict.fromkeys(none, "none"), **svg, "grid.color": "#808080"})
 
 
 # Okabe and Ito's palette for all kinds of colour vision (https://jfly.uni-koeln.de/color/), without the yellow, which is faint on white;
