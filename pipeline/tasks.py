@@ -469,7 +469,8 @@ class Report(Stage):
     def run(self):
         from pipeline.faces import augmentation
         from pipeline.faces import dataset as datasets
-        from pipeline.nets.trained import Trained
+        from pipeline.nets import diagnosis
+        from pipeline.nets.trained import Snapshots, Trained
         from pipeline.results import gallery, report, scores, submission
 
         inputs = self.input()
@@ -481,8 +482,12 @@ class Report(Stage):
         with inputs["copies"].reading(augmentation.Copies) as file:
             copies = augmentation.Copies(file["images"][:count, example], file["keypoints"][:count, example])
         with self.publishing(".html") as (page,):
-            origin, warnings = self._origin_of_all(report), {}
-            text = report.page(content, predictions, faces[0], copies, nets, origin, warnings=warnings, keypointset=KAGGLE)
+            origin, warnings = (
+                self._origin_of_all(report),
+                {name: diagnosis.warnings(net.history, net.health) for name, net in nets.items()},
+            )
+            kept = {"warnings": warnings, "snapshots": self.requires()["nets"]["base"].published_snapshots(Snapshots)}
+            text = report.page(content, predictions, faces[0], copies, nets, origin, **kept, keypointset=KAGGLE)
             page.write_text(text, encoding="utf-8")
         self.save(content, views=(".html",))
         self.conclude(result=f"validation RMSE {predictions.rmse:.3f} px")

@@ -17,7 +17,7 @@ from toys import DOTS, TARGET, labelled
 
 from pipeline.faces import dataset as datasets
 from pipeline.faces.augmentation import Copies
-from pipeline.nets.trained import Health, History, Trained
+from pipeline.nets.trained import Health, History, Snapshots, Trained
 from pipeline.results import gallery, health, report, scores, style, submission
 
 SHOWN = 3
@@ -56,6 +56,14 @@ def faces():
     return found
 
 
+def made_up_health():
+    """The health of three layers over five epochs; the last layer has no ReLU."""
+    rng = np.random.default_rng(0)
+    values = {name: rng.uniform(1e-4, 1e-2, (5, 3)).astype(np.float32) for name in ("weight", "update", "ratio", "gradient", "activation")}
+    dead = np.array([[0.0, 0.5, np.nan]] * 5, np.float32)
+    return Health(layers=np.array(LAYERS), **values, spread=np.ones((5, 3), np.float32), dead=dead)
+
+
 def trained(faces, indices, *, new=True, seed=0):
     """A net of three layers that is about 1.5 px off on the validation faces."""
     rng = np.random.default_rng(seed)
@@ -63,6 +71,7 @@ def trained(faces, indices, *, new=True, seed=0):
     truth = np.where(np.isnan(held_out), TARGET[indices], held_out)
     shapes = {"stem/kernel": (3, 3, 1, 4), "stem_norm/gamma": (4,), "block/kernel": (1, 1, 4, 8), "keypoints/kernel": (8, 6)}
     return Trained(
+        health=made_up_health(),
         history=History.of([(epoch, 6 / epoch, 5 / epoch, 1e-3) for epoch in (1, 2, 3)]),
         weights={name: np.zeros(shape, np.float32) for name, shape in shapes.items()} | {"keypoints/bias": np.zeros(6, np.float32)},
         shapes={
@@ -115,11 +124,7 @@ def copies(faces):
 
 @pytest.fixture(scope="module")
 def watched():
-    """The health of three layers over five epochs; the last layer has no ReLU."""
-    rng = np.random.default_rng(0)
-    values = {name: rng.uniform(1e-4, 1e-2, (5, 3)).astype(np.float32) for name in ("weight", "update", "ratio", "gradient", "activation")}
-    dead = np.array([[0.0, 0.5, np.nan]] * 5, np.float32)
-    return Health(layers=np.array(LAYERS), **values, spread=np.ones((5, 3), np.float32), dead=dead)
+    return made_up_health()
 
 
 def origin(**changes):
@@ -132,15 +137,16 @@ def origin(**changes):
     return report.Origin(**{**values, "chains": 1, "adopted": [], **changes})
 
 
-def page_of(*records, warnings=None):
-    return report.page(*records, warnings=warnings or {}, keypointset=DOTS)
+def page_of(*records, warnings=None, snapshots=None):
+    return report.page(*records, warnings=warnings or {}, snapshots=snapshots, keypointset=DOTS)
 
 
 @pytest.fixture(scope="module")
-def page(content, predictions, faces, copies, nets, watched):
+def page(content, predictions, faces, copies, nets):
     """A page with everything on it."""
-    healthy = {name: SimpleNamespace(**{**vars(net), "health": watched}) for name, net in nets.items()}
-    return page_of(content, predictions, faces, copies, healthy, origin(), warnings={"eyes": [], "base": ["stem hardly moves."]})
+    kept = Snapshots(np.array([1, 3], np.int32), {path: np.stack([values, values + 1]) for path, values in nets["base"].weights.items()})
+    said = {"eyes": [], "base": ["stem hardly moves."]}
+    return page_of(content, predictions, faces, copies, nets, origin(), warnings=said, snapshots=kept)
 
 
 def text_of(page):
@@ -436,13 +442,13 @@ def test_an_adoption_is_said(content, predictions, faces, copies, nets):
     assert "Adopted TrainBase: made with other code than today's" in text
 
 
-def test_health_is_there_where_a_training_was_watched(page, content, predictions, faces, copies, nets):
-    """Its figures, a line for each net and the warnings; else neither the section nor a link to it."""
+def test_health_says_what_is_wrong_and_shows_the_weights_that_were_kept(page, content, predictions, faces, copies, nets):
+    """Figures, a line for each net and the warnings; the weights over time only where a training kept some."""
     assert "base: stem hardly moves." in text_of(page)
-    assert 'id="health"' in page
+    assert "after epochs 1, 3" in page
     plain = page_of(content, predictions, faces, copies, nets, origin())
-    assert "health" not in plain
-    assert page.count("<picture>") == plain.count("<picture>") + 5
+    assert "Training health" in plain
+    assert page.count("<picture>") == plain.count("<picture>") + 1
 
 
 def test_of_several_chains_the_page_says_which_nets_it_shows(page, content, predictions, faces, copies, nets):

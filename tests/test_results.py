@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from naive import rmse as naive_rmse
 from toys import DOTS, EYES
@@ -280,11 +281,17 @@ def test_the_same_curves_are_the_same_bytes(histories, tmp_path):
 # ---- weights over time -----------------------------------------------------------------------------------------------------------------
 
 
+def weights_figure(epochs, values):
+    figure = Figure(figsize=weights.size(values), layout="constrained")
+    weights.weights_over_time(figure, style.LIGHT, epoch=np.array(epochs), weights=values)
+    return figure
+
+
 def test_every_kernel_has_its_weights_over_time(tmp_path):
     """A panel for each kernel, none for a bias: the mean, and single weights that lie where they were; saved without a warning."""
     rng = np.random.default_rng(0)
     kernels = {f"layer{number}/kernel": rng.normal(number, 1, (4, 3, 5)).astype(np.float32) for number in range(5)}
-    figure = weights.weights_over_time(np.array([2, 4, 6, 7]), kernels | {"layer0/bias": np.zeros((4, 5), np.float32)})
+    figure = weights_figure([2, 4, 6, 7], kernels | {"layer0/bias": np.zeros((4, 5), np.float32)})
     shown = [axes for axes in figure.axes if axes.axison]
     assert [axes.get_title() for axes in shown] == [f"layer{number}, 15 weights" for number in range(5)]
     for axes, values in zip(shown, kernels.values(), strict=True):
@@ -299,6 +306,6 @@ def test_every_kernel_has_its_weights_over_time(tmp_path):
 
 def test_one_snapshot_of_a_tiny_kernel_is_drawn(tmp_path):
     """An epoch is a dot, and a kernel of one weight has one to follow."""
-    figure = weights.weights_over_time(np.array([1]), {"a/kernel": np.ones((1, 1, 1), np.float32)})
+    figure = weights_figure([1], {"a/kernel": np.ones((1, 1, 1), np.float32)})
     assert [line.get_marker() for line in figure.axes[0].lines] == [".", "."]
     style.save_png(figure, tmp_path / "weights.png")

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from pipeline.faces.dataset import Dataset
 from pipeline.keypointset import KeypointSet
-from pipeline.nets.trained import Trained
-from pipeline.results import curves, gallery, health
+from pipeline.nets.trained import Snapshots, Trained
+from pipeline.results import curves, gallery, health, weights
 from pipeline.results.scores import ANSWERS, Scores
 from pipeline.results.style import Picture, Theme, picture, plain
 from pipeline.results.submission import Predictions
@@ -56,12 +56,14 @@ def page(
     origin: Origin,
     *,
     warnings: dict[str, list[str]],
+    snapshots: Snapshots | None,
     keypointset: KeypointSet,
 ) -> str:
     """The page as HTML.
 
     nets: the base net, then the specialists, and faces: what they were trained on; of several chains those of the first. copies: of the
-    one face that `gallery.example` names (`augmentation.Copies`). warnings: net -> sentences on its training.
+    one face that `gallery.example` names (`augmentation.Copies`). warnings: net -> sentences on its training. snapshots: of the
+    base net's weights, where its training kept some.
     """
     shown = len(scores.best)
     environment = jinja2.Environment(
@@ -93,7 +95,7 @@ def page(
         twins=gallery.twins(faces, shown),
         augmented=gallery.augmented(faces, copies),
         nets=[_net(name, net) for name, net in nets.items()],
-        health=_health(nets, warnings),
+        health=_health(nets, warnings, snapshots),
         parameters=_parameters(origin.stages),
         origin=origin,
     )
@@ -268,15 +270,22 @@ class Vitals:
     dead: tuple[float, float]
 
 
-def _health(nets: dict[str, Trained], warnings: dict[str, list[str]]) -> dict[str, Any] | None:
-    """Warnings, figures of the base net and a line for each net; None where the trainings were not watched."""
-    watched = {name: net.health for name, net in nets.items() if getattr(net, "health", None)}
-    if not watched:
-        return None
-    name, first = next(iter(watched.items()))
-    lines = [Vitals(_words(name), **health.last(values)) for name, values in watched.items()]
+def _health(nets: dict[str, Trained], warnings: dict[str, list[str]], snapshots: Snapshots | None) -> dict[str, Any]:
+    """Warnings, figures of the base net and a line for each net."""
+    name, first = next(iter(nets.items()))
+    lines = [Vitals(_words(name), **health.last(net.health)) for name, net in nets.items()]
     said = [(_words(net), sentence) for net, sentences in warnings.items() for sentence in sentences]
-    return {"warnings": said, "net": _words(name), "pictures": health.pictures(first), "lines": lines}
+    followed = _followed(snapshots) if snapshots else None
+    return {"warnings": said, "net": _words(name), "pictures": health.pictures(first.health), "lines": lines, "weights": followed}
+
+
+def _followed(snapshots: Snapshots) -> Picture:
+    """The weights over the epochs that were kept."""
+    epochs = ", ".join(map(str, snapshots.epoch))
+    title = "Weights should spread slowly, not run away"
+    alt = f"{title}. A panel for each kernel: mean, spread and extremes of its weights, and a few single ones, after epochs {epochs}."
+    draw = partial(weights.weights_over_time, epoch=snapshots.epoch, weights=snapshots.weights)
+    return picture(title, alt, draw, size=weights.size(snapshots.weights))
 
 
 def _parameters(stages: list[Made]) -> dict[str, dict[str, tuple[Any, Any]]]:

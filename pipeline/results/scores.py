@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.described import array
+from pipeline.described import Plot, array
 from pipeline.nets.evaluation import bootstrap_interval, difference_interval, rmse, rmse_by_keypoint, rmse_by_source, squared_error
 
 ANSWERS = ("specialists", "base net", "mean face")
@@ -42,7 +42,7 @@ class Scores:
     worst: np.ndarray = array("int32", "shown", "", "those with the highest, the highest first")
     tests: np.ndarray = array("int64", "shown", "", "ImageId of the test faces that are shown")
 
-    PLOT = ("keypoint_rmse", (".", "."))
+    PLOT = Plot("keypoint_rmse", (".", "."), "spectrum")
 
 
 def scores(predictions, data_sets: Iterable, *, shown: int) -> Scores:

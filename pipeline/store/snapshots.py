@@ -56,6 +56,12 @@ def publish(artifact: Path, kind: type, numbers: Iterable[int], attributes: dict
             contents.append(file, Artifact(path(artifact, number)).load(kind))
 
 
+def published(artifact: Path, kind: type):
+    """The dataclass `kind` from the snapshots that were published with an artifact; None where there are none."""
+    beside = artifact.with_suffix(SUFFIX)
+    return Artifact(beside).load(kind) if beside.name in artifacts.published(artifact) else None
+
+
 def drop(artifact: Path) -> None:
     """Removes the snapshots of an artifact that is in place."""
     for path in of(artifact):

@@ -264,6 +264,10 @@ class Stage(luigi.Task):
         snapshots.publish(self.path, kind, numbers, self._origin())
         return snapshots.SUFFIX
 
+    def published_snapshots(self, kind: type):
+        """The dataclass `kind` from the snapshots that lie beside the artifact; None where there are none."""
+        return snapshots.published(self.path, kind)
+
     def lacks_snapshots(self, numbers: Iterable[int]) -> list[int]:
         """Which of these numbers were not set down, or are damaged now."""
         return snapshots.lacking(self.path, numbers)
