@@ -95,10 +95,10 @@ def scaled(squares: np.ndarray, factor: float) -> np.ndarray:
     return np.concatenate([squares[:, :2] - grown, squares[:, 2:] + 2 * grown], axis=1)
 
 
-def around(x: float, y: float, width: float, height: float) -> np.ndarray:
-    """The square (1, 3) about a box's centre, with its longer side."""
-    side = max(width, height)
-    return np.array([[x + (width - side) / 2, y + (height - side) / 2, side]])
+def around(boxes: np.ndarray) -> np.ndarray:
+    """The squares (n, 3) about the centres of boxes (n, 4), x, y, width, height, with their longer sides."""
+    side = boxes[:, 2:].max(axis=1, keepdims=True)
+    return np.concatenate([boxes[:, :2] + (boxes[:, 2:] - side) / 2, side], axis=1)
 
 
 def crop(photo: Image.Image, squares: np.ndarray, side: int) -> np.ndarray:
