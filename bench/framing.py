@@ -2,10 +2,11 @@
 
     python bench/framing.py FOLDER WORKSPACE [-- LUIGI FLAGS]
 
-FOLDER: Kaggle's files. Runs `luigi --module pipeline Predict` (what is in WORKSPACE is not made again). The faces are the validation part's,
-each in a canvas that repeats its edge pixels; the detector's boxes on it, scaled, are cut out and predicted as `keypoints annotate` does,
-and the keypoints are compared with the labels in the original pixels. The figures behind `FRAME` in faces/photographs.py and `DOUBTFUL` in
-commands/annotate.py. What is no face: all that the detector finds on pictures without faces that come with scikit-image.
+FOLDER: Kaggle's files. Runs `luigi --module pipeline Predict` (what is in WORKSPACE is not made again). The faces are the validation
+part's, each in a canvas that repeats its edge pixels. The detector's boxes on it, scaled, are cut out and predicted as
+`keypoints annotate` does, and the keypoints are compared with the labels in the original pixels: the figures behind `FRAME` in
+faces/photographs.py. What is no face is all that the detector finds on pictures without faces that come with scikit-image; the figures
+behind `DOUBTFUL` in commands/annotate.py.
 """
 
 import argparse
@@ -97,7 +98,7 @@ def print_doubt(canvases: list, boxes: np.ndarray, nets: list) -> None:
     folder = Path(skimage.data.__file__).parent
     pictures = [photographs.read(next(folder.glob(f"{name}.*"))) for name in FACELESS]
     false = [(picture, square) for picture in pictures for square in photographs.find(picture)]
-    print(f"\nbase net and specialists apart, px; percentiles        {'':>4}" + "".join(f"{p:>8}" for p in (1, 5, 50, 95, 98, 99)))
+    print(f"\n{'base net and specialists apart, px; percentiles':<54}" + "".join(f"{p:>8}" for p in (1, 5, 50, 95, 98, 99)))
     no_faces = [picture for picture, _ in false], np.array([square for _, square in false])
     for name, (photos, squares) in {"faces": (canvases, boxes), f"{len(FACELESS)} pictures without": no_faces}.items():
         squares = photographs.scaled(squares, photographs.FRAME)

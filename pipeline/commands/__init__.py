@@ -62,7 +62,7 @@ def _run(options, flags: list[str]) -> int:
         from pipeline.commands import doctor
 
         return doctor.run(flags)
-    from pipeline.commands import adopt, annotate, clean, forget, inspect, status, verify
+    from pipeline.commands import adopt, clean, forget, inspect, status, verify
     from pipeline.commands.chain import chain, settings
 
     asked_for = settings(flags)
@@ -72,6 +72,8 @@ def _run(options, flags: list[str]) -> int:
         if options.command == "verify":
             return verify.run()
         if options.command == "annotate":
+            from pipeline.commands import annotate  # with numpy and Pillow, which the others do without
+
             return annotate.run(options, flags, stages)
         if options.command == "clean":
             limits = {"older_than": options.older_than, "keep_last": options.keep_last}

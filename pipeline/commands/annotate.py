@@ -45,7 +45,7 @@ def run(options, flags: list[str], stages: list[Stage]) -> int:
         if done:
             with files.publishing(table) as draft:
                 TABLES[options.format](draft, done, KAGGLE.names)
-    return _report(done, table)
+    return _report(done, options.out)
 
 
 # Before the work
@@ -140,7 +140,7 @@ def _predict(found: list[tuple[Annotated, np.ndarray]], chains: list[list[Stage]
 
 
 def _look(crops: np.ndarray, chains: list[list[Stage]], base_share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints (n, K, 2) in the crops as the widest label source places them, and how far apart the nets are (n,): means over the chains."""
+    """Keypoints (n, K, 2) in the crops, by the widest label source's convention, and how far apart the nets are (n,); chains' means."""
     from pipeline.nets import device as devices
     from pipeline.tasks import device
 
@@ -160,10 +160,9 @@ def _look(crops: np.ndarray, chains: list[list[Stage]], base_share: float) -> tu
 
 
 def _with_faces(annotated: Annotated, keypoints: np.ndarray, doubt: np.ndarray) -> Annotated:
-    squares = photographs.around(annotated.boxes)
-    faces = [face for face in photographs.distinct(squares, doubt) if doubt[face] <= DOUBTFUL]
-    boxes = annotated.boxes[faces]
-    return replace(annotated, boxes=boxes, keypoints=photographs.to_photo(keypoints[faces], _seen(boxes), KAGGLE.side))
+    placed = photographs.to_photo(keypoints, _seen(annotated.boxes), KAGGLE.side)
+    faces = [face for face in photographs.distinct(photographs.around(annotated.boxes), placed, doubt) if doubt[face] <= DOUBTFUL]
+    return replace(annotated, boxes=annotated.boxes[faces], keypoints=placed[faces])
 
 
 def _write_pictures(annotated: list[Annotated], targets: list[Path], done: list[Annotated]) -> None:
@@ -186,17 +185,15 @@ def _drawn(annotated: Annotated, target: Path) -> Annotated:
 # What it says
 
 
-def _report(done: list[Annotated], table: Path) -> int:
+def _report(done: list[Annotated], folder: Path) -> int:
     unread, faces = [one for one in done if one.error], sum(len(one.boxes) for one in done)
     for one in done:
         if not one.error and not len(one.boxes):
             print(f"no face found: {shown(one.photo)}")
     for one in unread:
         print(f"not read: {one.error}")
-    pictures = sum(1 for one in done if one.picture)
-    print(
-        f"{_count(faces, 'face')} in {pictures} of {_count(len(done), 'photograph')}. Pictures and table: {shown(table.parent)}, {table.name}"
-    )
+    where = f"{_count(faces, 'face')} in {sum(bool(one.picture) for one in done)} of {_count(len(done), 'photograph')}"
+    print(f"{where}; pictures and table: {shown(folder)}")
     return 1 if unread or not faces else 0
 
 

@@ -129,18 +129,17 @@ def to_photo(keypoints: np.ndarray, squares: np.ndarray, side: int) -> np.ndarra
     return keypoints * (squares[:, None, 2:] / side) + squares[:, None, :2]
 
 
-def distinct(squares: np.ndarray, doubt: np.ndarray) -> np.ndarray:
-    """Which of the squares (n, 3) are faces of their own, from left to right: of several on one face that with the least doubt (n,)."""
-    centre, kept = squares[:, :2] + squares[:, 2:] / 2, []
-    for candidate in np.argsort(doubt, kind="stable"):
-        if not any(_same_face(centre[[candidate, other]], squares[[candidate, other], 2]) for other in kept):
+def distinct(squares: np.ndarray, keypoints: np.ndarray, doubt: np.ndarray) -> list[int]:
+    """Which of the squares (n, 3) hold faces of their own, from left to right: of several on one face that with the least doubt (n,).
+
+    On one face the keypoints (n, K, 2) are less than a quarter of the larger square's side apart, in the mean.
+    """
+    kept: list[int] = []
+    for candidate in np.argsort(doubt, kind="stable").tolist():
+        apart = np.linalg.norm(keypoints[kept] - keypoints[candidate], axis=2).mean(axis=1)
+        if (apart >= np.maximum(squares[kept, 2], squares[candidate, 2]) / 4).all():
             kept.append(candidate)
-    return np.array(sorted(kept, key=lambda face: (*centre[face], face)), int)
-
-
-def _same_face(centre: np.ndarray, side: np.ndarray) -> bool:
-    """Whether the centre of either square is in the other's middle half."""
-    return bool(np.abs(centre[0] - centre[1]).max() < side.max() / 4)
+    return sorted(kept, key=lambda face: tuple(squares[face, :2] + squares[face, 2] / 2))
 
 
 def listed(arguments: Iterable[Path]) -> list[Path]:

@@ -84,7 +84,10 @@ def chain(faces, nets: list, tests: list[np.ndarray], *, base_share: float) -> C
 
 
 def together(nets: list, answers: list[np.ndarray], *, base_share: float) -> np.ndarray:
-    """Keypoints (n, K, 2) from those (n, k, 2) of a base net and its specialists: their mean, in which the base net's weigh `base_share`."""
+    """Keypoints (n, K, 2) from what a base net and its specialists answer, (n, k, 2): the mean.
+
+    base_share: the weight of the base net's answer in it.
+    """
     keypoints = answers[0].copy()
     for net, own in zip(nets[1:], answers[1:], strict=True):
         keypoints[:, net.indices] = base_share * answers[0][:, net.indices] + (1 - base_share) * own
