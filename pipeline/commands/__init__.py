@@ -65,6 +65,10 @@ def _run(options, flags: list[str]) -> int:
     from pipeline.commands import adopt, clean, forget, inspect, status, verify
     from pipeline.commands.chain import chain, settings
 
+    if options.command == "annotate":
+        from pipeline.commands import annotate  # with numpy and Pillow, which the others do without
+
+        annotate.check_flags(flags)
     asked_for = settings(flags)
     with chain(flags) as stages:
         if options.command == "status":
@@ -72,8 +76,6 @@ def _run(options, flags: list[str]) -> int:
         if options.command == "verify":
             return verify.run()
         if options.command == "annotate":
-            from pipeline.commands import annotate  # with numpy and Pillow, which the others do without
-
             return annotate.run(options, flags, stages)
         if options.command == "clean":
             limits = {"older_than": options.older_than, "keep_last": options.keep_last}

@@ -16,6 +16,7 @@ from pipeline.results.photographs import Annotated, draw, pictures, save_picture
 from pipeline.store import files
 from pipeline.store.progress import Progress
 from pipeline.store.stage import Stage
+from pipeline.tasks import dataset, device
 
 TABLES = {"csv": write_csv, "json": write_json}
 # Pixels of the nets' input between what the base net and the specialists say, above which there is no face: see bench/README.md.
@@ -25,7 +26,6 @@ NO_FACES = np.zeros((0, 4)), np.zeros((0, len(KAGGLE.names), 2), np.float32)
 
 def run(options, flags: list[str], stages: list[Stage]) -> int:
     """Writes pictures and a table into a folder. 0; 1 if a photograph could not be read or none has a face; 130 when interrupted."""
-    _check_flags(flags)
     photos, box = photographs.listed(options.photos), _box(options.box)
     if box and len(photos) != 1:
         raise InputError(f"--box is for one photograph, here are {len(photos)}.")
@@ -45,17 +45,19 @@ def run(options, flags: list[str], stages: list[Stage]) -> int:
         if done:
             with files.publishing(table) as draft:
                 TABLES[options.format](draft, done, KAGGLE.names)
+    if not dataset().folder():
+        print("The nets know drawn faces alone. For photographs, train them on Kaggle's: see --dataset-path.")
     return _report(done, options.out)
 
 
 # Before the work
 
 
-def _check_flags(flags: list[str]) -> None:
-    """InputError for a flag without its value: the value of one before the photographs would be taken for a photograph."""
+def check_flags(flags: list[str]) -> None:
+    """InputError for a flag without its value: that of one before the photographs would be taken for a photograph."""
     for flag, following in pairwise([*flags, "--"]):
         if flag.startswith("--") and "=" not in flag and following.startswith("--"):
-            raise InputError(f"{flag} has no value: write {flag}=VALUE, or put it behind the photographs.")
+            raise InputError(f"{flag} has no value: write {flag}=VALUE, or put both behind the photographs.")
 
 
 def _box(text: str | None) -> tuple[float, ...] | None:
@@ -142,7 +144,6 @@ def _predict(found: list[tuple[Annotated, np.ndarray]], chains: list[list[Stage]
 def _look(crops: np.ndarray, chains: list[list[Stage]], base_share: float) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints (n, K, 2) in the crops, by the widest label source's convention, and how far apart the nets are (n,); chains' means."""
     from pipeline.nets import device as devices
-    from pipeline.tasks import device
 
     devices.prepare(seed=0, threads=device().threads)
     from pipeline.nets import models
