@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 # Radius of a dot and height of a number, in sides of the face's box; and in pixels at least.
 DOT, SMALLEST_DOT = 0.02, 1.2
-NUMBER, SMALLEST_NUMBER = 0.16, 11
+NUMBER, SMALLEST_NUMBER = 0.22, 12
 COLOUR, RIM = "#28e5ff", "#101820"
 JPEG = (".jpg", ".jpeg")
 
