@@ -1,5 +1,6 @@
 """`keypoints annotate`: keypoints on the user's own photographs, by the nets of the last run."""
 
+import os
 import re
 import shlex
 from dataclasses import replace
@@ -86,6 +87,9 @@ def _check_folder(folder: Path, photos: list[Path], targets: list[Path]) -> None
         raise InputError(f"--out {folder} is a file; name a folder.")
     if folder.is_dir() and any(folder.iterdir()) and not any((folder / f"keypoints.{kind}").exists() for kind in TABLES):
         raise InputError(f"--out {folder} has files in it that keypoints annotate did not write: name a new or an empty folder.")
+    # Not only when a thousand photographs have been looked through.
+    if not os.access(next(place for place in (folder, *folder.resolve().parents) if place.exists()), os.W_OK):
+        raise InputError(f"--out {folder} cannot be written: permission denied.")
     inputs = {photo.resolve() for photo in photos}
     if over := [target for target in targets if target.resolve() in inputs]:
         raise InputError(f"{over[0]} is one of the photographs, and --out would write over it: name another folder.")
