@@ -20,8 +20,8 @@ from pipeline.store.stage import Stage
 from pipeline.tasks import dataset, device
 
 TABLES = {"csv": write_csv, "json": write_json}
-# Pixels of the nets' input between what the base net and the specialists say, above which there is no face. For 99 of 100 faces it is at
-# most 1.4, and at least 3.1 for what the detector finds on pictures without faces (bench/framing.py).
+# Pixels of the nets' input between what the base net and the specialists say, above which there is no face. 99 of 100 faces have at most
+# 1.3, and what the detector finds on pictures without faces 2.7 or more but for one in a hundred (bench/framing.py).
 DOUBTFUL = 1.5
 NO_FACES = np.zeros((0, 4)), np.zeros((0, len(KAGGLE.names), 2), np.float32)
 
