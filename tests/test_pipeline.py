@@ -111,6 +111,27 @@ class TestChain:
         assert (result.returncode, result.stdout) == (0, f"wrote {tmp_path}/a.png\n"), result.stderr
         assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
+    def test_annotate_uses_its_nets(self, chain, tmp_path):
+        """`keypoints annotate` draws and lists what this chain's nets say, also of another folder's photograph; it trains nothing."""
+        from PIL import Image
+        from skimage.data import astronaut
+
+        workspace, _ = chain
+        before = hashes(workspace)
+        Image.fromarray(astronaut()).save(tmp_path / "a.png")
+        flags = ("--dataset-path=rendered", f"--workspace-root={workspace}", *SMALL)
+        arguments = ("annotate", tmp_path / "a.png", "--box=177,70,94,94", "--out", tmp_path / "out", *flags)
+        result = run("-c", "import sys; from pipeline import commands; sys.exit(commands.main())", *map(str, arguments))
+        assert result.returncode == 0, result.stderr
+        assert "predicting: net 7/7" in result.stderr
+        assert "The nets know drawn faces alone." in result.stdout
+        table = pd.read_csv(tmp_path / "out" / "keypoints.csv")
+        keypoints = table[list(KAGGLE.columns)].to_numpy().reshape(15, 2)
+        # Nets of one or two epochs: all that is certain is that they answer within what they see, the box and a margin around it.
+        assert np.ptp(keypoints, axis=0).min() > 1
+        assert (np.abs(keypoints - (224, 117)) < 94).all()
+        assert hashes(workspace) == before
+
     def test_again_does_nothing_and_imports_no_tensorflow(self, chain):
         """A finished chain is re-checked without Keras, TensorFlow, pandas or matplotlib, and every file stays as it is."""
         workspace, _ = chain

@@ -1,7 +1,8 @@
-"""The `keypoints` command: looks into the cache and tidies it; it never trains. One module for each subcommand."""
+"""The `keypoints` command: looks into the cache, uses it and tidies it; it never trains. One module for each subcommand."""
 
 import argparse
 import sys
+from pathlib import Path
 
 from pipeline.errors import InputError
 
@@ -14,6 +15,7 @@ SUBCOMMANDS = {
     "adopt": "keep a stage's result in spite of a change of code, on the record",
     "clean": "list what no current stage needs, and remove it with --yes",
     "verify": "check every artifact of the workspace against its checksums",
+    "annotate": "find faces in photographs of your own, and draw and list their keypoints",
     "doctor": "is this machine fit: packages, devices, disk space",
 }
 
@@ -38,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
             faces.add_argument("--test-face", metavar="IMAGEID", type=_count, help="a face of the test table instead")
         if name in ("filters", "activations"):
             sub.add_argument("--out", metavar="FILE", help="the PNG to write (default: named after the net, in the current folder)")
+        if name == "annotate":
+            _annotate_arguments(sub)
         if name == "clean":
             sub.add_argument("--yes", action="store_true", help="remove what is listed")
             sub.add_argument("--older-than", metavar="AGE", default="0m", help="only what is older than this: 7d, 12h, 30m or 2w")
@@ -52,6 +56,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
 
+def _annotate_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="a picture, or a folder with pictures directly in it")
+    sub.add_argument(
+        "--out", type=Path, default=Path("annotated"), metavar="DIR", help="folder for pictures and table (default: annotated)"
+    )
+    sub.add_argument("--box", metavar="X,Y,WIDTH,HEIGHT", help="where the face is in the only PHOTO, in pixels; it is not looked for then")
+    sub.add_argument("--format", choices=("csv", "json"), default="csv", help="of the table of coordinates")
+
+
 def _run(options, flags: list[str]) -> int:
     if options.command == "doctor":
         from pipeline.commands import doctor
@@ -60,6 +73,10 @@ def _run(options, flags: list[str]) -> int:
     from pipeline.commands import activations, adopt, clean, filters, forget, inspect, status, verify
     from pipeline.commands.chain import chain, settings
 
+    if options.command == "annotate":
+        from pipeline.commands import annotate  # with numpy and Pillow, which the others do without
+
+        annotate.check_flags(flags)
     asked_for = settings(flags)
     with chain(flags) as stages:
         if options.command == "status":
@@ -70,6 +87,8 @@ def _run(options, flags: list[str]) -> int:
             return filters.run(options.what, stages, out=options.out)
         if options.command == "activations":
             return activations.run(options.what, stages, face=options.face, test_face=options.test_face, out=options.out)
+        if options.command == "annotate":
+            return annotate.run(options, flags, stages)
         if options.command == "clean":
             limits = {"older_than": options.older_than, "keep_last": options.keep_last}
             return clean.run(stages, asked_for, **limits, yes=options.yes)

@@ -32,6 +32,11 @@ def settings(flags: list[str]) -> str:
     return f"Predict {' '.join(used)}".strip() + (" (the last run)" if used != flags else "")
 
 
+def command(flags: list[str]) -> list[str]:
+    """The command that makes what `chain` takes for the flags."""
+    return ["luigi", "--module", "pipeline", "Predict", *_completed(flags)]
+
+
 def find(address: str, stages: list[Stage]) -> Path:
     """The artifact of STAGE[:group][@key]; upper and lower case are alike. Without a key: the current one."""
     stage, key = split(address, stages)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline.nets import device
+from pipeline.nets import device, network
 from pipeline.nets.trained import Health
 
 # Faces on which the activations are looked at.
@@ -57,7 +57,7 @@ class Checkup(keras.callbacks.Callback):
     def __init__(self, net: keras.Model, images: np.ndarray, health: Health | None):
         super().__init__()
         self.layers = [layer for layer in net.layers if isinstance(layer, layers.Conv2D | layers.Dense)]
-        self.ends = [_end(net, layer) for layer in self.layers]
+        self.ends = [network.activation(net, layer) for layer in self.layers]
         self.activations, self.images = keras.Model(net.input, [end.output for end in self.ends]), images[:FACES].astype(np.float32)
         self.rows = health.rows() if health else []
 
@@ -81,13 +81,6 @@ class Checkup(keras.callbacks.Callback):
         gradient, update = (np.asarray(sums)[places] / self.params["steps"] for sums in (optimizer.gradient, optimizer.update))
         weight = np.array([float(ops.mean(ops.abs(layer.kernel))) for layer in self.layers])
         return np.array([weight, update, np.divide(update, weight, out=np.full_like(weight, np.nan), where=weight > 0), gradient])
-
-
-def _end(net: keras.Model, layer: layers.Layer) -> layers.Layer:
-    """The layer whose output is the activation: the batch norm or the ReLU that follows at once, or the layer itself."""
-    for kind in (layers.BatchNormalization, layers.ReLU):
-        layer = next((follower for follower in net.layers if isinstance(follower, kind) and follower.input is layer.output), layer)
-    return layer
 
 
 def _measured(end: layers.Layer, activation) -> tuple[float, float, float]:

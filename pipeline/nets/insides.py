@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.faces import affine, alignment
 from pipeline.keypointset import KeypointSet
-from pipeline.nets import models
+from pipeline.nets import models, network
 from pipeline.nets.trained import Trained
 
 
@@ -41,12 +41,6 @@ def look(trained: Trained, image: np.ndarray, keypointset: KeypointSet, base: Tr
 
 def _maps(net: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
     names = [layer.name for layer in net.layers if isinstance(layer, keras.layers.Conv2D)]
-    inside = keras.Model(net.input, {name: _activated(net, name).output for name in names})
+    inside = keras.Model(net.input, {name: network.activation(net, net.get_layer(name)).output for name in names})
     found = inside.predict_on_batch(images)
     return {name: np.asarray(found[name])[0] for name in names}
-
-
-def _activated(net: keras.Model, name: str) -> keras.Layer:
-    """The last of a convolution, its batch norm and its ReLU that the net has; see network._conv for their names."""
-    there = {layer.name: layer for layer in net.layers}
-    return next(there[last] for last in (f"{name}_relu", f"{name}_norm", name) if last in there)

@@ -128,6 +128,13 @@ class MeanPosition(layers.Layer):
         return (input_shape[0], input_shape[3], 2)
 
 
+def activation(net: keras.Model, layer: layers.Layer) -> layers.Layer:
+    """The layer whose output is the activation of one with a kernel: the batch norm or ReLU that follows at once, or the layer itself."""
+    for kind in (layers.BatchNormalization, layers.ReLU):
+        layer = next((follower for follower in net.layers if isinstance(follower, kind) and follower.input is layer.output), layer)
+    return layer
+
+
 def weights(model: keras.Model) -> dict[str, np.ndarray]:
     """The model's weights (trained and moving statistics) by `variable.path`."""
     return {variable.path: np.asarray(variable) for variable in model.weights}

@@ -70,17 +70,10 @@ def chain(faces, nets: list, tests: list[np.ndarray], *, base_share: float) -> C
     the set's groups (`nets.trained.Trained`); tests: their keypoints of the test faces (n, k, 2).
     """
     held_out = faces.validation
-
-    def together(base: np.ndarray, specialists: list[np.ndarray]) -> np.ndarray:
-        keypoints = base.copy()
-        for net, own in zip(nets[1:], specialists, strict=True):
-            keypoints[:, net.indices] = base_share * base[:, net.indices] + (1 - base_share) * own
-        return keypoints
-
     return Chain(
-        test=together(tests[0], tests[1:]),
+        test=together(nets, tests, base_share=base_share),
         test_base=tests[0],
-        validation=together(nets[0].validation, [net.validation for net in nets[1:]]),
+        validation=together(nets, [net.validation for net in nets], base_share=base_share),
         validation_base=nets[0].validation,
         truth=faces.keypoints[held_out],
         mean_face=faces.mean_face[faces.source[held_out]],
@@ -88,6 +81,22 @@ def chain(faces, nets: list, tests: list[np.ndarray], *, base_share: float) -> C
         source=faces.source[held_out],
         group=faces.group[held_out],
     )
+
+
+def together(nets: list, answers: list[np.ndarray], *, base_share: float) -> np.ndarray:
+    """Keypoints (n, K, 2) from what a base net and its specialists answer, (n, k, 2): the mean.
+
+    base_share: the weight of the base net's answer in it.
+    """
+    keypoints = answers[0].copy()
+    for net, own in zip(nets[1:], answers[1:], strict=True):
+        keypoints[:, net.indices] = base_share * answers[0][:, net.indices] + (1 - base_share) * own
+    return keypoints
+
+
+def disagreement(nets: list, answers: list[np.ndarray]) -> np.ndarray:
+    """How far apart a base net and its specialists place the keypoints: root mean square over a face's values, (n,), pixels."""
+    return np.sqrt(np.square(together(nets, answers, base_share=0) - answers[0]).mean(axis=(1, 2)))
 
 
 def predictions(faces, keypointset: KeypointSet, chains: list[Chain]) -> Predictions:

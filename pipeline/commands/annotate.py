@@ -1,0 +1,207 @@
+"""`keypoints annotate`: keypoints on the user's own photographs, by the nets of the last run."""
+
+import os
+import re
+import shlex
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.commands.chain import command
+from pipeline.errors import InputError
+from pipeline.faces import photographs
+from pipeline.keypointset import KAGGLE
+from pipeline.results.photographs import Annotated, draw, pictures, save_picture, shown, write_csv, write_json
+from pipeline.store import files
+from pipeline.store.progress import Progress
+from pipeline.store.stage import Stage
+from pipeline.tasks import dataset, device
+
+TABLES = {"csv": write_csv, "json": write_json}
+# Pixels of the nets' input between what the base net and the specialists say, above which there is no face. 99 of 100 faces have at most
+# 1.3; the first percentile of the 17 finds of the detector on pictures without a face is 2.7 (bench/framing.py).
+DOUBTFUL = 1.5
+NO_FACES = np.zeros((0, 4)), np.zeros((0, len(KAGGLE.names), 2), np.float32)
+
+
+def run(options, flags: list[str], stages: list[Stage]) -> int:
+    """Writes pictures and a table into a folder. 0; 1 if a photograph could not be read or none has a face; 130 when interrupted."""
+    photos, box = photographs.listed(options.photos), _box(options.box)
+    if box and len(photos) != 1:
+        raise InputError(f"--box is for one photograph, here are {len(photos)}.")
+    targets, table = pictures(photos, options.out), options.out / f"keypoints.{options.format}"
+    _check_folder(options.out, photos, targets)
+    chains = _finished(stages[-1], flags)
+    done: list[Annotated] = []
+    try:
+        found = _find(photos, box)
+        annotated = _predict(found, chains, stages[-1].base_share, sure=bool(box))
+        _make(options.out)
+        _write_pictures(annotated, targets, done)
+    except KeyboardInterrupt:
+        print(f"Interrupted. {len(done)} of {len(photos)} photographs are finished.")
+        return 130
+    finally:
+        if done:
+            with files.publishing(table) as draft:
+                TABLES[options.format](draft, done, KAGGLE.names)
+    if not dataset().folder():
+        print("The nets know drawn faces alone. For photographs, train them on Kaggle's: see --dataset-path.")
+    return _report(done, options.out)
+
+
+# Before the work
+
+
+def check_flags(flags: list[str]) -> None:
+    """InputError for a flag without its value: that of one before the photographs would be taken for a photograph."""
+    for flag, following in pairwise([*flags, "--"]):
+        if flag.startswith("--") and "=" not in flag and following.startswith("--"):
+            raise InputError(f"{flag} has no value: write {flag}=VALUE, or put both behind the photographs.")
+
+
+def _box(text: str | None) -> tuple[float, ...] | None:
+    if text and not re.fullmatch(r"\d+(\.\d*)?(,\d+(\.\d*)?){3}", text):
+        raise InputError(
+            f"--box {text}: write four numbers from 0, X,Y,WIDTH,HEIGHT, with commas and without blanks, such as 175,66,101,101."
+        )
+    return tuple(map(float, text.split(","))) if text else None
+
+
+def _finished(predict: Stage, flags: list[str]) -> list[list[Stage]]:
+    """The base net and its specialists of each chain; InputError unless all are there."""
+    chains = [[chain["base"], *chain["specialists"].values()] for chain in predict.requires()["chains"]]
+    if missing := [net.address for chain in chains for net in chain if not net.complete()]:
+        raise InputError(
+            f"there are no finished nets to predict with: {len(missing)} of {sum(map(len, chains))} are missing or stale,"
+            f" {missing[0]} first (keypoints status says why). This makes them: {shlex.join(command(flags))}"
+        )
+    return chains
+
+
+def _check_folder(folder: Path, photos: list[Path], targets: list[Path]) -> None:
+    """InputError where a file would be written over that this command did not write."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder} is a file; name a folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not any((folder / f"keypoints.{kind}").exists() for kind in TABLES):
+        raise InputError(f"--out {folder} has files in it that keypoints annotate did not write: name a new or an empty folder.")
+    # Not only when a thousand photographs have been looked through.
+    if not os.access(next(place for place in (folder, *folder.resolve().parents) if place.exists()), os.W_OK):
+        raise InputError(f"--out {folder} cannot be written: permission denied.")
+    inputs = {photo.resolve() for photo in photos}
+    if over := [target for target in targets if target.resolve() in inputs]:
+        raise InputError(f"{over[0]} is one of the photographs, and --out would write over it: name another folder.")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {folder} cannot be made: {error.strerror}.") from None
+
+
+# The work
+
+
+def _find(photos: list[Path], box: tuple | None) -> list[tuple[Annotated, np.ndarray]]:
+    """The photographs with what may be faces in them, and the crops of those, uint8 (n, side, side)."""
+    with Progress("finding faces", len(photos), "photo") as progress:
+        return [_found(photo, box) for photo in progress.over(photos)]
+
+
+def _found(path: Path, box: tuple | None) -> tuple[Annotated, np.ndarray]:
+    try:
+        photo = photographs.read(path)
+    except InputError as error:
+        return Annotated(path, (0, 0), *NO_FACES, error=f"{error}"), photographs.crop(None, np.zeros((0, 3)), KAGGLE.side)
+    boxes = _inside(box, photo.size) if box else photographs.find(photo)[:, [0, 1, 2, 2]]
+    return Annotated(path, photo.size, boxes, NO_FACES[1]), photographs.crop(photo, _seen(boxes), KAGGLE.side)
+
+
+def _inside(box: tuple, size: tuple[int, int]) -> np.ndarray:
+    x, y, width, height = box
+    if min(width, height) < 1 or x + width > size[0] or y + height > size[1]:
+        given = ",".join(f"{value:g}" for value in box)
+        raise InputError(f"--box {given} is not at least a pixel and within the photograph's {size[0]} x {size[1]} pixels.")
+    return np.array([box])
+
+
+def _seen(boxes: np.ndarray) -> np.ndarray:
+    """The squares (n, 3) that the nets see of boxes (n, 4)."""
+    return photographs.scaled(photographs.around(boxes), photographs.FRAME)
+
+
+def _predict(found: list[tuple[Annotated, np.ndarray]], chains: list[list[Stage]], base_share: float, *, sure: bool) -> list[Annotated]:
+    """The photographs with the faces that the nets agree on, or all if they are `sure` to be some, and their keypoints."""
+    crops = np.concatenate([crops for _, crops in found])
+    if not len(crops):
+        return [annotated for annotated, _ in found]
+    keypoints, doubt = _look(crops, chains, base_share)
+    result, start = [], 0
+    for annotated, own in found:
+        rows = slice(start, start := start + len(own))
+        result.append(_with_faces(annotated, keypoints[rows], np.where(sure, 0, doubt[rows])))
+    return result
+
+
+def _look(crops: np.ndarray, chains: list[list[Stage]], base_share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (n, K, 2) in the crops, by the widest label source's convention, and how far apart the nets are (n,); chains' means."""
+    from pipeline.nets import device as devices
+
+    devices.prepare(seed=0, threads=device().threads)
+    from pipeline.nets import models
+    from pipeline.nets.trained import Trained
+    from pipeline.results import submission
+
+    keypoints, doubt = [], []
+    with Progress("predicting", sum(map(len, chains)), "net") as progress:
+        for chain in chains:
+            nets = [net.output().load(Trained) for net in chain]
+            answers = models.predict_chain(progress.over(nets), crops, np.zeros(len(crops), int), KAGGLE)
+            keypoints.append(submission.together(nets, answers, base_share=base_share))
+            doubt.append(submission.disagreement(nets, answers))
+    return np.mean(keypoints, axis=0), np.mean(doubt, axis=0)
+
+
+def _with_faces(annotated: Annotated, keypoints: np.ndarray, doubt: np.ndarray) -> Annotated:
+    placed = photographs.to_photo(keypoints, _seen(annotated.boxes), KAGGLE.side)
+    faces = [face for face in photographs.distinct(photographs.around(annotated.boxes), placed, doubt) if doubt[face] <= DOUBTFUL]
+    return replace(annotated, boxes=annotated.boxes[faces], keypoints=placed[faces])
+
+
+def _write_pictures(annotated: list[Annotated], targets: list[Path], done: list[Annotated]) -> None:
+    """Draws what has faces; appends each photograph to `done` when it is."""
+    with Progress("drawing", len(annotated), "photo") as progress:
+        for one, target in progress.over(zip(annotated, targets, strict=True)):
+            done.append(_drawn(one, target) if len(one.boxes) else one)
+
+
+def _drawn(annotated: Annotated, target: Path) -> Annotated:
+    try:
+        photo = photographs.read(annotated.photo)
+    except InputError as error:  # it was there a minute ago
+        return Annotated(annotated.photo, (0, 0), *NO_FACES, error=f"{error}")
+    with files.publishing(target) as draft:
+        save_picture(draw(photo, annotated.boxes, annotated.keypoints), draft)
+    return replace(annotated, picture=target)
+
+
+# What it says
+
+
+def _report(done: list[Annotated], folder: Path) -> int:
+    unread, faces = [one for one in done if one.error], sum(len(one.boxes) for one in done)
+    for one in done:
+        if not one.error and not len(one.boxes):
+            print(f"no face found: {shown(one.photo)}")
+    for one in unread:
+        print(f"not read: {one.error}")
+    where = f"{_count(faces, 'face')} in {sum(bool(one.picture) for one in done)} of {_count(len(done), 'photograph')}"
+    print(f"{where}; pictures and table: {shown(folder)}")
+    return 1 if unread or not faces else 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

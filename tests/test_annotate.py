@@ -1,0 +1,237 @@
+"""`keypoints annotate`, with a stub in the nets' place: what it writes, says and refuses."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from fresh import run
+from luigi.task_register import Register
+from PIL import Image
+from test_photographs import brightest, dotted
+
+from pipeline import commands
+from pipeline.commands import annotate
+from pipeline.keypointset import KAGGLE
+from pipeline.results import photographs as results
+
+COLUMNS = ["photo", "face", "face_x", "face_y", "face_width", "face_height", *KAGGLE.columns]
+
+
+@pytest.fixture(autouse=True)
+def _no_tasks_left():
+    """Luigi hands out equal tasks once made again, with the keys that they had under other flags."""
+    yield
+    Register.clear_instance_cache()
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A current folder where the nets are finished and say: all keypoints are at the crop's brightest spot, without doubt."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(annotate, "_finished", lambda predict, flags: [])
+    monkeypatch.setattr(annotate, "_look", look)
+    return tmp_path
+
+
+def look(crops, chains, base_share):
+    keypoints = np.array([brightest(crop) for crop in crops])[:, None] + np.zeros((1, len(KAGGLE.names), 1))
+    return keypoints, np.zeros(len(crops))
+
+
+def faces(photos):
+    """Stands for the detector: a square of 60 pixels for each of the `photos`' given places."""
+    return lambda photo: np.array(photos[photo.size], float).reshape(-1, 3)
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def said(capsys, *arguments):
+    """Exit code, standard output and standard error of `keypoints annotate ARGUMENTS`."""
+    code = commands.main(["annotate", *map(str, arguments)])
+    return code, *capsys.readouterr()
+
+
+def test_a_dot_is_drawn_and_listed_where_it_is(place, capsys):
+    """The coordinates are those of the dot in the photograph, the picture has the dot's colour there, and the photograph is unchanged."""
+    dotted((300, 200), (151.3, 90.6), 3).save("a.png")
+    before = (place / "a.png").read_bytes()
+    code, out, _ = said(capsys, "a.png", "--box", "110,50,80,80")
+    (row,) = rows(place / "annotated" / "keypoints.csv")
+    assert code == 0
+    assert "1 face in 1 of 1 photograph" in out
+    assert list(row) == COLUMNS
+    assert [row[name] for name in COLUMNS[:6]] == ["a.png", "1", "110.00", "50.00", "80.00", "80.00"]
+    # The crop has 112 pixels in 96.
+    assert [float(row[f"nose_tip_{axis}"]) for axis in "xy"] == pytest.approx([151.3, 90.6], abs=0.1)
+    picture, photo = pixels(place / "annotated" / "a.png"), pixels(place / "a.png")
+    assert picture.shape == photo.shape
+    assert picture[90, 151].tolist() == list(bytes.fromhex(results.COLOUR[1:]))
+    # All fifteen dots are there, and nowhere else.
+    assert set(np.argwhere((picture != photo).any(axis=2)).mean(axis=0).round()) == {90, 151}
+    assert (place / "a.png").read_bytes() == before
+
+
+def test_rotated_photographs_have_upright_coordinates(place, capsys):
+    """Of a photograph that lies on its side, picture and coordinates are those of the upright one."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    dotted((300, 200), (151.3, 90.6), 3).transpose(Image.Transpose.ROTATE_90).save("a.png", exif=exif)
+    assert said(capsys, "a.png", "--box", "110,50,80,80")[0] == 0
+    (row,) = rows(place / "annotated" / "keypoints.csv")
+    assert [float(row[f"nose_tip_{axis}"]) for axis in "xy"] == pytest.approx([151.3, 90.6], abs=0.1)
+    assert pixels(place / "annotated" / "a.png").shape == (200, 300, 3)
+
+
+def test_several_faces_none_and_a_broken_photograph(place, capsys, monkeypatch):
+    """Faces are numbered from the left; a photograph without one is named; a broken one is named at the end, with exit code 1."""
+    (place / "photos").mkdir()
+    two = np.maximum(*(np.asarray(dotted((400, 200), centre, 3)) for centre in ((300, 90), (90, 110))))
+    Image.fromarray(two).save("photos/two.jpg", quality=95)
+    Image.new("RGB", (50, 50)).save("photos/none.png")
+    (place / "photos" / "broken.png").write_bytes(b"no picture")
+    monkeypatch.setattr(annotate.photographs, "find", faces({(400, 200): [(260, 60, 60), (60, 80, 60)], (50, 50): []}))
+    code, out, _ = said(capsys, "photos", "--format", "json")
+    assert code == 1
+    *_, none, broken, last = out.splitlines()
+    assert none == "no face found: photos/none.png"
+    assert broken.startswith("not read: photos/broken.png cannot be read as a picture")
+    assert last == "2 faces in 1 of 3 photographs; pictures and table: annotated"
+    by_name = {record["photo"]: record for record in json.loads((place / "annotated" / "keypoints.json").read_text())}
+    assert "error" in by_name["photos/broken.png"]
+    assert by_name["photos/none.png"] == {"photo": "photos/none.png", "width": 50, "height": 50, "picture": None, "faces": []}
+    first, second = by_name["photos/two.jpg"]["faces"]
+    assert first["box"] == [60, 80, 60, 60]
+    assert set(first["keypoints"]) == set(KAGGLE.names)
+    assert first["keypoints"]["nose_tip"] == pytest.approx([90, 110], abs=0.2)
+    assert second["keypoints"]["nose_tip"] == pytest.approx([300, 90], abs=0.2)
+    assert sorted(path.name for path in (place / "annotated").iterdir()) == ["keypoints.json", "two.jpg"]
+
+
+def test_no_face_at_all(place, capsys):
+    """It says so, the table has its header alone, and the exit code is 1."""
+    Image.new("RGB", (50, 50)).save("a.png")
+    code, out, _ = said(capsys, "a.png")
+    assert code == 1
+    assert "no face found: a.png\n" in out
+    assert (place / "annotated" / "keypoints.csv").read_text() == ",".join(COLUMNS) + "\n"
+
+
+def test_what_the_nets_doubt_is_no_face(place, capsys, monkeypatch):
+    """A square about which base net and specialists disagree is left out; a box of the user's is not."""
+    dotted((300, 200), (150, 90), 3).save("a.png")
+    monkeypatch.setattr(annotate, "_look", lambda *given: (look(*given)[0], np.full(len(given[0]), annotate.DOUBTFUL + 0.1)))
+    monkeypatch.setattr(annotate.photographs, "find", faces({(300, 200): [(120, 60, 60)]}))
+    assert said(capsys, "a.png")[0] == 1
+    assert said(capsys, "a.png", "--box", "120,60,60,60")[0] == 0
+
+
+@pytest.mark.parametrize("box", ["1,2,3", "a,b,c,d", "-1,0,10,10", "0,0,nan,5", "10 10 5 5", "290,0,20,20", "0,190,20,20", "5,5,0,10"])
+def test_boxes_that_cannot_be(box, place, capsys):
+    """Malformed or not within the photograph: one sentence, exit code 2, and nothing is written."""
+    dotted((300, 200), (151.3, 90.6), 3).save("a.png")
+    code, _, err = said(capsys, "a.png", f"--box={box}")
+    assert code == 2
+    assert err.splitlines()[-1].startswith(f"keypoints: --box {box}")
+    assert not (place / "annotated").exists()
+
+
+def test_a_box_is_for_one_photograph(place, capsys):
+    """With two photographs it is refused."""
+    for name in "ab":
+        Image.new("RGB", (50, 50)).save(f"{name}.png")
+    code, _, err = said(capsys, "a.png", "b.png", "--box", "1,1,20,20")
+    assert (code, err) == (2, "keypoints: --box is for one photograph, here are 2.\n")
+
+
+def test_names_do_not_collide(tmp_path):
+    """Same names in different folders, or with different suffixes or case: each photograph has its own picture."""
+    photos = [tmp_path / name for name in ("a.jpg", "a.png", "a.tif", "b/a.png", "A.PNG", "a-2.png", "c.JPEG")]
+    names = [path.name for path in results.pictures(photos, tmp_path / "out")]
+    assert names == ["a.jpg", "a.png", "a-2.png", "a-3.png", "A-4.png", "a-2-2.png", "c.JPEG"]
+
+
+def test_nothing_of_the_users_is_written_over(place, capsys):
+    """A folder with other files in it is refused, also that of the photographs; one that the command has written is not."""
+    dotted((300, 200), (151.3, 90.6), 3).save("a.png")
+    before = (place / "a.png").read_bytes()
+    box = ("--box", "110,50,80,80")
+    code, _, err = said(capsys, "a.png", *box, "--out", ".")
+    assert code == 2
+    assert "name a new or an empty folder" in err
+    assert said(capsys, "a.png", *box, "--out", "a.png")[0] == 2
+    assert said(capsys, "a.png", *box, "--out", "out")[0] == 0
+    assert said(capsys, "a.png", *box, "--out", "out")[0] == 0
+    code, _, err = said(capsys, "out/a.png", *box, "--out", "out")
+    assert code == 2
+    assert "out/a.png is one of the photographs" in err
+    assert (place / "a.png").read_bytes() == before
+
+
+def test_interrupted_nothing_is_half_written(place, capsys, monkeypatch):
+    """After Ctrl-C what was finished is there and in the table, nothing else, and the exit code is that of an interrupt."""
+    for name in "abc":
+        dotted((300, 200), (151.3, 90.6), 3).save(f"{name}.png")
+    monkeypatch.setattr(annotate.photographs, "find", faces({(300, 200): [(120, 60, 60)]}))
+
+    def save(picture, path, real=annotate.save_picture):
+        real(picture, path)
+        if ".b." in path.name:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(annotate, "save_picture", save)
+    code, out, _ = said(capsys, "a.png", "b.png", "c.png")
+    assert code == 130
+    assert out.endswith("Interrupted. 1 of 3 photographs are finished.\n")
+    assert sorted(path.name for path in (place / "annotated").iterdir()) == ["a.png", "keypoints.csv"]
+    assert [row["photo"] for row in rows(place / "annotated" / "keypoints.csv")] == ["a.png"]
+
+
+def test_without_nets_it_names_the_command_that_makes_them(tmp_path, monkeypatch, capsys):
+    """It never trains: one sentence with the luigi command, exit code 2, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (50, 50)).save("a.png")
+    code, out, err = said(capsys, "a.png", "--dataset-path", "rendered", "--workspace-root", "work")
+    assert (code, out) == (2, "")
+    assert err.startswith("keypoints: there are no finished nets to predict with: 7 of 7 are missing or stale, TrainBase first")
+    assert err.endswith("This makes them: luigi --module pipeline Predict --dataset-path rendered --workspace-root work\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
+
+
+def test_a_flag_in_front_of_the_photographs(place, capsys):
+    """Its value would be taken for a photograph: refused, with both ways to write it."""
+    code, _, err = said(capsys, "--workspace-root", "work", "a.png")
+    assert (code, err) == (
+        2,
+        "keypoints: --workspace-root has no value: write --workspace-root=VALUE, or put both behind the photographs.\n",
+    )
+
+
+def test_annotating_is_light_until_it_predicts(place):
+    """The commands that look and tidy start without numpy, and a refused `annotate` without Keras."""
+    code = (
+        "import sys; from pipeline import commands; commands.main(sys.argv[1:]); print([m for m in ('keras', 'PIL') if m in sys.modules])"
+    )
+    assert run("-c", code, "annotate", "nothing.png", "--dataset-path=rendered").stdout.strip() == "['PIL']"
+    assert run("-c", code, "verify", "--dataset-path=rendered").stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_dots_are_seen_on_faces_of_any_size():
+    """On a face of 40 pixels as on one of 2,000 a dot is there, rimmed, where it belongs, also at the photograph's edge."""
+    for side in (40, 2000):
+        photo = Image.new("RGB", (side, side), "white")
+        keypoints = np.array([[[side / 2, side / 2], [0.0, side - 1.0]]])
+        drawn = np.asarray(results.draw(photo, np.array([[0, 0, side, side]]), keypoints)).astype(int)
+        changed = (drawn != 255).any(axis=2)
+        ys, xs = np.nonzero(changed[: 3 * side // 4])
+        assert (xs.mean() + 0.5, ys.mean() + 0.5) == pytest.approx((side / 2, side / 2), abs=0.01)
+        assert np.ptp(xs) + 1 >= 3
+        assert changed[-1, 0]
