@@ -9,6 +9,19 @@ training.csv, test.csv, IdLookupTable.csv    (or Render: faces drawn by the prog
   Predict          the specialists' keypoints          submissions/submission-KEY.h5, .csv
 """
 
+from pipeline.studies import Experiment, Trial
 from pipeline.tasks import Augment, LearningCurves, Load, Predict, Render, TrainBase, TrainSpecialist, dataset, device
 
-__all__ = ["Augment", "LearningCurves", "Load", "Predict", "Render", "TrainBase", "TrainSpecialist", "dataset", "device"]
+__all__ = [
+    "Augment",
+    "Experiment",
+    "LearningCurves",
+    "Load",
+    "Predict",
+    "Render",
+    "TrainBase",
+    "TrainSpecialist",
+    "Trial",
+    "dataset",
+    "device",
+]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from pathlib import Path
 
 import luigi
@@ -85,6 +86,7 @@ class Load(Stage):
     folder = "data"
     validation_share = real(0.1, "share of the labelled faces kept for validation, by duplicate groups", 0.01, 0.5)
     fold = whole(0, "which of the 1 / validation-share folds is the validation part", 0)
+    faces = whole(0, "faces to train on at most, chosen at random; 0: all. The validation part stays as it is", 0)
     seed = whole(0, "seed of the split", 0)
     clean = switch(True, "leave out grossly wrong labels of the training part: outliers and conflicting duplicates")
     twin_correlation = real(0.985, "correlation above which two images are near duplicates", 0.5, 1.0)
@@ -164,6 +166,7 @@ class Training:
     """The parameters that the base net and the specialists share."""
 
     on_backend = True
+    watch = None  # told (epoch, training RMSE, validation RMSE) after each epoch; a search ends a training from there
     epochs = whole(80, "epochs at most", 1)
     batch = whole(64, "faces in a training step", 1)
     optimizer = choice("adamw", "how the weights move", OPTIMIZERS)
@@ -216,9 +219,7 @@ class Training:
                 window=window,
                 keep_head=keep_head,
                 seed=self.seed,
-                report=lambda training_rmse, validation_rmse: progress.step(
-                    f"RMSE training {training_rmse:.2f} px, validation {validation_rmse:.2f} px"
-                ),
+                report=functools.partial(self._report, progress),
                 checkpoints=self._checkpoints(trains_on, progress),
             )
         self.save(result)
@@ -239,6 +240,11 @@ class Training:
         source, rows = faces.source[~faces.validation], rows_with(datasets.labels(faces)[~faces.validation], indices)
         with self.input()["copies"].reading(augmentation.Copies) as file:
             yield Copies(file["images"], file["keypoints"], source, faces=rows, indices=indices)
+
+    def _report(self, progress, training_rmse: float, validation_rmse: float) -> None:
+        progress.step(f"RMSE training {training_rmse:.2f} px, validation {validation_rmse:.2f} px")
+        if self.watch:
+            self.watch(progress.done, training_rmse, validation_rmse)
 
     def _checkpoints(self, trains_on: str, progress):
         from pipeline.nets.checkpoints import Checkpoint, Checkpoints
