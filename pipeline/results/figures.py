@@ -80,6 +80,12 @@ def draw_learning_curves(figure: FigureBase, content: Curves) -> None:
     figure.legend(handles=_key(), loc="outside lower center", ncols=3, frameon=False, fontsize="medium")
 
 
+def draw_nets(figure: FigureBase, title: str, nets: list["Net"]) -> None:
+    """Draws the curves of some nets into one panel."""
+    _panel(figure.subplots(), title, nets)
+    figure.legend(handles=_key(), loc="outside lower center", ncols=3, frameon=False, fontsize="medium")
+
+
 def save_png(figure: Figure, path) -> None:
     """Writes the figure; the same figure gives the same bytes."""
     figure.savefig(path, dpi=120, metadata={"Software": None})
