@@ -16,6 +16,17 @@ TrainBase.learning_rate = [0.001, 0.003]
 [[variations]]                            # each of these, with every combination of the grid
 label = "Adam"                            # left out: what differs
 TrainBase.optimizer = "adam"
+
+A search has a space in place of grid and variations:
+
+search = "tpe"                            # Optuna's sampler
+trials = 30
+patience = 5                              # epochs before a hopeless trial may be given up
+
+[space]
+TrainBase.learning_rate = {low = 1e-4, high = 1e-2, log = true}
+TrainBase.batch = {low = 32, high = 256, step = 32}
+TrainBase.optimizer = ["adam", "adamw"]
 """
 
 import difflib

@@ -26,7 +26,7 @@ class Proposal:
         with warnings.catch_warnings():  # a training that was killed reports its epochs once more
             warnings.simplefilter("ignore", UserWarning)
             self.trial.report(rmse, epoch)
-        return self.trial.should_prune()
+        return bool(self.trial.should_prune())
 
 
 class Search:
@@ -71,7 +71,7 @@ def opened(plan: Plan, path: Path) -> Search:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(path), _NoLock()))
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=plan.patience)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=plan.patience + 1)
     return Search(plan, optuna.create_study(storage=storage, study_name=plan.name, pruner=pruner, load_if_exists=True))
 
 
