@@ -9,7 +9,7 @@ training.csv, test.csv, IdLookupTable.csv    (or Render: faces drawn by the prog
   Predict          the specialists' keypoints          submissions/submission-KEY.h5, .csv
 """
 
-from pipeline.studies import Experiment, Trial
+from pipeline.studies import Experiment, Sanity, Trial
 from pipeline.tasks import Augment, LearningCurves, Load, Predict, Render, TrainBase, TrainSpecialist, dataset, device
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Load",
     "Predict",
     "Render",
+    "Sanity",
     "TrainBase",
     "TrainSpecialist",
     "Trial",

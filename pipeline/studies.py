@@ -9,10 +9,13 @@ from luigi.task import flatten
 
 from pipeline.errors import Ended, InputError, Pruned
 from pipeline.experiments import plans
+from pipeline.keypointset import KAGGLE
+from pipeline.nets.options import NETWORKS
 from pipeline.store import checkpoints, runlog
+from pipeline.store.settings import choice, whole
 from pipeline.store.stage import Stage
 from pipeline.store.targets import ExternalFile, workspace_root
-from pipeline.tasks import Predict, TrainBase, TrainSpecialist
+from pipeline.tasks import Load, Predict, TrainBase, Training, TrainSpecialist, device, from_parameters
 
 
 def _compared(address: str, overrides: dict) -> Stage:
@@ -152,3 +155,40 @@ class Experiment(Stage):
 
     def closing_words(self, figures):
         return [f"Table: {self.sibling('.csv')}", f"Curves: {self.sibling('.png')}"]
+
+
+class Sanity(Training, Stage):
+    """Checks that a net and its training can do what they must: learn faces by heart, the mean face without seeing, and the like."""
+
+    network = choice("compact", "the net to check", NETWORKS)
+    epochs = whole(300, "epochs of learning a few faces by heart", 1)
+    batch = whole(32, "faces in a training step, where there are many", 1)
+
+    def requires(self):
+        return {"faces": Load()}
+
+    def run(self):
+        from pipeline.faces import dataset as datasets
+        from pipeline.nets import device as devices
+
+        self.say(f"trains on {devices.prepare(seed=self.seed, threads=device().threads)}")
+        from pipeline.nets import sanity, training
+
+        faces = self.input()["faces"].load(datasets.Dataset)
+        labels = datasets.labels(faces)
+        trial = sanity.Trial(
+            sanity.build(self.network, faces, KAGGLE),
+            from_parameters(training.Recipe, self),
+            KAGGLE,
+            sanity.chosen(faces, labels, held_out=False),
+            sanity.chosen(faces, labels, held_out=True),
+            faces.mean_face,
+            self.seed,
+        )
+        checks = []
+        for check in sanity.run(trial, self.epochs):
+            self.say(sanity.text(check))
+            checks.append(check)
+        self.save(sanity.record(checks))
+        failed = [check.name for check in checks if not check.passed]
+        self.conclude(result=f"{len(checks) - len(failed)} of {len(checks)} checks passed{': not ' if failed else ''}{', '.join(failed)}")

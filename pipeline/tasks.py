@@ -117,7 +117,7 @@ class Load(Stage):
         return {stem: Path(file.path) for stem, file in self.requires().items()}
 
 
-def _from_parameters(kind: type, task: luigi.Task, **given):
+def from_parameters(kind: type, task: luigi.Task, **given):
     """The dataclass `kind`, its fields from the task's parameters of the same names but for those given."""
     return kind(**given, **{field.name: getattr(task, field.name) for field in dataclasses.fields(kind) if field.name not in given})
 
@@ -153,7 +153,7 @@ class Augment(Stage):
             faces.images[training],
             datasets.labels(faces)[training],
             keypointset=KAGGLE,
-            ranges=_from_parameters(augmentation.Ranges, self),
+            ranges=from_parameters(augmentation.Ranges, self),
             count=self.copies,
             seed=self.seed,
         )
@@ -205,7 +205,7 @@ class Training:
         target = alignment.upright(faces.mean_face[0], KAGGLE).astype("float32")
         window = self.window(target, indices)
         structure = models.Structure(network, self.l1, self.l2, self.dropout, float(faces.pixel_mean), float(faces.pixel_std))
-        recipe = _from_parameters(training.Recipe, self)
+        recipe = from_parameters(training.Recipe, self)
         with self.copies(faces, indices, window, base) as copies, self.progress(self.epochs, "epoch") as progress:
             result = models.train(
                 structure,
@@ -322,7 +322,7 @@ class TrainSpecialist(Training, Stage):
             faces.source,
             affine.compose(window.matrix, alignment.to_frame(base.located, base.target)),
             keypointset=dataclasses.replace(KAGGLE, side=window.side),
-            ranges=_from_parameters(augmentation.Ranges, self, shear=0.0, small_share=0.0, small_scale=1.0),
+            ranges=from_parameters(augmentation.Ranges, self, shear=0.0, small_share=0.0, small_scale=1.0),
             seed=self.seed,
             faces=rows_with(labels, indices, among=~faces.validation),
             indices=indices,
