@@ -8,8 +8,25 @@ training.csv, test.csv, IdLookupTable.csv    (or Render: faces drawn by the prog
   LearningCurves   RMSE over epochs                    models/learningcurves-KEY.h5, .png
   Predict          the specialists' keypoints          submissions/submission-KEY.h5, .csv
   Report           all of it on one page               submissions/report-KEY.html, .h5
+
+Around it: Experiment compares many trainings, each of them a Trial; Sanity checks that a net can learn at all. models/
 """
 
+from pipeline.studies import Experiment, Sanity, Trial
 from pipeline.tasks import Augment, LearningCurves, Load, Predict, Render, Report, TrainBase, TrainSpecialist, dataset, device
 
-__all__ = ["Augment", "LearningCurves", "Load", "Predict", "Render", "Report", "TrainBase", "TrainSpecialist", "dataset", "device"]
+__all__ = [
+    "Augment",
+    "Experiment",
+    "LearningCurves",
+    "Load",
+    "Predict",
+    "Render",
+    "Report",
+    "Sanity",
+    "TrainBase",
+    "TrainSpecialist",
+    "Trial",
+    "dataset",
+    "device",
+]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from pathlib import Path
 
 import luigi
@@ -88,6 +89,7 @@ class Load(Stage):
     folder = "data"
     validation_share = real(0.1, "share of the labelled faces kept for validation, by duplicate groups", 0.01, 0.5)
     fold = whole(0, "which of the 1 / validation-share folds is the validation part", 0)
+    faces = whole(0, "faces to train on at most, chosen at random; 0: all. The validation part stays as it is", 0)
     seed = whole(0, "seed of the split", 0)
     clean = switch(True, "leave out grossly wrong labels of the training part: outliers and conflicting duplicates")
     twin_correlation = real(0.985, "correlation above which two images are near duplicates", 0.5, 1.0)
@@ -121,7 +123,7 @@ class Load(Stage):
         return {stem: Path(file.path) for stem, file in self.requires().items()}
 
 
-def _from_parameters(kind: type, task: luigi.Task, **given):
+def from_parameters(kind: type, task: luigi.Task, **given):
     """The dataclass `kind`, its fields from the task's parameters of the same names but for those given."""
     return kind(**given, **{field.name: getattr(task, field.name) for field in dataclasses.fields(kind) if field.name not in given})
 
@@ -157,7 +159,7 @@ class Augment(Stage):
             faces.images[training],
             datasets.labels(faces)[training],
             keypointset=KAGGLE,
-            ranges=_from_parameters(augmentation.Ranges, self),
+            ranges=from_parameters(augmentation.Ranges, self),
             count=self.copies,
             seed=self.seed,
         )
@@ -170,6 +172,7 @@ class Training:
     """The parameters that the base net and the specialists share."""
 
     on_backend = True
+    watch = None  # told (epoch, training RMSE, validation RMSE) after each epoch; a search ends a training from there
     epochs = whole(80, "epochs at most", 1)
     batch = whole(64, "faces in a training step", 1)
     optimizer = choice("adamw", "how the weights move", OPTIMIZERS)
@@ -216,8 +219,8 @@ class Training:
         target = alignment.upright(faces.mean_face[0], KAGGLE).astype("float32")
         window = self.window(target, indices)
         pixels = {"pixel_mean": float(faces.pixel_mean), "pixel_std": float(faces.pixel_std)}
-        structure = _from_parameters(models.Structure, self, network=network, **pixels)
-        recipe = _from_parameters(training.Recipe, self)
+        structure = from_parameters(models.Structure, self, network=network, **pixels)
+        recipe = from_parameters(training.Recipe, self)
         with self.copies(faces, indices, window, base) as copies, self.progress(self.epochs, "epoch") as progress:
             result = models.train(
                 structure,
@@ -231,9 +234,7 @@ class Training:
                 window=window,
                 keep_head=keep_head,
                 seed=self.seed,
-                report=lambda training_rmse, validation_rmse: progress.step(
-                    f"RMSE training {training_rmse:.2f} px, validation {validation_rmse:.2f} px"
-                ),
+                report=functools.partial(self._report, progress),
                 checkpoints=self._checkpoints(trains_on, progress),
                 snapshots=Series(self.snapshots, self.set_down) if self.snapshots else None,
             )
@@ -258,6 +259,11 @@ class Training:
         source, rows = faces.source[~faces.validation], rows_with(datasets.labels(faces)[~faces.validation], indices)
         with self.input()["copies"].reading(augmentation.Copies) as file:
             yield Copies(file["images"], file["keypoints"], source, faces=rows, indices=indices)
+
+    def _report(self, progress, training_rmse: float, validation_rmse: float) -> None:
+        progress.step(f"RMSE training {training_rmse:.2f} px, validation {validation_rmse:.2f} px")
+        if self.watch:
+            self.watch(progress.done, training_rmse, validation_rmse)
 
     def _checkpoints(self, trains_on: str, progress):
         from pipeline.nets.checkpoints import Checkpoint, Checkpoints
@@ -345,7 +351,7 @@ class TrainSpecialist(Training, Stage):
             faces.source,
             affine.compose(window.matrix, alignment.to_frame(base.located, base.target)),
             keypointset=dataclasses.replace(KAGGLE, side=window.side),
-            ranges=_from_parameters(augmentation.Ranges, self, shear=0.0, small_share=0.0, small_scale=1.0),
+            ranges=from_parameters(augmentation.Ranges, self, shear=0.0, small_share=0.0, small_scale=1.0),
             seed=self.seed,
             faces=rows_with(labels, indices, among=~faces.validation),
             indices=indices,

@@ -11,6 +11,8 @@ SUBCOMMANDS = {
     "inspect": "what is in an artifact: arrays, shapes, units, values, and what it was made from",
     "filters": "draw the filters of a net's first layer",
     "activations": "draw what each convolution of a net makes of a face",
+    "compare": "two results: what differs in what they were made from, and how well they do on the same faces",
+    "parameters": "every parameter of the stages: value now, default, range, meaning",
     "forget": "set a stage's artifact and all that was made from it aside, so that the next run makes them again",
     "adopt": "keep a stage's result in spite of a change of code, on the record",
     "clean": "list what no current stage needs, and remove it with --yes",
@@ -42,6 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
             sub.add_argument("--out", metavar="FILE", help="the PNG to write (default: named after the net, in the current folder)")
         if name == "annotate":
             _annotate_arguments(sub)
+        if name == "compare":
+            sub.add_argument("one", metavar="STAGE[:group][@key]", help="for example TrainBase@3e8f")
+            sub.add_argument("other", metavar="STAGE[:group][@key]", help="without @key: the current one")
+            sub.add_argument("--out", metavar="FILE", help="draw the learning curves of both into this PNG")
+        if name == "parameters":
+            sub.add_argument("stages", metavar="STAGE", nargs="*", help="of these alone")
         if name == "clean":
             sub.add_argument("--yes", action="store_true", help="remove what is listed")
             sub.add_argument("--older-than", metavar="AGE", default="0m", help="only what is older than this: 7d, 12h, 30m or 2w")
@@ -70,7 +78,7 @@ def _run(options, flags: list[str]) -> int:
         from pipeline.commands import doctor
 
         return doctor.run(flags)
-    from pipeline.commands import activations, adopt, clean, filters, forget, inspect, status, verify
+    from pipeline.commands import activations, adopt, clean, compare, filters, forget, inspect, parameters, status, verify
     from pipeline.commands.chain import chain, settings
 
     if options.command == "annotate":
@@ -81,6 +89,10 @@ def _run(options, flags: list[str]) -> int:
     with chain(flags) as stages:
         if options.command == "status":
             return status.run(stages)
+        if options.command == "compare":
+            return compare.run(options.one, options.other, options.out, stages)
+        if options.command == "parameters":
+            return parameters.run(options.stages)
         if options.command == "verify":
             return verify.run()
         if options.command == "filters":

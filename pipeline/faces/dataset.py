@@ -13,13 +13,14 @@ from pipeline.keypointset import KeypointSet
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled faces in the order of the training table, faces to predict in the order of the test table, what is asked for.
+    """Labelled faces, all or some, in the order of the training table, faces to predict in the order of the test table, what is asked for.
 
     The label sources are numbered in the order of the KeypointSet.
     """
 
     images: np.ndarray = array("uint8", "face y x", "grey level", "labelled faces, training and validation, in the table's order")
     keypoints: np.ndarray = array("float32", "face keypoint coordinate", "px", "labels as given, x then y, NaN where not labelled")
+    row: np.ndarray = array("int32", "face", "", "row of the training table, counted from 0")
     source: np.ndarray = array("int8", "face", "", "label source: which group of people labelled the face")
     copy: np.ndarray = array("int32", "face", "", "number of the image: equal for exactly equal images")
     group: np.ndarray = array("int32", "face", "", "duplicate group: equal for near twins, which the split keeps together")
@@ -70,6 +71,7 @@ def assemble(
     *,
     validation_share: float,
     fold: int,
+    faces: int,
     seed: int,
     clean: bool,
     twin_correlation: float,
@@ -80,6 +82,7 @@ def assemble(
 ) -> Dataset:
     """The data set from the three parsed tables (csvfiles.read_training, read_test, read_lookup).
 
+    faces: keep at most so many of the training part, chosen at random, all if 0; the validation part stays as it is.
     clean: leave outliers and conflicting labels of the training part out of training; validation labels always stay as they are.
     twin_correlation: see duplicates.groups; outlier_deviations, outlier_pixels: see outliers.outliers; conflict_pixels: outliers.conflicts.
     report: told how many faces have been compared with the others, which takes longest.
@@ -92,21 +95,24 @@ def assemble(
     outlier, distance = outliers.outliers(training.keypoints, source, deviations=outlier_deviations, pixels=outlier_pixels)
     conflict = outliers.conflicts(training.keypoints, copy, pixels=conflict_pixels)
     dropped = (outlier | conflict) & ~validation[:, None] & clean
+    used = _used(validation, faces, seed)
+    keypoints, source, validation, dropped = (values[used] for values in (training.keypoints, source, validation, dropped))
     return Dataset(
-        images=training.images,
-        keypoints=training.keypoints,
+        images=training.images[used],
+        keypoints=keypoints,
+        row=np.arange(len(labelled), dtype=np.int32)[used],
         source=source,
-        copy=copy,
-        group=group,
+        copy=copy[used],
+        group=group[used],
         validation=validation,
-        complete=labelled.all(axis=1),
-        outlier=outlier,
-        outlier_distance=distance,
-        conflict=conflict,
+        complete=labelled[used].all(axis=1),
+        outlier=outlier[used],
+        outlier_distance=distance[used],
+        conflict=conflict[used],
         dropped=dropped,
-        labelled=_by_source(labelled, source, keypointset).astype(np.int32),
-        mean_face=_mean_face(_without(training.keypoints, dropped)[~validation], source[~validation], keypointset),
-        **_pixel_statistics(training.images[~validation]),
+        labelled=_by_source(labelled[used], source, keypointset).astype(np.int32),
+        mean_face=_mean_face(_without(keypoints, dropped)[~validation], source[~validation], keypointset),
+        **_pixel_statistics(training.images[used][~validation]),
         **_asked_for(test, lookup, keypointset),
         keypoint_names=np.array(keypointset.names),
         source_names=np.array(keypointset.source_names),
@@ -150,6 +156,15 @@ def _duplicates_lines(dataset):
     yield f"exact copies: {repeated:,} faces repeat another one's image"
     yield f"near twins: {sizes[sizes > 1].sum():,} faces in {np.sum(sizes > 1):,} groups, the largest of {sizes.max()}"
     yield f"not trained on: {dataset.dropped.sum():,} labels of {dataset.dropped.any(axis=1).sum():,} faces (outliers, conflicts)"
+
+
+def _used(validation, faces, seed):
+    """The faces that stay, as an index: all, or the validation part and so many of the others."""
+    rest = np.flatnonzero(~validation)
+    if not 0 < faces < len(rest):
+        return slice(None)
+    chosen = np.random.default_rng([seed, 1]).permutation(rest)[:faces]  # fewer faces are some of more faces
+    return np.sort(np.concatenate([chosen, np.flatnonzero(validation)]))
 
 
 def _without(keypoints, dropped):

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from pipeline.errors import InputError
+from pipeline.errors import Diverged
+from pipeline.nets.trained import History
 
 # Told after each epoch: training RMSE, validation RMSE, in pixels.
 Report = Callable[[float, float], None]
@@ -55,9 +56,10 @@ class EarlyStopping(keras.callbacks.Callback):
         if np.isnan(value) or (self.patience and epoch + 1 - self.better_epoch >= allowed):
             self.model.stop_training = True
 
-    def finish(self) -> None:
-        """Leaves the net with the weights to keep; InputError if there are none because the training diverged."""
+    def finish(self, history: History) -> None:
+        """Leaves the net with the weights to keep; Diverged, with the history, if there are none because the training diverged."""
         if self.best_weights is not None:
             self.net.set_weights(self.best_weights)
         elif not np.isfinite(self.last):
-            raise InputError("The training diverged: the validation RMSE is no number. Choose a lower learning-rate or a clip-norm.")
+            advice = "Choose a lower learning-rate or a clip-norm."
+            raise Diverged(f"The training diverged: the validation RMSE is no number. {advice}", history)

@@ -165,7 +165,7 @@ def fit(
     validation: labelled faces in the order of the net's keypoints. report: told after each epoch, see monitoring.Report.
     checkpoints: take the state after epochs, and may hold the one to go on from, as if nothing had happened in between.
     snapshots: of the weights on the way; none without it.
-    Raises InputError where one of the two parts has no label, or the training diverges from its first epoch on.
+    Raises InputError where one of the two parts has no label, Diverged where no epoch left weights to keep.
     """
     _check_labels(copies, validation, keypointset)
     batch = min(recipe.batch, len(copies))
@@ -191,8 +191,9 @@ def fit(
     done, schedule = len(rows), {"steps_per_epoch": sum(steps), "epochs": recipe.epochs}
     order = batches(sizes, batch, seed=seed, start=done)
     trainer.fit(order, initial_epoch=done, shuffle=False, verbose=0, callbacks=callbacks, **schedule)
-    stopping.finish()
-    return History.of(log.rows), checkup.health
+    history = History.of(log.rows)
+    stopping.finish(history)
+    return history, checkup.health
 
 
 def _check_labels(copies: Copies | Windows, validation: Faces, keypointset: KeypointSet) -> None:

@@ -91,6 +91,15 @@ def _nets(content: Curves, theme: Theme) -> list["Net"]:
     ]
 
 
+def two_trainings(titles: tuple[str, str], rmse: list[tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """The curves of two trainings in one picture; rmse: (training, validation) of each."""
+    nets = [Net(title, *pair, colour, 1.6) for title, pair, colour in zip(titles, rmse, LIGHT.colours, strict=False)]
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    _panel(figure.subplots(), "RMSE over epochs", nets)
+    figure.legend(handles=_key(), loc="outside lower center", ncols=3, frameon=False, fontsize="medium")
+    return figure
+
+
 @dataclass(frozen=True)
 class Net:
     """How one net is drawn: RMSE (e,) of training and validation in pixels, NaN after the last epoch."""

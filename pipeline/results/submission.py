@@ -77,7 +77,7 @@ def chain(faces, nets: list, tests: list[np.ndarray], *, base_share: float) -> C
         validation_base=nets[0].validation,
         truth=faces.keypoints[held_out],
         mean_face=faces.mean_face[faces.source[held_out]],
-        face=np.flatnonzero(held_out).astype(np.int32),
+        face=faces.row[held_out],
         source=faces.source[held_out],
         group=faces.group[held_out],
     )

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.results.style import Theme, plain
 
-COLUMNS = 4
+COLUMNS = 2  # on a phone
 KERNEL = "/kernel"
 FOLLOWED = 3  # single weights of each kernel
 
@@ -27,12 +27,12 @@ def weights_over_time(figure: Figure, theme: Theme, *, epoch: np.ndarray, weight
         axes.set_axis_off()
         panels[above].tick_params(labelbottom=True)
     figure.supxlabel("epoch")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=1, frameon=False, fontsize="small")
 
 
 def size(weights: dict[str, np.ndarray]) -> tuple[float, float]:
     """Inches of the figure of so many kernels."""
-    return 3.25 * COLUMNS, 0.8 + 2.3 * -(-sum(path.endswith(KERNEL) for path in weights) // COLUMNS)
+    return 2.4 * COLUMNS, 0.8 + 1.7 * -(-sum(path.endswith(KERNEL) for path in weights) // COLUMNS)
 
 
 def _kernels(epoch: np.ndarray, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -49,7 +49,8 @@ def _panel(axes: Axes, theme: Theme, epoch: np.ndarray, values: np.ndarray, laye
     axes.plot(epoch, mean, color=theme.ink, linewidth=1.5, marker=".")
     for number, (place, colour) in enumerate(zip(_followed(values.shape[1]), theme.colours, strict=False)):
         axes.plot(epoch, values[:, place], color=colour, linewidth=1, marker=".", label="" if number else "single weights, evenly chosen")
-    axes.set_title(f"{layer}, {values.shape[1]:,} weights", fontsize="medium")
+    axes.set_title(f"{layer}, {values.shape[1]:,} weights", fontsize="small")
+    axes.tick_params(labelsize="small")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     plain(axes)
 

@@ -79,11 +79,12 @@ def _print() -> None:
 def _outcome(root) -> list[str]:
     entries = runlog.entries(_state["log"])
     mine = [entry for entry in entries if entry.get("run") == _state["run"] and entry.get("event") == "stage"]
-    done, ended_badly = ([entry for entry in mine if (entry["status"] == "done") == well] for well in (True, False))
-    if ended_badly or _missing:
-        return [*_table(done, root), *_others(root, mine), *(f"Missing: {text}" for text in _missing), *map(_bad_end, ended_badly), GO_ON]
+    done, others = ([entry for entry in mine if (entry["status"] == "done") == well] for well in (True, False))
+    # A training without a result (diverged, pruned) is no fault where the stage that was asked for could do without.
+    if _missing or any(entry["status"] in ("failed", "interrupted") for entry in others):
+        return [*_table(done, root), *_others(root, mine), *(f"Missing: {text}" for text in _missing), *map(_bad_end, others), GO_ON]
     if not root.complete():
-        return [*_table(done, root), f"{root.address} is not there. {GO_ON}"]
+        return [*_table(done, root), *map(_bad_end, others), f"{root.address} is not there. {GO_ON}"]
     figures = [entry for entry in entries if entry.get("status") == "done" and entry.get("key") == root.key]
     return [
         *([*_table(done, root), *_others(root, mine)] if done else ["Nothing to do: everything asked for is there and current."]),
@@ -129,4 +130,4 @@ def aligned(words: dict[str, str]) -> list[str]:
 
 
 def _bad_end(entry: dict) -> str:
-    return f"{entry['stage']} {entry['status']}" + (f": {entry['error']}" if entry["status"] == "failed" else ".")
+    return f"{entry['stage']} {entry['status']}" + ("." if entry["status"] == "interrupted" else f": {entry['error']}")

@@ -58,7 +58,7 @@ class Checked(luigi.Parameter):
 
     def __init__(self, default, description, *, convert, describe, allowed, **kwargs):
         super().__init__(default=default, description=f"{description} ({describe}; default {default})", **kwargs)
-        self.convert, self.describe, self.allowed = convert, describe, allowed
+        self.convert, self.describe, self.allowed, self.meaning = convert, describe, allowed, description
 
     def __set_name__(self, owner: type, name: str):
         if hasattr(luigi.Parameter, "__set_name__"):  # not in every luigi 3

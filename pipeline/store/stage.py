@@ -379,7 +379,7 @@ def _logged(run, stage: Stage) -> None:
             raise stage._unlisted
         run(stage)
     except BaseException as error:
-        ending = "interrupted" if interrupts.received() or isinstance(error, KeyboardInterrupt) else "failed"
+        ending = "interrupted" if interrupts.received() or isinstance(error, KeyboardInterrupt) else getattr(error, "ending", "failed")
         said = f"{error}" if isinstance(error, InputError) else repr(error)
         runlog.append(_log_folder(), {**entry, "status": ending, "error": said})
         raise

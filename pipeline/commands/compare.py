@@ -1,0 +1,116 @@
+"""`keypoints compare`: two results side by side: what differs in what they were made from, and how well they do on the same faces."""
+
+from pathlib import Path
+
+from pipeline.commands import origin
+from pipeline.commands.chain import find
+from pipeline.errors import InputError
+from pipeline.store import artifacts, lineage, names
+from pipeline.store.stage import Stage
+
+
+def run(one: str, other: str, out: str | None, stages: list[Stage]) -> int:
+    """Prints the differences and the RMSEs of two addresses; with `out` draws the learning curves into that PNG file."""
+    paths = [find(address, stages) for address in (one, other)]
+    for title, path in zip(("first ", "second"), paths, strict=True):
+        print(f"{title}  {path}")
+    print("\n" + "\n".join(_differences(*paths) or ["Both were made from the same."]) + "\n")
+    _compare(paths, out)
+    return 0
+
+
+def _differences(one: Path, other: Path) -> list[str]:
+    """What differs in what two artifacts, and those that these were made from, were made from; from the first stage on."""
+    then, now = (_recipes(path) for path in (one, other))
+    lines = []
+    for address in reversed({**now, **then}):
+        if address in then and address in now:
+            changes = lineage.changes(now[address], then[address])
+            lines += [f"{address}: {line}" for part, said in changes.items() if part != "inputs" for line in said]
+        else:
+            lines.append(f"{address}: only of the {'first' if address in then else 'second'}")
+    return lines
+
+
+def _recipes(path: Path) -> dict[str, dict]:
+    """What an artifact and all that it was made from were made from, by address, itself first."""
+    found = {}
+    for place, file in {("itself", ""): path, **origin.ancestors(path)}.items():
+        if file is not None:
+            made_from = _sound(file)["made_from"]
+            found[made_from["stage"] if place[0] == "itself" else place[0]] = made_from
+    return found
+
+
+def _sound(path: Path) -> dict:
+    try:
+        return artifacts.attributes(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; `keypoints status` says why.") from None
+    except artifacts.Damaged as error:
+        raise InputError(f"{error}.") from None
+
+
+def _compare(paths: list[Path], out: str | None) -> None:
+    from pipeline.results import versus
+
+    held_out = [_held_out(path) for path in paths]
+    one, other = versus.common(*held_out)
+    if not len(one.row) or not one.keypoints:
+        print("They have no validation face or no keypoint in common: the RMSEs cannot be compared.")
+        return
+    print(f"{len(one.row):,} validation faces that both have, neither trained on")
+    print("\n".join(versus.table(one, other)))
+    if out:
+        _draw(paths, held_out, Path(out))
+
+
+def _draw(paths: list[Path], held_out: list, out: Path) -> None:
+    from pipeline.results import curves, style
+    from pipeline.store import files
+
+    if any(each.validation_rmse is None for each in held_out):
+        raise InputError("--out draws learning curves: give two trainings, such as TrainBase@KEY.")
+    with files.publishing(out, keeping=True) as draft:
+        rmse = [(each.training_rmse, each.validation_rmse) for each in held_out]
+        style.save_png(curves.two_trainings(tuple(path.stem for path in paths), rmse), draft)
+    print(f"learning curves: {out}")
+
+
+def _held_out(path: Path):
+    """What the artifact of a training or a prediction says of its validation faces."""
+    from pipeline.nets.trained import Trained
+    from pipeline.results.submission import Predictions
+    from pipeline.results.versus import HeldOut
+
+    stage = _sound(path)["stage"].split(":")[0]
+    faces = _faces(path)
+    if stage == "Predict":
+        content = artifacts.load(path, Predictions)
+        group = {row: group for each in faces for row, group in zip(each.row.tolist(), each.group.tolist(), strict=True)}
+        rows = content.validation_face
+        return HeldOut(content.validation, content.validation_truth, rows, _numbers(group, rows), content.keypoints.tolist(), None, None)
+    if stage not in ("TrainBase", "TrainSpecialist"):
+        raise InputError(f"{path} is no training and no prediction: compare two of TrainBase, TrainSpecialist:GROUP or Predict.")
+    net, own = artifacts.load(path, Trained), faces[0]
+    rows, truth = own.row[own.validation], own.keypoints[own.validation][:, net.indices]
+    curves = net.history.training_rmse, net.history.validation_rmse
+    return HeldOut(net.validation, truth, rows, own.group[own.validation], net.keypoints.tolist(), *curves)
+
+
+def _faces(path: Path) -> list:
+    """The data sets that an artifact was made from."""
+    from pipeline.faces.dataset import Dataset
+
+    found = [(key, file) for (stage, key), file in origin.ancestors(path).items() if stage == "Load"]
+    if missing := [key for key, file in found if file is None or names.parsed(file).kind != "artifact"]:
+        raise InputError(
+            f"{path} was made from Load@{missing[0]}, which is not there any more: without its labels nothing can be compared."
+        )
+    return [artifacts.load(file, Dataset) for _, file in found]
+
+
+def _numbers(group: dict[int, int], rows):
+    import numpy as np
+
+    return np.array([group[row] for row in rows.tolist()])

@@ -1,0 +1,30 @@
+"""`keypoints parameters`: every parameter with its value now, default, range and meaning."""
+
+from pipeline.errors import InputError
+from pipeline.store.settings import Checked
+from pipeline.store.stage import Stage
+
+
+def run(sections: list[str]) -> int:
+    """Prints those of the stages and sections of these names, all without one. What flags or configuration set is marked by a star."""
+    import pipeline
+
+    known = {name.lower(): getattr(pipeline, name) for name in pipeline.__all__}
+    if unknown := [name for name in sections if name.lower() not in known]:
+        raise InputError(f"there is no stage or section {unknown[0]}; there are {', '.join(pipeline.__all__)}.")
+    for task in [known[name.lower()] for name in sections] or known.values():
+        print(f"\n{task.__name__}: {task.__doc__.splitlines()[0]}")
+        for name, parameter in task.get_params():
+            if not (issubclass(task, Stage) and name == "overrides"):
+                _print(task, name, parameter)
+    print("\n* set by a flag or a configuration file. A flag: --STAGE-parameter VALUE; in luigi.cfg: [STAGE], parameter = VALUE.")
+    return 0
+
+
+def _print(task: type, name: str, parameter) -> None:
+    default = parameter._default
+    value = parameter.task_value(task.__name__, name) if parameter.has_task_value(task.__name__, name) else ""
+    star = "*" if value != default else " "
+    allowed, meaning = (parameter.describe, parameter.meaning) if isinstance(parameter, Checked) else ("text", parameter.description)
+    default = f", default {default}" if star == "*" else ""
+    print(f" {star} {name:<20} {value!s:<10}  {meaning} ({allowed}{default})")

@@ -1,0 +1,110 @@
+"""What became of the trainings of an experiment: one record each, and all of them side by side."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline.described import Plot, array
+from pipeline.experiments.plans import Plan
+from pipeline.nets.trained import History
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One training."""
+
+    ended: np.ndarray = array("text", "", "", "how: done, diverged or pruned")
+    rmse: np.ndarray = array("float32", "", "px", "validation RMSE; NaN where it diverged")
+    history: History
+    key: np.ndarray = array("text", "", "", "key of the stage that was compared")
+    overrides: np.ndarray = array("text", "", "", "the parameters that were set, as JSON")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All trainings of an experiment, the best variation first. NaN: diverged, or after the last epoch."""
+
+    name: np.ndarray = array("text", "", "", "name of the experiment")
+    question: np.ndarray = array("text", "", "", "what it is to answer")
+    stage: np.ndarray = array("text", "", "", "the stage that is compared")
+    variations: np.ndarray = array("text", "variation", "", "what differs")
+    seeds: np.ndarray = array("int64", "seed", "", "seeds")
+    mean: np.ndarray = array("float32", "variation", "px", "validation RMSE, mean over the seeds; NaN where one diverged")
+    spread: np.ndarray = array("float32", "variation", "px", "standard deviation over the seeds; NaN for a single one")
+    rmse: np.ndarray = array("float32", "variation seed", "px", "validation RMSE of each training")
+    seconds: np.ndarray = array("float32", "variation seed", "s", "time that the training took; NaN where the run log does not know")
+    epoch: np.ndarray = array("int32", "epoch", "", "epoch, counted from 1")
+    training_rmse: np.ndarray = array("float32", "variation seed epoch", "px", "RMSE on the augmented training faces")
+    validation_rmse: np.ndarray = array("float32", "variation seed epoch", "px", "RMSE on the validation faces")
+    ended: np.ndarray = array("text", "variation seed", "", "how each training ended: done, diverged or pruned")
+    keys: np.ndarray = array("text", "variation seed", "", "key of the compared stage's artifact")
+    overrides: np.ndarray = array("text", "variation seed", "", "the parameters that were set, as JSON")
+
+    PLOT = Plot("mean", (".",))
+
+
+def outcome(ended: str, rmse: float, history: History | None, key: str, overrides: str) -> Outcome:
+    return Outcome(np.array(ended), np.float32(rmse), history or History.of([]), np.array(key), np.array(overrides))
+
+
+def compare(plan: Plan, names: list[str], outcomes: list[list[Outcome]], seconds: list[list[float]]) -> Comparison:
+    """names: of the variations; outcomes, seconds: for each variation those of each seed; NaN seconds: not known."""
+    rmse = np.array([[each.rmse for each in row] for row in outcomes], np.float32)
+    mean = rmse.mean(axis=1)
+    order = np.argsort(mean, kind="stable")  # NaN goes last
+
+    def of_each(value, dtype=None):
+        return np.array([[value(each) for each in outcomes[row]] for row in order], dtype)
+
+    longest = max(len(each.history.epoch) for row in outcomes for each in row)
+    return Comparison(
+        name=np.array(plan.name),
+        question=np.array(plan.question),
+        stage=np.array(plan.stage),
+        variations=np.array(names)[order],
+        seeds=np.array(plan.seeds, np.int64),
+        mean=mean[order],
+        spread=rmse[order].std(axis=1, ddof=1) if len(plan.seeds) > 1 else np.full(len(rmse), np.nan, np.float32),
+        rmse=rmse[order],
+        seconds=np.array(seconds, np.float32)[order],
+        epoch=np.arange(1, longest + 1, dtype=np.int32),
+        training_rmse=of_each(lambda each: _padded(each.history.training_rmse, longest)),
+        validation_rmse=of_each(lambda each: _padded(each.history.validation_rmse, longest)),
+        ended=of_each(lambda each: str(each.ended)),
+        keys=of_each(lambda each: str(each.key)),
+        overrides=of_each(lambda each: str(each.overrides)),
+    )
+
+
+def _padded(values: np.ndarray, length: int) -> np.ndarray:
+    return np.pad(values.astype(np.float32), (0, length - len(values)), constant_values=np.nan)
+
+
+def table(content: Comparison) -> pd.DataFrame:
+    """One row a variation, the best first: mean and spread over the seeds, the RMSE of each, minutes of all its trainings."""
+    columns = {"variation": content.variations, "mean RMSE, px": content.mean, "spread": content.spread}
+    columns |= {f"seed {seed}": content.rmse[:, number] for number, seed in enumerate(content.seeds)}
+    columns["minutes"] = content.seconds.sum(axis=1) / 60
+    columns["ended"] = [", ".join(sorted(set(row) - {"done"})) for row in content.ended]
+    return pd.DataFrame(columns)
+
+
+def text(content: Comparison) -> str:
+    """The table for the log, under the question."""
+    decimals = {"minutes": lambda value: f"{value:.1f}"}
+    shown = table(content).to_string(index=False, na_rep="", float_format="{:.3f}".format, formatters=decimals, justify="right")
+    return "\n".join([str(content.question) or str(content.name), shown, verdict(content)])
+
+
+def verdict(content: Comparison) -> str:
+    """What can be said of the best two: a difference counts if every seed of the one is better than any of the other."""
+    if len(content.mean) < 2 or not np.isfinite(content.mean[1]):
+        return ""
+    best, second = content.variations[:2]
+    said = f"Best: {best}, {content.mean[1] - content.mean[0]:.3f} px better than {second}"
+    if len(content.seeds) < 2:
+        return f"{said}; more seeds would tell whether that is more than luck."
+    if content.rmse[0].max() < content.rmse[1].min():
+        return f"{said}, with each seed better than any of its."
+    return f"No difference seen between {best} and {second}: their seeds overlap."

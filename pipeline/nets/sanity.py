@@ -1,0 +1,241 @@
+"""Checks that the nets and their training can do what they must and cannot do what they must not.
+
+After A. Karpathy, "A recipe for training neural networks", 2019, https://karpathy.github.io/2019/04/25/recipe/
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from pipeline.described import array
+from pipeline.keypointset import KeypointSet
+from pipeline.nets import evaluation, network, prediction, training
+from pipeline.nets.copies import Copies, Faces
+
+TINY = 8  # faces to learn by heart
+LEARNED = 0.1  # px, RMSE of a net that knows its faces by heart
+MANY = 320  # faces whose labels are shuffled, and as many to validate with at most
+PENALTIES = (0.0, 1e-4, 1e-2)
+
+
+@dataclass(frozen=True)
+class Check:
+    """figure: what was measured, in `unit`; limit: "at most" or "at least" which value it passes; usually: what a failure mostly means."""
+
+    name: str
+    tried: str
+    figure: float
+    unit: str
+    at_most: float
+    at_least: float
+    usually: str
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.at_least <= self.figure <= self.at_most)
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What each check tried and found."""
+
+    names: np.ndarray = array("text", "check", "", "name")
+    tried: np.ndarray = array("text", "check", "", "what was tried")
+    figure: np.ndarray = array("float32", "check", "", "what was measured, in the unit")
+    units: np.ndarray = array("text", "check", "", "unit of the figure")
+    at_least: np.ndarray = array("float32", "check", "", "lowest figure that passes")
+    at_most: np.ndarray = array("float32", "check", "", "highest figure that passes")
+    passed: np.ndarray = array("bool", "check", "", "whether it passed")
+    usually: np.ndarray = array("text", "check", "", "what a failure usually means")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What every check takes: how to build the net with an L2 penalty, how to train it, on which faces. faces: with all keypoints
+    labelled where there are such; held_out: others to validate with."""
+
+    build: Callable[[float], keras.Model]
+    recipe: training.Recipe
+    keypointset: KeypointSet
+    faces: Faces
+    held_out: Faces
+    mean_face: np.ndarray
+    seed: int
+
+    @property
+    def indices(self) -> list[int]:
+        return list(range(len(self.keypointset.names)))
+
+    def fit(self, faces: Faces, validation: Faces, *, epochs: int, batch: int) -> float:
+        """The validation RMSE at the end of a fresh net that was trained on the faces as they are."""
+        net = self.build(0.0)
+        rows = np.arange(len(faces.images))
+        copies = Copies(faces.images[None], faces.keypoints[None], faces.source, faces=rows, indices=self.indices)
+        recipe = dataclasses.replace(self.recipe, epochs=epochs, batch=batch, patience=0, warmup=min(self.recipe.warmup, epochs / 4))
+        quiet = {"seed": self.seed, "report": lambda *_: None}
+        return float(training.fit(net, copies, validation, recipe, keypointset=self.keypointset, **quiet).validation_rmse[-1])
+
+
+def run(trial: Trial, epochs: int) -> Iterator[Check]:
+    """Yields the checks, one after the other. epochs: of learning a few faces by heart."""
+    yield first_loss(trial)
+    yield stronger_penalty(trial)
+    yield blind(trial, epochs)
+    yield by_heart(trial, epochs)
+    yield mirrored(trial)
+    yield from shuffled(trial)
+
+
+def first_loss(trial: Trial) -> Check:
+    """A fresh net knows nothing of faces: its answers are spread around the middle of the image, and cost what that answer costs."""
+    faces = trial.faces
+    answer = prediction.predict(trial.build(0.0), faces.images, trial.keypointset, indices=trial.indices, mirrored=False)
+    own = evaluation.rmse(evaluation.of_source(answer, faces.source), faces.keypoints)
+    middle = evaluation.rmse(np.full_like(faces.keypoints, trial.keypointset.side / 2), faces.keypoints)
+    return Check(
+        "first loss",
+        f"an untrained net beside the answer 'the middle of the image' ({middle:.1f} px) for {len(faces.images)} faces",
+        own / middle,
+        "of that RMSE",
+        1.5,
+        0.7,
+        "pixels or coordinates are scaled otherwise than the net expects, or its first weights are far too large",
+    )
+
+
+def stronger_penalty(trial: Trial) -> Check:
+    """The loss of one and the same fresh net must grow with the penalty on its weights."""
+    losses = []
+    for penalty in PENALTIES:
+        keras.utils.set_random_seed(trial.seed)
+        net = trial.build(penalty)
+        losses.append(float(sum(map(keras.ops.convert_to_numpy, net.losses))) if net.losses else 0.0)
+    return Check(
+        "regularisation",
+        f"penalty in the loss of a fresh net for l2 of {', '.join(f'{penalty:g}' for penalty in PENALTIES)}: "
+        + ", ".join(f"{loss:.3g}" for loss in losses),
+        float(np.diff(losses).min()),
+        "px² more at each step",
+        np.inf,
+        1e-9,
+        "the penalty is not added to the loss, or not all kernels have it",
+    )
+
+
+def blind(trial: Trial, epochs: int) -> Check:
+    """Without a picture the best answer is the mean face: what the loss begins with for a net that knows the labels alone."""
+    faces = _first(trial.faces, TINY * 4)
+    grey = dataclasses.replace(faces, images=np.full_like(faces.images, int(faces.images.mean())))
+    rmse = trial.fit(grey, grey, epochs=max(1, epochs // 2), batch=TINY)
+    own = np.stack([np.nanmean(faces.keypoints[faces.source == source], axis=0) for source in faces.source])
+    best = evaluation.rmse(own, faces.keypoints)
+    return Check(
+        "blind",
+        f"a net that was trained on {len(faces.images)} faces without seeing them, beside their mean face ({best:.2f} px)",
+        rmse / best,
+        "of that RMSE",
+        1.1,
+        0.98,
+        "below: the labels reach the net by another way than the image; above: the output layer cannot move to the mean face",
+    )
+
+
+def by_heart(trial: Trial, epochs: int) -> Check:
+    """A net must be able to learn a few faces to the last digit."""
+    faces = _first(trial.faces, TINY)
+    rmse = trial.fit(faces, faces, epochs=epochs, batch=TINY)
+    return Check(
+        "by heart",
+        f"{len(faces.images)} faces, {epochs} epochs, validated on the same faces",
+        rmse,
+        "px",
+        LEARNED,
+        0.0,
+        "images and labels do not belong together, the learning rate does not fit, or the net is too small",
+    )
+
+
+def mirrored(trial: Trial) -> Check:
+    """What is said of a face and what is said of its mirror image must be mirror images."""
+    images, order = _first(trial.held_out, 64).images, list(trial.keypointset.mirror_order)
+    net = trial.build(0.0)
+    answer, of_mirror = (
+        prediction.predict(net, seen, trial.keypointset, indices=trial.indices, mirrored=True) for seen in (images, images[:, :, ::-1])
+    )
+    back = of_mirror[:, :, order] * np.float32([-1, 1]) + np.float32([trial.keypointset.side, 0])
+    return Check(
+        "mirror",
+        f"mirrored averaging for {len(images)} faces and for their mirror images, largest distance",
+        float(np.abs(answer - back).max()),
+        "px",
+        0.01,
+        0.0,
+        "left and right keypoints are not exchanged, or the image's middle is half a pixel off",
+    )
+
+
+def shuffled(trial: Trial, epochs: int = 15) -> Iterator[Check]:
+    """Right labels teach something of other faces, labels of other faces nothing."""
+    faces, held_out = _first(trial.faces, MANY), _first(trial.held_out, MANY)
+    order = np.random.default_rng(trial.seed).permutation(len(faces.images))
+    wrong = dataclasses.replace(faces, keypoints=faces.keypoints[order], source=faces.source[order])
+    best = evaluation.rmse(trial.mean_face[held_out.source], held_out.keypoints)
+    tried = f"{len(faces.images)} faces, {epochs} epochs, validated on {len(held_out.images)} others, beside the mean face ({best:.2f} px)"
+    right, shuffled = (trial.fit(given, held_out, epochs=epochs, batch=trial.recipe.batch) for given in (faces, wrong))
+    unit = "of the mean face's RMSE"
+    yield Check("right labels", tried, right / best, unit, 0.95, 0.0, "too few faces or epochs, or a learning rate that does not fit")
+    yield Check(
+        "shuffled labels",
+        f"the same with the labels of other faces: {tried}",
+        shuffled / best,
+        unit,
+        np.inf,
+        0.95,
+        "validation faces were trained on, or the labels of validation faces leak into what the net sees",
+    )
+
+
+def _first(faces: Faces, count: int) -> Faces:
+    return Faces(*(getattr(faces, field.name)[:count] for field in dataclasses.fields(Faces)))
+
+
+def build(name: str, faces, keypointset: KeypointSet) -> Callable[[float], keras.Model]:
+    """How to build the net `name` with an L2 penalty; faces: the data set, for its pixels' mean."""
+    options = {"side": keypointset.side, "keypoints": len(keypointset.names), "sources": len(keypointset.sources)}
+    pixels = {"pixel_mean": float(faces.pixel_mean), "pixel_std": float(faces.pixel_std)}
+    return lambda l2: network.build(name, **options, **pixels, l1=0.0, l2=l2, dropout=0.0)
+
+
+def chosen(faces, labels: np.ndarray, held_out: bool) -> Faces:
+    """Faces of the data set's training or validation part, those with all keypoints labelled first."""
+    rows = np.flatnonzero(faces.validation == held_out)
+    rows = rows[np.argsort(~faces.complete[rows], kind="stable")]
+    rows = rows[~np.isnan(labels[rows]).all(axis=(1, 2))]
+    return Faces(faces.images[rows], labels[rows], faces.source[rows], np.ones(len(rows), np.float32))
+
+
+def record(checks: list[Check]) -> Checks:
+    def column(name, dtype=None):
+        return np.array([getattr(check, name) for check in checks], dtype)
+
+    return Checks(
+        names=column("name"),
+        tried=column("tried"),
+        figure=column("figure", np.float32),
+        units=column("unit"),
+        at_least=column("at_least", np.float32),
+        at_most=column("at_most", np.float32),
+        passed=column("passed"),
+        usually=column("usually"),
+    )
+
+
+def text(check: Check) -> str:
+    """What it tried, its figure, whether it passed; what a failure means where it did not."""
+    limits = [f"{word} {limit:g}" for word, limit in (("at least", check.at_least), ("at most", check.at_most)) if 0 < limit < np.inf]
+    verdict = "pass" if check.passed else "FAIL"
+    line = f"{verdict}  {check.name}: {check.figure:.3g} {check.unit}, wanted {' and '.join(limits)}\n      {check.tried}"
+    return line if check.passed else f"{line}\n      usually: {check.usually}"
