@@ -22,8 +22,8 @@ def chain(flags: list[str]) -> Iterator[list[Stage]]:
     import pipeline
 
     with _parsed(_completed(flags)) as parser:
-        report = pipeline.Report()
-        yield (report if artifacts_of(report) else parser.get_task_obj()).chain()
+        reported = names.artifacts(workspace_root() / pipeline.Report.folder, "report")
+        yield (pipeline.Report() if reported else parser.get_task_obj()).chain()
 
 
 def settings(flags: list[str]) -> str:
