@@ -161,7 +161,7 @@ class Sanity(Training, Stage):
     """Checks that a net and its training can do what they must: learn faces by heart, the mean face without seeing, and the like."""
 
     network = choice("compact", "the net to check", NETWORKS)
-    epochs = whole(300, "epochs of learning a few faces by heart", 1)
+    epochs = whole(40, "epochs of learning a few faces by heart, of 8 steps each", 1)
     batch = whole(32, "faces in a training step, where there are many", 1)
 
     def requires(self):

@@ -132,6 +132,52 @@ class TestChain:
         assert (np.abs(keypoints - (224, 117)) < 94).all()
         assert hashes(workspace) == before
 
+    def test_two_results_side_by_side(self, chain, tmp_path):
+        """`keypoints compare` tells what differs between a base net and one with another seed, how well each does, and draws both curves."""
+        workspace, _ = chain
+        shutil.copytree(workspace, tmp_path / "w", dirs_exist_ok=True)
+        (first,) = (tmp_path / "w" / "models").glob("trainbase-*.h5")
+        flags = ("--dataset-path=rendered", f"--workspace-root={tmp_path}/w", *SMALL)
+        assert luigi("TrainBase", *flags, "--TrainBase-seed=1").returncode == 0
+        code = "import sys; from pipeline import commands; sys.exit(commands.main())"
+        key = first.stem.split("-")[1]
+        two = ("compare", f"trainbase@{key}", "TrainBase", f"--out={tmp_path}/a.png")
+        result = run("-c", code, *two, *flags, "--TrainBase-seed=1")
+        assert result.returncode == 0, result.stderr
+        assert "TrainBase: seed 0 -> 1" in result.stdout
+        assert "8 validation faces that both have" in result.stdout
+        assert "mouth_center_top_lip" in result.stdout
+        assert "95 % interval" in result.stdout
+        assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+        same = run("-c", code, "compare", "Predict", "Predict", *flags)
+        assert "Both were made from the same." in same.stdout
+        assert "no difference seen" in same.stdout
+        wrong = run("-c", code, "compare", "Predict", "Load", *flags)
+        assert (wrong.returncode, wrong.stdout.count("validation RMSE")) == (2, 0)
+        assert "is no training and no prediction" in wrong.stderr
+
+    def test_an_experiment_compares_trainings(self, chain, tmp_path):
+        """Table, CSV, figure and artifact, the best first; one that diverges is an outcome; again, nothing is trained."""
+        workspace, _ = chain
+        shutil.copytree(workspace, tmp_path / "w", dirs_exist_ok=True)
+        text = 'name = "rates"\nepochs = 1\n[settings]\nTrainBase.optimizer = "sgd"\n[grid]\nTrainBase.learning_rate = [1e30, 0.1]\n'
+        (tmp_path / "rates.toml").write_text(text)
+        flags = ("--dataset-path=rendered", f"--workspace-root={tmp_path}/w", *SMALL)
+        result = luigi("Experiment", f"--file={tmp_path}/rates.toml", "--workers=2", *flags)
+        assert result.returncode == 0, result.stderr
+        (table,) = (tmp_path / "w" / "models").glob("experiment-rates-*.csv")
+        rows = pd.read_csv(table)
+        assert rows.variation.tolist() == ["learning rate 0.1", "learning rate 1e+30"]
+        assert rows.ended.tolist()[1] == "diverged"
+        assert rows["seed 0"].notna().tolist() == [True, False]
+        assert table.with_suffix(".png").exists()
+        again = luigi("Experiment", f"--file={tmp_path}/rates.toml", *flags)
+        assert "Nothing to do" in again.stderr
+        (tmp_path / "wrong.toml").write_text(text.replace("learning_rate", "learning_rat"))
+        wrong = luigi("Experiment", f"--file={tmp_path}/wrong.toml", *flags)
+        assert wrong.returncode == 40
+        assert "wrong.toml: override TrainBase-learning_rat: there is no such parameter" in wrong.stderr
+
     def test_again_does_nothing_and_imports_no_tensorflow(self, chain):
         """A finished chain is re-checked without Keras, TensorFlow, pandas or matplotlib, and every file stays as it is."""
         workspace, _ = chain

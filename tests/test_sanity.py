@@ -1,0 +1,81 @@
+"""Checks of nets and their training: what is sound passes, what was broken on purpose fails."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from toys import DOTS, TARGET, labelled, recipe
+
+pytestmark = pytest.mark.keras
+
+
+@pytest.fixture(scope="module")
+def sanity():
+    from pipeline.nets import device, sanity
+
+    device.prepare(seed=0, threads=0)
+    return sanity
+
+
+@pytest.fixture(scope="module")
+def trial(sanity):
+    """The compact net on dot faces of two sources."""
+    from pipeline.nets import network
+
+    def build(l2):
+        options = {"side": DOTS.side, "keypoints": 3, "sources": 2, "pixel_mean": 120.0, "pixel_std": 30.0}
+        return network.build("compact", **options, l1=0.0, l2=l2, dropout=0.0, initialisation="net")
+
+    mean_face = np.stack([TARGET, TARGET])
+    return sanity.Trial(build, recipe(learning_rate=3e-3, batch=16), DOTS, labelled(96, seed=1), labelled(48, seed=2), mean_face, 0)
+
+
+def test_a_sound_net_passes_all(sanity, trial):
+    """Seven checks, each with a figure, what was tried and what a failure would mean; the record holds them all."""
+    checks = list(sanity.run(trial, epochs=15))
+    assert [check.name for check in checks if not check.passed] == []
+    assert len(checks) == 7
+    record = sanity.record(checks)
+    assert record.passed.all()
+    assert record.names.tolist() == [check.name for check in checks]
+    for check in checks:
+        assert sanity.text(check).startswith(f"pass  {check.name}: ")
+
+
+def broken(trial, **changes):
+    return dataclasses.replace(trial, **changes)
+
+
+def test_labels_of_other_images_cannot_be_learned_by_heart_by_seeing(sanity, trial):
+    """Equal images with different labels: what is wanted is not in the images, the net ends at the mean of the labels."""
+    same = dataclasses.replace(trial.faces, images=np.tile(trial.faces.images[:1], (96, 1, 1)))
+    check = sanity.by_heart(broken(trial, faces=same), epochs=5)
+    assert not check.passed
+    assert check.figure > 1
+    assert "usually: " in sanity.text(check)
+
+
+def test_a_penalty_that_does_not_reach_the_loss_is_found(sanity, trial):
+    """A net that is built without its penalty has the same loss for every strength."""
+    check = sanity.stronger_penalty(broken(trial, build=lambda l2: trial.build(0.0)))
+    assert not check.passed
+    assert check.figure == 0
+
+
+def test_a_wrong_mirror_order_is_found(sanity, trial, monkeypatch):
+    """With left and right not exchanged, the answer for the mirror image is another one."""
+    wrong = dataclasses.replace(DOTS, name="wrong")
+    assert sanity.mirrored(trial).passed
+    wrong.__dict__["mirror_order"] = (0, 1, 2)
+    predict = sanity.prediction.predict
+    monkeypatch.setattr(sanity.prediction, "predict", lambda net, images, _, **options: predict(net, images, wrong, **options))
+    assert not sanity.mirrored(trial).passed
+
+
+def test_labels_that_leak_are_found(sanity, trial):
+    """Where the validation faces are those trained on, shuffled labels and all, they are learned."""
+    few = dataclasses.replace(trial.faces, **{name: values[:32] for name, values in vars(trial.faces).items()})
+    order = np.random.default_rng(trial.seed).permutation(32)
+    wrong = dataclasses.replace(few, keypoints=few.keypoints[order], source=few.source[order])
+    _, leaking = sanity.shuffled(broken(trial, faces=few, held_out=wrong), epochs=10)
+    assert not leaking.passed
