@@ -54,8 +54,8 @@ def test_verify_finds_it_all_without_a_run(tmp_path, capsys):
     capsys.readouterr()
     assert commands.main(["verify", at]) == 1
     *lines, last = capsys.readouterr().out.splitlines()
-    assert last.startswith("7 artifacts")
-    assert "7 damaged" in last
+    assert last.startswith("8 artifacts")
+    assert "8 damaged" in last
     for path in paths.values():
         assert len([line for line in lines if path.stem in line and line.startswith("damaged: ")]) == 1
 

@@ -18,7 +18,7 @@ TINY = KeypointSet(
     groups={"all": ("left_eye", "right_eye", "nose", "chin")},
 )
 RULES = {"twin_correlation": 0.985, "outlier_deviations": 4.5, "outlier_pixels": 5.0, "conflict_pixels": 8.0}
-OPTIONS = {"validation_share": 0.25, "fold": 0, "seed": 0, "clean": True, **RULES}
+OPTIONS = {"validation_share": 0.25, "fold": 0, "faces": 0, "seed": 0, "clean": True, **RULES}
 WIDE, NARROW = 24, 40
 
 

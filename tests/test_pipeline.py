@@ -133,7 +133,7 @@ class TestChain:
         assert hashes(workspace) == before
 
     def test_two_results_side_by_side(self, chain, tmp_path):
-        """`keypoints compare` tells what differs between a base net and one with another seed, how well each does, and draws both curves."""
+        """`keypoints compare` tells what differs between base nets of two seeds, how well each does, and draws both curves."""
         workspace, _ = chain
         shutil.copytree(workspace, tmp_path / "w", dirs_exist_ok=True)
         (first,) = (tmp_path / "w" / "models").glob("trainbase-*.h5")
