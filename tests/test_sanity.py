@@ -32,7 +32,7 @@ def trial(sanity):
 
 def test_a_sound_net_passes_all(sanity, trial):
     """Seven checks, each with a figure, what was tried and what a failure would mean; the record holds them all."""
-    checks = list(sanity.run(trial, epochs=15))
+    checks = list(sanity.run(trial, epochs=30))
     assert [check.name for check in checks if not check.passed] == []
     assert len(checks) == 7
     record = sanity.record(checks)

@@ -247,7 +247,7 @@ def stopping(values, *, patience, patience_factor=0.0, improvement=0.01):
         if net.stop_training:
             break
     trained = net.weight
-    callback.finish()
+    callback.finish(None)
     return trained, net.weight
 
 
