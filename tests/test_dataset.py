@@ -60,6 +60,21 @@ def test_source_is_the_last_that_covers_the_labels():
         sources(labelled[:, :3], TINY)
 
 
+def test_fewer_faces_to_train_on():
+    """The validation part stays as it is, `row` tells which faces are left, fewer faces are some of more; 0 or too many keep all."""
+    everything, some, fewer = (make(faces=faces) for faces in (0, 20, 7))
+    assert everything.row.tolist() == list(range(WIDE + NARROW))
+    assert make(faces=1000).row.tolist() == everything.row.tolist()
+    assert (~some.validation).sum() == 20
+    held_out = everything.row[everything.validation].tolist()
+    for part in (some, fewer):
+        assert part.row[part.validation].tolist() == held_out
+        np.testing.assert_array_equal(part.images, everything.images[part.row])
+        np.testing.assert_array_equal(part.keypoints, everything.keypoints[part.row])
+        assert part.labelled.sum() == (~np.isnan(part.keypoints[..., 0])).sum()
+    assert set(fewer.row) < set(some.row)
+
+
 def test_fields_are_as_described():
     """Every array of the data set has the dtype and the number of dimensions that its description says."""
     dataset = make()

@@ -24,6 +24,7 @@ SHOWN = 3
 RULES = {
     "validation_share": 0.3,
     "fold": 0,
+    "faces": 0,
     "seed": 0,
     "clean": True,
     "twin_correlation": 0.995,

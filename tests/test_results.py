@@ -55,6 +55,7 @@ def faces():
     keypoints[source == 1, :2] = np.nan
     return SimpleNamespace(
         keypoints=keypoints,
+        row=np.arange(10, dtype=np.int32),
         source=source,
         group=np.arange(10),
         validation=np.arange(10) >= 6,
