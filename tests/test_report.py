@@ -573,5 +573,5 @@ def test_the_page_in_a_browser(opened, width, scheme):
 def test_figures_follow_the_colour_scheme(opened):
     """Each plot of the dark page is another picture than that of the light page."""
     light, dark = (opened(1600, scheme).execute_script(LOOK, 1600)["plots"] for scheme in ("light", "dark"))
-    assert len(light) == 8
+    assert len(light) == 9
     assert not set(light) & set(dark)
