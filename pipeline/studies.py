@@ -1,10 +1,10 @@
 """Tasks around the chain: experiments that compare many trainings. Wiring only, as in `tasks`."""
 
 import functools
+import math
 from pathlib import Path
 
 import luigi
-import numpy as np
 from luigi.task import flatten
 
 from pipeline.errors import Ended, InputError, Pruned
@@ -62,7 +62,7 @@ class Trial(Stage):
         try:
             self.compared.run()
         except Ended as end:
-            rmse, history, ended = np.nan, end.history, end.ending
+            rmse, history, ended = math.nan, end.history, end.ending
             checkpoints.drop(self.compared.path)
         else:
             rmse, history, ended = *self._result(), "done"
@@ -85,7 +85,7 @@ class Trial(Stage):
         rows = []
 
         def watch(epoch: int, training_rmse: float, validation_rmse: float) -> None:
-            rows.append((epoch, training_rmse, validation_rmse, np.nan))
+            rows.append((epoch, training_rmse, validation_rmse, math.nan))
             if hopeless(epoch, validation_rmse):
                 raise Pruned(f"Given up after epoch {epoch}: others were better.", History.of(rows))
 
@@ -94,7 +94,7 @@ class Trial(Stage):
     def seconds(self) -> float:
         """How long the training took, NaN if the run log does not know."""
         known = runlog.last_seconds(workspace_root() / "models")
-        return known.get(f"{self.compared.address}@{self.compared.key}", np.nan)
+        return known.get(f"{self.compared.address}@{self.compared.key}", math.nan)
 
 
 class Experiment(Stage):

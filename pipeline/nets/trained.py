@@ -71,8 +71,8 @@ class Snapshots:
 class Trained:
     """Everything that is needed to predict with a net, and what its training was like. S label sources, K keypoints of the net."""
 
-    health: Health
     history: History
+    health: Health
     weights: dict[str, np.ndarray] = array("float32", "", "", "weight of the net")
     shapes: dict[str, np.ndarray] | None = array("int32", "axis", "", "output shape of the layer: height, width, channels")
     offsets: np.ndarray = array("float32", "source keypoint xy", "px", "added to the net's predictions: each source's constant offset")
