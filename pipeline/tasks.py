@@ -7,8 +7,9 @@ from pathlib import Path
 
 import luigi
 
+from pipeline.errors import InputError
 from pipeline.keypointset import KAGGLE
-from pipeline.nets.options import HEADS, INITIALISATIONS, NETWORKS, OPTIMIZERS, SCHEDULES, VIEWS
+from pipeline.nets.options import ANY_SIDE, HEADS, INITIALISATIONS, NETWORKS, OPTIMIZERS, SCHEDULES, VIEWS
 from pipeline.store import lastwords
 from pipeline.store.settings import choice, real, switch, whole
 from pipeline.store.stage import Stage
@@ -361,6 +362,8 @@ class TrainSpecialist(Training, Stage):
         from pipeline.nets.trained import Trained
 
         base = self.input()["base"].load(Trained)
+        if self.view == "window" and base.network not in ANY_SIDE:
+            raise InputError(f"The weights of {base.network} fit the whole image alone: give --TrainSpecialist-view face.")
         self.train(str(base.network), self.group, base, keep_head=self.head == "kept")
 
 
