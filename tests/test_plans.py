@@ -3,6 +3,7 @@
 import inspect
 import re
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +117,18 @@ def test_a_file_that_is_not_there(tmp_path):
         plans.read(tmp_path / "nix.toml")
     with pytest.raises(InputError, match="cannot be read"):
         plans.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent.parent / "configs" / "experiments").glob("*.toml")), ids=lambda path: path.stem
+)
+def test_files_of_the_project(path):
+    """Each can be read, is named as its file, and describes several trainings; its parameters exist and are within their ranges."""
+    from pipeline import Trial
+
+    plan = plans.read(path)
+    assert plan.name == path.stem
+    assert plan.question
+    assert len(plan.variations) > 1 or plan.space
+    for own in plan.variations.values():
+        assert Trial(stage=plan.stage, overrides=plan.overrides(own, plan.seeds[0])).compared.families()
