@@ -20,7 +20,7 @@ from pipeline.keypointset import KAGGLE
 from pipeline.nets import device
 from pipeline.nets.options import INITIALISATIONS
 from pipeline.nets.trained import Health, History
-from pipeline.results.style import LIGHT, save_png
+from pipeline.results.style import LIGHT, plain, save_png
 
 SHOWN = [name for name in INITIALISATIONS if name != "net"]
 RECIPE = {
@@ -135,8 +135,7 @@ def _rmse(axes, runs: Runs) -> None:
 
 def _dress(axes, title: str, below: str, left: str) -> None:
     axes.set(title=title, xlabel=below, ylabel=left)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain(axes)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.faces.rendered import Truth
-from pipeline.results.curves import Curves, draw_learning_curves, save_png
+from pipeline.results.curves import Curves, draw_learning_curves
+from pipeline.results.style import save_png
 from pipeline.results.submission import Predictions
 from pipeline.store import artifacts
 

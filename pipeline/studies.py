@@ -91,11 +91,6 @@ class Trial(Stage):
 
         self.compared.watch = watch
 
-    def seconds(self) -> float:
-        """How long the training took, NaN if the run log does not know."""
-        known = runlog.last_seconds(workspace_root() / "models")
-        return known.get(f"{self.compared.address}@{self.compared.key}", math.nan)
-
 
 class Experiment(Stage):
     """Trains the variations that a file describes, or searches, and compares them: a table, a CSV, a figure."""
@@ -131,7 +126,9 @@ class Experiment(Stage):
 
         trials = self._searched() if self.plan.space else dict(zip(self.plan.variations, self.requires()["trials"], strict=True))
         found = [[trial.output().load(outcomes.Outcome) for trial in row] for row in trials.values()]
-        content = outcomes.compare(self.plan, list(trials), found, [[trial.seconds() for trial in row] for row in trials.values()])
+        log = runlog.made(workspace_root() / "models")
+        seconds = [[log.get(trial.compared.key, {}).get("seconds", math.nan) for trial in row] for row in trials.values()]
+        content = outcomes.compare(self.plan, list(trials), found, seconds)
         with self.publishing(".csv", ".png") as (table, picture):
             outcomes.table(content).to_csv(table, index=False, float_format="%.4f")
             style.save_png(comparison.compared(content), picture)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.described import Plot, array
 from pipeline.experiments.plans import Plan
-from pipeline.nets.trained import History
+from pipeline.nets.trained import History, padded
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,12 @@ def compare(plan: Plan, names: list[str], outcomes: list[list[Outcome]], seconds
         rmse=rmse[order],
         seconds=np.array(seconds, np.float32)[order],
         epoch=np.arange(1, longest + 1, dtype=np.int32),
-        training_rmse=of_each(lambda each: _padded(each.history.training_rmse, longest)),
-        validation_rmse=of_each(lambda each: _padded(each.history.validation_rmse, longest)),
+        training_rmse=of_each(lambda each: padded(each.history.training_rmse, longest)),
+        validation_rmse=of_each(lambda each: padded(each.history.validation_rmse, longest)),
         ended=of_each(lambda each: str(each.ended)),
         keys=of_each(lambda each: str(each.key)),
         overrides=of_each(lambda each: str(each.overrides)),
     )
-
-
-def _padded(values: np.ndarray, length: int) -> np.ndarray:
-    return np.pad(values.astype(np.float32), (0, length - len(values)), constant_values=np.nan)
 
 
 def table(content: Comparison) -> pd.DataFrame:

@@ -28,6 +28,11 @@ class History:
         return list(zip(*(column.tolist() for column in vars(self).values()), strict=True))
 
 
+def padded(rmse: np.ndarray, epochs: int) -> np.ndarray:
+    """One value for each epoch, float32, with NaN up to so many epochs."""
+    return np.pad(rmse.astype(np.float32), (0, epochs - len(rmse)), constant_values=np.nan)
+
+
 @dataclass(frozen=True)
 class Health:
     """How the layers with a kernel fare, one row for each epoch. NaN: not asked for or not defined.

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.results.style import LIGHT
+from pipeline.results.style import LIGHT, plain
 
 # Colours first, then other dashes: what lies next to each other in the table is told apart by colour.
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
@@ -38,8 +38,7 @@ def _curves(axes: Axes, content, looks) -> None:
         axes.set_ylim(best - 0.1 * (min(known.max(), 4 * best) - best) - 1e-3, 1.02 * min(known.max(), 4 * best))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     axes.set(title="Validation RMSE, a line for each seed", xlabel="epoch", ylabel="RMSE, pixels")
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain(axes)
 
 
 def _ends(axes: Axes, content, looks) -> None:

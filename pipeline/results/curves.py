@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from pipeline.described import Plot, array
+from pipeline.nets.trained import padded
 from pipeline.results.style import LIGHT, End, Theme, label_ends, plain
 
 
@@ -36,8 +37,8 @@ def curves(histories: dict[str, tuple[int, np.ndarray, np.ndarray]]) -> Curves:
     """
     longest = max(len(validation) for _, _, validation in histories.values())
     outputs = np.array([n for n, _, _ in histories.values()], np.int32)
-    training = np.stack([_padded(values, longest) for _, values, _ in histories.values()])
-    validation = np.stack([_padded(values, longest) for _, _, values in histories.values()])
+    training = np.stack([padded(values, longest) for _, values, _ in histories.values()])
+    validation = np.stack([padded(values, longest) for _, _, values in histories.values()])
     last = max((len(values) for _, values, _ in list(histories.values())[1:]), default=0)
     return Curves(
         np.array(list(histories)),
@@ -162,10 +163,6 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     known = values[np.isfinite(values) & (values > 0)]
     low, high = (known.min(), known.max()) if known.size else (1.0, 10.0)
     return 0.92 * low, 1.08 * min(high, 12 * low)
-
-
-def _padded(values: np.ndarray, length: int) -> np.ndarray:
-    return np.pad(values.astype(np.float32), (0, length - len(values)), constant_values=np.nan)
 
 
 def _weighted(rows: np.ndarray, outputs: np.ndarray, last: int) -> np.ndarray:

@@ -4,6 +4,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.results.style import LIGHT
+
 # Of a layer, at most so many are drawn: they fill a row, and a picture as wide as a page still shows them.
 MOST_MAPS = 16
 FILTERS_IN_A_ROW = 8
@@ -71,7 +73,7 @@ def _faces(figure, image: np.ndarray, look) -> None:
         _frame(axes)
     if len(pictures) > 1:
         outline = np.vstack([look.corners, look.corners[:1]])
-        figure.axes[0].plot(*outline.T, color="#D55E00", linewidth=2)
+        figure.axes[0].plot(*outline.T, color=LIGHT.colours[1], linewidth=2)
         figure.axes[0].set(xlim=(0, len(image)), ylim=(len(image), 0))
 
 
