@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pipeline.errors import InputError
 from pipeline.faces import dataset as module
 from pipeline.faces.dataset import Dataset, assemble, exploration, labels, sources
 from pipeline.keypointset import KAGGLE, KeypointSet
@@ -178,3 +179,13 @@ def test_units_are_inverse_and_keep_what_is_missing():
     assert unit.dtype == np.float32
     np.testing.assert_array_equal(unit, [[-1, 1], [0, 0.5], [np.nan, np.nan]])
     np.testing.assert_array_equal(TINY.to_pixels(unit), pixels)
+
+
+def test_faces_are_found_by_their_rows():
+    """Where a row of the training table stands among fewer faces; one that was left out is said."""
+    some = make(faces=20)
+    np.testing.assert_array_equal(some.row[some.at(some.row[3:9])], some.row[3:9])
+    left_out = np.setdiff1d(np.arange(WIDE + NARROW), some.row)
+    for row in left_out[[0, -1]]:
+        with pytest.raises(InputError, match=rf"Row {row + 1} of the training table is not among the {len(some.row)} faces"):
+            some.at(np.array([row]))

@@ -56,9 +56,10 @@ def _image(path: Path, face: int, test_face: int | None):
     try:
         with artifacts.reading(path, Dataset) as file:
             if test_face is None:
-                if not 1 <= face <= len(file["images"]):
-                    raise InputError(f"--face {face}: the rows of the training table go from 1 to {len(file['images'])}.")
-                return file["images"][face - 1]
+                place = np.flatnonzero(file["row"][:] == face - 1)
+                if not len(place):
+                    raise InputError(f"--face {face}: the rows of the training table go from 1 to {file['row'][-1] + 1}.")
+                return file["images"][place[0]]
             found = np.flatnonzero(file["test_ids"][:] == test_face)
             if not len(found):
                 raise InputError(f"--test-face {test_face}: no test face has this ImageId.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.described import Plot, array
+from pipeline.errors import InputError
 from pipeline.faces import duplicates, outliers
 from pipeline.faces.reports import Report, nobody
 from pipeline.faces.split import split
@@ -47,6 +48,13 @@ class Dataset:
     source_names: np.ndarray = array("text", "source", "", "names of the label sources")
 
     PLOT = Plot("images", (".", ".", "."), "image")
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        """Where the faces of these rows of the training table stand here; InputError where one was left out (`faces` of `assemble`)."""
+        places = np.minimum(np.searchsorted(self.row, rows), len(self.row) - 1)
+        if missing := np.asarray(rows)[self.row[places] != rows].tolist():
+            raise InputError(f"Row {missing[0] + 1} of the training table is not among the {len(self.row)} faces that Load-faces left.")
+        return places
 
 
 def sources(labelled: np.ndarray, keypointset: KeypointSet) -> np.ndarray:

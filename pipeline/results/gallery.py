@@ -47,9 +47,9 @@ def validation(faces: Dataset, predictions: Predictions, rows: np.ndarray) -> li
     places = np.searchsorted(predictions.validation_face, rows)
     answers, truths = predictions.validation[places], predictions.validation_truth[places]
     return [
-        _compared(faces.images[row], answer, truth, f"{error:.2f} px, row {row + 1}", f"{predictions.sources[source]} labels")
-        for row, answer, truth, error, source in zip(
-            rows, answers, truths, face_rmse(answers, truths), predictions.validation_source[places], strict=True
+        _compared(faces.images[place], answer, truth, f"{error:.2f} px, row {row + 1}", f"{predictions.sources[source]} labels")
+        for place, row, answer, truth, error, source in zip(
+            faces.at(rows), rows, answers, truths, face_rmse(answers, truths), predictions.validation_source[places], strict=True
         )
     ]
 
@@ -89,7 +89,7 @@ def twins(faces: Dataset, shown: int) -> list[Face]:
     sizes = np.bincount(faces.group)
     groups = [group for group in np.argsort(-sizes, kind="stable")[: shown // 2] if sizes[group] > 1]
     return [
-        _labelled(faces, row, f"row {row + 1}, one of {sizes[group]}", "a face that occurs more than once")
+        _labelled(faces, row, f"row {faces.row[row] + 1}, one of {sizes[group]}", "a face that occurs more than once")
         for group in groups
         for row in np.flatnonzero(faces.group == group)[:2]
     ]
@@ -113,9 +113,9 @@ def augmented(faces: Dataset, copies) -> list[Face]:
 def errors(faces: Dataset, predictions: Predictions, scores: Scores, keypointset: KeypointSet) -> list[Face]:
     """For each label source the mean of its validation faces, brought upright by the predictions, with circles as large as the errors."""
     target = alignment.upright(faces.mean_face[0], keypointset)
-    frames = alignment.to_frame(predictions.validation, target)
+    frames, places = alignment.to_frame(predictions.validation, target), faces.at(predictions.validation_face)
     return [
-        _mean_face(affine.warp(faces.images[predictions.validation_face[ours]], frames[ours], keypointset.side), target, error, name)
+        _mean_face(affine.warp(faces.images[places[ours]], frames[ours], keypointset.side), target, error, name)
         for number, (name, error) in enumerate(zip(scores.sources, scores.error_by_place, strict=True))
         if (ours := predictions.validation_source == number).any() and not np.isnan(error).all()
     ]
@@ -151,7 +151,7 @@ def _compared(image: np.ndarray, answer: np.ndarray, truth: np.ndarray, caption:
 def _suspected(faces: Dataset, row: int, distance: np.ndarray) -> Face:
     worst = int(distance.argmax())
     name = str(faces.keypoint_names[worst]).replace("_", " ")
-    caption = f"{name}, {distance[worst]:.0f} px off; row {row + 1}"
+    caption = f"{name}, {distance[worst]:.0f} px off; row {faces.row[row] + 1}"
     return _labelled(faces, row, caption, "a label far from where the face's other keypoints put it", distance > 0)
 
 
@@ -159,7 +159,7 @@ def _contradicted(faces: Dataset, distance: float, row: int, other: int, which: 
     both = faces.keypoints[row, which], faces.keypoints[other, which]
     links = [(*_place(a), *_place(b)) for a, b in zip(*both, strict=True)]
     marks = [mark for points in both for mark in _marks("suspect", points, WARNING)]
-    caption = f"rows {row + 1} and {other + 1}, {distance:.0f} px apart"
+    caption = f"rows {faces.row[row] + 1} and {faces.row[other] + 1}, {distance:.0f} px apart"
     return Face(
         _png(faces.images[row]), faces.images.shape[1], marks, links, caption, f"One image with two contradicting labels: {caption}"
     )

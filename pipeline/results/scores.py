@@ -84,10 +84,10 @@ def _of_faces(predictions, data_sets: Iterable) -> tuple[np.ndarray, np.ndarray,
     """Of the validation faces the mean face's answer (n, K, 2) and the duplicate group (n,); the values asked for by source (S,)."""
     mean_face, place = np.empty_like(predictions.validation), {row: n for n, row in enumerate(predictions.validation_face.tolist())}
     for faces in data_sets:
-        rows = np.flatnonzero(faces.validation)
-        mean_face[[place[row] for row in rows.tolist()]] = faces.mean_face[faces.source[rows]]
+        held_out = faces.validation
+        mean_face[[place[row] for row in faces.row[held_out].tolist()]] = faces.mean_face[faces.source[held_out]]
     asked = np.bincount(faces.test_source[faces.lookup_face], minlength=len(predictions.sources))
-    return mean_face, faces.group[predictions.validation_face], asked.astype(np.int32)
+    return mean_face, faces.group[faces.at(predictions.validation_face)], asked.astype(np.int32)
 
 
 def _scaled(answer: np.ndarray, truth: np.ndarray, source: np.ndarray, asked: np.ndarray) -> np.ndarray:
