@@ -452,6 +452,14 @@ def test_health_says_what_is_wrong_and_shows_the_weights_that_were_kept(page, co
     assert page.count("<picture>") == plain.count("<picture>") + 1
 
 
+def test_the_weights_over_time_are_shown_from_the_image_to_the_output():
+    """Eight layers in a figure, then the rest, in the order given."""
+    layers = [f"layer{number}" for number in range(10, 0, -1)]
+    kept = Snapshots(np.array([1, 3], np.int32), {f"{layer}/kernel": np.ones((2, 3, 1), np.float32) for layer in sorted(layers)})
+    titles = [one.title.split(": ")[1] for one in report._followed(kept, layers)]
+    assert titles == ["layer10 to layer3", "layer2 to layer1"]
+
+
 def test_of_several_chains_the_page_says_which_nets_it_shows(page, content, predictions, faces, copies, nets):
     """The learning curves and the nets are those of the first."""
     several = text_of(page_of(content, predictions, faces, copies, nets, origin(chains=5)))

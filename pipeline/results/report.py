@@ -275,17 +275,22 @@ def _health(nets: dict[str, Trained], warnings: dict[str, list[str]], snapshots:
     name, first = next(iter(nets.items()))
     lines = [Vitals(_words(name), **health.last(net.health)) for name, net in nets.items()]
     said = [(_words(net), sentence) for net, sentences in warnings.items() for sentence in sentences]
-    followed = _followed(snapshots) if snapshots else None
+    followed = _followed(snapshots, first.health.layers.tolist()) if snapshots else []
     return {"warnings": said, "net": _words(name), "pictures": health.pictures(first.health), "lines": lines, "weights": followed}
 
 
-def _followed(snapshots: Snapshots) -> Picture:
-    """The weights over the epochs that were kept."""
-    epochs = ", ".join(map(str, snapshots.epoch))
-    title = "Weights should spread slowly, not run away"
+def _followed(snapshots: Snapshots, layers: list[str]) -> list[Picture]:
+    """The weights over the epochs that were kept, a picture for every few layers, from the image to the output."""
+    shown = [layers[start : start + weights.MOST] for start in range(0, len(layers), weights.MOST)]
+    return [_over_time(snapshots.epoch, {f"{layer}/kernel": snapshots.weights[f"{layer}/kernel"] for layer in part}) for part in shown]
+
+
+def _over_time(epoch: np.ndarray, kernels: dict[str, np.ndarray]) -> Picture:
+    layers = [path.removesuffix("/kernel") for path in kernels]
+    title = f"Weights should spread slowly, not run away: {' to '.join(dict.fromkeys((layers[0], layers[-1])))}"
+    epochs = ", ".join(map(str, epoch))
     alt = f"{title}. A panel for each kernel: mean, spread and extremes of its weights, and a few single ones, after epochs {epochs}."
-    draw = partial(weights.weights_over_time, epoch=snapshots.epoch, weights=snapshots.weights)
-    return picture(title, alt, draw, size=weights.size(snapshots.weights))
+    return picture(title, alt, partial(weights.weights_over_time, epoch=epoch, weights=kernels), size=weights.size(kernels))
 
 
 def _parameters(stages: list[Made]) -> dict[str, dict[str, tuple[Any, Any]]]:

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.results.style import Theme, plain
 
 COLUMNS = 2  # on a phone
+MOST = 8  # kernels in one figure
 KERNEL = "/kernel"
 FOLLOWED = 3  # single weights of each kernel
 
