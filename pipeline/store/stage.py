@@ -34,6 +34,7 @@ from pipeline.store import (
     runlog,
     settings,
     snapshots,
+    unfinished,
     units,
     wreckage,
 )
@@ -242,8 +243,7 @@ class Stage(luigi.Task):
         with artifacts.writing(self.path, self._origin(), *beside) as file:
             yield file
             self._must_be_current()
-        checkpoints.drop(self.path)
-        snapshots.drop(self.path)
+        unfinished.drop(self.path)
 
     def checkpoint(self, content, number: int) -> None:
         """Publishes a dataclass of described arrays from which `latest_checkpoint` lets a run go on that was killed after this."""
@@ -356,7 +356,7 @@ def _tidy(stage: Stage) -> None:
     wreckage.clear(stage.path.parent)
     # Files without their artifact stay: an unfinished run left them, and this one makes them again.
     if os.path.lexists(stage.path):
-        for aside in files.set_aside(stage.path, "damaged", but=[*checkpoints.of(stage.path), *snapshots.of(stage.path)]):
+        for aside in files.set_aside(stage.path, "damaged", but=unfinished.of(stage.path)):
             stage.say(f"damaged, kept as {aside}")
 
 
