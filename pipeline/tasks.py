@@ -102,7 +102,7 @@ class Load(Stage):
         return dataset().files() if dataset().folder() else {"rendered": Render()}
 
     def run(self):
-        from pipeline.faces import archives, csvfiles
+        from pipeline.faces import archives, csvfiles, exploration
         from pipeline.faces import dataset as datasets
 
         paths = self._paths()
@@ -115,7 +115,7 @@ class Load(Stage):
         rules = {name: getattr(self, name) for name, _ in self.get_params() if name != "overrides"}
         with self.progress(len(training.images), "face compared") as progress:
             faces = datasets.assemble(training, test, lookup, KAGGLE, **rules, report=progress.add)
-        self.say("\n" + datasets.exploration(faces, KAGGLE))
+        self.say("\n" + exploration.table(faces))
         self.save(faces)
 
     def _paths(self) -> dict[str, Path]:

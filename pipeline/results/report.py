@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.faces import exploration
 from pipeline.faces.dataset import Dataset
 from pipeline.keypointset import KeypointSet
 from pipeline.nets.trained import Snapshots, Trained
@@ -87,9 +88,7 @@ def page(
         errors=gallery.errors(faces, predictions, scores, keypointset),
         curves=_curves(nets),
         faces=faces,
-        labels=_labels(faces),
-        counts=_counts(faces),
-        duplicates=_duplicates(faces),
+        counts=exploration.counts(faces),
         outliers=gallery.outliers(faces, shown),
         conflicts=gallery.conflicts(faces, shown),
         twins=gallery.twins(faces, shown),
@@ -176,30 +175,6 @@ def _draw_curves(figure: Figure, theme: Theme, *, draw: Callable[[Axes, curves.C
     axes = figure.subplots()
     draw(axes, content, theme)
     axes.set_title("")
-
-
-def _labels(faces: Dataset) -> list[tuple[str, list[int], int, int]]:
-    """(keypoint, labels by source, outliers and conflicts that are not trained on) for each keypoint."""
-    out, against = ((faces.dropped & kind).sum(axis=0) for kind in (faces.outlier, faces.conflict))
-    return [
-        (_words(name), faces.labelled[:, k].tolist(), int(out[k]), int(against[k])) for k, name in enumerate(faces.keypoint_names.tolist())
-    ]
-
-
-def _counts(faces: Dataset) -> list[tuple[str, list[int]]]:
-    """(source, its training, validation and test faces)."""
-    parts = faces.source[~faces.validation], faces.source[faces.validation], faces.test_source
-    return [(name, [int(np.sum(part == number)) for part in parts]) for number, name in enumerate(faces.source_names.tolist())]
-
-
-def _duplicates(faces: Dataset) -> dict[str, int]:
-    sizes = np.bincount(faces.group)
-    return {
-        "copies": len(faces.copy) - len(np.unique(faces.copy)),
-        "twins": int(sizes[sizes > 1].sum()),
-        "groups": int(np.sum(sizes > 1)),
-        "largest": int(sizes.max()),
-    }
 
 
 @dataclass(frozen=True)
