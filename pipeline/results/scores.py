@@ -6,10 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.described import Plot, array
-from pipeline.nets.evaluation import bootstrap_interval, difference_interval, rmse, rmse_by_keypoint, rmse_by_source, squared_error
+from pipeline.nets.evaluation import (
+    BOOTSTRAP,
+    bootstrap_interval,
+    difference_interval,
+    rmse,
+    rmse_by_keypoint,
+    rmse_by_source,
+    squared_error,
+)
 
 ANSWERS = ("specialists", "base net", "mean face")
-DRAWS, CONFIDENCE = 2000, 0.95
 
 
 @dataclass(frozen=True)
@@ -108,13 +115,13 @@ def _interval(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> np
     if not known.any():
         return np.full(2, np.nan, np.float32)
     rng = np.random.default_rng(0)
-    return _floats(bootstrap_interval(predicted[known], truth[known], group[known], draws=DRAWS, confidence=CONFIDENCE, rng=rng))
+    return _floats(bootstrap_interval(predicted[known], truth[known], group[known], **BOOTSTRAP, rng=rng))
 
 
 def _gain(predictions, truth: np.ndarray, group: np.ndarray) -> np.ndarray:
     known, rng = ~np.isnan(truth).all(axis=(1, 2)), np.random.default_rng(0)
     pair = predictions.validation[known], predictions.validation_base[known]
-    return _floats(difference_interval(*pair, truth[known], group[known], draws=DRAWS, confidence=CONFIDENCE, rng=rng))
+    return _floats(difference_interval(*pair, truth[known], group[known], **BOOTSTRAP, rng=rng))
 
 
 def _by_error(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> np.ndarray:
