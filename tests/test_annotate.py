@@ -204,6 +204,10 @@ def test_without_nets_it_names_the_command_that_makes_them(tmp_path, monkeypatch
     assert err.startswith("keypoints: there are no finished nets to predict with: 7 of 7 are missing or stale, TrainBase first")
     assert err.endswith("This makes them: luigi --module pipeline Predict --dataset-path rendered --workspace-root work\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
+    # With the workspace alone it asks for the last run there while it is itself under luigi's flags.
+    code, _, err = said(capsys, "a.png", "--workspace-root", "work")
+    assert (code, err.splitlines()) == (2, [err.rstrip()])
+    assert "This makes them: luigi --module pipeline Predict" in err
 
 
 def test_a_flag_in_front_of_the_photographs(place, capsys):
