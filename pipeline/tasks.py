@@ -389,10 +389,7 @@ class LearningCurves(Stage):
         from pipeline.nets.trained import Trained
         from pipeline.results import curves, style
 
-        nets = {name: artifact.load(Trained) for name, artifact in self.input().items()}
-        content = curves.curves(
-            {name: (2 * len(net.indices), net.history.training_rmse, net.history.validation_rmse) for name, net in nets.items()}
-        )
+        content = curves.curves({name: artifact.load(Trained) for name, artifact in self.input().items()})
         with self.publishing(".png") as (picture,):
             style.save_png(curves.learning_curves(content), picture)
         self.save(content, siblings=(".png",))

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline import units
 from pipeline.faces import exploration
 from pipeline.faces.dataset import Dataset
 from pipeline.keypointset import KeypointSet
@@ -74,7 +75,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"px": _px, "words": _words, "clock": _clock}
+    environment.filters |= {"px": _px, "words": _words, "clock": units.clock}
     return environment.get_template("report.html").render(
         scores=scores,
         rows=_rows(scores),
@@ -154,9 +155,7 @@ def _draw_by_keypoint(figure: Figure, theme: Theme, *, scores: Scores) -> None:
 
 def _curves(nets: dict[str, Trained]) -> list[Picture]:
     """The base net's learning curves and the specialists'."""
-    content = curves.curves(
-        {name: (2 * len(net.indices), net.history.training_rmse, net.history.validation_rmse) for name, net in nets.items()}
-    )
+    content = curves.curves(nets)
     mean = content.mean_validation_rmse[~np.isnan(content.mean_validation_rmse)]
     words = f"The base net {_reached(nets['base'].history.validation_rmse)}"
     more = f"The specialists, from its weights: their mean {_reached(mean)}"
@@ -285,11 +284,3 @@ def _pixels(value: float) -> str:
 
 def _words(name: str) -> str:
     return str(name).replace("_", " ")
-
-
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return "not on record"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

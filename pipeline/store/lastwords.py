@@ -11,7 +11,8 @@ from pathlib import Path
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
-from pipeline.store import interrupts, notes, runlog, units, wreckage
+from pipeline import units
+from pipeline.store import interrupts, notes, runlog, wreckage
 from pipeline.store.progress import say
 
 # The last run of this folder, wherever its workspace is.

@@ -18,6 +18,7 @@ import luigi
 from luigi.rpc import RPCError
 from luigi.task import flatten
 
+from pipeline import units
 from pipeline.errors import InputError
 from pipeline.store import (
     adoptions,
@@ -35,7 +36,6 @@ from pipeline.store import (
     settings,
     snapshots,
     unfinished,
-    units,
     wreckage,
 )
 from pipeline.store.adoptions import Adoption
