@@ -150,8 +150,8 @@ class Experiment(Stage):
             trials[f"{number + 1}: {plans.said(own)}"] = [self.trial(own, self.plan.seeds[0])]
         return trials
 
-    def closing_words(self, figures):
-        return [f"Table: {self.sibling('.csv')}", f"Curves: {self.sibling('.png')}"]
+    def closing_words(self):
+        return {"Table": self.sibling(".csv"), "Curves": self.sibling(".png")}
 
 
 class Sanity(Training, Stage):

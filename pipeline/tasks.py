@@ -10,7 +10,6 @@ import luigi
 from pipeline.errors import InputError
 from pipeline.keypointset import KAGGLE
 from pipeline.nets.options import ANY_SIDE, HEADS, INITIALISATIONS, NETWORKS, OPTIMIZERS, SCHEDULES, VIEWS
-from pipeline.store import lastwords
 from pipeline.store.settings import choice, real, switch, whole
 from pipeline.store.stage import Stage
 from pipeline.store.targets import ExternalFile, workspace_root
@@ -450,11 +449,10 @@ class Predict(Stage):
             rmse_mean_face=float(content.rmse_mean_face),
         )
 
-    def closing_words(self, figures):
+    def closing_words(self):
         curves = ", ".join(str(companion.shown) for companion in self.requires()["companions"])
         faces = dataset().folder() or "rendered by the program (not Kaggle's: give --dataset-path for those)"
-        words = {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": "keypoints status"}
-        return lastwords.aligned(words | ({"Result": figures["result"]} if "result" in figures else {}))
+        return {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": "keypoints status"}
 
 
 class Report(Stage):
@@ -522,5 +520,5 @@ class Report(Stage):
     def shown(self):
         return self.sibling(".html")
 
-    def closing_words(self, figures):
-        return lastwords.aligned({"Report": self.shown} | ({"Result": figures["result"]} if "result" in figures else {}))
+    def closing_words(self):
+        return {"Report": self.shown}

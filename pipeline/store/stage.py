@@ -301,12 +301,12 @@ class Stage(luigi.Task):
         say(f"{self.address}: {text}")
 
     def conclude(self, **figures: Any) -> None:
-        """Figures for the run log's line of this stage; `result` is also part of the closing words when this stage was asked for."""
+        """Figures for the run log's line of this stage; `result` is also told at the end of a run that asked for this stage."""
         self._figures = figures
 
-    def closing_words(self, figures: dict[str, Any]) -> list[str]:
-        """The last lines of a run that asked for this stage; `figures` is what it concluded with."""
-        return [*([figures["result"]] if "result" in figures else []), f"{self.address}: {self.path}"]
+    def closing_words(self) -> dict[str, Any]:
+        """What the last lines of a run that asked for this stage tell before its result, by title."""
+        return {self.address: self.path}
 
 
 @Stage.event_handler(luigi.Event.DEPENDENCY_PRESENT)
