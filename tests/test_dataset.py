@@ -6,10 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
 from pipeline.faces import dataset as module
 from pipeline.faces import exploration
-from pipeline.faces.dataset import Dataset, assemble, labels, sources
+from pipeline.faces.dataset import Dataset, assemble, held_out, labels, sources
 from pipeline.keypointset import KAGGLE, KeypointSet
 
 TINY = KeypointSet(
@@ -183,11 +182,10 @@ def test_units_are_inverse_and_keep_what_is_missing():
     np.testing.assert_array_equal(TINY.to_pixels(unit), pixels)
 
 
-def test_faces_are_found_by_their_rows():
-    """Where a row of the training table stands among fewer faces; one that was left out is said."""
-    some = make(faces=20)
-    np.testing.assert_array_equal(some.row[some.at(some.row[3:9])], some.row[3:9])
-    left_out = np.setdiff1d(np.arange(WIDE + NARROW), some.row)
-    for row in left_out[[0, -1]]:
-        with pytest.raises(InputError, match=rf"Row {row + 1} of the training table is not among the {len(some.row)} faces"):
-            some.at(np.array([row]))
+def test_held_out_faces_come_in_the_order_of_the_table():
+    """Of data sets that hold out different parts and leave out different faces, each face from the one that held it out."""
+    parts = [make(faces=20, fold=fold, validation_share=0.25) for fold in range(4)]
+    found = held_out(parts[::-1], lambda some: np.stack([some.row, some.images[:, 0, 0]], axis=1))
+    whole = make()
+    assert len(parts[0].row) < len(whole.row)
+    np.testing.assert_array_equal(found, np.stack([whole.row, whole.images[:, 0, 0]], axis=1))

@@ -138,8 +138,8 @@ def origin(**changes):
     return report.Origin(**{**values, "chains": 1, "adopted": [], **changes})
 
 
-def page_of(*records, warnings=None, snapshots=None):
-    return report.page(*records, warnings=warnings or {}, snapshots=snapshots, keypointset=DOTS)
+def page_of(content, predictions, faces, *records, warnings=None, snapshots=None):
+    return report.page(content, predictions, [faces], *records, warnings=warnings or {}, snapshots=snapshots, keypointset=DOTS)
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def places(face, kind):
 def test_a_validation_face_shows_labels_predictions_and_the_way_between(faces, predictions, content):
     """The image as it is; rings at the labels, dots at all predictions, a line for each label; the RMSE stands under it."""
     row = content.worst[0]
-    face = gallery.validation(faces, predictions, content.worst)[0]
+    face = gallery.validation(faces.images[faces.validation], predictions, content.worst)[0]
     place = np.flatnonzero(predictions.validation_face == row)[0]
     known = ~np.isnan(faces.keypoints[row, :, 0])
     np.testing.assert_array_equal(pixels(face), faces.images[row])
@@ -316,7 +316,7 @@ def test_augmentation_shows_a_face_with_all_labels(faces, copies):
 
 def test_circles_are_as_large_as_the_errors(faces, predictions, content):
     """One mean face for each label source, a circle for each keypoint that it has, its radius the RMSE in pixels."""
-    both, nose = gallery.errors(faces, predictions, content, DOTS)
+    both, nose = gallery.errors(faces.images[faces.validation], faces.mean_face[0], predictions, content, DOTS)
     np.testing.assert_allclose([mark.radius for mark in both.marks], content.error_by_place[0], rtol=1e-6)
     np.testing.assert_allclose([mark.radius for mark in nose.marks], content.error_by_place[1, 2:], rtol=1e-6)
     # The left and right eye of the upright mean face are mirror images.

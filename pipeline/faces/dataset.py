@@ -1,11 +1,11 @@
 """From the parsed tables to the one data set that every stage shares: label sources, duplicates, the split, labels left out, statistics."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.described import Plot, array
-from pipeline.errors import InputError
 from pipeline.faces import duplicates, outliers
 from pipeline.faces.reports import Report, nobody
 from pipeline.faces.split import split
@@ -48,13 +48,6 @@ class Dataset:
     source_names: np.ndarray = array("text", "source", "", "names of the label sources")
 
     PLOT = Plot("images", (".", ".", "."), "image")
-
-    def at(self, rows: np.ndarray) -> np.ndarray:
-        """Where the faces of these rows of the training table stand here; InputError where one was left out (`faces` of `assemble`)."""
-        places = np.minimum(np.searchsorted(self.row, rows), len(self.row) - 1)
-        if missing := np.asarray(rows)[self.row[places] != rows].tolist():
-            raise InputError(f"Row {missing[0] + 1} of the training table is not among the {len(self.row)} faces that Load-faces left.")
-        return places
 
 
 def sources(labelled: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
@@ -130,6 +123,13 @@ def assemble(
 def labels(dataset: Dataset) -> np.ndarray:
     """The labels to train on and to validate with: float32 (n, K, 2) pixels, NaN where not labelled or dropped from the training part."""
     return _without(dataset.keypoints, dataset.dropped)
+
+
+def held_out(data_sets: Iterable[Dataset], value: Callable[[Dataset], np.ndarray]) -> np.ndarray:
+    """value(data set) (n, ...) of the faces that each of the data sets holds out, in the order of the training table."""
+    parts = [(faces.row[faces.validation], value(faces)[faces.validation]) for faces in data_sets]
+    rows, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return values[np.argsort(rows)]
 
 
 def _used(validation, faces, seed):

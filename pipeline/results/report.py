@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline import units
+from pipeline.faces import dataset as datasets
 from pipeline.faces import exploration
 from pipeline.faces.dataset import Dataset
 from pipeline.keypointset import KeypointSet
@@ -52,7 +53,7 @@ class Origin:
 def page(
     scores: Scores,
     predictions: Predictions,
-    faces: Dataset,
+    data_sets: list[Dataset],
     copies,
     nets: dict[str, Trained],
     origin: Origin,
@@ -63,11 +64,11 @@ def page(
 ) -> str:
     """The page as HTML.
 
-    nets: the base net, then the specialists, and faces: what they were trained on; of several chains those of the first. copies: of the
-    one face that `gallery.example` names (`augmentation.Copies`). warnings: net -> sentences on its training. snapshots: of the
+    data_sets: of each chain. nets: the base net, then the specialists, of the first chain. copies: of the one face of its data set that
+    `gallery.example` names (`augmentation.Copies`). warnings: net -> sentences on its training. snapshots: of the
     base net's weights, where its training kept some.
     """
-    shown = len(scores.best)
+    shown, faces, held_out = len(scores.best), data_sets[0], datasets.held_out(data_sets, lambda faces: faces.images)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -81,12 +82,12 @@ def page(
         rows=_rows(scores),
         gain=_gain(*scores.gain.tolist()),
         by_keypoint=_by_keypoint(scores),
-        best=gallery.validation(faces, predictions, scores.best),
-        typical=gallery.validation(faces, predictions, scores.typical),
-        worst=gallery.validation(faces, predictions, scores.worst),
+        best=gallery.validation(held_out, predictions, scores.best),
+        typical=gallery.validation(held_out, predictions, scores.typical),
+        worst=gallery.validation(held_out, predictions, scores.worst),
         tests=gallery.tests(predictions, scores.tests),
         validation_faces=len(predictions.validation_face),
-        errors=gallery.errors(faces, predictions, scores, keypointset),
+        errors=gallery.errors(held_out, faces.mean_face[0], predictions, scores, keypointset),
         curves=_curves(nets),
         faces=faces,
         counts=exploration.counts(faces),
