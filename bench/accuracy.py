@@ -21,8 +21,6 @@ from pipeline.nets import evaluation
 from pipeline.nets.trained import Trained
 from pipeline.results.submission import Predictions
 
-BOOTSTRAP = {"draws": 2000, "confidence": 0.95}
-
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -115,7 +113,7 @@ def print_table(title: str, predicted: np.ndarray, faces: HeldOut) -> None:
         each = [evaluation.rmse(predicted[part & (faces.fold == f)], faces.truth[part & (faces.fold == f)]) for f in range(folds)]
         whole = evaluation.rmse(predicted[part], faces.truth[part])
         low, high = evaluation.bootstrap_interval(
-            predicted[part], faces.truth[part], faces.group[part], rng=np.random.default_rng(0), **BOOTSTRAP
+            predicted[part], faces.truth[part], faces.group[part], rng=np.random.default_rng(0), **evaluation.BOOTSTRAP
         )
         interval, listed = f"{low:.3f} to {high:.3f}", " ".join(f"{value:.3f}" for value in each)
         print(f"  {name:<42}{whole:10.3f}{interval:>18}{np.mean(each):19.3f}   {listed}")
@@ -136,7 +134,8 @@ def print_differences(title: str, faces: HeldOut, other: np.ndarray) -> None:
         labelled = ~np.isnan(three[2]).all(axis=(1, 2))
         first, second, truth = (values[labelled] for values in three)
         difference = evaluation.rmse(first, truth) - evaluation.rmse(second, truth)
-        low, high = evaluation.difference_interval(first, second, truth, faces.group[labelled], rng=np.random.default_rng(0), **BOOTSTRAP)
+        options = evaluation.BOOTSTRAP | {"rng": np.random.default_rng(0)}
+        low, high = evaluation.difference_interval(first, second, truth, faces.group[labelled], **options)
         interval = f"{low:+.3f} to {high:+.3f}"
         verdict = "better" if high < 0 else "worse" if low > 0 else ""
         print(f"  {name:<42}{difference:+10.3f}{interval:>20}   {verdict}")

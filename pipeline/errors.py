@@ -1,4 +1,4 @@
-"""The one exception whose message is written for the person at the keyboard."""
+"""The exceptions whose message is written for the person at the keyboard."""
 
 
 class InputError(Exception):
@@ -7,6 +7,13 @@ class InputError(Exception):
     The message is one sentence or two that name the place (file, row, column, parameter) and what to do.
     It is printed as it is, without a traceback; anything else that goes wrong keeps its traceback.
     """
+
+
+def cause(error: BaseException | None) -> InputError | None:
+    """The InputError that an exception is or was raised from: Luigi makes a ValueError of what a parameter of an inner task says."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__
+    return error
 
 
 class Ended(InputError):

@@ -11,7 +11,7 @@ from pipeline.errors import Ended, InputError, Pruned
 from pipeline.experiments import plans
 from pipeline.keypointset import KAGGLE
 from pipeline.nets.options import NETWORKS
-from pipeline.store import checkpoints, runlog
+from pipeline.store import runlog, unfinished
 from pipeline.store.settings import choice, whole
 from pipeline.store.stage import Stage
 from pipeline.store.targets import ExternalFile, workspace_root
@@ -63,7 +63,7 @@ class Trial(Stage):
             self.compared.run()
         except Ended as end:
             rmse, history, ended = math.nan, end.history, end.ending
-            checkpoints.drop(self.compared.path)
+            unfinished.drop(self.compared.path)
         else:
             rmse, history, ended = *self._result(), "done"
         self.save(outcomes.outcome(ended, rmse, history, self.compared.key, self.to_str_params()["overrides"]))
@@ -150,8 +150,8 @@ class Experiment(Stage):
             trials[f"{number + 1}: {plans.said(own)}"] = [self.trial(own, self.plan.seeds[0])]
         return trials
 
-    def closing_words(self, figures):
-        return [f"Table: {self.sibling('.csv')}", f"Curves: {self.sibling('.png')}"]
+    def closing_words(self):
+        return {"Table": self.sibling(".csv"), "Curves": self.sibling(".png")}
 
 
 class Sanity(Training, Stage):

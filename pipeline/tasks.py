@@ -10,7 +10,6 @@ import luigi
 from pipeline.errors import InputError
 from pipeline.keypointset import KAGGLE
 from pipeline.nets.options import ANY_SIDE, HEADS, INITIALISATIONS, NETWORKS, OPTIMIZERS, SCHEDULES, VIEWS
-from pipeline.store import lastwords
 from pipeline.store.settings import choice, real, switch, whole
 from pipeline.store.stage import Stage
 from pipeline.store.targets import ExternalFile, workspace_root
@@ -102,7 +101,7 @@ class Load(Stage):
         return dataset().files() if dataset().folder() else {"rendered": Render()}
 
     def run(self):
-        from pipeline.faces import archives, csvfiles
+        from pipeline.faces import archives, csvfiles, exploration
         from pipeline.faces import dataset as datasets
 
         paths = self._paths()
@@ -115,7 +114,7 @@ class Load(Stage):
         rules = {name: getattr(self, name) for name, _ in self.get_params() if name != "overrides"}
         with self.progress(len(training.images), "face compared") as progress:
             faces = datasets.assemble(training, test, lookup, KAGGLE, **rules, report=progress.add)
-        self.say("\n" + datasets.exploration(faces, KAGGLE))
+        self.say("\n" + exploration.table(faces))
         self.save(faces)
 
     def _paths(self) -> dict[str, Path]:
@@ -389,10 +388,7 @@ class LearningCurves(Stage):
         from pipeline.nets.trained import Trained
         from pipeline.results import curves, style
 
-        nets = {name: artifact.load(Trained) for name, artifact in self.input().items()}
-        content = curves.curves(
-            {name: (2 * len(net.indices), net.history.training_rmse, net.history.validation_rmse) for name, net in nets.items()}
-        )
+        content = curves.curves({name: artifact.load(Trained) for name, artifact in self.input().items()})
         with self.publishing(".png") as (picture,):
             style.save_png(curves.learning_curves(content), picture)
         self.save(content, siblings=(".png",))
@@ -453,11 +449,10 @@ class Predict(Stage):
             rmse_mean_face=float(content.rmse_mean_face),
         )
 
-    def closing_words(self, figures):
+    def closing_words(self):
         curves = ", ".join(str(companion.shown) for companion in self.requires()["companions"])
         faces = dataset().folder() or "rendered by the program (not Kaggle's: give --dataset-path for those)"
-        words = {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": "keypoints status"}
-        return lastwords.aligned(words | ({"Result": figures["result"]} if "result" in figures else {}))
+        return {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": "keypoints status"}
 
 
 class Report(Stage):
@@ -496,7 +491,7 @@ class Report(Stage):
                 {name: diagnosis.warnings(net.history, net.health) for name, net in nets.items()},
             )
             kept = {"warnings": warnings, "snapshots": self.requires()["nets"]["base"].published_snapshots(Snapshots)}
-            text = report.page(content, predictions, faces[0], copies, nets, origin, **kept, keypointset=KAGGLE)
+            text = report.page(content, predictions, faces, copies, nets, origin, **kept, keypointset=KAGGLE)
             page.write_text(text, encoding="utf-8")
         self.save(content, views=(".html",))
         self.conclude(result=f"validation RMSE {predictions.rmse:.3f} px")
@@ -525,5 +520,5 @@ class Report(Stage):
     def shown(self):
         return self.sibling(".html")
 
-    def closing_words(self, figures):
-        return lastwords.aligned({"Report": self.shown} | ({"Result": figures["result"]} if "result" in figures else {}))
+    def closing_words(self):
+        return {"Report": self.shown}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.experiments.outcomes import Comparison, Outcome
 from pipeline.faces.augmentation import Copies
 from pipeline.faces.dataset import Dataset
 from pipeline.faces.rendered import Truth
@@ -15,8 +16,8 @@ from pipeline.results.scores import Scores
 from pipeline.results.submission import Predictions
 from pipeline.store import artifacts, contents, files
 
-KINDS = {kind.__name__: kind for kind in (Truth, Dataset, Copies, Trained, Snapshots, Curves, Predictions, Scores)}
-SIBLINGS = {Truth: (".training.csv", ".test.csv"), Curves: (".png",), Predictions: (".csv",)}
+KINDS = {kind.__name__: kind for kind in (Truth, Dataset, Copies, Trained, Snapshots, Curves, Predictions, Scores, Outcome, Comparison)}
+SIBLINGS = {Truth: (".training.csv", ".test.csv"), Curves: (".png",), Predictions: (".csv",), Comparison: (".csv", ".png")}
 LENGTHS = {"copy": 3, "x": 8, "y": 8, "row": 8, "column": 8, "xy": 2, "coordinate": 2}  # of axes; the others have 5
 
 

@@ -29,7 +29,7 @@ def _no_tasks_left():
 def place(tmp_path, monkeypatch):
     """A current folder where the nets are finished and say: all keypoints are at the crop's brightest spot, without doubt."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(annotate, "_finished", lambda predict, flags: [])
+    monkeypatch.setattr(annotate, "_finished", lambda predict, flags: [[]])
     monkeypatch.setattr(annotate, "_look", look)
     return tmp_path
 
@@ -104,7 +104,7 @@ def test_several_faces_none_and_a_broken_photograph(place, capsys, monkeypatch):
     *_, none, broken, last = out.splitlines()
     assert none == "no face found: photos/none.png"
     assert broken.startswith("not read: photos/broken.png cannot be read as a picture")
-    assert last == "2 faces in 1 of 3 photographs; pictures and table: annotated"
+    assert last == "2 faces in 1 of 3 photographs, 1 could not be read; pictures and table: annotated"
     by_name = {record["photo"]: record for record in json.loads((place / "annotated" / "keypoints.json").read_text())}
     assert "error" in by_name["photos/broken.png"]
     assert by_name["photos/none.png"] == {"photo": "photos/none.png", "width": 50, "height": 50, "picture": None, "faces": []}
@@ -190,9 +190,31 @@ def test_interrupted_nothing_is_half_written(place, capsys, monkeypatch):
     monkeypatch.setattr(annotate, "save_picture", save)
     code, out, _ = said(capsys, "a.png", "b.png", "c.png")
     assert code == 130
-    assert out.endswith("Interrupted. 1 of 3 photographs are finished.\n")
+    assert out.endswith("Interrupted. 1 of 3 photographs are finished; pictures and table: annotated\n")
     assert sorted(path.name for path in (place / "annotated").iterdir()) == ["a.png", "keypoints.csv"]
     assert [row["photo"] for row in rows(place / "annotated" / "keypoints.csv")] == ["a.png"]
+
+
+def test_many_photographs_are_done_in_blocks(place, capsys, monkeypatch):
+    """No more faces are in memory than a block has, and what was done before an interrupt in a later block is there and in the table."""
+    for name in "abcde":
+        dotted((300, 200), (151.3, 90.6), 3).save(f"{name}.png")
+    monkeypatch.setattr(annotate.photographs, "find", faces({(300, 200): [(120, 60, 60)]}))
+    monkeypatch.setattr(annotate, "BLOCK", 2)
+    looked, tables = [], []
+
+    def looking(crops, *rest):
+        looked.append(len(crops))
+        tables.append((place / "annotated" / "keypoints.csv").exists())
+        if len(looked) == 3:
+            raise KeyboardInterrupt
+        return look(crops, *rest)
+
+    monkeypatch.setattr(annotate, "_look", looking)
+    code, out, _ = said(capsys, *(f"{name}.png" for name in "abcde"))
+    assert (code, looked, tables) == (130, [2, 2, 1], [False, True, True])
+    assert out.endswith("Interrupted. 4 of 5 photographs are finished; pictures and table: annotated\n")
+    assert [row["photo"] for row in rows(place / "annotated" / "keypoints.csv")] == ["a.png", "b.png", "c.png", "d.png"]
 
 
 def test_without_nets_it_names_the_command_that_makes_them(tmp_path, monkeypatch, capsys):
@@ -204,6 +226,10 @@ def test_without_nets_it_names_the_command_that_makes_them(tmp_path, monkeypatch
     assert err.startswith("keypoints: there are no finished nets to predict with: 7 of 7 are missing or stale, TrainBase first")
     assert err.endswith("This makes them: luigi --module pipeline Predict --dataset-path rendered --workspace-root work\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
+    # With the workspace alone it asks for the last run there while it is itself under luigi's flags.
+    code, _, err = said(capsys, "a.png", "--workspace-root", "work")
+    assert (code, err.splitlines()) == (2, [err.rstrip()])
+    assert "This makes them: luigi --module pipeline Predict" in err
 
 
 def test_a_flag_in_front_of_the_photographs(place, capsys):

@@ -13,7 +13,7 @@ from pipeline.described import array
 from pipeline.errors import InputError
 from pipeline.faces import alignment
 from pipeline.nets.trained import Snapshots, Trained
-from pipeline.store import artifacts, checkpoints, contents, snapshots
+from pipeline.store import artifacts, checkpoints, contents, unfinished
 from pipeline.store.progress import Progress
 
 
@@ -210,11 +210,10 @@ def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, 
         patch.setattr(checkpoints, "save", interrupted_after(2))
         with pytest.raises(KeyboardInterrupt):
             task.run()
-    assert [path.name for path in checkpoints.of(task.path)] == [f"{task.path.stem}.checkpoint-000{n}.h5" for n in (2, 1)]
+    assert [path.name for path in unfinished.of(task.path, ("checkpoint",))] == [f"{task.path.stem}.checkpoint-000{n}.h5" for n in (2, 1)]
     assert not task.path.exists()
     task.run()
-    assert checkpoints.of(task.path) == []
-    assert snapshots.of(task.path) == []
+    assert unfinished.of(task.path) == []
     assert [path.read_bytes() for path in (task.path, task.sibling(".snapshots.h5"))] == undisturbed
     taken, trained = artifacts.load(task.sibling(".snapshots.h5"), Snapshots), artifacts.load(task.path, Trained)
     assert taken.epoch.tolist() == [1, 2, 3]
@@ -253,12 +252,11 @@ def test_the_last_two_checkpoints_are_kept(artifact):
     other = artifact.with_name("train-other.h5")
     keep(other, 7)
     keep(artifact, 9, 10, 9999, 10000)
-    names = [path.name for path in checkpoints.of(artifact)]
+    names = [path.name for path in unfinished.of(artifact)]
     assert names == ["train-0123abcdef.checkpoint-10000.h5", "train-0123abcdef.checkpoint-9999.h5"]
     assert checkpoints.latest(artifact, Numbers).values == 10000
     assert checkpoints.latest(other, Numbers).values == 7
     assert checkpoints.latest(artifact.with_name("train-none.h5"), Numbers) is None
-    assert [checkpoints.artifact_of(path) for path in (*checkpoints.of(artifact), artifact)] == [artifact, artifact, None]
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty"])
@@ -276,7 +274,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(artifact, 
         warning = capsys.readouterr().err
         assert warning.startswith(f"warning: {path} is")
         assert warning.count("\n") == 1
-    assert checkpoints.of(artifact) == []
+    assert unfinished.of(artifact) == []
 
 
 @pytest.fixture
@@ -302,13 +300,13 @@ def test_what_a_finished_stage_left_is_dropped_by_the_next(workplace):
     """A process killed just after its artifact was in place leaves checkpoints and lock file; those of an unfinished stage stay."""
     stages = workplace.chain()
     make(stages["Guess"])
-    finished, unfinished = stages["Guess"].path, stages["Guess"].path.with_name("guess-fedcba9876.h5")
-    for artifact in (finished, unfinished):
+    finished, killed = stages["Guess"].path, stages["Guess"].path.with_name("guess-fedcba9876.h5")
+    for artifact in (finished, killed):
         keep(artifact, 1)
         artifact.with_name(f".{artifact.stem}.lock").touch()
     make(stages["Scale"])
-    assert checkpoints.of(finished) == []
-    assert len(checkpoints.of(unfinished)) == 1
+    assert unfinished.of(finished) == []
+    assert len(unfinished.of(killed)) == 1
 
 
 def test_edited_code_leaves_no_checkpoint(draw, workplace):
@@ -327,9 +325,9 @@ def test_verify_and_forget_know_checkpoints(draw, workplace, capsys):
         keep(artifact, 12)
     assert verify.run() == 0
     assert "3 artifacts" in capsys.readouterr().out
-    checkpoints.of(other)[0].write_bytes(b"")
+    unfinished.of(other)[0].write_bytes(b"")
     assert verify.run() == 1
-    assert f"damaged: {checkpoints.of(other)[0]} is" in capsys.readouterr().out
+    assert f"damaged: {unfinished.of(other)[0]} is" in capsys.readouterr().out
 
     assert chain.find(f"Draw@{draw.key[:3]}", [draw]) == draw.path
     with pytest.raises(InputError, match=f"0 artifacts with a key that starts with 0012; its keys: {draw.key}"):
@@ -337,7 +335,7 @@ def test_verify_and_forget_know_checkpoints(draw, workplace, capsys):
     draw.path.unlink()
     assert status._state(draw, False) == ("missing", ["never made in this workspace"])
     assert forget.run("Draw", [draw]) == 0
-    assert checkpoints.of(draw.path) == []
+    assert unfinished.of(draw.path) == []
     assert len(list(draw.path.parent.glob(f"{draw.path.stem}.checkpoint-0012.h5.forgotten-1"))) == 1
     with pytest.raises(InputError, match="nothing to forget"):
         forget.run("Draw", [draw])
@@ -350,8 +348,8 @@ def test_forget_also_forgets_what_an_unfinished_training_had_of_a_stage(workplac
     stages["Picture"].checkpoint(numbers(1), 1)
     stages["Guess"].checkpoint(numbers(1), 1)
     forget.run("Scale", list(stages.values()))
-    assert checkpoints.of(stages["Picture"].path) == []
-    assert len(checkpoints.of(stages["Guess"].path)) == 1
+    assert unfinished.of(stages["Picture"].path) == []
+    assert len(unfinished.of(stages["Guess"].path)) == 1
 
 
 def test_progress_leaves_earlier_steps_out_of_the_time_left(monkeypatch, capsys):

@@ -17,6 +17,7 @@ from pipeline import commands
 from pipeline.commands import doctor
 from pipeline.commands.chain import _without_task, chain
 from pipeline.nets.trained import Trained
+from pipeline.store import artifacts
 
 ROOT = Path(__file__).parent.parent
 SMALL = ("--dataset-path=rendered", "--Render-training=80", "--Render-test=9", "--Augment-copies=2")
@@ -191,6 +192,39 @@ def test_run_log_holds_times_and_outcome(workspace):
     stages = {entry["stage"]: entry for entry in entries if entry["event"] == "stage"}
     assert set(stages) == {"Render", "Load", "Augment"}
     assert all(entry["status"] == "done" and entry["seconds"] >= 0 for entry in stages.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("status --bogus", "unrecognized arguments: --bogus; keypoints parameters lists the flags."),
+        ("verify extra", "unrecognized arguments: extra; keypoints parameters lists the flags."),
+        ("status --workspace-root", "argument --workspace-root: expected one argument; keypoints parameters lists the flags."),
+        ("status --TrainBase-epochs=abc", "--TrainBase-epochs abc: must be a whole number of at least 1."),
+        ("clean --TrainSpecialist-view=all", "--TrainSpecialist-view all: must be one of window, face."),
+        ("verify --workspace-root=README.md", "--workspace-root README.md is a file; name a folder."),
+    ],
+)
+def test_flags_that_cannot_be(capsys, monkeypatch, arguments, said):
+    """One sentence, exit code 2; no traceback and no list of all flags."""
+    monkeypatch.chdir(ROOT)
+    assert commands.main(arguments.split()) == 2
+    assert capsys.readouterr() == ("", f"keypoints: {said}\n")
+
+
+def test_compare_needs_to_know_what_an_artifact_was_made_from(workspace, capsys):
+    """One without origin, one whose data set is gone, one that was made from none, one that is no training: a sentence each."""
+    origins = {
+        "a": ({}, "does not say what it was made from: it cannot be compared."),
+        "b": ({"stage": "TrainBase", "inputs": {"Load": "9876543210"}}, "was made from Load@9876543210, which is not there any more."),
+        "c": ({"stage": "TrainBase", "inputs": {}}, "does not say which Load it was made from."),
+        "d": ({"stage": "Load", "inputs": {}}, "is no training and no prediction: compare two of"),
+    }
+    for letter, (made_from, said) in origins.items():
+        with artifacts.writing(workspace / "models" / f"trainbase-{10 * letter}.h5", {"made_from": made_from}):
+            pass
+        assert commands.main(["compare", *[f"TrainBase@{letter}"] * 2, f"--workspace-root={workspace}", *SMALL]) == 2
+        assert said in capsys.readouterr().err
 
 
 @pytest.fixture

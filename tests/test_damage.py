@@ -14,8 +14,20 @@ from pipeline.store import artifacts
 @pytest.mark.parametrize("kind", kinds.KINDS)
 def test_flipped_bits_and_cuts(tmp_path, kind):
     """One random bit, or all behind a random place, in the artifact or in a file beside it. `python -m tests.damage` does it 500 times."""
-    path, rng = kinds.write(kinds.KINDS[kind], tmp_path), np.random.default_rng(7)
-    assert artifacts.load(path, kinds.KINDS[kind]) is not None
+    damage_is_found(kinds.KINDS[kind], tmp_path)
+
+
+@pytest.mark.keras
+def test_flipped_bits_and_cuts_of_checks(tmp_path):
+    """The same for the one kind whose module starts Keras."""
+    from pipeline.nets.sanity import Checks
+
+    damage_is_found(Checks, tmp_path)
+
+
+def damage_is_found(kind, folder):
+    path, rng = kinds.write(kind, folder), np.random.default_rng(7)
+    assert artifacts.load(path, kind) is not None
     for number in range(24):
         damage, file = (flipped, cut)[number % 2], files_of(path)[number % len(files_of(path))]
         with damage(file, rng) as where:
@@ -38,6 +50,8 @@ DAMAGES = {
     "curves": lambda path: path.with_suffix(".png").unlink(),
     "predictions": lambda path: path.with_suffix(".csv").write_text("RowId,Location\n"),
     "scores": lambda path: path.write_bytes(path.read_bytes() + b"x"),
+    "outcome": lambda path: path.write_bytes(path.read_bytes()[::-1]),
+    "comparison": lambda path: path.with_suffix(".csv").write_bytes(b""),
 }
 
 
@@ -45,7 +59,7 @@ def test_verify_finds_it_all_without_a_run(tmp_path, capsys):
     """An empty file, a folder, one cut off, edited or too long, a sibling that is missing or edited; under every key, in every folder."""
     for folder in ("data", "models", "submissions"):
         (tmp_path / folder).mkdir()
-    places = dict(zip(DAMAGES, ["data", "data", "data", "models", "models", "models", "submissions", "submissions"], strict=True))
+    places = dict(zip(DAMAGES, [*["data"] * 3, *["models"] * 3, *["submissions"] * 2, *["models"] * 2], strict=True))
     paths = {kind.lower(): kinds.write(kinds.KINDS[kind], tmp_path / places[kind.lower()]) for kind in kinds.KINDS}
     at = f"--workspace-root={tmp_path}"
     assert commands.main(["verify", at]) == 0
@@ -54,8 +68,8 @@ def test_verify_finds_it_all_without_a_run(tmp_path, capsys):
     capsys.readouterr()
     assert commands.main(["verify", at]) == 1
     *lines, last = capsys.readouterr().out.splitlines()
-    assert last.startswith("8 artifacts")
-    assert "8 damaged" in last
+    assert last.startswith("10 artifacts")
+    assert "10 damaged" in last
     for path in paths.values():
         assert len([line for line in lines if path.stem in line and line.startswith("damaged: ")]) == 1
 

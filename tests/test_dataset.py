@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
 from pipeline.faces import dataset as module
-from pipeline.faces.dataset import Dataset, assemble, exploration, labels, sources
+from pipeline.faces import exploration
+from pipeline.faces.dataset import Dataset, assemble, held_out, labels, sources
 from pipeline.keypointset import KAGGLE, KeypointSet
 
 TINY = KeypointSet(
@@ -153,7 +153,7 @@ def test_test_faces_have_the_source_of_what_is_asked():
 def test_exploration_counts():
     """The printed table has the counts of faces, labels, duplicates and dropped labels, and fits on a screen."""
     dataset = make(contradicted())
-    lines = exploration(dataset, TINY).splitlines()
+    lines = exploration.table(dataset).splitlines()
     cells = {line.split()[0]: line.split()[1:] for line in lines if line}
     held_out = [int((dataset.validation & (dataset.source == number)).sum()) for number in (0, 1)]
     assert cells["wide"] == [str(WIDE - held_out[0]), str(held_out[0]), "1", str(WIDE)]
@@ -169,7 +169,8 @@ def test_exploration_of_kaggles_set_fits_on_a_screen():
     """With fifteen keypoints the table has at most 35 lines."""
     dataset = make()
     columns = {name: np.zeros((len(dataset.source), 15), bool) for name in ("outlier", "conflict", "dropped")}
-    assert len(exploration(replace(dataset, labelled=np.zeros((2, 15), np.int32), **columns), KAGGLE).splitlines()) <= 35
+    columns |= {"labelled": np.zeros((2, 15), np.int32), "keypoint_names": np.array(KAGGLE.names)}
+    assert len(exploration.table(replace(dataset, **columns)).splitlines()) <= 35
 
 
 def test_units_are_inverse_and_keep_what_is_missing():
@@ -181,11 +182,10 @@ def test_units_are_inverse_and_keep_what_is_missing():
     np.testing.assert_array_equal(TINY.to_pixels(unit), pixels)
 
 
-def test_faces_are_found_by_their_rows():
-    """Where a row of the training table stands among fewer faces; one that was left out is said."""
-    some = make(faces=20)
-    np.testing.assert_array_equal(some.row[some.at(some.row[3:9])], some.row[3:9])
-    left_out = np.setdiff1d(np.arange(WIDE + NARROW), some.row)
-    for row in left_out[[0, -1]]:
-        with pytest.raises(InputError, match=rf"Row {row + 1} of the training table is not among the {len(some.row)} faces"):
-            some.at(np.array([row]))
+def test_held_out_faces_come_in_the_order_of_the_table():
+    """Of data sets that hold out different parts and leave out different faces, each face from the one that held it out."""
+    parts = [make(faces=20, fold=fold, validation_share=0.25) for fold in range(4)]
+    found = held_out(parts[::-1], lambda some: np.stack([some.row, some.images[:, 0, 0]], axis=1))
+    whole = make()
+    assert len(parts[0].row) < len(whole.row)
+    np.testing.assert_array_equal(found, np.stack([whole.row, whole.images[:, 0, 0]], axis=1))

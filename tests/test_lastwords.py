@@ -24,10 +24,10 @@ def last(process, lines):
 
 
 def test_the_result_comes_last(workplace):
-    """What ran, in columns, the result and where it lies; on a finished chain the result of the run that made it."""
+    """What ran, in columns, where the result lies, and the result; on a finished chain that of the run that made it."""
     first, second = workplace.run("Total"), workplace.run("Total")
     assert (first.returncode, second.returncode) == (0, 0)
-    result = ["the sum is 21", f"Total: submissions/{workplace.artifact('Total').name}"]
+    result = [f"Total:  submissions/{workplace.artifact('Total').name}", "Result: the sum is 21"]
     title, *ran = last(first, 8)[:-2]
     assert re.fullmatch(r"Ran 5 stages in \d+ s:", title)
     # Luigi's order of what does not need each other varies.

@@ -4,7 +4,7 @@ import base64
 import io
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -138,8 +138,8 @@ def origin(**changes):
     return report.Origin(**{**values, "chains": 1, "adopted": [], **changes})
 
 
-def page_of(*records, warnings=None, snapshots=None):
-    return report.page(*records, warnings=warnings or {}, snapshots=snapshots, keypointset=DOTS)
+def page_of(content, predictions, faces, *records, warnings=None, snapshots=None):
+    return report.page(content, predictions, [faces], *records, warnings=warnings or {}, snapshots=snapshots, keypointset=DOTS)
 
 
 @pytest.fixture(scope="module")
@@ -223,10 +223,18 @@ def test_the_worst_values_share(content, predictions):
     assert content.worst_share == pytest.approx(errors[-1] ** 2 / sum(e**2 for e in errors), rel=1e-4)
 
 
-def test_of_several_chains_each_face_has_the_mean_face_of_its_own(faces, predictions):
-    """Two data sets that hold out other faces, with mean faces 1 px apart: each validation face is compared with its own chain's."""
-    half = np.arange(60) % 2 == 0
-    first, second = replace(faces, validation=half), replace(faces, validation=~half, mean_face=faces.mean_face + 1)
+def without(faces, left_out):
+    """The data set without some of its faces, as `Load-faces` leaves them out."""
+    own = [field.name for field in fields(faces) if field.metadata["array"].axes[:1] == ("face",)]
+    return replace(faces, **{name: getattr(faces, name)[~left_out] for name in own})
+
+
+def test_of_several_chains_each_face_is_that_of_its_own(faces, predictions):
+    """Two data sets that hold out other faces and leave out some of each other's, with mean faces 1 px apart: each validation face is
+    compared with its own chain's, and each is shown."""
+    half, third = np.arange(60) % 2 == 0, np.arange(60) % 3 == 0
+    first = without(replace(faces, validation=half), third & ~half)
+    second = without(replace(faces, validation=~half, mean_face=faces.mean_face + 1), third & half)
     everything = replace(
         predictions,
         validation=faces.keypoints,
@@ -238,6 +246,8 @@ def test_of_several_chains_each_face_has_the_mean_face_of_its_own(faces, predict
     answers = faces.mean_face[faces.source] + np.where(half, 0, 1)[:, None, None]
     found = scores.scores(everything, [first, second], shown=SHOWN)
     np.testing.assert_allclose(found.rmse, [0, 0, naive_rmse(answers, faces.keypoints)], rtol=1e-5)
+    shown = gallery.validation(datasets.held_out([first, second], lambda some: some.images), everything, np.arange(6))
+    np.testing.assert_array_equal([pixels(face) for face in shown], faces.images[:6])
 
 
 # ---- faces -----------------------------------------------------------------------------------------------------------------------------
@@ -254,7 +264,7 @@ def places(face, kind):
 def test_a_validation_face_shows_labels_predictions_and_the_way_between(faces, predictions, content):
     """The image as it is; rings at the labels, dots at all predictions, a line for each label; the RMSE stands under it."""
     row = content.worst[0]
-    face = gallery.validation(faces, predictions, content.worst)[0]
+    face = gallery.validation(faces.images[faces.validation], predictions, content.worst)[0]
     place = np.flatnonzero(predictions.validation_face == row)[0]
     known = ~np.isnan(faces.keypoints[row, :, 0])
     np.testing.assert_array_equal(pixels(face), faces.images[row])
@@ -316,7 +326,7 @@ def test_augmentation_shows_a_face_with_all_labels(faces, copies):
 
 def test_circles_are_as_large_as_the_errors(faces, predictions, content):
     """One mean face for each label source, a circle for each keypoint that it has, its radius the RMSE in pixels."""
-    both, nose = gallery.errors(faces, predictions, content, DOTS)
+    both, nose = gallery.errors(faces.images[faces.validation], faces.mean_face[0], predictions, content, DOTS)
     np.testing.assert_allclose([mark.radius for mark in both.marks], content.error_by_place[0], rtol=1e-6)
     np.testing.assert_allclose([mark.radius for mark in nose.marks], content.error_by_place[1, 2:], rtol=1e-6)
     # The left and right eye of the upright mean face are mirror images.

@@ -10,7 +10,7 @@ from pipeline import commands
 from pipeline.commands import forget, inspect, verify
 from pipeline.described import array
 from pipeline.nets.trained import Snapshots
-from pipeline.store import artifacts, contents, snapshots
+from pipeline.store import artifacts, contents, snapshots, unfinished
 
 
 def taken(epoch):
@@ -78,7 +78,7 @@ def test_snapshots_are_published_with_the_artifact(draw, monkeypatch):
     make(draw)
     assert set(seen) == {".snapshots.h5"}
     assert artifacts.load(draw.sibling(".snapshots.h5"), Snapshots).epoch.tolist() == [2, 4, 5]
-    assert snapshots.of(draw.path) == []
+    assert unfinished.of(draw.path) == []
 
 
 def test_what_is_gone_or_damaged_is_lacking(draw, capsys):
@@ -97,13 +97,13 @@ def test_what_a_killed_stage_set_down_stays(workplace):
     """Until the stage has ended: the sweep of what dead writers left takes only those of finished ones."""
     stages = workplace.chain()
     make(stages["Guess"])
-    finished, unfinished = stages["Guess"].path, stages["Guess"].path.with_name("guess-fedcba9876.h5")
-    for artifact in (finished, unfinished):
+    finished, killed = stages["Guess"].path, stages["Guess"].path.with_name("guess-fedcba9876.h5")
+    for artifact in (finished, killed):
         snapshots.save(artifact, 1, taken(1), {})
         artifact.with_name(f".{artifact.stem}.lock").touch()
     make(stages["Scale"])
-    assert snapshots.of(finished) == []
-    assert len(snapshots.of(unfinished)) == 1
+    assert unfinished.of(finished) == []
+    assert len(unfinished.of(killed)) == 1
 
 
 def test_verify_and_forget_know_snapshots(draw, capsys):
@@ -117,7 +117,7 @@ def test_verify_and_forget_know_snapshots(draw, capsys):
     assert f"damaged: {snapshot} is" in capsys.readouterr().out
     snapshot.write_bytes(whole)
     assert forget.run("Draw", [draw]) == 0
-    assert snapshots.of(draw.path) == []
+    assert unfinished.of(draw.path) == []
     assert snapshot.with_name(f"{snapshot.name}.forgotten-1").exists()
 
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.errors import InputError
+from pipeline.errors import cause
 
 SUBCOMMANDS = {
     "status": "which stages are cached, missing or stale and why, their size, how long they took, and what a run would cost",
@@ -57,11 +57,13 @@ def main(arguments: list[str] | None = None) -> int:
     options, flags = parser.parse_known_args(arguments)
     try:
         return _run(options, flags)
-    except InputError as error:
-        print(f"keypoints: {error}", file=sys.stderr)
-        return 2
     except BrokenPipeError:
         return 0
+    except Exception as error:
+        if not (told := cause(error)):
+            raise
+        print(f"keypoints: {told}", file=sys.stderr)
+        return 2
 
 
 def _annotate_arguments(sub: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.commands import drawing, origin
+from pipeline.commands import drawing, reading
 from pipeline.errors import InputError
 from pipeline.keypointset import KAGGLE
 from pipeline.store import artifacts
@@ -18,15 +18,15 @@ def run(what: str, stages: list[Stage], *, face: int, test_face: int | None, out
     from pipeline.nets.trained import Trained
 
     path = drawing.find_net(what, stages)
-    net = drawing.load(path, Trained)
-    base = None if net.window is None else drawing.load(_made_from(path, "TrainBase"), Trained)
-    image = _image(_made_from(path, "Load"), face, test_face)
+    net = reading.load(path, Trained)
+    base = None if net.window is None else reading.load(reading.made_from(path, "TrainBase")[0], Trained)
+    image = _image(reading.made_from(path, "Load")[0], face, test_face)
     look = _look(net, image, base)
     from pipeline.results import insides
 
     name = f"face {face} of the training table" if test_face is None else f"test face {test_face}"
     suffix = f"face-{face}" if test_face is None else f"test-face-{test_face}"
-    return drawing.write(insides.activations(drawing.title(path), name, image, look), out, f"activations-{path.stem}-{suffix}.png")
+    return drawing.write(insides.activations(drawing.title(path), name, image, look), out or f"activations-{path.stem}-{suffix}.png")
 
 
 def _look(net, image, base):
@@ -38,31 +38,19 @@ def _look(net, image, base):
     return insides.look(net, image, KAGGLE, base)
 
 
-def _made_from(path: Path, stage: str) -> Path:
-    """The artifact of a stage that another one was made from."""
-    key = origin.inputs(path).get(stage)
-    found = {place: file for place, file in origin.ancestors(path).items() if place[0] == stage}
-    if not (file := found.get((stage, key))):
-        raise InputError(f"{path} was made from {stage}@{key}, which is not there any more.")
-    return file
-
-
 def _image(path: Path, face: int, test_face: int | None):
     """One face of a data set, uint8 (s, s), by its row in the training table or its ImageId."""
     import numpy as np
 
     from pipeline.faces.dataset import Dataset
 
-    try:
-        with artifacts.reading(path, Dataset) as file:
-            if test_face is None:
-                place = np.flatnonzero(file["row"][:] == face - 1)
-                if not len(place):
-                    raise InputError(f"--face {face}: the rows of the training table go from 1 to {file['row'][-1] + 1}.")
-                return file["images"][place[0]]
-            found = np.flatnonzero(file["test_ids"][:] == test_face)
-            if not len(found):
-                raise InputError(f"--test-face {test_face}: no test face has this ImageId.")
-            return file["test_images"][found[0]]
-    except artifacts.Damaged as error:
-        raise InputError(f"{error}.") from None
+    with reading.refusing(path), artifacts.reading(path, Dataset) as file:
+        if test_face is None:
+            place = np.flatnonzero(file["row"][:] == face - 1)
+            if not len(place):
+                raise InputError(f"--face {face}: the rows of the training table go from 1 to {file['row'][-1] + 1}.")
+            return file["images"][place[0]]
+        found = np.flatnonzero(file["test_ids"][:] == test_face)
+        if not len(found):
+            raise InputError(f"--test-face {test_face}: no test face has this ImageId.")
+        return file["test_images"][found[0]]

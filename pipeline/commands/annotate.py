@@ -23,6 +23,9 @@ TABLES = {"csv": write_csv, "json": write_json}
 # Pixels of the nets' input between what the base net and the specialists say, above which there is no face. 99 of 100 faces have at most
 # 1.3; the first percentile of the 17 finds of the detector on pictures without a face is 2.7 (bench/framing.py).
 DOUBTFUL = 1.5
+# Photographs for each chain of nets that are in work together: only their faces are in memory, and a kill costs no more of the table.
+# To look for their faces takes 40 to 200 s of one core, to build the nets for them 5 s.
+BLOCK = 100
 NO_FACES = np.zeros((0, 4)), np.zeros((0, len(KAGGLE.names), 2), np.float32)
 
 
@@ -36,17 +39,18 @@ def run(options, flags: list[str], stages: list[Stage]) -> int:
     chains = _finished(stages[-1], flags)
     done: list[Annotated] = []
     try:
-        found = _find(photos, box)
-        annotated = _predict(found, chains, stages[-1].base_share, sure=bool(box))
-        _make(options.out)
-        _write_pictures(annotated, targets, done)
+        with Progress("finding faces", len(photos), "photo") as progress:
+            for block in _blocks(len(photos), BLOCK * len(chains)):
+                try:
+                    found = [_found(photo, box) for photo in progress.over(photos[block])]
+                    annotated = _predict(found, chains, stages[-1].base_share, sure=bool(box))
+                    _make(options.out)
+                    _write_pictures(annotated, targets[block], done)
+                finally:
+                    _write_table(table, done)
     except KeyboardInterrupt:
-        print(f"Interrupted. {len(done)} of {len(photos)} photographs are finished.")
+        print(f"Interrupted. {len(done):,} of {_count(len(photos), 'photograph')} are finished{_where(options.out) if done else '.'}")
         return 130
-    finally:
-        if done:
-            with files.publishing(table) as draft:
-                TABLES[options.format](draft, done, KAGGLE.names)
     if not dataset().folder():
         print("The nets know drawn faces alone. For photographs, train them on Kaggle's: see --dataset-path.")
     return _report(done, options.out)
@@ -105,13 +109,12 @@ def _make(folder: Path) -> None:
 # The work
 
 
-def _find(photos: list[Path], box: tuple | None) -> list[tuple[Annotated, np.ndarray]]:
-    """The photographs with what may be faces in them, and the crops of those, uint8 (n, side, side)."""
-    with Progress("finding faces", len(photos), "photo") as progress:
-        return [_found(photo, box) for photo in progress.over(photos)]
+def _blocks(count: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def _found(path: Path, box: tuple | None) -> tuple[Annotated, np.ndarray]:
+    """The photograph with what may be faces in it, and the crops of those, uint8 (n, side, side)."""
     try:
         photo = photographs.read(path)
     except InputError as error:
@@ -188,6 +191,12 @@ def _drawn(annotated: Annotated, target: Path) -> Annotated:
     return replace(annotated, picture=target)
 
 
+def _write_table(table: Path, done: list[Annotated]) -> None:
+    if done:
+        with files.publishing(table) as draft:
+            TABLES[table.suffix[1:]](draft, done, KAGGLE.names)
+
+
 # What it says
 
 
@@ -198,9 +207,14 @@ def _report(done: list[Annotated], folder: Path) -> int:
             print(f"no face found: {shown(one.photo)}")
     for one in unread:
         print(f"not read: {one.error}")
-    where = f"{_count(faces, 'face')} in {sum(bool(one.picture) for one in done)} of {_count(len(done), 'photograph')}"
-    print(f"{where}; pictures and table: {shown(folder)}")
+    found = f"{_count(faces, 'face')} in {sum(bool(one.picture) for one in done):,} of {_count(len(done), 'photograph')}"
+    lost = f", {len(unread):,} could not be read" if unread else ""
+    print(f"{found}{lost}{_where(folder)}")
     return 1 if unread or not faces else 0
+
+
+def _where(folder: Path) -> str:
+    return f"; pictures and table: {shown(folder)}"
 
 
 def _count(number: int, what: str) -> str:

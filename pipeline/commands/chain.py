@@ -1,6 +1,7 @@
 """The stages that a command speaks of: those of luigi's flags, or of the last run."""
 
 import contextlib
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,5 +105,18 @@ def _without_task(arguments: list[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _parsed(flags: list[str]) -> Iterator[CmdlineParser]:
-    with CmdlineParser.global_instance(["--module", "pipeline", "Predict", *flags]) as parser:
+    with contextlib.ExitStack() as stack:
+        words = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(words):
+                arguments = ["--module", "pipeline", "Predict", *flags]
+                parser = stack.enter_context(CmdlineParser.global_instance(arguments, allow_override=True))
+        except SystemExit as end:
+            if not end.code:  # it was asked for help
+                raise
+            # Before that it lists every flag of every stage.
+            _, _, said = words.getvalue().strip().rpartition("error: ")
+            raise InputError(f"{said}; keypoints parameters lists the flags.") from None
+        if workspace_root().is_file():
+            raise InputError(f"--workspace-root {workspace_root()} is a file; name a folder.")
         yield parser

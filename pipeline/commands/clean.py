@@ -5,8 +5,9 @@ import re
 
 from luigi.task import flatten
 
+from pipeline import units
 from pipeline.errors import InputError
-from pipeline.store import leftovers, needs, units
+from pipeline.store import leftovers, needs
 from pipeline.store.leftovers import Leftover
 from pipeline.store.stage import Stage
 from pipeline.store.targets import workspace_root

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.commands import origin
+from pipeline.commands import drawing, origin, reading
 from pipeline.commands.chain import find
 from pipeline.errors import InputError
-from pipeline.store import artifacts, lineage, names
+from pipeline.store import artifacts, lineage
 from pipeline.store.stage import Stage
 
 
@@ -37,18 +37,18 @@ def _recipes(path: Path) -> dict[str, dict]:
     found = {}
     for place, file in {("itself", ""): path, **origin.ancestors(path)}.items():
         if file is not None:
-            made_from = _sound(file)["made_from"]
+            made_from = _recipe(file)
             found[made_from["stage"] if place[0] == "itself" else place[0]] = made_from
     return found
 
 
-def _sound(path: Path) -> dict:
-    try:
-        return artifacts.attributes(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; `keypoints status` says why.") from None
-    except artifacts.Damaged as error:
-        raise InputError(f"{error}.") from None
+def _recipe(path: Path) -> dict:
+    """What an artifact was made from, itself."""
+    with reading.refusing(path):
+        recipe = artifacts.attributes(path).get("made_from", {})
+    if "stage" not in recipe:
+        raise InputError(f"{path} does not say what it was made from: it cannot be compared.")
+    return recipe
 
 
 def _compare(paths: list[Path], out: str | None) -> None:
@@ -62,52 +62,38 @@ def _compare(paths: list[Path], out: str | None) -> None:
     print(f"{len(one.row):,} validation faces that both have, neither trained on")
     print("\n".join(versus.table(one, other)))
     if out:
-        _draw(paths, held_out, Path(out))
+        _draw(paths, held_out, out)
 
 
-def _draw(paths: list[Path], held_out: list, out: Path) -> None:
-    from pipeline.results import curves, style
-    from pipeline.store import files
+def _draw(paths: list[Path], held_out: list, out: str) -> None:
+    from pipeline.results import curves
 
     if any(each.validation_rmse is None for each in held_out):
         raise InputError("--out draws learning curves: give two trainings, such as TrainBase@KEY.")
-    with files.publishing(out, keeping=True) as draft:
-        rmse = [(each.training_rmse, each.validation_rmse) for each in held_out]
-        style.save_png(curves.two_trainings(tuple(path.stem for path in paths), rmse), draft)
-    print(f"learning curves: {out}")
+    rmse = [(each.training_rmse, each.validation_rmse) for each in held_out]
+    drawing.write(curves.two_trainings(tuple(path.stem for path in paths), rmse), out)
 
 
 def _held_out(path: Path):
     """What the artifact of a training or a prediction says of its validation faces."""
+    from pipeline.faces.dataset import Dataset
     from pipeline.nets.trained import Trained
     from pipeline.results.submission import Predictions
     from pipeline.results.versus import HeldOut
 
-    stage = _sound(path)["stage"].split(":")[0]
-    faces = _faces(path)
+    stage = _recipe(path)["stage"].split(":")[0]
+    if stage not in ("TrainBase", "TrainSpecialist", "Predict"):
+        raise InputError(f"{path} is no training and no prediction: compare two of TrainBase, TrainSpecialist:GROUP or Predict.")
+    faces = [reading.load(file, Dataset) for file in reading.made_from(path, "Load")]
     if stage == "Predict":
-        content = artifacts.load(path, Predictions)
+        content = reading.load(path, Predictions)
         group = {row: group for each in faces for row, group in zip(each.row.tolist(), each.group.tolist(), strict=True)}
         rows = content.validation_face
         return HeldOut(content.validation, content.validation_truth, rows, _numbers(group, rows), content.keypoints.tolist(), None, None)
-    if stage not in ("TrainBase", "TrainSpecialist"):
-        raise InputError(f"{path} is no training and no prediction: compare two of TrainBase, TrainSpecialist:GROUP or Predict.")
-    net, own = artifacts.load(path, Trained), faces[0]
+    net, own = reading.load(path, Trained), faces[0]
     rows, truth = own.row[own.validation], own.keypoints[own.validation][:, net.indices]
     curves = net.history.training_rmse, net.history.validation_rmse
     return HeldOut(net.validation, truth, rows, own.group[own.validation], net.keypoints.tolist(), *curves)
-
-
-def _faces(path: Path) -> list:
-    """The data sets that an artifact was made from."""
-    from pipeline.faces.dataset import Dataset
-
-    found = [(key, file) for (stage, key), file in origin.ancestors(path).items() if stage == "Load"]
-    if missing := [key for key, file in found if file is None or names.parsed(file).kind != "artifact"]:
-        raise InputError(
-            f"{path} was made from Load@{missing[0]}, which is not there any more: without its labels nothing can be compared."
-        )
-    return [artifacts.load(file, Dataset) for _, file in found]
 
 
 def _numbers(group: dict[int, int], rows):

@@ -1,4 +1,4 @@
-"""What the commands that draw a net have in common: which net, what the picture is called and where it goes."""
+"""What the commands that draw have in common: which net, what the picture is called and where it goes."""
 
 from pathlib import Path
 
@@ -18,27 +18,17 @@ def find_net(what: str, stages: list[Stage]) -> Path:
     return find(what, stages)
 
 
-def load(path: Path, kind: type):
-    """The artifact as the dataclass `kind`; InputError where it is missing, damaged or of another version."""
-    try:
-        return artifacts.load(path, kind)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; `keypoints status` says why.") from None
-    except artifacts.Damaged as error:
-        raise InputError(f"{error}.") from None
-
-
 def title(path: Path) -> str:
     """How a picture names the net of an artifact: STAGE[:group]@key."""
     attributes = artifacts.attributes(path)
     return f"{attributes['stage']}@{attributes['key']}"
 
 
-def write(figure, out: str | None, name: str) -> int:
-    """Writes the picture to the file `out`, or else to `name` in the current folder, and says so; 0, or InputError where that fails."""
+def write(figure, out: str) -> int:
+    """Writes the picture to the file `out` and says so; 0, or InputError where that fails."""
     from pipeline.results import style
 
-    path = Path(out or name)
+    path = Path(out)
     if path.suffix.lower() != ".png":
         raise InputError(f"--out {path}: the picture is a PNG; give it a name that ends in .png.")
     try:

@@ -1,6 +1,6 @@
 """`keypoints filters`: the filters of a net's first layer as a picture."""
 
-from pipeline.commands import drawing
+from pipeline.commands import drawing, reading
 from pipeline.store.stage import Stage
 
 
@@ -10,5 +10,5 @@ def run(what: str, stages: list[Stage], *, out: str | None) -> int:
     from pipeline.results import insides
 
     path = drawing.find_net(what, stages)
-    layer, kernel = insides.first_filters(drawing.load(path, Trained).weights)
-    return drawing.write(insides.filters(drawing.title(path), layer, kernel), out, f"filters-{path.stem}.png")
+    layer, kernel = insides.first_filters(reading.load(path, Trained).weights)
+    return drawing.write(insides.filters(drawing.title(path), layer, kernel), out or f"filters-{path.stem}.png")

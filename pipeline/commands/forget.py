@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.commands import origin
 from pipeline.commands.chain import find, split
 from pipeline.errors import InputError
-from pipeline.store import adoptions, checkpoints, names, needs, snapshots
+from pipeline.store import adoptions, names, needs, unfinished
 from pipeline.store.files import set_aside
 from pipeline.store.stage import Stage
 from pipeline.store.targets import workspace_root
@@ -14,7 +14,7 @@ from pipeline.store.targets import workspace_root
 def run(what: str, stages: list[Stage]) -> int:
     """Renames the artifact and its descendants to NAME.forgotten-N and says so. Of an adopted stage: the record of the adoption alone."""
     first, models = find(what, stages), workspace_root() / "models"
-    if not first.exists() and not [*checkpoints.of(first), *snapshots.of(first)]:
+    if not first.exists() and not unfinished.of(first):
         raise InputError(f"{first} does not exist: there is nothing to forget.")
     paths = _with_descendants(first)
     stage, key = split(what, stages)

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.commands import origin
+from pipeline.commands import origin, reading
 from pipeline.commands.chain import find
-from pipeline.errors import InputError
 from pipeline.store import artifacts, layout, lineage, snapshots
 from pipeline.store.stage import Stage
 
@@ -12,16 +11,12 @@ from pipeline.store.stage import Stage
 def run(what: str, stages: list[Stage]) -> int:
     """Prints the artifact at an address or path; 0, or InputError when it is missing or damaged."""
     path = Path(what) if what.endswith(".h5") else find(what, stages)
-    try:
+    with reading.refusing(path):
         with artifacts.reading(path) as file:
             print(path)
             _print_origin(path, [*origin.adopted(path), *origin.set_aside_since(path)])
             _print_tree(file, artifacts.verify(path))
         _print_snapshots(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; `keypoints status` says why.") from None
-    except artifacts.Damaged as error:
-        raise InputError(f"{error}.") from None
     return 0
 
 

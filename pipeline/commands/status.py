@@ -2,9 +2,10 @@
 
 from luigi.task import flatten
 
+from pipeline import units
 from pipeline.commands import origin
 from pipeline.commands.chain import artifacts_of
-from pipeline.store import artifacts, lineage, runlog, units
+from pipeline.store import artifacts, lineage, runlog
 from pipeline.store.stage import Stage
 from pipeline.store.targets import workspace_root
 

@@ -1,11 +1,11 @@
 """From the parsed tables to the one data set that every stage shares: label sources, duplicates, the split, labels left out, statistics."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.described import Plot, array
-from pipeline.errors import InputError
 from pipeline.faces import duplicates, outliers
 from pipeline.faces.reports import Report, nobody
 from pipeline.faces.split import split
@@ -48,13 +48,6 @@ class Dataset:
     source_names: np.ndarray = array("text", "source", "", "names of the label sources")
 
     PLOT = Plot("images", (".", ".", "."), "image")
-
-    def at(self, rows: np.ndarray) -> np.ndarray:
-        """Where the faces of these rows of the training table stand here; InputError where one was left out (`faces` of `assemble`)."""
-        places = np.minimum(np.searchsorted(self.row, rows), len(self.row) - 1)
-        if missing := np.asarray(rows)[self.row[places] != rows].tolist():
-            raise InputError(f"Row {missing[0] + 1} of the training table is not among the {len(self.row)} faces that Load-faces left.")
-        return places
 
 
 def sources(labelled: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
@@ -132,38 +125,11 @@ def labels(dataset: Dataset) -> np.ndarray:
     return _without(dataset.keypoints, dataset.dropped)
 
 
-def exploration(dataset: Dataset, keypointset: KeypointSet) -> str:
-    """What is in the data set, as a table to print."""
-    return "\n".join([*_faces_table(dataset, keypointset), "", *_labels_table(dataset, keypointset), "", *_duplicates_lines(dataset)])
-
-
-def _faces_table(dataset, keypointset):
-    yield f"{'faces':<28}{'training':>11}{'validation':>11}{'test':>11}{'complete':>11}"
-    parts = (~dataset.validation, dataset.validation, None, dataset.complete)
-    for number, name in enumerate(keypointset.source_names):
-        ours = dataset.source == number
-        counts = [np.sum(dataset.test_source == number) if part is None else np.sum(ours & part) for part in parts]
-        yield f"  {name:<26}" + "".join(f"{count:>11,}" for count in counts)
-
-
-def _labels_table(dataset, keypointset):
-    names = keypointset.source_names
-    out, against = dataset.dropped & dataset.outlier, dataset.dropped & dataset.conflict
-    yield f"{'labels':<28}" + "".join(f"{name:>11}" for name in names) + f"{'outliers':>11}{'conflicts':>11}"
-    for k, keypoint in enumerate(keypointset.names):
-        counts = [*dataset.labelled[:, k], out[:, k].sum(), against[:, k].sum()]
-        yield f"  {keypoint:<26}" + "".join(f"{count:>11,}" for count in counts)
-    totals = [*dataset.labelled.sum(axis=1), out.sum(), against.sum()]
-    yield f"  {'all':<26}" + "".join(f"{count:>11,}" for count in totals)
-
-
-def _duplicates_lines(dataset):
-    """The last lines: what is there more than once, what is not trained on."""
-    repeated = len(dataset.copy) - len(np.unique(dataset.copy))
-    sizes = np.bincount(dataset.group)
-    yield f"exact copies: {repeated:,} faces repeat another one's image"
-    yield f"near twins: {sizes[sizes > 1].sum():,} faces in {np.sum(sizes > 1):,} groups, the largest of {sizes.max()}"
-    yield f"not trained on: {dataset.dropped.sum():,} labels of {dataset.dropped.any(axis=1).sum():,} faces (outliers, conflicts)"
+def held_out(data_sets: Iterable[Dataset], value: Callable[[Dataset], np.ndarray]) -> np.ndarray:
+    """value(data set) (n, ...) of the faces that each of the data sets holds out, in the order of the training table."""
+    parts = [(faces.row[faces.validation], value(faces)[faces.validation]) for faces in data_sets]
+    rows, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return values[np.argsort(rows)]
 
 
 def _used(validation, faces, seed):

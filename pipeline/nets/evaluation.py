@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# Of every interval that is shown.
+BOOTSTRAP = {"draws": 2000, "confidence": 0.95}
+
 
 def rmse(predicted: np.ndarray, truth: np.ndarray) -> float:
     """Root mean squared error over all x and y values whose truth is not NaN; both (n, K, 2) pixels. NaN where nothing is labelled.

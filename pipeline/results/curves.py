@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from pipeline.described import Plot, array
-from pipeline.nets.trained import padded
+from pipeline.nets.trained import Trained, padded
 from pipeline.results.style import LIGHT, End, Theme, label_ends, plain
 
 
@@ -29,19 +29,19 @@ class Curves:
     PLOT = Plot("validation_rmse", (".", "epoch"), "spectrum", beside=("training_rmse",))
 
 
-def curves(histories: dict[str, tuple[int, np.ndarray, np.ndarray]]) -> Curves:
-    """Lines up histories: name -> (number of outputs, training RMSE (e,), validation RMSE (e,)); the first is the base net.
+def curves(nets: dict[str, Trained]) -> Curves:
+    """Lines up the histories of nets by name, of which the first is the base net.
 
     The mean of the specialists is the root of the mean square, weighted by their outputs: the RMSE of all together. A net that stopped
     early keeps its last value in it. Without specialists it is NaN.
     """
-    longest = max(len(validation) for _, _, validation in histories.values())
-    outputs = np.array([n for n, _, _ in histories.values()], np.int32)
-    training = np.stack([padded(values, longest) for _, values, _ in histories.values()])
-    validation = np.stack([padded(values, longest) for _, _, values in histories.values()])
-    last = max((len(values) for _, values, _ in list(histories.values())[1:]), default=0)
+    epochs = [len(net.history.epoch) for net in nets.values()]
+    longest, last = max(epochs), max(epochs[1:], default=0)
+    outputs = np.array([2 * len(net.indices) for net in nets.values()], np.int32)
+    training = np.stack([padded(net.history.training_rmse, longest) for net in nets.values()])
+    validation = np.stack([padded(net.history.validation_rmse, longest) for net in nets.values()])
     return Curves(
-        np.array(list(histories)),
+        np.array(list(nets)),
         outputs,
         np.arange(1, longest + 1, dtype=np.int32),
         training,

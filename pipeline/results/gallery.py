@@ -42,14 +42,17 @@ class Face:
     alt: str
 
 
-def validation(faces: Dataset, predictions: Predictions, rows: np.ndarray) -> list[Face]:
-    """Validation faces, by their rows in the training file, with rings for the labels and dots for the predictions."""
+def validation(images: np.ndarray, predictions: Predictions, rows: np.ndarray) -> list[Face]:
+    """Validation faces, by their rows in the training file, with rings for the labels and dots for the predictions.
+
+    images: of all validation faces, uint8 (n, s, s).
+    """
     places = np.searchsorted(predictions.validation_face, rows)
     answers, truths = predictions.validation[places], predictions.validation_truth[places]
     return [
-        _compared(faces.images[place], answer, truth, f"{error:.2f} px, row {row + 1}", f"{predictions.sources[source]} labels")
+        _compared(images[place], answer, truth, f"{error:.2f} px, row {row + 1}", f"{predictions.sources[source]} labels")
         for place, row, answer, truth, error, source in zip(
-            faces.at(rows), rows, answers, truths, face_rmse(answers, truths), predictions.validation_source[places], strict=True
+            places, rows, answers, truths, face_rmse(answers, truths), predictions.validation_source[places], strict=True
         )
     ]
 
@@ -110,12 +113,15 @@ def augmented(faces: Dataset, copies) -> list[Face]:
     return shown
 
 
-def errors(faces: Dataset, predictions: Predictions, scores: Scores, keypointset: KeypointSet) -> list[Face]:
-    """For each label source the mean of its validation faces, brought upright by the predictions, with circles as large as the errors."""
-    target = alignment.upright(faces.mean_face[0], keypointset)
-    frames, places = alignment.to_frame(predictions.validation, target), faces.at(predictions.validation_face)
+def errors(images: np.ndarray, mean_face: np.ndarray, predictions: Predictions, scores: Scores, keypointset: KeypointSet) -> list[Face]:
+    """For each label source the mean of its validation faces, brought upright by the predictions, with circles as large as the errors.
+
+    images: of all validation faces, uint8 (n, s, s). mean_face: (K, 2), pixels.
+    """
+    target = alignment.upright(mean_face, keypointset)
+    frames = alignment.to_frame(predictions.validation, target)
     return [
-        _mean_face(affine.warp(faces.images[places[ours]], frames[ours], keypointset.side), target, error, name)
+        _mean_face(affine.warp(images[ours], frames[ours], keypointset.side), target, error, name)
         for number, (name, error) in enumerate(zip(scores.sources, scores.error_by_place, strict=True))
         if (ours := predictions.validation_source == number).any() and not np.isnan(error).all()
     ]

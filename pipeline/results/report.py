@@ -11,6 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline import units
+from pipeline.faces import dataset as datasets
+from pipeline.faces import exploration
 from pipeline.faces.dataset import Dataset
 from pipeline.keypointset import KeypointSet
 from pipeline.nets.trained import Snapshots, Trained
@@ -50,7 +53,7 @@ class Origin:
 def page(
     scores: Scores,
     predictions: Predictions,
-    faces: Dataset,
+    data_sets: list[Dataset],
     copies,
     nets: dict[str, Trained],
     origin: Origin,
@@ -61,11 +64,11 @@ def page(
 ) -> str:
     """The page as HTML.
 
-    nets: the base net, then the specialists, and faces: what they were trained on; of several chains those of the first. copies: of the
-    one face that `gallery.example` names (`augmentation.Copies`). warnings: net -> sentences on its training. snapshots: of the
+    data_sets: of each chain. nets: the base net, then the specialists, of the first chain. copies: of the one face of its data set that
+    `gallery.example` names (`augmentation.Copies`). warnings: net -> sentences on its training. snapshots: of the
     base net's weights, where its training kept some.
     """
-    shown = len(scores.best)
+    shown, faces, held_out = len(scores.best), data_sets[0], datasets.held_out(data_sets, lambda faces: faces.images)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -73,23 +76,21 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"px": _px, "words": _words, "clock": _clock}
+    environment.filters |= {"px": _px, "words": _words, "clock": units.clock}
     return environment.get_template("report.html").render(
         scores=scores,
         rows=_rows(scores),
         gain=_gain(*scores.gain.tolist()),
         by_keypoint=_by_keypoint(scores),
-        best=gallery.validation(faces, predictions, scores.best),
-        typical=gallery.validation(faces, predictions, scores.typical),
-        worst=gallery.validation(faces, predictions, scores.worst),
+        best=gallery.validation(held_out, predictions, scores.best),
+        typical=gallery.validation(held_out, predictions, scores.typical),
+        worst=gallery.validation(held_out, predictions, scores.worst),
         tests=gallery.tests(predictions, scores.tests),
         validation_faces=len(predictions.validation_face),
-        errors=gallery.errors(faces, predictions, scores, keypointset),
+        errors=gallery.errors(held_out, faces.mean_face[0], predictions, scores, keypointset),
         curves=_curves(nets),
         faces=faces,
-        labels=_labels(faces),
-        counts=_counts(faces),
-        duplicates=_duplicates(faces),
+        counts=exploration.counts(faces),
         outliers=gallery.outliers(faces, shown),
         conflicts=gallery.conflicts(faces, shown),
         twins=gallery.twins(faces, shown),
@@ -155,9 +156,7 @@ def _draw_by_keypoint(figure: Figure, theme: Theme, *, scores: Scores) -> None:
 
 def _curves(nets: dict[str, Trained]) -> list[Picture]:
     """The base net's learning curves and the specialists'."""
-    content = curves.curves(
-        {name: (2 * len(net.indices), net.history.training_rmse, net.history.validation_rmse) for name, net in nets.items()}
-    )
+    content = curves.curves(nets)
     mean = content.mean_validation_rmse[~np.isnan(content.mean_validation_rmse)]
     words = f"The base net {_reached(nets['base'].history.validation_rmse)}"
     more = f"The specialists, from its weights: their mean {_reached(mean)}"
@@ -176,30 +175,6 @@ def _draw_curves(figure: Figure, theme: Theme, *, draw: Callable[[Axes, curves.C
     axes = figure.subplots()
     draw(axes, content, theme)
     axes.set_title("")
-
-
-def _labels(faces: Dataset) -> list[tuple[str, list[int], int, int]]:
-    """(keypoint, labels by source, outliers and conflicts that are not trained on) for each keypoint."""
-    out, against = ((faces.dropped & kind).sum(axis=0) for kind in (faces.outlier, faces.conflict))
-    return [
-        (_words(name), faces.labelled[:, k].tolist(), int(out[k]), int(against[k])) for k, name in enumerate(faces.keypoint_names.tolist())
-    ]
-
-
-def _counts(faces: Dataset) -> list[tuple[str, list[int]]]:
-    """(source, its training, validation and test faces)."""
-    parts = faces.source[~faces.validation], faces.source[faces.validation], faces.test_source
-    return [(name, [int(np.sum(part == number)) for part in parts]) for number, name in enumerate(faces.source_names.tolist())]
-
-
-def _duplicates(faces: Dataset) -> dict[str, int]:
-    sizes = np.bincount(faces.group)
-    return {
-        "copies": len(faces.copy) - len(np.unique(faces.copy)),
-        "twins": int(sizes[sizes > 1].sum()),
-        "groups": int(np.sum(sizes > 1)),
-        "largest": int(sizes.max()),
-    }
 
 
 @dataclass(frozen=True)
@@ -315,11 +290,3 @@ def _pixels(value: float) -> str:
 
 def _words(name: str) -> str:
     return str(name).replace("_", " ")
-
-
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return "not on record"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -1,15 +1,22 @@
 """How good the answers are, as the report shows it: RMSE in pixels overall, by label source, by keypoint, with intervals."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.described import Plot, array
-from pipeline.nets.evaluation import bootstrap_interval, difference_interval, rmse, rmse_by_keypoint, rmse_by_source, squared_error
+from pipeline.faces.dataset import Dataset, held_out
+from pipeline.nets.evaluation import (
+    BOOTSTRAP,
+    bootstrap_interval,
+    difference_interval,
+    rmse,
+    rmse_by_keypoint,
+    rmse_by_source,
+    squared_error,
+)
 
 ANSWERS = ("specialists", "base net", "mean face")
-DRAWS, CONFIDENCE = 2000, 0.95
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,10 @@ class Scores:
     PLOT = Plot("keypoint_rmse", (".", "."), "spectrum")
 
 
-def scores(predictions, data_sets: Iterable, *, shown: int) -> Scores:
-    """From the predictions (`submission.Predictions`) and the data set of each chain (`faces.dataset.Dataset`). shown: faces of a kind."""
-    mean_face, group, asked = _of_faces(predictions, data_sets)
+def scores(predictions, data_sets: list[Dataset], *, shown: int) -> Scores:
+    """From the predictions (`submission.Predictions`) and the data set of each chain. shown: faces of a kind."""
+    mean_face = held_out(data_sets, lambda faces: faces.mean_face[faces.source])
+    group, asked = held_out(data_sets, lambda faces: faces.group), _asked(data_sets[0])
     truth, source = predictions.validation_truth, predictions.validation_source
     answers = (predictions.validation, predictions.validation_base, mean_face)
     sources, error = len(predictions.sources), np.sqrt(_known(squared_error(predictions.validation, truth)))
@@ -80,14 +88,9 @@ def scores(predictions, data_sets: Iterable, *, shown: int) -> Scores:
     )
 
 
-def _of_faces(predictions, data_sets: Iterable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the validation faces the mean face's answer (n, K, 2) and the duplicate group (n,); the values asked for by source (S,)."""
-    mean_face, place = np.empty_like(predictions.validation), {row: n for n, row in enumerate(predictions.validation_face.tolist())}
-    for faces in data_sets:
-        held_out = faces.validation
-        mean_face[[place[row] for row in faces.row[held_out].tolist()]] = faces.mean_face[faces.source[held_out]]
-    asked = np.bincount(faces.test_source[faces.lookup_face], minlength=len(predictions.sources))
-    return mean_face, faces.group[faces.at(predictions.validation_face)], asked.astype(np.int32)
+def _asked(faces: Dataset) -> np.ndarray:
+    """The values that the lookup table asks for by label source: int32 (S,)."""
+    return np.bincount(faces.test_source[faces.lookup_face], minlength=len(faces.source_names)).astype(np.int32)
 
 
 def _scaled(answer: np.ndarray, truth: np.ndarray, source: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -108,13 +111,13 @@ def _interval(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> np
     if not known.any():
         return np.full(2, np.nan, np.float32)
     rng = np.random.default_rng(0)
-    return _floats(bootstrap_interval(predicted[known], truth[known], group[known], draws=DRAWS, confidence=CONFIDENCE, rng=rng))
+    return _floats(bootstrap_interval(predicted[known], truth[known], group[known], **BOOTSTRAP, rng=rng))
 
 
 def _gain(predictions, truth: np.ndarray, group: np.ndarray) -> np.ndarray:
     known, rng = ~np.isnan(truth).all(axis=(1, 2)), np.random.default_rng(0)
     pair = predictions.validation[known], predictions.validation_base[known]
-    return _floats(difference_interval(*pair, truth[known], group[known], draws=DRAWS, confidence=CONFIDENCE, rng=rng))
+    return _floats(difference_interval(*pair, truth[known], group[known], **BOOTSTRAP, rng=rng))
 
 
 def _by_error(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> np.ndarray:

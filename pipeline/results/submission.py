@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.described import array
 from pipeline.keypointset import KeypointSet
-from pipeline.nets.evaluation import bootstrap_interval, rmse, rmse_by_source
+from pipeline.nets.evaluation import BOOTSTRAP, bootstrap_interval, rmse, rmse_by_source
 from pipeline.points import Points, points
 
 # What `predictions` puts in the order of the faces.
@@ -137,7 +137,7 @@ def predictions(faces, keypointset: KeypointSet, chains: list[Chain]) -> Predict
 
 
 def _interval(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    return bootstrap_interval(predicted, truth, group, draws=2000, confidence=0.95, rng=np.random.default_rng(0))
+    return bootstrap_interval(predicted, truth, group, **BOOTSTRAP, rng=np.random.default_rng(0))
 
 
 def locations(keypoints: np.ndarray, face: np.ndarray, keypoint: np.ndarray, axis: np.ndarray) -> np.ndarray:

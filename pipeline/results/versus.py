@@ -42,7 +42,7 @@ def table(one: HeldOut, other: HeldOut) -> list[str]:
     pairs = zip(one.keypoints, *(evaluation.rmse_by_keypoint(each.predicted, each.truth) for each in (one, other)), strict=True)
     overall = ("all keypoints", *(evaluation.rmse(each.predicted, each.truth) for each in (one, other)))
     lines += [f"{name:<28}{first:8.3f}{second:8.3f}{second - first:+16.3f}" for name, first, second in (overall, *pairs)]
-    draws = {"draws": 2000, "confidence": 0.95, "rng": np.random.default_rng(0)}
-    low, high = evaluation.difference_interval(other.predicted, one.predicted, one.truth, one.group, **draws)
+    options = evaluation.BOOTSTRAP | {"rng": np.random.default_rng(0)}
+    low, high = evaluation.difference_interval(other.predicted, one.predicted, one.truth, one.group, **options)
     verdict = "the second is better" if high < 0 else "the first is better" if low > 0 else "no difference seen"
     return [*lines, "", f"second - first over all keypoints, 95 % interval over duplicate groups: {low:+.3f} to {high:+.3f} px: {verdict}"]

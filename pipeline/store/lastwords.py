@@ -7,11 +7,13 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
-from pipeline.store import interrupts, notes, runlog, units, wreckage
+from pipeline import units
+from pipeline.store import interrupts, notes, runlog, wreckage
 from pipeline.store.progress import say
 
 # The last run of this folder, wherever its workspace is.
@@ -85,11 +87,11 @@ def _outcome(root) -> list[str]:
         return [*_table(done, root), *_others(root, mine), *(f"Missing: {text}" for text in _missing), *map(_bad_end, others), GO_ON]
     if not root.complete():
         return [*_table(done, root), *map(_bad_end, others), f"{root.address} is not there. {GO_ON}"]
-    figures = [entry for entry in entries if entry.get("status") == "done" and entry.get("key") == root.key]
+    results = [entry["result"] for entry in entries if entry.get("status") == "done" and entry.get("key") == root.key and "result" in entry]
     return [
         *([*_table(done, root), *_others(root, mine)] if done else ["Nothing to do: everything asked for is there and current."]),
         *([f"Adopted, made with other code: {', '.join(root.adopted)}."] if root.adopted else []),
-        *root.closing_words(figures[-1] if figures else {}),
+        *_aligned(root.closing_words() | ({"Result": results[-1]} if results else {})),
     ]
 
 
@@ -123,8 +125,8 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def aligned(words: dict[str, str]) -> list[str]:
-    """Lines of closing words, each with its title."""
+def _aligned(words: dict[str, Any]) -> list[str]:
+    """A line for each title."""
     width = max(map(len, words))
     return [f"{title + ':':<{width + 2}}{text}" for title, text in words.items()]
 

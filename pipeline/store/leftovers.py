@@ -84,10 +84,10 @@ def _found(root: Path, path: Path, name: Name, kept: set[str]) -> tuple | None:
         case "artifact" if place not in kept and (published := _published(path)) is not None:
             # These go first: if the removal is interrupted, the artifact still says what belongs to it.
             return place, f"made with {OTHER}", *_sound_beside(path, published)
-        case "checkpoint" | "snapshot" if _published(path) is not None and Artifact(root / f"{place}.h5").exists():
-            return place, f"{name.kind} of a training that has ended"
-        case "checkpoint" | "snapshot" if _published(path) is not None and place not in kept:
-            return place, f"{name.kind} of a training with {OTHER}"
+        case kind if kind in names.UNFINISHED and _published(path) is not None and Artifact(root / f"{place}.h5").exists():
+            return place, f"{kind} of a training that has ended"
+        case kind if kind in names.UNFINISHED and _published(path) is not None and place not in kept:
+            return place, f"{kind} of a training with {OTHER}"
         case "adoption" if path.parent == root / adoptions.FOLDER and (adoption := adoptions.read(path)):
             places = [f"{folder}/{name.stem}-{adoption.adopted}" for folder in names.FOLDERS]
             adopted = next((place for place in places if (root / f"{place}.h5").exists()), place)

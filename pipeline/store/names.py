@@ -15,8 +15,7 @@ _OWNER = rf"(?P<owner>(?P<stem>[a-z][\w-]*)-(?P<key>[0-9a-f]{{{KEY_LENGTH}}}))"
 _NOTE = r"\.file-hashes|last-run"
 _KINDS = {
     "artifact": rf"{_OWNER}\.h5",
-    "checkpoint": rf"{_OWNER}\.checkpoint-\d+\.h5",
-    "snapshot": rf"{_OWNER}\.snapshot-\d+\.h5",
+    **{kind: rf"{_OWNER}\.{kind}-\d+\.h5" for kind in UNFINISHED},
     "adoption": rf"{_OWNER}\.json",
     "set aside": rf"{_OWNER}\..+\.(damaged|forgotten)-\d+",
     "lock": rf"\.({_OWNER}|(?P<other>run-\d+-\d+|needs|{_NOTE}))\.lock",

@@ -10,7 +10,7 @@ from pathlib import Path
 import luigi
 from luigi.task_register import Register
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, cause
 
 # Sections that Luigi reads without a Config class of its own, those of its contributed modules included.
 LUIGI_SECTIONS = {
@@ -158,11 +158,7 @@ class _Plain(logging.Filter):
     """Shows an InputError's sentence in place of its traceback."""
 
     def filter(self, record):
-        error = record.exc_info[1] if record.exc_info else None
-        # Luigi raises a ValueError of its own from what a parameter of an inner task says.
-        while error is not None and not isinstance(error, InputError):
-            error = error.__cause__
-        if error is not None:
+        if (error := cause(record.exc_info[1]) if record.exc_info else None) is not None:
             record.msg, record.args, record.exc_info, record.exc_text = str(error), (), None, None
         return True
 

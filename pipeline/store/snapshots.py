@@ -1,29 +1,21 @@
 """What a stage sets down on its way, to be published with its artifact as NAME.snapshots.h5.
 
-Until then each is a file of its own like an artifact, NAME.snapshot-NNNN.h5 beside NAME.h5: none is lost with a killed process, and none is
-in memory but the one that is written.
+Until then each is a file of its own: none is lost with a killed process, and none is in memory but the one that is written.
 """
 
-import re
 import typing
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.store import artifacts, contents, files
+from pipeline.store import artifacts, contents, files, unfinished
 from pipeline.store.progress import say
 from pipeline.store.targets import Artifact
 
 SUFFIX = ".snapshots.h5"
-_NAME = re.compile(r".+\.snapshot-(\d+)\.h5")
 
 
 def path(artifact: Path, number: int) -> Path:
-    return artifact.with_name(f"{artifact.stem}.snapshot-{number:04}.h5")
-
-
-def of(artifact: Path) -> list[Path]:
-    """The snapshots of an artifact that is not in place, without those that were set aside."""
-    return [path for path in sorted(artifact.parent.glob(f"{artifact.stem}.snapshot-*.h5")) if _NAME.fullmatch(path.name)]
+    return unfinished.path(artifact, "snapshot", number)
 
 
 def save(artifact: Path, number: int, content: typing.Any, attributes: dict[str, typing.Any]) -> None:
@@ -60,9 +52,3 @@ def published(artifact: Path, kind: type):
     """The dataclass `kind` from the snapshots that were published with an artifact; None where there are none."""
     beside = artifact.with_suffix(SUFFIX)
     return Artifact(beside).load(kind) if beside.name in artifacts.published(artifact) else None
-
-
-def drop(artifact: Path) -> None:
-    """Removes the snapshots of an artifact that is in place."""
-    for path in of(artifact):
-        path.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ import luigi
 from luigi.rpc import RPCError
 from luigi.task import flatten
 
+from pipeline import units
 from pipeline.errors import InputError
 from pipeline.store import (
     adoptions,
@@ -34,7 +35,7 @@ from pipeline.store import (
     runlog,
     settings,
     snapshots,
-    units,
+    unfinished,
     wreckage,
 )
 from pipeline.store.adoptions import Adoption
@@ -242,8 +243,7 @@ class Stage(luigi.Task):
         with artifacts.writing(self.path, self._origin(), *beside) as file:
             yield file
             self._must_be_current()
-        checkpoints.drop(self.path)
-        snapshots.drop(self.path)
+        unfinished.drop(self.path)
 
     def checkpoint(self, content, number: int) -> None:
         """Publishes a dataclass of described arrays from which `latest_checkpoint` lets a run go on that was killed after this."""
@@ -301,12 +301,12 @@ class Stage(luigi.Task):
         say(f"{self.address}: {text}")
 
     def conclude(self, **figures: Any) -> None:
-        """Figures for the run log's line of this stage; `result` is also part of the closing words when this stage was asked for."""
+        """Figures for the run log's line of this stage; `result` is also told at the end of a run that asked for this stage."""
         self._figures = figures
 
-    def closing_words(self, figures: dict[str, Any]) -> list[str]:
-        """The last lines of a run that asked for this stage; `figures` is what it concluded with."""
-        return [*([figures["result"]] if "result" in figures else []), f"{self.address}: {self.path}"]
+    def closing_words(self) -> dict[str, Any]:
+        """What the last lines of a run that asked for this stage tell before its result, by title."""
+        return {self.address: self.path}
 
 
 @Stage.event_handler(luigi.Event.DEPENDENCY_PRESENT)
@@ -356,7 +356,7 @@ def _tidy(stage: Stage) -> None:
     wreckage.clear(stage.path.parent)
     # Files without their artifact stay: an unfinished run left them, and this one makes them again.
     if os.path.lexists(stage.path):
-        for aside in files.set_aside(stage.path, "damaged", but=[*checkpoints.of(stage.path), *snapshots.of(stage.path)]):
+        for aside in files.set_aside(stage.path, "damaged", but=unfinished.of(stage.path)):
             stage.say(f"damaged, kept as {aside}")
 
 

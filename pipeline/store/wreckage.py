@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from pipeline.store import checkpoints, files, locks, snapshots
+from pipeline.store import files, locks, unfinished
 
 
 def clear(folder: Path) -> None:
-    """Removes their locks, their temporary files, and the checkpoints and snapshots of what they had finished."""
+    """Removes their locks, their temporary files, and what is left of making what they had finished."""
     for name in locks.abandoned(folder):
         files.sweep(folder, name)
         if (finished := folder / f"{name}.h5").exists():
-            checkpoints.drop(finished)
-            snapshots.drop(finished)
+            unfinished.drop(finished)

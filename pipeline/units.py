@@ -10,9 +10,10 @@ def size(count: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """To the second."""
+    """To the second; from an hour on to the minute."""
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def about(seconds: float) -> str:
