@@ -204,13 +204,10 @@ class Structured:
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        for name in {*SETTINGS["kfkd"]} - {*SETTINGS[self.network]}:
-            self._refuse_unless_default(name, f"{self.network} has no such setting")
-
-    def _refuse_unless_default(self, name: str, why: str) -> None:
-        parameter, value = dict(self.get_params())[name], getattr(self, name)
-        if value != parameter._default:
-            raise InputError(f"--{self.task_family}-{name} {value}: {why}; leave it at its default, {parameter._default or 'none'}.")
+        every, own = set().union(*SETTINGS.values()), SETTINGS[self.network]
+        for name, parameter in self.get_params():
+            if name in every and name not in own and (value := getattr(self, name)) != parameter._default:
+                raise InputError(f"{parameter.flag} {value}: {self.network} has no such setting; leave it at {parameter._default}.")
 
     def structure(self, faces, base):
         """The `Structure` of a net for these faces."""
@@ -358,22 +355,25 @@ class TrainBase(Structured, Training, Stage):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        if self.network not in PRETRAINED:
-            self._refuse_unless_default("weights", f"{self.network} begins with none")
-        elif self.initialisation != "net":
-            self._refuse_unless_default("weights", f"--TrainBase-initialisation {self.initialisation} asks for random ones")
+        if self.weights and not self._from_imagenet:
+            nets = " and ".join(PRETRAINED)
+            raise InputError(f"--TrainBase-weights {self.weights}: {nets} alone, with --TrainBase-initialisation net, begin with a file's.")
+
+    @property
+    def _from_imagenet(self) -> bool:
+        return self.network in PRETRAINED and self.initialisation == "net"
 
     def requires(self):
         advice = "Give --TrainBase-weights the file that was fetched, or leave it out to have it downloaded."
-        brought = {"weights": ExternalFile(path=self.weights, advice=advice)} if self.weights else {}
+        brought = {"weights": ExternalFile(path=str(Path(self.weights).expanduser()), advice=advice)} if self.weights else {}
         return {"faces": Load(), "copies": Augment(), **brought}
 
     def imagenet(self):
-        if self.network not in PRETRAINED or self.initialisation != "net":
+        if not self._from_imagenet:
             return None
         from pipeline.nets import pretrained
 
-        return Path(self.weights) if self.weights else pretrained.fetched(self.network)
+        return Path(self.weights).expanduser() if self.weights else pretrained.fetched(self.network)
 
     def run(self):
         self.train()

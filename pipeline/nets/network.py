@@ -91,7 +91,7 @@ def _compact(x, keypoints: int, sources: int, structure: Structure, kernels: dic
         raise ValueError(f"the compact net halves the side four times; {x.shape[1]} is not a multiple of 16")
     size = structure.kernel or 3
     if size % 2 == 0:
-        raise InputError(f"kernel {size}: compact takes odd ones alone; an even one has no middle and moves the maps by half a pixel.")
+        raise InputError(f"kernel {size}: compact takes odd ones alone, for an even one moves the maps by half a pixel.")
     conv = functools.partial(_conv, activation=structure.activation, kernels=kernels)
     x = conv(x, _filters(16, structure), 5, "stem", strides=2)
     skips = []
@@ -157,7 +157,7 @@ class MeanPosition(layers.Layer):
 
 
 def activation(net: keras.Model, layer: layers.Layer) -> layers.Layer:
-    """The layer whose output is the activation of one with a kernel: the batch norm and activation that follow at once, or the layer itself."""
+    """The layer whose output is the activation of one with a kernel: the norm and activation that follow at once, or the layer itself."""
     for kind in (layers.BatchNormalization, layers.Activation):
         layer = next((follower for follower in net.layers if isinstance(follower, kind) and follower.input is layer.output), layer)
     return layer

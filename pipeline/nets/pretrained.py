@@ -78,9 +78,10 @@ def fetched(name: str) -> Path:
     try:
         with _impatient():
             return Path(keras.utils.get_file(application.file, application.url, cache_subdir="models", file_hash=application.md5))
-    except Exception as error:  # `get_file` raises no narrower one
+    except Exception as error:  # `get_file` raises no narrower one, in place of a URLError
+        reason = getattr(error.__context__, "reason", error)
         raise InputError(
-            f"The ImageNet weights of {name} can't be downloaded from {application.url} ({error.__context__ or error}):"
+            f"The ImageNet weights of {name} can't be downloaded from {application.url} ({reason}):"
             f" fetch {application.file} by hand and give --TrainBase-weights FILE,"
             " or begin with random weights: --TrainBase-initialisation glorot."
         ) from None
