@@ -95,17 +95,14 @@ def test_an_activation_follows_every_layer_but_the_last(network, activation):
 
 
 @pytest.mark.keras
-@pytest.mark.parametrize("name", ["compact", "kfkd"])
-def test_only_a_relu_can_be_dead(network, name):
+def test_only_a_relu_can_be_dead(network):
     """With another activation a training's health knows no dead layers; its mean and spread are those after that activation."""
     from pipeline.nets import training
 
     faces, options = labelled(64, seed=1), {"keypointset": DOTS, "seed": 0, "report": lambda *values: None}
-    net = build(name, activation="sigmoid", filters=0.2, hidden=5)
-    _, health = training.fit(net, copies_of(faces), faces, recipe(epochs=1), **options)
+    _, health = training.fit(build("kfkd", activation="sigmoid", hidden=5), copies_of(faces), faces, recipe(epochs=1), **options)
     assert np.isnan(health.dead).all()
-    activated = ~np.isin(health.layers, ["block1b", "block2b", "block3b", "lateral1", "lateral2", "keypoints"])
-    assert ((health.activation > 0) & (health.activation < 1))[0, activated].all()
+    assert ((health.activation > 0) & (health.activation < 1))[0, :-1].all()
     assert np.isfinite(health.spread).all()
 
 
