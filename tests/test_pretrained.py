@@ -40,6 +40,10 @@ def write_weights(net, path):
     return path
 
 
+def md5(path):
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
 def shaken(net):
     """The net with small random weights, which a fresh one has not: biases, means and variances too."""
     rng = np.random.default_rng(0)
@@ -52,15 +56,17 @@ def shaken(net):
 
 
 @pytest.mark.keras
-@pytest.mark.parametrize("name", PRETRAINED)
-def test_a_net_is_keras_own_but_for_its_top(pretrained, name, tmp_path):
+@pytest.mark.parametrize("name", ["vgg16", pytest.param("resnet50", marks=pytest.mark.slow)])
+def test_a_net_is_keras_own_but_for_its_top(pretrained, monkeypatch, name, tmp_path):
     """With the weights of a file it makes of grey images what Keras' own net makes of the same in colours, and answers for each source."""
     import keras
 
     application = pretrained.APPLICATIONS[name]
     own = shaken(application.build(include_top=False, weights=None, pooling="avg", input_shape=(32, 32, 3)))
+    path = write_weights(own, tmp_path / application.file)
+    monkeypatch.setitem(pretrained.APPLICATIONS, name, dataclasses.replace(application, md5=md5(path)))
     net = build(name, pixel_mean=0.0, pixel_std=1.0)
-    carried, new = pretrained.load(net, write_weights(own, tmp_path / "weights.h5"))
+    carried, new = pretrained.load(net, path)
     assert carried == [variable.path for variable in own.weights]
     assert new == ["keypoints/kernel", "keypoints/bias"]
     images = labelled(2, seed=1).images.astype(np.float32)
@@ -103,15 +109,17 @@ def small(pretrained, monkeypatch, tmp_path):
     import keras
     from keras import layers
 
-    def one(*, include_top, weights, input_tensor):
-        assert (include_top, weights) == (False, None)
-        x = layers.Conv2D(4, 5, strides=4, activation="relu", name="block1_conv1")(input_tensor)
-        return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
+    def one(*, include_top, weights, input_tensor=None, input_shape=None):
+        assert not include_top
+        x = keras.Input(input_shape) if input_tensor is None else input_tensor
+        x = layers.Conv2D(4, 5, strides=4, activation="relu", name="block1_conv1")(x)
+        net = keras.Model(keras.utils.get_source_inputs(x), x)
+        if weights:
+            net.load_weights(weights)
+        return net
 
-    image = keras.Input((32, 32, 3))
-    path = write_weights(shaken(one(include_top=False, weights=None, input_tensor=image)), tmp_path / "one.h5")
-    md5 = hashlib.md5(path.read_bytes()).hexdigest()
-    changed = dataclasses.replace(pretrained.APPLICATIONS["vgg16"], build=one, url=path.as_uri(), md5=md5)
+    path = write_weights(shaken(one(include_top=False, weights=None, input_shape=(32, 32, 3))), tmp_path / "one.h5")
+    changed = dataclasses.replace(pretrained.APPLICATIONS["vgg16"], build=one, url=path.as_uri(), md5=md5(path))
     monkeypatch.setitem(pretrained.APPLICATIONS, "vgg16", changed)
     cache = tmp_path / "cache"
     cache.mkdir()
@@ -172,17 +180,20 @@ def test_weights_that_cannot_be_had_are_one_sentence(pretrained, small, monkeypa
 
 
 @pytest.mark.keras
-def test_a_file_of_other_weights_is_refused(pretrained, small, tmp_path):
-    """One that is no HDF5, one without layers, one with more of them: with its name and where the right one is."""
-    text, empty, larger = (tmp_path / f"{name}.h5" for name in ("text", "empty", "larger"))
-    text.write_text("404: not found")
-    h5py.File(empty, "w").close()
-    import keras
-
-    write_weights(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(2)]), larger)
-    for path in (text, empty, larger, tmp_path):
-        with pytest.raises(InputError, match=rf"{path.name} does not hold the weights of vgg16 without its top .*: file://.*one\.h5 does"):
-            pretrained.load(build("vgg16"), path)
+def test_any_other_file_is_refused_unopened(pretrained, small, monkeypatch, tmp_path):
+    """By its checksum, with its name and where the right one is; the right one under a name by which Keras would not know it."""
+    other = tmp_path / "other.h5"
+    other.write_bytes((tmp_path / "one.h5").read_bytes() + b"1")
+    net = build("vgg16")
+    with monkeypatch.context() as patch:
+        patch.setattr(h5py.h5f, "open", None)
+        with pytest.raises(InputError, match=r"other\.h5 is not file://.*one\.h5 \(MD5 \w{32}, not \w{32}\): fetch that file"):
+            pretrained.load(net, other)
+    with pytest.raises(InputError, match="can't be read: is a directory"):
+        pretrained.load(net, tmp_path)
+    (tmp_path / "one.h5").rename(tmp_path / "one.weights.h5")
+    with pytest.raises(InputError, match=r"one\.weights\.h5 must keep its name: call it one\.h5"):
+        pretrained.load(net, tmp_path / "one.weights.h5")
 
 
 def test_a_file_counts_by_its_content(tmp_path):

@@ -1,6 +1,7 @@
 """Nets of keras.applications, which were trained to name what photographs of ImageNet show; and where their weights come from."""
 
 import contextlib
+import hashlib
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -99,17 +100,28 @@ def _impatient() -> Iterator[None]:
 
 
 def load(net: keras.Model, path: Path) -> tuple[list[str], list[str]]:
-    """Sets the weights of the net's trunk from a file as `fetched` gives it. Returns the paths that were (carried over, left new)."""
-    inside = keras.Model(net.input, net.get_layer(POOLED).input)
+    """Sets the weights of the net's trunk from the file that Keras publishes. Returns the paths that were (carried over, left new).
+
+    InputError for any other file, before it is opened: files of weights have been used to attack Keras.
+    """
+    application = APPLICATIONS[net.name]
+    if (md5 := _md5(path)) != application.md5:
+        raise InputError(f"{path} is not {application.url} (MD5 {md5}, not {application.md5}): fetch that file.")
+    if path.name != application.file:
+        # Keras goes by the name: of NAME.weights.h5 it would take nothing, with a warning.
+        raise InputError(f"{path} must keep its name: call it {application.file}.")
+    own = application.build(include_top=False, weights=str(path), input_shape=(SMALLEST, SMALLEST, 3))
+    values = {variable.path: variable for variable in own.weights}
+    new = [variable.path for variable in net.weights if variable.path not in values]
+    for variable in net.weights:
+        if variable.path in values:
+            variable.assign(values[variable.path])
+    return list(values), new
+
+
+def _md5(path: Path) -> str:
     try:
-        inside.load_weights(path)
-    except (ValueError, KeyError, OSError) as error:
-        raise InputError(
-            f"{path} does not hold the weights of {net.name} without its top ({_first_line(error)}): {APPLICATIONS[net.name].url} does."
-        ) from None
-    carried = [variable.path for variable in inside.weights]
-    return carried, [variable.path for variable in net.weights if variable.path not in set(carried)]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror.lower()}.") from None
