@@ -12,7 +12,7 @@ from pipeline.nets.structure import normalised
 from pipeline.nets.trained import Trained
 from pipeline.store import artifacts
 from pipeline.studies import Sanity
-from pipeline.tasks import TrainBase
+from pipeline.tasks import TrainBase, TrainSpecialist
 
 CHANGED = {"filters": 0.5, "kernel": 5, "pool": 3, "activation": "tanh", "hidden": 20, "normalisation": "unit"}
 
@@ -211,3 +211,10 @@ def test_a_specialist_has_its_base_nets_structure(network, other, scratch):
         name: value.shape for name, value in other.weights.items() if not name.startswith("keypoints")
     }
     assert (len(eyes.carried_over), len(eyes.new)) == ((0, len(eyes.weights)) if scratch else (len(eyes.weights), 0))
+
+
+def test_the_start_of_a_specialist_concerns_it_alone():
+    """From scratch it has another key, and is made from the same base net."""
+    base, scratch = (TrainSpecialist(group="mouth", overrides={"TrainSpecialist": {"start": start}}) for start in ("base", "scratch"))
+    assert base.key == TrainSpecialist(group="mouth").key != scratch.key
+    assert base.recipe["inputs"] == scratch.recipe["inputs"]
