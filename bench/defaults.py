@@ -49,6 +49,15 @@ def window(data: datasets.Dataset, group: str) -> alignment.Window:
     return alignment.window(target(data), KAGGLE.indices(group), **{name: known[name] for name in ("margin", "extent", "zoom")})
 
 
+def structure(mean: float, std: float, **given):
+    """The `Structure` of the base net for faces of this mean and spread, but for the fields given."""
+    from pipeline.nets.structure import Structure, normalised
+
+    known = values(tasks.TrainBase)
+    pixels = normalised(known["network"], known["normalisation"], mean=mean, std=std)
+    return of(Structure, tasks.TrainBase, **pixels | given)
+
+
 def untrained(data: datasets.Dataset, group: str | None = None):
     """A `Trained` net as the base net (group None) or a specialist leaves it, with its first random weights."""
     from pipeline.nets import network
@@ -56,11 +65,8 @@ def untrained(data: datasets.Dataset, group: str | None = None):
 
     seen = window(data, group) if group else None
     indices, sources = KAGGLE.indices(group) if group else list(range(len(KAGGLE.names))), len(KAGGLE.sources)
-    side, pixels = seen.side if seen else KAGGLE.side, {"pixel_mean": float(data.pixel_mean), "pixel_std": float(data.pixel_std)}
-    name = values(tasks.TrainBase)["network"]
-    net = network.build(
-        name, side=side, keypoints=len(indices), sources=sources, l1=0.0, l2=0.0, dropout=0.0, initialisation="net", **pixels
-    )
+    side, built_from = seen.side if seen else KAGGLE.side, structure(float(data.pixel_mean), float(data.pixel_std))
+    net = network.build(built_from, side=side, keypoints=len(indices), sources=sources)
     nothing = np.zeros((0, len(indices), 2), np.float32)
     return Trained(
         health=Health.of([], []),
@@ -76,8 +82,7 @@ def untrained(data: datasets.Dataset, group: str | None = None):
         target=None if group else target(data),
         located=None if group else nothing,
         window=seen.matrix if seen else None,
-        network=np.array(name),
+        structure=built_from,
         carried_over=np.array([], dtype=str),
         new=np.array([], dtype=str),
-        **{name: np.float32(value) for name, value in pixels.items()},
     )

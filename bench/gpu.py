@@ -83,9 +83,8 @@ def built(data: datasets.Dataset):
     from pipeline.nets import network
 
     keras.utils.set_random_seed(0)
-    pixel = {"pixel_mean": float(data.pixel_mean), "pixel_std": float(data.pixel_std)}
     options = {"side": KAGGLE.side, "keypoints": len(KAGGLE.names), "sources": len(KAGGLE.sources)}
-    return network.build(defaults.values(tasks.TrainBase)["network"], **options, l1=0.0, l2=0.0, dropout=0.0, initialisation="net", **pixel)
+    return network.build(defaults.structure(float(data.pixel_mean), float(data.pixel_std)), **options)
 
 
 # Steps

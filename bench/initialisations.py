@@ -61,9 +61,9 @@ def trained(initialisation: str, data: datasets.Dataset, faces: int, epochs: int
     rows, everything = np.arange(min(faces, len(chosen) * 4 // 5)), list(range(len(KAGGLE.names)))
     held_out = models.labelled(*(values[len(rows) :] for values in (part.images, part.keypoints, part.source)))
     keras.utils.set_random_seed(0)
-    pixels = {"pixel_mean": float(data.pixel_mean), "pixel_std": float(data.pixel_std)}
     sizes = {"side": KAGGLE.side, "keypoints": len(everything), "sources": len(KAGGLE.sources)}
-    net = network.build("kfkd", **sizes, **pixels, l1=0.0, l2=0.0, dropout=1.0, initialisation=initialisation)
+    kfkd = {"network": "kfkd", "dropout": 1.0, "initialisation": initialisation}
+    net = network.build(defaults.structure(float(data.pixel_mean), float(data.pixel_std), **kfkd), **sizes)
     return training.fit(
         net,
         copies.Copies(part.images[None], part.keypoints[None], part.source, faces=rows, indices=everything),

@@ -174,9 +174,8 @@ def bare_passes(trained, n: int):
     """A call that runs the net over n images of its size as often as a prediction does: mirrored or not; a base net's two looks."""
     from pipeline.nets import network, prediction
 
-    pixel = {"pixel_mean": float(trained.pixel_mean), "pixel_std": float(trained.pixel_std)}
     options = {"side": int(trained.side), "keypoints": len(trained.indices), "sources": len(KAGGLE.sources)}
-    net = network.build(str(trained.network), **options, l1=0.0, l2=0.0, dropout=0.0, initialisation="net", **pixel)
+    net = network.build(trained.structure, **options)
     passes = 2 if trained.target is None else 4
     block = np.zeros((prediction.BATCH, trained.side, trained.side), np.uint8)
 

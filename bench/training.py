@@ -58,9 +58,7 @@ def step(options, flags) -> None:
 def _step_of_net(title: str, stage: type, side: int, indices: list[int], batch: int, rounds: int) -> None:
     from pipeline.nets import network
 
-    name = defaults.values(tasks.TrainBase)["network"]
-    options = {"l1": 0.0, "l2": 0.0, "dropout": 0.0, "initialisation": "net", "pixel_mean": 128.0, "pixel_std": 64.0}
-    net = network.build(name, side=side, keypoints=len(indices), sources=len(KAGGLE.sources), **options)
+    net = network.build(defaults.structure(128.0, 64.0), side=side, keypoints=len(indices), sources=len(KAGGLE.sources))
     products = dict(convolutions(net, batch))
     train = training_step(net, stage, side, len(indices), batch)
     with mock.patch("pipeline.nets.schedules.watched", lambda optimizer: optimizer):
@@ -72,7 +70,7 @@ def _step_of_net(title: str, stage: type, side: int, indices: list[int], batch: 
     whole, without_health, sums = seconds.pop("step"), seconds.pop("bare"), Counter()
     for product, value in seconds.items():
         sums[product.split(", ")[1]] += value
-    print(f"\n{title}: {name}, {side} x {side} pixels, batch {batch}, {net.count_params():,} weights; medians of {rounds} rounds")
+    print(f"\n{title}: {net.name}, {side} x {side} pixels, batch {batch}, {net.count_params():,} weights; medians of {rounds} rounds")
     for kind, value in sums.items():
         print(f"  {kind:<34}{1000 * value:9.1f} ms")
     print(f"  {'all convolutions':<34}{1000 * sums.total():9.1f} ms\n  {'the training step':<34}{1000 * whole:9.1f} ms")

@@ -10,12 +10,11 @@ from luigi.task import flatten
 from pipeline.errors import Ended, InputError, Pruned
 from pipeline.experiments import plans
 from pipeline.keypointset import KAGGLE
-from pipeline.nets.options import NETWORKS
 from pipeline.store import runlog, unfinished
-from pipeline.store.settings import choice, whole
+from pipeline.store.settings import whole
 from pipeline.store.stage import Stage
 from pipeline.store.targets import ExternalFile, workspace_root
-from pipeline.tasks import Load, Predict, TrainBase, Training, TrainSpecialist, device, from_parameters
+from pipeline.tasks import Load, Predict, Structured, TrainBase, Training, TrainSpecialist, device, from_parameters
 
 
 def _compared(address: str, overrides: dict) -> Stage:
@@ -154,10 +153,10 @@ class Experiment(Stage):
         return {"Table": self.sibling(".csv"), "Curves": self.sibling(".png")}
 
 
-class Sanity(Training, Stage):
-    """Checks that a net and its training can do what they must: learn faces by heart, the mean face without seeing, and the like."""
+class Sanity(Structured, Training, Stage):
+    """Checks that a fresh net and its training can do what they must: learn faces by heart, the mean face without seeing, and the like."""
 
-    network = choice("compact", "the net to check", NETWORKS)
+    patience = patience_factor = improvement = snapshots = None  # no parameters of this stage: it trains to the end
     epochs = whole(40, "epochs of learning a few faces by heart, of 8 steps each", 1)
     batch = whole(32, "faces in a training step, where there are many", 1)
 
@@ -174,8 +173,8 @@ class Sanity(Training, Stage):
         faces = self.input()["faces"].load(datasets.Dataset)
         labels = datasets.labels(faces)
         trial = sanity.Trial(
-            sanity.build(self.network, faces, KAGGLE),
-            from_parameters(training.Recipe, self),
+            sanity.build(self.structure(faces, None), KAGGLE),
+            from_parameters(training.Recipe, self, patience=0, patience_factor=0.0, improvement=0.0),
             KAGGLE,
             sanity.chosen(faces, labels, held_out=False),
             sanity.chosen(faces, labels, held_out=True),

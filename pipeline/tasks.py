@@ -9,7 +9,20 @@ import luigi
 
 from pipeline.errors import InputError
 from pipeline.keypointset import KAGGLE
-from pipeline.nets.options import ANY_SIDE, HEADS, INITIALISATIONS, NETWORKS, OPTIMIZERS, SCHEDULES, VIEWS
+from pipeline.nets.options import (
+    ACTIVATIONS,
+    ANY_SIDE,
+    HEADS,
+    INITIALISATIONS,
+    NETWORKS,
+    NORMALISATIONS,
+    OPTIMIZERS,
+    PRETRAINED,
+    SCHEDULES,
+    SETTINGS,
+    STARTS,
+    VIEWS,
+)
 from pipeline.store.settings import choice, real, switch, whole
 from pipeline.store.stage import Stage
 from pipeline.store.targets import ExternalFile, workspace_root
@@ -168,6 +181,41 @@ class Augment(Stage):
             artifacts.put_copies(file, augmentation.Copies, copies, self.copies)
 
 
+class Structured:
+    """The parameters of a net's structure. A specialist has its base net's, for it begins with those weights."""
+
+    network = choice(
+        "compact",
+        "the net: compact; kfkd, the tutorial's; resnet50 and vgg16 of keras.applications, which begin with their ImageNet weights",
+        NETWORKS,
+    )
+    filters = real(1.0, "compact and kfkd: factor of the net's own numbers of filters", 0.05, 16.0)
+    kernel = whole(0, "side of the kernels: of all of kfkd's convolutions, or (odd) of compact's 3 x 3 ones; 0: the net's own", 0, 31)
+    pool = whole(2, "kfkd: side of the pooling after each convolution; 1: no pooling", 1, 31)
+    activation = choice("relu", "compact and kfkd: what follows each convolution and hidden layer, by Keras' names", ACTIVATIONS)
+    hidden = whole(1000, "kfkd: units of each of its two hidden layers", 1)
+    normalisation = choice(
+        "standard",
+        "compact and kfkd: the pixels that they see: standard, less the training faces' mean, in units of their standard deviation;"
+        " unit, from 0 to 1; none, grey levels",
+        NORMALISATIONS,
+    )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        every, own = set().union(*SETTINGS.values()), SETTINGS[self.network]
+        for name, parameter in self.get_params():
+            if name in every and name not in own and (value := getattr(self, name)) != parameter._default:
+                raise InputError(f"{parameter.flag} {value}: {self.network} has no such setting; leave it at {parameter._default}.")
+
+    def structure(self, faces, base):
+        """The `Structure` of a net for these faces."""
+        from pipeline.nets import structure
+
+        pixels = {"mean": float(faces.pixel_mean), "std": float(faces.pixel_std)}
+        return from_parameters(structure.Structure, self, **structure.normalised(self.network, self.normalisation, **pixels))
+
+
 class Training:
     """The parameters that the base net and the specialists share."""
 
@@ -189,8 +237,8 @@ class Training:
     robust_from = real(2.0, "errors beyond so many pixels count in proportion, no longer squared; 0: the plain mean squared error", 0.0)
     initialisation = choice(
         "net",
-        "the kernels' first weights: net, the net's own rule; he; glorot; uniform, within 1 / sqrt(n) of n inputs. Of a specialist with a"
-        " kept head they are the base net's",
+        "the kernels' first weights: net, the net's own rule, which is ImageNet's weights for a base net resnet50 or vgg16; he; glorot;"
+        " uniform, within 1 / sqrt(n) of n inputs. Of a specialist with a kept head they are the base net's",
         INITIALISATIONS,
     )
     l1 = real(0.0, "penalty on the kernels' absolute values", 0.0)
@@ -203,8 +251,11 @@ class Training:
     device_memory = whole(2048, "MiB of images kept on the device; more faces are brought in blocks", 1)
     seed = whole(0, "seed of the first weights, the order and the dropout", 0)
 
-    def train(self, network: str, group: str | None = None, base=None, *, keep_head: bool = False) -> None:
-        """Trains, saves and reports. group: None is all keypoints. base: the net to start from; keep_head: with its output layer."""
+    def train(self, group: str | None = None, base=None, *, keep_head: bool = False, scratch: bool = False) -> None:
+        """Trains, saves and reports. group: None is all keypoints. base: the net to start from; keep_head: with its output layer.
+
+        scratch: with fresh weights all the same.
+        """
         from pipeline.faces import alignment
         from pipeline.faces import dataset as datasets
         from pipeline.nets import device as devices
@@ -218,12 +269,10 @@ class Training:
         indices = KAGGLE.indices(group) if group else list(range(len(KAGGLE.names)))
         target = alignment.upright(faces.mean_face[0], KAGGLE).astype("float32")
         window = self.window(target, indices)
-        pixels = {"pixel_mean": float(faces.pixel_mean), "pixel_std": float(faces.pixel_std)}
-        structure = from_parameters(models.Structure, self, network=network, **pixels)
         recipe = from_parameters(training.Recipe, self)
         with self.copies(faces, indices, window, base) as copies, self.progress(self.epochs, "epoch") as progress:
             result = models.train(
-                structure,
+                self.structure(faces, base),
                 copies,
                 models.labelled(faces.images, datasets.labels(faces), faces.source),
                 faces.validation,
@@ -233,18 +282,24 @@ class Training:
                 target=None if base else target,
                 window=window,
                 keep_head=keep_head,
+                scratch=scratch,
+                imagenet=self.imagenet(),
                 seed=self.seed,
                 report=functools.partial(self._report, progress),
                 checkpoints=self._checkpoints(trains_on, progress),
                 snapshots=Series(self.snapshots, self.set_down) if self.snapshots else None,
             )
         self.save(result, siblings=self._snapshots(result.history.epoch.tolist()))
-        if base:
-            self.say(f"began with {len(result.carried_over)} weights of the base net; new: {', '.join(result.new) or 'none'}")
+        if len(result.carried_over):
+            origin = "the base net" if base else "ImageNet"
+            self.say(f"began with {len(result.carried_over)} weights of {origin}; new: {', '.join(result.new) or 'none'}")
         for warning in diagnosis.warnings(result.history, result.health):
             self.say(f"warning: {warning}")
         said = f"validation RMSE {result.rmse:.3f} px after {len(result.history.epoch)} epochs"
         self.conclude(result=said, rmse=float(result.rmse), device=trains_on)
+
+    def imagenet(self) -> Path | None:
+        """The file of the weights that a base net begins with; None: with fresh ones."""
 
     def window(self, target, indices: list[int]):
         """The window of the aligned face that the net sees; None: it sees the whole image."""
@@ -288,16 +343,39 @@ class Training:
         return (self.publish_snapshots(Snapshots, taken),) if taken else ()
 
 
-class TrainBase(Training, Stage):
+class TrainBase(Structured, Training, Stage):
     """One net for all keypoints."""
 
-    network = choice("compact", "the net: compact, or the tutorial's kfkd", NETWORKS)
+    weights = luigi.Parameter(
+        default="",
+        significant=False,
+        description="resnet50 and vgg16: file of their ImageNet weights without the top; empty: downloaded into ~/.keras/models",
+    )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.weights and not self._from_imagenet:
+            nets = " and ".join(PRETRAINED)
+            raise InputError(f"--TrainBase-weights {self.weights}: {nets} alone, with --TrainBase-initialisation net, begin with a file's.")
+
+    @property
+    def _from_imagenet(self) -> bool:
+        return self.network in PRETRAINED and self.initialisation == "net"
 
     def requires(self):
-        return {"faces": Load(), "copies": Augment()}
+        advice = "Give --TrainBase-weights the file that was fetched, or leave it out to have it downloaded."
+        brought = {"weights": ExternalFile(path=str(Path(self.weights).expanduser()), advice=advice)} if self.weights else {}
+        return {"faces": Load(), "copies": Augment(), **brought}
+
+    def imagenet(self):
+        if not self._from_imagenet:
+            return None
+        from pipeline.nets import pretrained
+
+        return Path(self.weights).expanduser() if self.weights else pretrained.fetched(self.network)
 
     def run(self):
-        self.train(self.network)
+        self.train()
 
 
 class TrainSpecialist(Training, Stage):
@@ -315,7 +393,8 @@ class TrainSpecialist(Training, Stage):
     stretch = real(1.06, "window: stretch x against y by a factor up to this or its inverse", 1.0, 2.0)
     gain = real(0.3, "window: contrast changes by up to this share", 0.0, 1.0)
     bias = real(0.15, "window: brightness changes by up to this share of the full range", 0.0, 1.0)
-    head = choice("kept", "the output layer to begin with: kept, the base net's; new, as in the tutorial", HEADS)
+    start = choice("base", "the weights to begin with: base, the base net's; scratch, fresh ones, to see what those are worth", STARTS)
+    head = choice("kept", "with start base, the output layer to begin with: kept, the base net's; new, as in the tutorial", HEADS)
     epochs = whole(20, "epochs at most", 1)
     learning_rate = real(1e-3, "learning rate at its highest", 1e-9)
     learning_rate_stop = real(1e-6, "learning rate at the end, for linear and cosine", 0.0)
@@ -328,6 +407,10 @@ class TrainSpecialist(Training, Stage):
     def requires(self):
         copies = {"copies": Augment()} if self.view == "face" else {}
         return {"faces": Load(), **copies, "base": TrainBase()}
+
+    def structure(self, faces, base):
+        own = {name: getattr(self, name) for name in ("l1", "l2", "dropout", "initialisation")}
+        return dataclasses.replace(base.structure, **own)
 
     def window(self, target, indices):
         from pipeline.faces import alignment
@@ -361,9 +444,10 @@ class TrainSpecialist(Training, Stage):
         from pipeline.nets.trained import Trained
 
         base = self.input()["base"].load(Trained)
-        if self.view == "window" and base.network not in ANY_SIDE:
-            raise InputError(f"The weights of {base.network} fit the whole image alone: give --TrainSpecialist-view face.")
-        self.train(str(base.network), self.group, base, keep_head=self.head == "kept")
+        network = base.structure.network
+        if self.view == "window" and network not in ANY_SIDE:
+            raise InputError(f"The weights of {network} fit the whole image alone: give --TrainSpecialist-view face.")
+        self.train(self.group, base, keep_head=self.head == "kept", scratch=self.start == "scratch")
 
 
 def _chain(overrides: dict) -> dict:

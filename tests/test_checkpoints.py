@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from toys import DOTS, EYES, TARGET, build, copies_of, labelled, linear_net, recipe, together, windows_of
+from toys import DOTS, EYES, TARGET, build, copies_of, labelled, linear_net, recipe, structure, together, windows_of
 from workplace import make
 
 from pipeline.commands import chain, forget, status, verify
@@ -117,7 +117,6 @@ def stage(nets):
     training = labelled(32, seed=1)
     faces, held_out = together(training, labelled(10, seed=2))
     window = alignment.window(TARGET, EYES, margin=8.0, extent=1.0, zoom=1.0)
-    structure = nets.models.Structure("compact", l1=0.0, l2=0.0, dropout=1.0, initialisation="net", pixel_mean=120.0, pixel_std=40.0)
     plan = recipe(epochs=2, optimizer="adamw", schedule="cosine", weight_decay=1e-3)
 
     def training_of(base, folder):
@@ -129,11 +128,13 @@ def stage(nets):
                 "keypointset": DOTS,
                 "base": base,
                 "keep_head": True,
+                "scratch": False,
+                "imagenet": None,
                 "seed": 5,
                 "report": lambda *values: None,
                 "checkpoints": keeping,
             }
-            net = nets.models.train(structure, copies, faces, held_out, plan, **looks, **options)
+            net = nets.models.train(structure("compact", dropout=1.0), copies, faces, held_out, plan, **looks, **options)
             with artifacts.writing(folder / "net-0.h5", {}) as file:
                 contents.put(file, net)
             return (folder / "net-0.h5").read_bytes(), net

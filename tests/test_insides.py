@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import kinds
 import numpy as np
 import pytest
-from toys import DOTS, EYES, TARGET, build, dot_faces
+from toys import DOTS, EYES, TARGET, build, dot_faces, structure
 
 from pipeline.faces import affine, alignment
 from pipeline.nets.trained import Trained
@@ -16,12 +16,14 @@ from pipeline.results import insides, style
 
 
 def test_the_first_layer_is_found():
-    """The convolution of the one grey channel, whatever the order of the names."""
+    """The net's first convolution, whatever the order of the names; of three channels what they do to a grey image, their sum."""
     kernel = np.arange(18, dtype=np.float32).reshape(3, 3, 1, 2)
-    weights = {"a/kernel": np.zeros((3, 3, 2, 2)), "conv1/kernel": kernel, "dense/kernel": np.zeros((4, 1)), "stem/bias": np.zeros(2)}
-    name, found = insides.first_filters(weights)
-    assert name == "conv1"
-    np.testing.assert_array_equal(found, kernel[:, :, 0])
+    weights = {"a/kernel": np.zeros((3, 3, 1, 2)), "conv1/kernel": kernel, "dense/kernel": np.zeros((4, 1)), "stem/bias": np.zeros(2)}
+    order = {"carried_over": np.array(["conv1/kernel"]), "new": np.array(["a/kernel", "dense/kernel", "stem/bias"])}
+    for whole in (kernel, np.concatenate([kernel, 0 * kernel, kernel], axis=2) / 2):
+        name, found = insides.first_filters(SimpleNamespace(weights=weights | {"conv1/kernel": whole}, **order))
+        assert name == "conv1"
+        np.testing.assert_array_equal(found, kernel[:, :, 0])
 
 
 @pytest.mark.parametrize("number", [1, 8, 11])
@@ -80,9 +82,9 @@ def trained(name, indices, **changes):
 
     side = changes.get("side", DOTS.side)
     weights = network.weights(build(name, keypoints=len(indices), side=side))
-    values = {"weights": weights, "indices": np.array(indices), "network": np.array(name), "target": None, "window": None, "side": side}
-    pixel = {"pixel_mean": np.float32(120), "pixel_std": np.float32(40), "offsets": np.zeros((2, len(indices), 2), np.float32)}
-    return dataclasses.replace(kinds.filled(Trained, np.random.default_rng(0)), **values | pixel | changes)
+    values = {"weights": weights, "indices": np.array(indices), "structure": structure(name), "target": None, "window": None, "side": side}
+    offsets = {"offsets": np.zeros((2, len(indices), 2), np.float32)}
+    return dataclasses.replace(kinds.filled(Trained, np.random.default_rng(0)), **values | offsets | changes)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from toys import DOTS, EYES, TARGET, copies_of, labelled, recipe, together, windows_of
+from toys import DOTS, EYES, TARGET, copies_of, labelled, recipe, structure, together, windows_of
 
 from pipeline.faces import alignment
 from pipeline.nets.copies import rows_with
@@ -28,12 +28,12 @@ def models():
 @pytest.fixture(scope="module")
 def train(models):
     """`models.train` of a compact net: the base net, or a specialist."""
-    structure = models.Structure("compact", l1=0.0, l2=0.0, dropout=0.0, initialisation="net", pixel_mean=120.0, pixel_std=40.0)
     plan = recipe(epochs=4, optimizer="adamw", schedule="cosine", learning_rate=3e-3)
 
     def of(copies, *, base=None, window=None, keep_head=True):
         options = {"keypointset": DOTS, "base": base, "target": None if base else TARGET, "window": window, "seed": 0}
-        return models.train(structure, copies, FACES, HELD_OUT, plan, keep_head=keep_head, report=lambda *values: None, **options)
+        start = {"keep_head": keep_head, "scratch": False, "imagenet": None}
+        return models.train(structure("compact"), copies, FACES, HELD_OUT, plan, report=lambda *values: None, **start, **options)
 
     return of
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from toys import build
 
-from pipeline.nets.options import NETWORKS
+from pipeline.nets.options import NETWORKS, PRETRAINED
 
 pytestmark = pytest.mark.keras
+
+OWN = tuple(name for name in NETWORKS if name not in PRETRAINED)  # those are in test_pretrained
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +31,10 @@ def test_a_net_answers_for_every_source_and_keypoint(network, name, sources):
     assert np.isfinite(answer).all()
 
 
-def test_every_named_net_can_be_built_and_no_other(network):
+def test_every_net_of_ours_can_be_built_and_no_other(network):
     """options.NETWORKS is the list of nets; any other name is refused with that list."""
-    assert {build(name).name for name in NETWORKS} == set(NETWORKS)
-    with pytest.raises(ValueError, match="unknown net 'resnet'; there are compact, kfkd"):
+    assert {build(name).name for name in OWN} == set(OWN)
+    with pytest.raises(ValueError, match="unknown net 'resnet'; there are compact, kfkd, resnet50, vgg16"):
         build("resnet")
 
 
@@ -45,7 +47,7 @@ def test_an_initialisation_is_every_kernels(network, initialisation, scale):
     """The first weights of both nets have its spread, whatever the net's own rule is; uniform ones lie within 1 / sqrt(inputs)."""
     kernel = network.weights(build("compact", initialisation=initialisation))["down1/kernel"]  # 3 x 3 x 16 inputs, 3 x 3 x 32 outputs
     assert kernel.std() * 144**0.5 == pytest.approx(scale, rel=0.05)
-    for name in NETWORKS if initialisation == "uniform" else ():
+    for name in OWN if initialisation == "uniform" else ():
         for path, values in network.weights(build(name, initialisation=initialisation)).items():
             limit = np.prod(values.shape[:-1]) ** -0.5
             assert not path.endswith("/kernel") or 0.9 * limit < np.abs(values).max() <= limit * (1 + 1e-6)
@@ -111,7 +113,7 @@ def test_weights_make_the_round_trip(network):
     np.testing.assert_array_equal(np.asarray(other(image)), np.asarray(net(image)))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", OWN)
 def test_a_specialist_takes_over_all_but_the_output_layer(network, name):
     """transfer sets every weight but the output layer's, which stay as initialised, and returns both lists of names."""
     base, specialist = build(name), build(name, keypoints=2)
@@ -125,7 +127,7 @@ def test_a_specialist_takes_over_all_but_the_output_layer(network, name):
     assert all(np.array_equal(after[path], fresh[path]) for path in new)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", OWN)
 def test_a_specialist_can_take_over_the_outputs_too(network, name):
     """Before it is trained it answers for its keypoints, in its own order, what the base net does."""
     base, specialist = build(name, keypoints=5), build(name, keypoints=2)
@@ -189,7 +191,7 @@ def test_the_mean_position_is_the_weighted_mean_of_the_cells(network):
     np.testing.assert_allclose(np.asarray(network.MeanPosition()(maps)), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", OWN)
 def test_penalties_are_those_of_all_kernels(network, name):
     """The losses sum to l1 * |w| + l2 * w ** 2 over every kernel, and there are none without l1 and l2."""
     net = build(name, l1=1e-3, l2=1e-2)
@@ -199,7 +201,7 @@ def test_penalties_are_those_of_all_kernels(network, name):
     assert not build(name).losses
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", OWN)
 def test_dropout_is_a_factor_of_the_nets_own_rates(network, name):
     """Factor 0 makes training passes equal, factor 1 makes them differ."""
     image = np.random.default_rng(0).uniform(0, 255, (4, 32, 32)).astype(np.float32)

@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from naive import rmse as naive_rmse
 from PIL import Image
-from toys import DOTS, TARGET, labelled
+from toys import DOTS, TARGET, labelled, structure
 
 from pipeline.faces import dataset as datasets
 from pipeline.faces.augmentation import Copies
@@ -90,9 +90,7 @@ def trained(faces, indices, *, new=True, seed=0):
         target=TARGET if new else None,
         located=None,
         window=None if new else np.eye(2, 3),
-        network=np.array("compact"),
-        pixel_mean=np.float32(120),
-        pixel_std=np.float32(40),
+        structure=structure("compact"),
         carried_over=np.array([] if new else list(shapes)[:-1]),
         new=np.array([*shapes, "keypoints/bias"] if new else ["keypoints/kernel", "keypoints/bias"]),
     )

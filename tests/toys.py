@@ -112,13 +112,19 @@ def recipe(**changes):
     return Recipe(**values | changes)
 
 
-def build(name, **changes):
+def structure(name, **changes):
+    """The structure of the net `name` with its own settings, changed as asked."""
+    from pipeline.nets.structure import Structure
+
+    values = {"filters": 1.0, "kernel": 0, "pool": 2, "activation": "relu", "hidden": 1000, "pixel_mean": 120.0, "pixel_std": 40.0}
+    return Structure(name, **values | {"l1": 0.0, "l2": 0.0, "dropout": 0.0, "initialisation": "net"} | changes)
+
+
+def build(name, *, side=32, keypoints=3, **changes):
     """The net `name` for the three dots."""
     from pipeline.nets import network
 
-    values = {"side": 32, "keypoints": 3, "sources": 2, "pixel_mean": 120.0, "pixel_std": 40.0}
-    values |= {"l1": 0.0, "l2": 0.0, "dropout": 0.0, "initialisation": "net"}
-    return network.build(name, **values | changes)
+    return network.build(structure(name, **changes), side=side, keypoints=keypoints, sources=2)
 
 
 def train_dots(seed):

@@ -10,5 +10,5 @@ def run(what: str, stages: list[Stage], *, out: str | None) -> int:
     from pipeline.results import insides
 
     path = drawing.find_net(what, stages)
-    layer, kernel = insides.first_filters(reading.load(path, Trained).weights)
+    layer, kernel = insides.first_filters(reading.load(path, Trained))
     return drawing.write(insides.filters(drawing.title(path), layer, kernel), out or f"filters-{path.stem}.png")

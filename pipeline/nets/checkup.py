@@ -85,6 +85,6 @@ class Checkup(keras.callbacks.Callback):
 
 def _measured(end: layers.Layer, activation) -> tuple[float, float, float]:
     """Mean, standard deviation, and share of the channels that are 0 everywhere, NaN if no ReLU makes them so."""
-    rectifies = isinstance(end, layers.ReLU) or getattr(end, "activation", None) is keras.activations.relu
+    rectifies = getattr(end, "activation", None) is keras.activations.relu
     silent = ops.max(activation, axis=tuple(range(len(activation.shape) - 1))) <= 0
     return float(ops.mean(activation)), float(ops.std(activation)), float(np.mean(silent)) if rectifies else np.nan

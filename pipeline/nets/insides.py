@@ -27,8 +27,8 @@ class Look:
 def look(trained: Trained, image: np.ndarray, keypointset: KeypointSet, base: Trained | None) -> Look:
     """What a net makes of an image uint8 (s, s).
 
-    base: the net that locates the face for a specialist with a window. The activations are those after the batch norm and the ReLU that
-    follow the convolution, if any.
+    base: the net that locates the face for a specialist with a window. The activations are those after the batch norm and the activation
+    that follow the convolution, if any.
     """
     images, frame = image[None], None
     if trained.window is not None:

@@ -2,32 +2,20 @@
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from pipeline.faces import affine, alignment
 from pipeline.keypointset import KeypointSet
-from pipeline.nets import evaluation, monitoring, network, prediction, training
+from pipeline.nets import evaluation, monitoring, network, prediction, pretrained, training
 from pipeline.nets.checkpoints import Checkpoints
 from pipeline.nets.copies import Copies, Faces, Windows
 from pipeline.nets.prediction import View
 from pipeline.nets.snapshots import Series
+from pipeline.nets.structure import Structure
 from pipeline.nets.trained import Trained
-
-
-@dataclass(frozen=True)
-class Structure:
-    """What a fresh net needs beside the number of its outputs; see the tasks' parameters."""
-
-    network: str
-    l1: float
-    l2: float
-    dropout: float
-    initialisation: str
-    pixel_mean: float
-    pixel_std: float
 
 
 def train(
@@ -42,23 +30,29 @@ def train(
     target: np.ndarray | None,
     window: alignment.Window | None,
     keep_head: bool,
+    scratch: bool,
+    imagenet: Path | None,
     seed: int,
     report: monitoring.Report,
     checkpoints: Checkpoints | None = None,
     snapshots: Series | None = None,
 ) -> Trained:
-    """Trains a net on the augmented copies, from scratch or, as a specialist, from the weights of `base`.
+    """Trains a net on the augmented copies, from fresh weights, ImageNet's or, as a specialist, from the weights of `base`.
 
     labelled: all labelled faces as they are, with all of the set's keypoints, the net predicts `copies.indices`; held_out (n,): the
     validation faces among them, for early stopping and the reported RMSE, the others give the offsets.
     target: for a base net, see prediction.look_twice. window: for a specialist that looks where `base` has located the face.
     keep_head: a specialist also begins with the base net's outputs for its keypoints; otherwise with a new output layer.
+    scratch: it begins with fresh weights, and owes the base net nothing but where to look.
+    imagenet: the file of the weights that a base net begins with, see pretrained.fetched; None: with fresh ones.
     checkpoints, snapshots: see training.fit.
     """
     indices, side = copies.indices, window.side if window else keypointset.side
-    net = _build(structure, side, keypoints=len(indices), sources=len(keypointset.sources))
+    net = network.build(structure, side=side, keypoints=len(indices), sources=len(keypointset.sources))
     carried, new = [], [variable.path for variable in net.weights]
-    if base:
+    if imagenet:
+        carried, new = pretrained.load(net, imagenet)
+    if base and not scratch:
         outputs = [base.indices.tolist().index(k) for k in indices] if keep_head else None
         carried, new = network.transfer(net, base.weights, outputs=outputs)
     view = _view(len(labelled.images), keypointset, window, alignment.to_frame(base.located, base.target) if window else None)
@@ -97,9 +91,7 @@ def train(
         target=target,
         located=None if target is None else predicted[:, 0],
         window=window.matrix if window else None,
-        network=np.array(structure.network),
-        pixel_mean=np.float32(structure.pixel_mean),
-        pixel_std=np.float32(structure.pixel_std),
+        structure=structure,
         carried_over=np.array(carried, dtype=str),
         new=np.array(new, dtype=str),
     )
@@ -118,8 +110,8 @@ def predict(trained: Trained, images: np.ndarray, keypointset: KeypointSet, fram
 
 def rebuilt(trained: Trained, keypointset: KeypointSet) -> keras.Model:
     """The net with its trained weights."""
-    structure = Structure(str(trained.network), 0.0, 0.0, 0.0, "net", float(trained.pixel_mean), float(trained.pixel_std))
-    net = _build(structure, int(trained.side), keypoints=len(trained.indices), sources=len(keypointset.sources))
+    outputs = {"keypoints": len(trained.indices), "sources": len(keypointset.sources)}
+    net = network.build(trained.structure, side=int(trained.side), **outputs)
     network.load(net, trained.weights)
     return net
 
@@ -170,8 +162,3 @@ def _seen(labelled: Faces, view: View, chosen: np.ndarray, indices: list[int]) -
 def _answers(by_source: np.ndarray, keypointset: KeypointSet, indices: list[int]) -> np.ndarray:
     """Keypoints (n, S, k, 2), within the image."""
     return np.clip(prediction.widest_where_unlabelled(by_source, keypointset, indices), 0, keypointset.side)
-
-
-def _build(structure: Structure, side: int, *, keypoints: int, sources: int) -> keras.Model:
-    options = dataclasses.asdict(structure)
-    return network.build(options.pop("network"), side=side, keypoints=keypoints, sources=sources, **options)

@@ -4,13 +4,17 @@ Every net maps grey images (B, side, side), 0..255, to unit coordinates (B, S, K
 sources would place them. A net that does not tell the sources apart has S = 1.
 """
 
+import functools
 from collections.abc import Callable
 
 import keras
 import numpy as np
 from keras import layers, ops
 
+from pipeline.errors import InputError
+from pipeline.nets import pretrained
 from pipeline.nets.options import INITIALISATIONS, NETWORKS
+from pipeline.nets.structure import Structure
 
 # The layer that differs in a specialist: it has as many outputs as the group has keypoints.
 OUTPUT = "keypoints"
@@ -24,56 +28,60 @@ _INITIALIZERS = {
 }
 
 
-def build(
-    name: str,
-    *,
-    side: int,
-    keypoints: int,
-    sources: int,
-    pixel_mean: float,
-    pixel_std: float,
-    l1: float,
-    l2: float,
-    dropout: float,
-    initialisation: str,
-) -> keras.Model:
-    """Builds the net `name` with fresh weights; ValueError for a name that is not in NETWORKS, or an unknown initialisation.
+def build(structure: Structure, *, side: int, keypoints: int, sources: int) -> keras.Model:
+    """Builds a net with fresh weights, also one whose own are ImageNet's.
 
-    pixel_mean, pixel_std: grey levels, the normalisation at the net's door. l1, l2: penalties on all kernels.
-    dropout: factor of the net's own dropout rates (1 as published, 0 none). initialisation: of all kernels; "net": each net's own.
+    ValueError for a name that is not in NETWORKS, or an unknown initialisation; InputError where the structure does not fit the side.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"unknown net {name!r}; there are {', '.join(NETWORKS)}")
+    if structure.network not in NETWORKS:
+        raise ValueError(f"unknown net {structure.network!r}; there are {', '.join(NETWORKS)}")
     image = keras.Input((side, side), name="image")
     x = layers.Reshape((side, side, 1), name="channel")(image)
-    x = layers.Rescaling(1 / pixel_std, -pixel_mean / pixel_std, name="normalise")(x)
-    outputs = _NETS[name](x, keypoints, sources, _kernels(l1, l2, initialisation), dropout)
-    return keras.Model(image, outputs, name=name)
+    x = layers.Rescaling(1 / structure.pixel_std, -structure.pixel_mean / structure.pixel_std, name="normalise")(x)
+    outputs = _NETS[structure.network](x, keypoints, sources, structure, _kernels(structure))
+    return keras.Model(image, outputs, name=structure.network)
 
 
-def _kernels(l1: float, l2: float, initialisation: str) -> dict:
+def _kernels(structure: Structure) -> dict:
     """What is said of every layer's kernel; what isn't is the net's own affair."""
+    initialisation, l1, l2 = structure.initialisation, structure.l1, structure.l2
     if initialisation not in INITIALISATIONS:
         raise ValueError(f"unknown initialisation {initialisation!r}; there are {', '.join(INITIALISATIONS)}")
     penalty = {"kernel_regularizer": keras.regularizers.L1L2(l1, l2)} if l1 or l2 else {}
     return penalty | ({} if initialisation == "net" else {"kernel_initializer": _INITIALIZERS[initialisation]})
 
 
-def _kfkd(x, keypoints: int, sources: int, kernels: dict, dropout: float):
+def _filters(own: int, structure: Structure) -> int:
+    return max(1, round(own * structure.filters))
+
+
+def _kfkd(x, keypoints: int, sources: int, structure: Structure, kernels: dict):
     """The net of the kfkd tutorial (net6): three convolutions, two hidden layers of 1,000, one linear output for all sources."""
+    activated = {"activation": structure.activation, **kernels}
     for number, (filters, size, rate) in enumerate([(32, 3, 0.1), (64, 2, 0.2), (128, 2, 0.3)], start=1):
-        x = layers.Conv2D(filters, size, activation="relu", name=f"conv{number}", **kernels)(x)
-        x = layers.MaxPooling2D(2, name=f"pool{number}")(x)
-        x = layers.Dropout(rate * dropout, name=f"dropout{number}")(x)
+        size = structure.kernel or size
+        _check_room(x, f"conv{number}", size)
+        x = layers.Conv2D(_filters(filters, structure), size, name=f"conv{number}", **activated)(x)
+        _check_room(x, f"pool{number}", structure.pool)
+        x = layers.MaxPooling2D(structure.pool, name=f"pool{number}")(x)
+        x = layers.Dropout(rate * structure.dropout, name=f"dropout{number}")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(1000, activation="relu", name="hidden4", **kernels)(x)
-    x = layers.Dropout(0.5 * dropout, name="dropout4")(x)
-    x = layers.Dense(1000, activation="relu", name="hidden5", **kernels)(x)
+    x = layers.Dense(structure.hidden, name="hidden4", **activated)(x)
+    x = layers.Dropout(0.5 * structure.dropout, name="dropout4")(x)
+    x = layers.Dense(structure.hidden, name="hidden5", **activated)(x)
     x = layers.Dense(2 * keypoints, name=OUTPUT, **kernels)(x)
     return layers.Reshape((1, keypoints, 2), name="coordinates")(x)
 
 
-def _compact(x, keypoints: int, sources: int, kernels: dict, dropout: float):
+def _check_room(x, layer: str, size: int) -> None:
+    """Without padding a layer needs maps of its own size at least."""
+    if (side := x.shape[1]) < size:
+        raise InputError(
+            f"kernel or pool are too large for kfkd: {layer} takes {size} x {size} pixels, and {side} x {side} are left of the image."
+        )
+
+
+def _compact(x, keypoints: int, sources: int, structure: Structure, kernels: dict):
     """A small encoder-decoder whose output is the mean position of one heat map for each source and keypoint.
 
     Residual stages down to a 16th of the side, two steps up again with skip connections, then integral regression
@@ -81,37 +89,57 @@ def _compact(x, keypoints: int, sources: int, kernels: dict, dropout: float):
     """
     if x.shape[1] % 16:
         raise ValueError(f"the compact net halves the side four times; {x.shape[1]} is not a multiple of 16")
-    x = _conv(x, 16, 5, "stem", kernels, strides=2)
+    size = structure.kernel or 3
+    if size % 2 == 0:
+        raise InputError(f"kernel {size}: compact takes odd ones alone, for an even one moves the maps by half a pixel.")
+    conv = functools.partial(_conv, activation=structure.activation, kernels=kernels)
+    x = conv(x, _filters(16, structure), 5, "stem", strides=2)
     skips = []
-    for number, filters in enumerate([32, 64, 128], start=1):
-        x = _conv(x, filters, 3, f"down{number}", kernels, strides=2)
-        x = _residual(x, filters, f"block{number}", kernels)
+    for number, own in enumerate([32, 64, 128], start=1):
+        filters = _filters(own, structure)
+        x = conv(x, filters, size, f"down{number}", strides=2)
+        y = conv(x, filters, size, f"block{number}a")
+        y = _normed(y, filters, size, f"block{number}b", kernels)
+        x = _activated(layers.Add(name=f"block{number}_add")([x, y]), f"block{number}", structure.activation)
         skips.append(x)
     for number, skip in zip((2, 1), reversed(skips[:-1]), strict=True):
         x = layers.Conv2D(skip.shape[-1], 1, use_bias=False, name=f"lateral{number}", **{"kernel_initializer": "he_normal", **kernels})(x)
         x = layers.UpSampling2D(2, name=f"up{number}")(x)
         x = layers.Add(name=f"skip{number}")([x, skip])
-        x = _conv(x, skip.shape[-1], 3, f"merge{number}", kernels)
-    x = layers.Dropout(0.1 * dropout, name="dropout")(x)
+        x = conv(x, skip.shape[-1], size, f"merge{number}")
+    x = layers.Dropout(0.1 * structure.dropout, name="dropout")(x)
     maps = layers.Conv2D(sources * keypoints, 1, name=OUTPUT, **kernels)(x)
     x = MeanPosition(dtype="float32", name="coordinates")(maps)
     return layers.Reshape((sources, keypoints, 2), name="by_source")(x)
 
 
-_NETS: dict[str, Callable] = dict(zip(NETWORKS, (_compact, _kfkd), strict=True))
+def _conv(x, filters: int, size: int, name: str, *, activation: str, kernels: dict, strides: int = 1):
+    return _activated(_normed(x, filters, size, name, kernels, strides=strides), name, activation)
 
 
-def _conv(x, filters: int, size: int, name: str, kernels: dict, *, strides: int = 1, activate: bool = True):
+def _normed(x, filters: int, size: int, name: str, kernels: dict, *, strides: int = 1):
     options = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal", **kernels}
     x = layers.Conv2D(filters, size, strides=strides, name=name, **options)(x)
-    x = layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x)
-    return layers.ReLU(name=f"{name}_relu")(x) if activate else x
+    return layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x)
 
 
-def _residual(x, filters: int, name: str, kernels: dict):
-    y = _conv(x, filters, 3, f"{name}a", kernels)
-    y = _conv(y, filters, 3, f"{name}b", kernels, activate=False)
-    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
+def _activated(x, name: str, activation: str):
+    return layers.Activation(activation, name=f"{name}_{activation}")(x)
+
+
+def _pretrained(x, keypoints: int, sources: int, structure: Structure, kernels: dict):
+    """A net for photographs with one linear layer instead of its top.
+
+    It answers for each source, as compact does: two conventions of labels in one answer would cost it what is not the net's fault.
+    The dropout is that of Keras' guide to transfer learning, https://keras.io/guides/transfer_learning/.
+    """
+    x = pretrained.trunk(structure.network, x, kernels)
+    x = layers.Dropout(0.2 * structure.dropout, name="dropout")(x)
+    x = layers.Dense(2 * sources * keypoints, name=OUTPUT, **kernels)(x)
+    return layers.Reshape((sources, keypoints, 2), name="coordinates")(x)
+
+
+_NETS: dict[str, Callable] = dict(zip(NETWORKS, (_compact, _kfkd, _pretrained, _pretrained), strict=True))
 
 
 class MeanPosition(layers.Layer):
@@ -129,8 +157,8 @@ class MeanPosition(layers.Layer):
 
 
 def activation(net: keras.Model, layer: layers.Layer) -> layers.Layer:
-    """The layer whose output is the activation of one with a kernel: the batch norm or ReLU that follows at once, or the layer itself."""
-    for kind in (layers.BatchNormalization, layers.ReLU):
+    """The layer whose output is the activation of one with a kernel: the norm and activation that follow at once, or the layer itself."""
+    for kind in (layers.BatchNormalization, layers.Activation):
         layer = next((follower for follower in net.layers if isinstance(follower, kind) and follower.input is layer.output), layer)
     return layer
 

@@ -14,6 +14,7 @@ from pipeline.described import array
 from pipeline.keypointset import KeypointSet
 from pipeline.nets import evaluation, network, prediction, training
 from pipeline.nets.copies import Copies, Faces
+from pipeline.nets.structure import Structure
 
 TINY = 8  # faces to learn by heart
 STEPS = 8  # of an epoch at least
@@ -55,10 +56,10 @@ class Checks:
 
 @dataclass(frozen=True)
 class Trial:
-    """What every check takes: how to build the net with an L2 penalty, how to train it, on which faces. faces: with all keypoints
-    labelled where there are such; held_out: others to validate with."""
+    """What every check takes: how to build the net (or with another penalty: `l2`), how to train it, on which faces. faces: with all
+    keypoints labelled where there are such; held_out: others to validate with."""
 
-    build: Callable[[float], keras.Model]
+    build: Callable[..., keras.Model]
     recipe: training.Recipe
     keypointset: KeypointSet
     faces: Faces
@@ -72,11 +73,11 @@ class Trial:
 
     def fit(self, faces: Faces, validation: Faces, *, epochs: int, batch: int) -> float:
         """The validation RMSE at the end of a fresh net that was trained on the faces as they are."""
-        net = self.build(0.0)
+        net = self.build()
         # Of few faces an epoch takes each several times: what is done after an epoch takes longer than a step.
         rows = np.repeat(np.arange(len(faces.images)), max(1, STEPS * batch // len(faces.images)))
         copies = Copies(faces.images[None], faces.keypoints[None], faces.source, faces=rows, indices=self.indices)
-        recipe = dataclasses.replace(self.recipe, epochs=epochs, batch=batch, patience=0, warmup=min(self.recipe.warmup, epochs / 4))
+        recipe = dataclasses.replace(self.recipe, epochs=epochs, batch=batch, warmup=min(self.recipe.warmup, epochs / 4))
         quiet = {"seed": self.seed, "report": lambda *_: None}
         history, _ = training.fit(net, copies, validation, recipe, keypointset=self.keypointset, **quiet)
         return float(history.validation_rmse[-1])
@@ -95,7 +96,7 @@ def run(trial: Trial, epochs: int) -> Iterator[Check]:
 def first_loss(trial: Trial) -> Check:
     """A fresh net knows nothing of faces: its answers are spread around the middle of the image, and cost what that answer costs."""
     faces = trial.faces
-    answer = prediction.predict(trial.build(0.0), faces.images, trial.keypointset, indices=trial.indices, mirrored=False)
+    answer = prediction.predict(trial.build(), faces.images, trial.keypointset, indices=trial.indices, mirrored=False)
     own = evaluation.rmse(evaluation.of_source(answer, faces.source), faces.keypoints)
     middle = evaluation.rmse(np.full_like(faces.keypoints, trial.keypointset.side / 2), faces.keypoints)
     return Check(
@@ -114,7 +115,7 @@ def stronger_penalty(trial: Trial) -> Check:
     losses = []
     for penalty in PENALTIES:
         keras.utils.set_random_seed(trial.seed)
-        net = trial.build(penalty)
+        net = trial.build(l2=penalty)
         losses.append(float(sum(map(keras.ops.convert_to_numpy, net.losses))) if net.losses else 0.0)
     return Check(
         "regularisation",
@@ -163,7 +164,7 @@ def by_heart(trial: Trial, epochs: int) -> Check:
 def mirrored(trial: Trial) -> Check:
     """What is said of a face and what is said of its mirror image must be mirror images."""
     images, order = _first(trial.held_out, 64).images, list(trial.keypointset.mirror_order)
-    net = trial.build(0.0)
+    net = trial.build()
     answer, of_mirror = (
         prediction.predict(net, seen, trial.keypointset, indices=trial.indices, mirrored=True) for seen in (images, images[:, :, ::-1])
     )
@@ -212,11 +213,10 @@ def _first(faces: Faces, count: int) -> Faces:
     return Faces(*(getattr(faces, field.name)[:count] for field in dataclasses.fields(Faces)))
 
 
-def build(name: str, faces, keypointset: KeypointSet) -> Callable[[float], keras.Model]:
-    """How to build the net `name` with an L2 penalty; faces: the data set, for its pixels' mean."""
+def build(structure: Structure, keypointset: KeypointSet) -> Callable[..., keras.Model]:
+    """How to build a net of this structure for whole images; with other fields of the structure where they are given."""
     options = {"side": keypointset.side, "keypoints": len(keypointset.names), "sources": len(keypointset.sources)}
-    pixels = {"pixel_mean": float(faces.pixel_mean), "pixel_std": float(faces.pixel_std)}
-    return lambda l2: network.build(name, **options, **pixels, l1=0.0, l2=l2, dropout=0.0, initialisation="net")
+    return lambda **changes: network.build(dataclasses.replace(structure, **changes), **options)
 
 
 def chosen(faces, labels: np.ndarray, held_out: bool) -> Faces:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.described import Plot, array
+from pipeline.nets.structure import Structure
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def padded(rmse: np.ndarray, epochs: int) -> np.ndarray:
 class Health:
     """How the layers with a kernel fare, one row for each epoch. NaN: not asked for or not defined.
 
-    The activations of a layer are those after its batch norm and ReLU if it has them, on a batch that stays the same.
+    The activations of a layer are those after its batch norm and activation if it has them, on a batch that stays the same.
     """
 
     layers: np.ndarray = array("text", "layer", "", "names of the layers, from the image to the output")
@@ -78,6 +79,7 @@ class Trained:
 
     history: History
     health: Health
+    structure: Structure
     weights: dict[str, np.ndarray] = array("float32", "", "", "weight of the net")
     shapes: dict[str, np.ndarray] | None = array("int32", "axis", "", "output shape of the layer: height, width, channels")
     offsets: np.ndarray = array("float32", "source keypoint xy", "px", "added to the net's predictions: each source's constant offset")
@@ -91,8 +93,5 @@ class Trained:
     target: np.ndarray | None = array("float32", "keypoint xy", "px", "where the keypoints of an aligned face lie; for its second look")
     located: np.ndarray | None = array("float32", "face keypoint xy", "px", "predictions for all labelled faces: where specialists look")
     window: np.ndarray | None = array("float64", "xy term", "", "maps the aligned face to the specialist's input")
-    network: np.ndarray = array("text", "", "", "the net's name")
-    pixel_mean: np.ndarray = array("float32", "", "grey level", "subtracted from the pixels at the net's door")
-    pixel_std: np.ndarray = array("float32", "", "grey level", "by which they are then divided")
-    carried_over: np.ndarray = array("text", "weight", "", "weights that were carried over from the base net")
+    carried_over: np.ndarray = array("text", "weight", "", "weights that were carried over from the base net, or from ImageNet")
     new: np.ndarray = array("text", "weight", "", "weights that began fresh")

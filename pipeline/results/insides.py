@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.nets.trained import Trained
 from pipeline.results.style import LIGHT
 
 # Of a layer, at most so many are drawn: they fill a row, and a picture as wide as a page still shows them.
@@ -15,11 +16,11 @@ WEIGHTS = "RdBu_r"  # diverging, white at 0
 ACTIVATIONS = "viridis"
 
 
-def first_filters(weights: dict[str, np.ndarray]) -> tuple[str, np.ndarray]:
-    """Name and kernel (h, w, n) of the layer that looks at the grey image itself: the one convolution of a single channel."""
-    kernels = {path: kernel for path, kernel in weights.items() if kernel.ndim == 4 and kernel.shape[2] == 1}
-    ((path, kernel),) = kernels.items()
-    return path.split("/")[0], kernel[:, :, 0]
+def first_filters(net: Trained) -> tuple[str, np.ndarray]:
+    """Name and kernel (h, w, n) of the convolution that looks at the image itself; of a net for colours what a grey image makes of it."""
+    # What was carried over and what is new are listed in the net's order.
+    path = next(path for path in [*net.carried_over.tolist(), *net.new.tolist()] if net.weights[path].ndim == 4)
+    return path.split("/")[0], net.weights[path].sum(axis=2)
 
 
 def filters(net: str, layer: str, kernel: np.ndarray) -> Figure:

@@ -207,7 +207,7 @@ class Net:
 
 def _net(name: str, net: Trained) -> Net:
     keypoints, epochs = [_words(keypoint) for keypoint in net.keypoints], len(net.history.epoch)
-    return Net(_words(name), str(net.network), int(net.side), net.window is not None, keypoints, epochs, float(net.rmse), layers(net))
+    return Net(_words(name), net.structure.network, int(net.side), net.window is not None, keypoints, epochs, float(net.rmse), layers(net))
 
 
 def layers(net: Trained) -> list[Layer]:

@@ -176,7 +176,8 @@ def _taken(group, field: dataclasses.Field, hint):
         return take(item, nested)
     if hasattr(item, "visititems"):
         return {name: _array(dataset, field) for name, dataset in _datasets(item)}
-    return _array(item, field)
+    value = _array(item, field)
+    return hint(value) if hint in (int, float, str) else value
 
 
 def _datasets(group) -> list[tuple[str, typing.Any]]:

@@ -1,0 +1,214 @@
+"""Nets that begin with ImageNet's weights: as Keras builds them, from a file, without a network, and how they are refused."""
+
+import dataclasses
+import functools
+import hashlib
+import socket
+
+import h5py
+import numpy as np
+import pytest
+from toys import DOTS, EYES, TARGET, build, copies_of, labelled, recipe, structure, together, windows_of
+
+from pipeline.errors import InputError
+from pipeline.nets.options import PRETRAINED
+from pipeline.tasks import TrainBase
+
+FACES, HELD_OUT = together(labelled(40, seed=1), labelled(20, seed=2))
+
+
+@pytest.fixture(scope="module")
+def pretrained():
+    from pipeline.nets import device
+
+    device.prepare(seed=0, threads=0)
+    from pipeline.nets import pretrained
+
+    return pretrained
+
+
+def write_weights(net, path):
+    """The file in the format of those that keras.applications fetches: a group for each layer, with its weights by name."""
+    layers = [layer for layer in net.layers if layer.weights]
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
+        for layer in layers:
+            group = file.create_group(layer.name)
+            group.attrs["weight_names"] = [variable.path.encode() for variable in layer.weights]
+            for variable in layer.weights:
+                group[variable.path] = np.asarray(variable)
+    return path
+
+
+def md5(path):
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def shaken(net):
+    """The net with small random weights, which a fresh one has not: biases, means and variances too."""
+    rng = np.random.default_rng(0)
+    for variable in net.weights:
+        variable.assign(np.asarray(variable) * rng.uniform(0.8, 1.2, variable.shape) + 0.01 * rng.uniform(0, 1, variable.shape))
+    return net
+
+
+# ---- the nets --------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("name", ["vgg16", pytest.param("resnet50", marks=pytest.mark.slow)])
+def test_a_net_is_keras_own_but_for_its_top(pretrained, monkeypatch, name, tmp_path):
+    """With the weights of a file it makes of grey images what Keras' own net makes of the same in colours, and answers for each source."""
+    import keras
+
+    application = pretrained.APPLICATIONS[name]
+    own = shaken(application.build(include_top=False, weights=None, pooling="avg", input_shape=(32, 32, 3)))
+    path = write_weights(own, tmp_path / application.file)
+    monkeypatch.setitem(pretrained.APPLICATIONS, name, dataclasses.replace(application, md5=md5(path)))
+    net = build(name, pixel_mean=0.0, pixel_std=1.0)
+    carried, new = pretrained.load(net, path)
+    assert carried == [variable.path for variable in own.weights]
+    assert new == ["keypoints/kernel", "keypoints/bias"]
+    images = labelled(2, seed=1).images.astype(np.float32)
+    wanted = own(application.preprocess(np.repeat(images[..., None], 3, axis=3)))
+    found = keras.Model(net.input, net.get_layer(pretrained.POOLED).output)(images)
+    np.testing.assert_allclose(np.asarray(found), np.asarray(wanted), rtol=1e-4, atol=1e-5)
+    assert net.output_shape == (None, 2, 3, 2)
+    kernel, bias = (np.asarray(variable) for variable in net.get_layer("keypoints").weights)
+    np.testing.assert_allclose(np.asarray(net(images)).reshape(2, 12), np.asarray(found) @ kernel + bias, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.keras
+def test_penalties_and_first_weights_are_said_of_every_kernel(pretrained):
+    """Also of those that keras.applications makes: l2 of vgg16's 13 and the output's, uniform first weights within 1 / sqrt(inputs)."""
+    from pipeline.nets import network
+
+    net = build("vgg16", l2=1e-2, initialisation="uniform")
+    kernels = [value for path, value in network.weights(net).items() if path.endswith("/kernel")]
+    assert len(kernels) == 14
+    for kernel in kernels:
+        limit = np.prod(kernel.shape[:-1]) ** -0.5
+        assert 0.9 * limit < np.abs(kernel).max() <= limit * (1 + 1e-6)
+    assert float(sum(net.losses)) == pytest.approx(sum(1e-2 * np.square(kernel).sum(dtype=float) for kernel in kernels), rel=1e-4)
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_a_smaller_image_is_refused(pretrained, name):
+    """Below 32 pixels, which is what Keras says of these nets; also a specialist's window can be so small."""
+    with pytest.raises(InputError, match=f"{name} takes images of at least 32 x 32 pixels, not 16 x 16"):
+        build(name, side=16)
+
+
+# ---- from a file to specialists --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(pretrained, monkeypatch, tmp_path):
+    """In place of vgg16 a net of one convolution, whose weights lie on this machine's disk; Keras' cache is an empty folder."""
+    import keras
+    from keras import layers
+
+    def one(*, include_top, weights, input_tensor=None, input_shape=None):
+        assert not include_top
+        x = keras.Input(input_shape) if input_tensor is None else input_tensor
+        x = layers.Conv2D(4, 5, strides=4, activation="relu", name="block1_conv1")(x)
+        net = keras.Model(keras.utils.get_source_inputs(x), x)
+        if weights:
+            net.load_weights(weights)
+        return net
+
+    path = write_weights(shaken(one(include_top=False, weights=None, input_shape=(32, 32, 3))), tmp_path / "one.h5")
+    changed = dataclasses.replace(pretrained.APPLICATIONS["vgg16"], build=one, url=path.as_uri(), md5=md5(path))
+    monkeypatch.setitem(pretrained.APPLICATIONS, "vgg16", changed)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    monkeypatch.setattr(keras.utils, "get_file", functools.partial(keras.utils.get_file, cache_dir=str(cache)))
+    return changed
+
+
+def trained(copies, *, base=None, window=None, imagenet=None):
+    from pipeline.nets import models
+
+    start = {"base": base, "window": window, "target": None if base else TARGET, "keep_head": True, "scratch": False, "imagenet": imagenet}
+    options = {"keypointset": DOTS, "seed": 0, "report": lambda *values: None}
+    plan = recipe(epochs=1, learning_rate=1e-9)
+    return models.train(structure("vgg16", pixel_mean=0.0, pixel_std=1.0), copies, FACES, HELD_OUT, plan, **start, **options)
+
+
+@pytest.mark.keras
+def test_a_base_net_begins_with_the_weights_that_were_fetched(pretrained, small, tmp_path):
+    """And its specialists, through a window, with its own; without the file the artifact says the same again."""
+    from pipeline.faces import alignment
+    from pipeline.nets import evaluation, models
+
+    path = pretrained.fetched("vgg16")
+    assert path == tmp_path / "cache" / "models" / "one.h5"
+    base = trained(copies_of(labelled(40, seed=1)), imagenet=path)
+    with h5py.File(path) as file:
+        np.testing.assert_allclose(base.weights["block1_conv1/kernel"], file["block1_conv1/block1_conv1/kernel"], atol=1e-6)
+    assert base.carried_over.tolist() == ["block1_conv1/kernel", "block1_conv1/bias"]
+    assert base.new.tolist() == ["keypoints/kernel", "keypoints/bias"]
+    window = alignment.window(TARGET, EYES, margin=8.0, extent=1.0, zoom=1.5)
+    eyes = trained(windows_of(FACES, HELD_OUT, base, window), base=base, window=window)
+    assert eyes.side == 48
+    assert not len(eyes.new)
+    path.unlink()
+    (tmp_path / "one.h5").unlink()
+    answer = models.predict(base, FACES.images[HELD_OUT], DOTS, None)
+    np.testing.assert_allclose(evaluation.of_source(answer, FACES.source[HELD_OUT]), base.validation, atol=1e-4)
+
+
+# ---- what can't be had -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("server", ["none", "silent", "another file"])
+def test_weights_that_cannot_be_had_are_one_sentence(pretrained, small, monkeypatch, server):
+    """It names the address, the file and the flag; a server that says nothing is not waited for."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = {"none": "http://127.0.0.1:1/a.h5", "silent": f"http://127.0.0.1:{silent.getsockname()[1]}/a.h5", "another file": small.url}
+        changed = dataclasses.replace(small, url=url[server], md5="0" * 32)
+        monkeypatch.setitem(pretrained.APPLICATIONS, "vgg16", changed)
+        monkeypatch.setattr(pretrained, "SILENCE", 0.2)
+        with pytest.raises(InputError) as caught:
+            pretrained.fetched("vgg16")
+    sentence = str(caught.value)
+    assert all(part in sentence for part in (changed.url, f"fetch {changed.file} by hand", "--TrainBase-weights FILE"))
+    assert {"none": "refused", "silent": "timed out", "another file": "hash"}[server] in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.keras
+def test_any_other_file_is_refused_unopened(pretrained, small, monkeypatch, tmp_path):
+    """By its checksum, with its name and where the right one is; the right one under a name by which Keras would not know it."""
+    other = tmp_path / "other.h5"
+    other.write_bytes((tmp_path / "one.h5").read_bytes() + b"1")
+    net = build("vgg16")
+    with monkeypatch.context() as patch:
+        patch.setattr(h5py.h5f, "open", None)
+        with pytest.raises(InputError, match=r"other\.h5 is not file://.*one\.h5 \(MD5 \w{32}, not \w{32}\): fetch that file"):
+            pretrained.load(net, other)
+    with pytest.raises(InputError, match="can't be read: is a directory"):
+        pretrained.load(net, tmp_path)
+    (tmp_path / "one.h5").rename(tmp_path / "one.weights.h5")
+    with pytest.raises(InputError, match=r"one\.weights\.h5 must keep its name: call it one\.h5"):
+        pretrained.load(net, tmp_path / "one.weights.h5")
+
+
+def test_a_file_counts_by_its_content(tmp_path):
+    """The key has its bytes, not where it lies; a net that begins with no file's weights refuses one."""
+    places = [tmp_path / folder / "weights.h5" for folder in "abc"]
+    for place, content in zip(places, (b"1", b"1", b"2"), strict=True):
+        place.parent.mkdir()
+        place.write_bytes(content)
+
+    def key(path="", **settings):
+        return TrainBase(overrides={"TrainBase": {"network": "vgg16", **settings}}, weights=str(path)).key
+
+    one, same, other = map(key, places)
+    assert one == same
+    assert len({one, other, key()}) == 3
+    for settings in ({"initialisation": "glorot"}, {"network": "kfkd"}):
+        with pytest.raises(InputError, match=r"--TrainBase-weights .*: resnet50 and vgg16 alone"):
+            key(places[0], **settings)

@@ -1,0 +1,220 @@
+"""The structure of a net: each setting changes the net as said, the artifact holds it, and what does not fit is refused."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from toys import DOTS, EYES, TARGET, build, copies_of, labelled, recipe, structure, together, windows_of
+
+from pipeline.errors import InputError
+from pipeline.nets.options import ACTIVATIONS, NETWORKS, SETTINGS
+from pipeline.nets.structure import normalised
+from pipeline.nets.trained import Trained
+from pipeline.store import artifacts
+from pipeline.studies import Sanity
+from pipeline.tasks import TrainBase, TrainSpecialist
+
+CHANGED = {"filters": 0.5, "kernel": 5, "pool": 3, "activation": "tanh", "hidden": 20, "normalisation": "unit"}
+
+
+@pytest.fixture(scope="module")
+def network():
+    from pipeline.nets import device, network
+
+    device.prepare(seed=0, threads=0)
+    return network
+
+
+def kernels(network, *args, **changes):
+    """Layer -> shape of its kernel, of a net for 32 pixels and three dots of two sources."""
+    return {path.split("/")[0]: value.shape for path, value in network.weights(build(*args, **changes)).items() if path.endswith("/kernel")}
+
+
+# ---- each setting ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.keras
+def test_filters_is_a_factor_of_every_convolutions_own_number(network):
+    """Half of 32, 64 and 128; of compact also the laterals, which have the skips' numbers; never less than one; the output stays."""
+    assert [shape[-1] for shape in kernels(network, "kfkd", filters=0.5).values()] == [16, 32, 64, 1000, 1000, 6]
+    once, twice = (kernels(network, "compact", filters=filters) for filters in (1.0, 2.0))
+    assert {name: shape[-1] / once[name][-1] for name, shape in twice.items()} == {name: 1 if name == "keypoints" else 2 for name in once}
+    assert kernels(network, "compact", filters=0.01)["stem"] == (5, 5, 1, 1)
+
+
+@pytest.mark.keras
+def test_kernel_is_the_size_of_kfkds_convolutions(network):
+    """Of all three, without padding: 4 of 32 pixels leave 29, halved 14, 11, 5, 2, 1; 0 is 3, 2 and 2."""
+    found = kernels(network, "kfkd", kernel=4)
+    assert [found[f"conv{n}"][:2] for n in (1, 2, 3)] == [(4, 4)] * 3
+    assert network.shapes(build("kfkd", kernel=4))["conv3"].tolist() == [2, 2, 128]
+    assert [kernels(network, "kfkd")[f"conv{n}"][0] for n in (1, 2, 3)] == [3, 2, 2]
+
+
+@pytest.mark.keras
+def test_kernel_is_the_size_of_compacts_three_by_three_convolutions(network):
+    """The stem has 5 x 5, laterals and output 1 x 1 all the same, and the maps keep their sizes."""
+    small, large = kernels(network, "compact"), kernels(network, "compact", kernel=7)
+    assert {small[name][0] for name in small if small[name] != large[name]} == {3}
+    assert {large[name][0] for name in large if small[name] != large[name]} == {7}
+    assert {large[name][0] for name in ("stem", "lateral1", "lateral2", "keypoints")} == {5, 1}
+    before, after = (network.shapes(build("compact", kernel=kernel)) for kernel in (0, 7))
+    assert all(after[name].tolist() == shape.tolist() for name, shape in before.items())
+
+
+@pytest.mark.keras
+def test_pool_and_hidden_are_kfkds(network):
+    """Pools of 3 leave of 48 pixels 15, 4 and 1; without (1) nothing is taken but by the convolutions; hidden units as asked for."""
+    found = network.shapes(build("kfkd", side=48, pool=3, hidden=7))
+    assert {name: found[name].tolist() for name in ("conv2", "conv3", "hidden4", "hidden5")} == {
+        "conv2": [14, 14, 64],
+        "conv3": [3, 3, 128],
+        "hidden4": [7],
+        "hidden5": [7],
+    }
+    assert kernels(network, "kfkd", pool=1, hidden=7, filters=0.1)["hidden4"] == (28 * 28 * 13, 7)
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_an_activation_follows_every_layer_but_the_last(network, activation):
+    """As Keras computes it of the layer's bare output: kfkd's after the convolution's bias, compact's after its norm."""
+    import keras
+    from keras import ops
+
+    images = labelled(4, seed=1).images.astype(np.float32)
+    nets = [build(name, activation=activation, filters=0.2, hidden=5) for name in ("kfkd", "compact")]
+    conv, (norm, end) = nets[0].get_layer("conv2"), (nets[1].get_layer(f"block1a_{part}") for part in ("norm", activation))
+    assert network.activation(nets[0], conv) is conv
+    assert network.activation(nets[1], nets[1].get_layer("block1a")) is end
+    seen, output = keras.Model(nets[0].input, [conv.input, conv.output])(images)
+    bare, activated = keras.Model(nets[1].input, [norm.output, end.output])(images)
+    function = keras.activations.get(activation)
+    np.testing.assert_allclose(np.asarray(output), np.asarray(function(ops.conv(seen, conv.kernel) + conv.bias)), atol=1e-5)
+    np.testing.assert_allclose(np.asarray(activated), np.asarray(function(bare)), atol=1e-5)
+
+
+@pytest.mark.keras
+def test_only_a_relu_can_be_dead(network):
+    """With another activation a training's health knows no dead layers; its mean and spread are those after that activation."""
+    from pipeline.nets import training
+
+    faces, options = labelled(64, seed=1), {"keypointset": DOTS, "seed": 0, "report": lambda *values: None}
+    _, health = training.fit(build("kfkd", activation="sigmoid", hidden=5), copies_of(faces), faces, recipe(epochs=1), **options)
+    assert np.isnan(health.dead).all()
+    assert ((health.activation > 0) & (health.activation < 1))[0, :-1].all()
+    assert np.isfinite(health.spread).all()
+
+
+@pytest.mark.parametrize(("normalisation", "seen"), [("standard", (1.0, 2.5)), ("unit", (150 / 255, 210 / 255)), ("none", (150, 210))])
+def test_the_pixels_that_a_net_sees(normalisation, seen):
+    """Grey levels 150 and 210, of faces whose mean is 110 and standard deviation 40; a pretrained net has its own rule for grey levels."""
+    found = normalised("kfkd", normalisation, mean=110.0, std=40.0)
+    assert [(grey - found["pixel_mean"]) / found["pixel_std"] for grey in (150, 210)] == pytest.approx(seen)
+    assert normalised("vgg16", normalisation, mean=110.0, std=40.0) == {"pixel_mean": 0.0, "pixel_std": 1.0}
+
+
+# ---- what does not fit -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kernel": 31}, "conv2 takes 31 x 31 pixels, and 1 x 1 are left of the image"),
+        ({"pool": 8}, "pool2 takes 8 x 8 pixels, and 2 x 2 are left of the image"),
+    ],
+)
+def test_a_net_that_shrinks_to_nothing_is_refused(network, changes, message):
+    """With the layer, its size and what is left of the image."""
+    with pytest.raises(InputError, match=message):
+        build("kfkd", **changes)
+
+
+@pytest.mark.keras
+def test_compact_takes_odd_kernels_alone(network):
+    """Its maps are padded to keep their size, and an even kernel would have no middle."""
+    with pytest.raises(InputError, match="kernel 4: compact takes odd ones alone"):
+        build("compact", kernel=4)
+
+
+@pytest.mark.parametrize("stage", [TrainBase, Sanity])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_setting_that_the_net_does_not_have_is_refused(stage, network):
+    """Unless it is at its default; a setting that it has makes another key."""
+    plain = stage(overrides={stage.__name__: {"network": network}})
+    for name, value in CHANGED.items():
+        overrides = {stage.__name__: {"network": network, name: value}}
+        if name in SETTINGS[network]:
+            assert stage(overrides=overrides).key != plain.key
+        else:
+            with pytest.raises(InputError, match=f"--{stage.__name__}-{name} {value}: {network} has no such setting"):
+                stage(overrides=overrides)
+
+
+def test_every_setting_is_tried_here():
+    """Those of all nets."""
+    assert {*CHANGED} == set().union(*SETTINGS.values())
+
+
+# ---- in the artifact -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def other(network):
+    """A base net of another structure, trained for an epoch on dots."""
+    return trained(structure("compact", filters=0.5, kernel=5, activation="leaky_relu", pixel_mean=0.0, pixel_std=255.0, dropout=1.0))
+
+
+FACES, HELD_OUT = together(labelled(60, seed=1), labelled(20, seed=2))
+
+
+def trained(built_from, copies=None, *, base=None, window=None, scratch=False):
+    from pipeline.nets import models
+
+    start = {"base": base, "window": window, "target": None if base else TARGET, "keep_head": True, "scratch": scratch, "imagenet": None}
+    options = {"keypointset": DOTS, "seed": 0, "report": lambda *values: None}
+    copies = copies or copies_of(labelled(60, seed=1))
+    return models.train(built_from, copies, FACES, HELD_OUT, recipe(epochs=1), **start, **options)
+
+
+@pytest.mark.keras
+def test_the_artifact_alone_rebuilds_the_net(network, other, tmp_path):
+    """Record and weights come back from the file as they were, in plain types, and the net built from them says the same."""
+    from pipeline.nets import models
+
+    path = tmp_path / "net-0123456789.h5"
+    with artifacts.writing(path, {"stage": "TrainBase"}) as file:
+        artifacts.put(file, other)
+    read = artifacts.load(path, Trained)
+    assert read.structure == other.structure
+    assert {type(value) for value in vars(read.structure).values()} == {str, int, float}
+    images = FACES.images[:3]
+    np.testing.assert_array_equal(models.predict(read, images, DOTS, None), models.predict(other, images, DOTS, None))
+    assert {name: value.shape for name, value in network.weights(models.rebuilt(read, DOTS)).items()} == {
+        name: value.shape for name, value in other.weights.items()
+    }
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("scratch", [False, True])
+def test_a_specialist_has_its_base_nets_structure(network, other, scratch):
+    """Through a window of another side, too; with the base net's weights, or from scratch with none of them."""
+    from pipeline.faces import alignment
+
+    window = alignment.window(TARGET, EYES, margin=8.0, extent=1.0, zoom=1.5)
+    built_from = dataclasses.replace(other.structure, dropout=0.0)
+    eyes = trained(built_from, windows_of(FACES, HELD_OUT, other, window), base=other, window=window, scratch=scratch)
+    assert eyes.structure == built_from
+    assert eyes.side != other.side
+    assert {name: value.shape for name, value in eyes.weights.items() if not name.startswith("keypoints")} == {
+        name: value.shape for name, value in other.weights.items() if not name.startswith("keypoints")
+    }
+    assert (len(eyes.carried_over), len(eyes.new)) == ((0, len(eyes.weights)) if scratch else (len(eyes.weights), 0))
+
+
+def test_the_start_of_a_specialist_concerns_it_alone():
+    """From scratch it has another key, and is made from the same base net."""
+    base, scratch = (TrainSpecialist(group="mouth", overrides={"TrainSpecialist": {"start": start}}) for start in ("base", "scratch"))
+    assert base.key == TrainSpecialist(group="mouth").key != scratch.key
+    assert base.recipe["inputs"] == scratch.recipe["inputs"]
