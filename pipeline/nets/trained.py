@@ -57,7 +57,7 @@ class Health:
     @classmethod
     def of(cls, layers: list[str], rows: list[np.ndarray]) -> "Health":
         """From one row (7, layer), the values in the order of the fields, for each epoch."""
-        columns = np.array(rows, np.float32).reshape(-1, 7, len(layers)).swapaxes(0, 1)
+        columns = np.array(rows, np.float32).reshape(len(rows), 7, len(layers)).swapaxes(0, 1)
         return cls(np.array(layers, dtype=str), *columns)
 
     def rows(self) -> list[np.ndarray]:
