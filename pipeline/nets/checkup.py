@@ -8,7 +8,7 @@ from pipeline.nets import device, network
 from pipeline.nets.trained import Health
 
 # Faces on which the activations are looked at.
-FACES = 64
+FACES = 32
 # Values of a kernel whose changes are looked at: rows, evenly chosen. Of the kfkd net's largest kernel, 15.5 million values, all would cost
 # 8 % of a training step (`bench/training.py step`).
 LOOKED_AT = 1 << 18
