@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,13 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^```sh\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def first_command():
+    """The words of what the README runs first, after the installation."""
+    return COMMANDS[0].strip().split("&&")[-1].split()
 
 
 def run(*command, cwd=None):

@@ -107,7 +107,7 @@ def test_an_activation_is_what_follows_norm_and_relu(nets):
 
 
 def test_activations_are_those_of_the_first_validation_faces(nets):
-    """Mean and spread after the last epoch, of the 64 faces, and dead channels where ReLUs are: a bias far below 0 kills one of 32."""
+    """Mean and spread after the last epoch, of the first faces, and dead channels where ReLUs are: a bias far below 0 kills one of 32."""
     import keras
 
     net = build("kfkd")
@@ -118,5 +118,5 @@ def test_activations_are_those_of_the_first_validation_faces(nets):
     _, health = fitted(nets, net, optimizer="sgd", learning_rate=1e-6, epochs=1)
     assert health.dead[0, 0] == 1 / 32
     assert np.isnan(health.dead[0]).tolist() == [False] * 5 + [True]
-    seen = np.asarray(keras.Model(net.input, conv.output)(labelled(80, seed=2).images[:64].astype(np.float32)))
+    seen = np.asarray(keras.Model(net.input, conv.output)(labelled(80, seed=2).images[: nets.checkup.FACES].astype(np.float32)))
     np.testing.assert_allclose([health.activation[0, 0], health.spread[0, 0]], [seen.mean(), seen.std()], rtol=1e-4)

@@ -236,7 +236,8 @@ def net(workspace):
         rng = np.random.default_rng(0)
         made_up = kinds.filled(Trained, rng)
         kernel = rng.normal(0, 1, (5, 5, 1, 16)).astype(np.float32)
-        stage.save(dataclasses.replace(made_up, weights={"stem/kernel": kernel}, window=None))
+        own = {"weights": {"stem/kernel": kernel}, "carried_over": np.array([], dtype=str), "new": np.array(["stem/kernel"])}
+        stage.save(dataclasses.replace(made_up, window=None, **own))
     return workspace
 
 

@@ -1,23 +1,16 @@
 """What the documents promise is there, and what is there is in the documents."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import luigi
 import pytest
+from fresh import COMMANDS, README, ROOT
 
 import pipeline
 from pipeline.commands import SUBCOMMANDS
 from pipeline.store.settings import Checked
 from pipeline.store.stage import Stage
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^```sh\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
 STAGES = [task for task in map(vars(pipeline).get, pipeline.__all__) if issubclass(task, Stage)]
 
 
@@ -55,24 +48,6 @@ def test_files_that_the_readme_links_to_exist():
 def test_ci_runs_the_test_command_of_the_readme():
     """`.ci/run` holds the README's second command to the letter."""
     assert COMMANDS[1].strip() in (ROOT / ".ci" / "run").read_text()
-
-
-@pytest.mark.keras
-@pytest.mark.slow
-def test_first_command_of_the_readme(tmp_path):
-    """The first command, smaller by parameter values alone, ends by naming the submission, the learning curves and the RMSE."""
-    words = COMMANDS[0].strip().split("&&")[-1].split()
-    assert words[0] == ".venv/bin/luigi"
-    shutil.copy(ROOT / "luigi.cfg", tmp_path)
-    small = ["--Render-training", "60", "--Render-test", "6", "--Augment-copies", "1", "--TrainBase-epochs", "1"]
-    specialists = ["--TrainSpecialist-epochs", "1", "--TrainBase-batch", "16"]
-    command = [sys.executable, "-m", "luigi", *words[1:], *small, *specialists]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600, check=False)
-    assert result.returncode == 0, result.stderr
-    last = "\n".join(result.stderr.splitlines()[-4:])
-    for name in ("submissions/submission-rendered-", "models/learningcurves-", "validation RMSE", "mean face"):
-        assert name in last
 
 
 def test_luigi_is_told_to_use_no_server():

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from fresh import ROOT, recipes, run
+from fresh import ROOT, first_command, recipes, run
 
 from pipeline.keypointset import KAGGLE
 
@@ -33,9 +33,11 @@ def hashes(workspace):
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory):
-    """A workspace in which Predict ran on small settings, and what it printed."""
+    """A workspace in which the README's first command ran, smaller by parameter values alone, and what it printed."""
     workspace = tmp_path_factory.mktemp("workspace")
-    result = luigi("Predict", "--dataset-path=rendered", f"--workspace-root={workspace}", *SMALL)
+    program, *words = first_command()
+    assert program == ".venv/bin/luigi"
+    result = run("-m", "luigi", *words, f"--workspace-root={workspace}", *SMALL)
     assert result.returncode == 0, result.stderr
     return workspace, result.stderr
 
