@@ -226,6 +226,10 @@ def test_without_nets_it_names_the_command_that_makes_them(tmp_path, monkeypatch
     assert err.startswith("keypoints: there are no finished nets to predict with: 7 of 7 are missing or stale, TrainBase first")
     assert err.endswith("This makes them: luigi --module pipeline Predict --dataset-path rendered --workspace-root work\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
+    # Where a report was made, the chain goes on behind Predict.
+    (tmp_path / "work" / "submissions").mkdir(parents=True)
+    (tmp_path / "work" / "submissions" / "report-0123456789.h5").touch()
+    assert said(capsys, "a.png", "--dataset-path", "rendered", "--workspace-root", "work") == (2, "", err)
     # With the workspace alone it asks for the last run there while it is itself under luigi's flags.
     code, _, err = said(capsys, "a.png", "--workspace-root", "work")
     assert (code, err.splitlines()) == (2, [err.rstrip()])

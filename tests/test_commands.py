@@ -69,6 +69,16 @@ def test_status_says_cached_missing_and_stale(workspace, capsys):
     )
 
 
+def test_the_preset_of_the_last_run_counts(workspace, capsys, monkeypatch):
+    """What its LUIGI_CONFIG_PATH set is the last run's too, unless another preset is asked for now."""
+    entry = {"event": "run", "arguments": ["--module", "pipeline", "Load", *SMALL[:-1]], "preset": ["--Augment-copies=3"]}
+    with (workspace / "models" / "runs.jsonl").open("a") as log:
+        log.write(json.dumps(entry) + "\n")
+    assert "copies 2 -> 3" in keypoints(capsys, "status", f"--workspace-root={workspace}")[1]
+    monkeypatch.setenv("LUIGI_CONFIG_PATH", str(ROOT / "configs" / "quick.cfg"))
+    assert "copies 2 -> 3" not in keypoints(capsys, "status", f"--workspace-root={workspace}")[1]
+
+
 def test_inspect_shows_arrays_and_origin(workspace, capsys):
     """Names, shapes, units, values and what the artifact was made from; by address, by address with a key, by file."""
     code, text = keypoints(capsys, "inspect", "load", f"--workspace-root={workspace}")

@@ -209,6 +209,13 @@ def test_the_last_run_of_a_folder_is_known(workplace):
     assert len(list(workplace.root.glob("elsewhere/data/draw-*.h5"))) == 1
 
 
+def test_the_preset_of_a_run_is_known(workplace):
+    """As flags, of the stages' own parameters alone; an edit of the file changes nothing of what ran."""
+    (workplace.root / "five.cfg").write_text("[Draw]\nsize = 5\n[core]\nlog_level = WARNING\n")
+    assert workplace.run("Draw", LUIGI_CONFIG_PATH="five.cfg").returncode == 0
+    assert json.loads((workplace.root / "models" / "last-run.json").read_text())["preset"] == ["--Draw-size=5"]
+
+
 def test_other_tools_of_luigi_stay_silent(workplace):
     """Looking at the chain is no run: no log, no last words."""
     stages = workplace.chain()

@@ -17,7 +17,7 @@ from pipeline.results.photographs import Annotated, draw, pictures, save_picture
 from pipeline.store import files
 from pipeline.store.progress import Progress
 from pipeline.store.stage import Stage
-from pipeline.tasks import dataset, device
+from pipeline.tasks import Predict, dataset, device
 
 TABLES = {"csv": write_csv, "json": write_json}
 # Pixels of the nets' input between what the base net and the specialists say, above which there is no face. 99 of 100 faces have at most
@@ -36,14 +36,15 @@ def run(options, flags: list[str], stages: list[Stage]) -> int:
         raise InputError(f"--box is for one photograph, here are {len(photos)}.")
     targets, table = pictures(photos, options.out), options.out / f"keypoints.{options.format}"
     _check_folder(options.out, photos, targets)
-    chains = _finished(stages[-1], flags)
+    (predict,) = (stage for stage in stages if isinstance(stage, Predict))
+    chains = _finished(predict, flags)
     done: list[Annotated] = []
     try:
         with Progress("finding faces", len(photos), "photo") as progress:
             for block in _blocks(len(photos), BLOCK * len(chains)):
                 try:
                     found = [_found(photo, box) for photo in progress.over(photos[block])]
-                    annotated = _predict(found, chains, stages[-1].base_share, sure=bool(box))
+                    annotated = _predict(found, chains, predict.base_share, sure=bool(box))
                     _make(options.out)
                     _write_pictures(annotated, targets[block], done)
                 finally:
@@ -74,7 +75,7 @@ def _box(text: str | None) -> tuple[float, ...] | None:
     return tuple(map(float, text.split(","))) if text else None
 
 
-def _finished(predict: Stage, flags: list[str]) -> list[list[Stage]]:
+def _finished(predict: Predict, flags: list[str]) -> list[list[Stage]]:
     """The base net and its specialists of each chain; InputError unless all are there."""
     chains = [[chain["base"], *chain["specialists"].values()] for chain in predict.requires()["chains"]]
     if missing := [net.address for chain in chains for net in chain if not net.complete()]:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,8 +81,13 @@ def _completed(flags: list[str]) -> list[str]:
 
 
 def _last_arguments(entries: list[dict]) -> list[str]:
-    runs = [entry["arguments"] for entry in entries if entry.get("event") == "run"]
-    return _without_task(runs[-1]) if runs else []
+    runs = [entry for entry in entries if entry.get("event") == "run"]
+    return [*_preset(runs[-1]), *_without_task(runs[-1]["arguments"])] if runs else []
+
+
+def _preset(entry: dict) -> list[str]:
+    """The flags of the preset under which a run stood; nothing where another one is asked for now."""
+    return [] if os.environ.get("LUIGI_CONFIG_PATH") else entry.get("preset", [])
 
 
 def _without_task(arguments: list[str]) -> list[str]:

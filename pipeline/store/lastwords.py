@@ -13,7 +13,7 @@ import luigi
 from luigi.cmdline_parser import CmdlineParser
 
 from pipeline import units
-from pipeline.store import interrupts, notes, runlog, wreckage
+from pipeline.store import interrupts, notes, runlog, settings, wreckage
 from pipeline.store.progress import say
 
 # The last run of this folder, wherever its workspace is.
@@ -36,7 +36,7 @@ def begin(root, workspace: Path) -> None:
     _state.update(pid=os.getpid(), root=root, run=f"{int(time.time())}-{os.getpid()}", began=time.time(), log=workspace / "models")
     atexit.register(_print)
     interrupts.install(GO_ON)
-    entry = {"event": "run", "run": _state["run"], "arguments": sys.argv[1:], "folder": str(Path.cwd())}
+    entry = {"event": "run", "run": _state["run"], "arguments": sys.argv[1:], "preset": settings.preset(), "folder": str(Path.cwd())}
     runlog.append(_state["log"], entry)
     for folder in FOLDERS:
         with contextlib.suppress(OSError):

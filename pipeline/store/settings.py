@@ -147,6 +147,15 @@ def check_configuration(*packages: str) -> None:
             _refuse(f"section [{section}]", section, ours)
 
 
+def preset() -> list[str]:
+    """What the file LUIGI_CONFIG_PATH sets of the stages' parameters, as flags; nothing without one."""
+    file = luigi.configuration.cfg_parser.LuigiConfigParser()
+    file.read([os.environ.get("LUIGI_CONFIG_PATH", "")])
+    tasks = {task for task, *_ in Register.get_all_params() if not Register.get_task_cls(task).__module__.startswith("luigi.")}
+    places = [(section, name) for section in file.sections() if section in tasks for name in file.options(section)]
+    return [f"--{section}-{name.replace('_', '-')}={file.get(section, name)}" for section, name in places]
+
+
 def _refuse(what: str, name: str, known: set[str]) -> None:
     folded = {k.lower(): k for k in known}
     near = difflib.get_close_matches(name.lower(), folded, 1, 0.5)
