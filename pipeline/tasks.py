@@ -575,8 +575,10 @@ class Report(Stage):
                 {name: diagnosis.warnings(net.history, net.health) for name, net in nets.items()},
             )
             kept = {"warnings": warnings, "snapshots": self.requires()["nets"]["base"].published_snapshots(Snapshots)}
-            text = report.page(content, predictions, faces, copies, nets, origin, **kept, keypointset=KAGGLE)
-            page.write_text(text, encoding="utf-8")
+            parts = report.parts(content, predictions, faces, copies, nets, origin, **kept, keypointset=KAGGLE)
+            with self.progress(len(parts), "part") as progress:
+                made = {name: make() for name, make in progress.over(parts.items())}
+            page.write_text(report.page(made), encoding="utf-8")
         self.save(content, views=(".html",))
         self.conclude(result=f"validation RMSE {predictions.rmse:.3f} px")
 

@@ -137,7 +137,9 @@ def origin(**changes):
 
 
 def page_of(content, predictions, faces, *records, warnings=None, snapshots=None):
-    return report.page(content, predictions, [faces], *records, warnings=warnings or {}, snapshots=snapshots, keypointset=DOTS)
+    kept = {"warnings": warnings or {}, "snapshots": snapshots}
+    parts = report.parts(content, predictions, [faces], *records, **kept, keypointset=DOTS)
+    return report.page({name: make() for name, make in parts.items()})
 
 
 @pytest.fixture(scope="module")

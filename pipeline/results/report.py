@@ -50,7 +50,7 @@ class Origin:
     adopted: list[str]
 
 
-def page(
+def parts(
     scores: Scores,
     predictions: Predictions,
     data_sets: list[Dataset],
@@ -61,14 +61,41 @@ def page(
     warnings: dict[str, list[str]],
     snapshots: Snapshots | None,
     keypointset: KeypointSet,
-) -> str:
-    """The page as HTML.
+) -> dict[str, Callable[[], Any]]:
+    """What the template shows, by its names; each is still to be made, which takes seconds where figures are drawn.
 
     data_sets: of each chain. nets: the base net, then the specialists, of the first chain. copies: of the one face of its data set that
     `gallery.example` names (`augmentation.Copies`). warnings: net -> sentences on its training. snapshots: of the
     base net's weights, where its training kept some.
     """
     shown, faces, held_out = len(scores.best), data_sets[0], datasets.held_out(data_sets, lambda faces: faces.images)
+    return {
+        "scores": lambda: scores,
+        "rows": lambda: _rows(scores),
+        "gain": lambda: _gain(*scores.gain.tolist()),
+        "by_keypoint": lambda: _by_keypoint(scores),
+        "best": lambda: gallery.validation(held_out, predictions, scores.best),
+        "typical": lambda: gallery.validation(held_out, predictions, scores.typical),
+        "worst": lambda: gallery.validation(held_out, predictions, scores.worst),
+        "tests": lambda: gallery.tests(predictions, scores.tests),
+        "validation_faces": lambda: len(predictions.validation_face),
+        "errors": lambda: gallery.errors(held_out, faces.mean_face[0], predictions, scores, keypointset),
+        "curves": lambda: _curves(nets),
+        "faces": lambda: faces,
+        "counts": lambda: exploration.counts(faces),
+        "outliers": lambda: gallery.outliers(faces, shown),
+        "conflicts": lambda: gallery.conflicts(faces, shown),
+        "twins": lambda: gallery.twins(faces, shown),
+        "augmented": lambda: gallery.augmented(faces, copies),
+        "nets": lambda: [_net(name, net) for name, net in nets.items()],
+        "health": lambda: _health(nets, warnings, snapshots),
+        "parameters": lambda: _parameters(origin.stages),
+        "origin": lambda: origin,
+    }
+
+
+def page(made: dict[str, Any]) -> str:
+    """The page as HTML, of all `parts` when they are made."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -77,29 +104,7 @@ def page(
         lstrip_blocks=True,
     )
     environment.filters |= {"px": _px, "words": _words, "clock": units.clock}
-    return environment.get_template("report.html").render(
-        scores=scores,
-        rows=_rows(scores),
-        gain=_gain(*scores.gain.tolist()),
-        by_keypoint=_by_keypoint(scores),
-        best=gallery.validation(held_out, predictions, scores.best),
-        typical=gallery.validation(held_out, predictions, scores.typical),
-        worst=gallery.validation(held_out, predictions, scores.worst),
-        tests=gallery.tests(predictions, scores.tests),
-        validation_faces=len(predictions.validation_face),
-        errors=gallery.errors(held_out, faces.mean_face[0], predictions, scores, keypointset),
-        curves=_curves(nets),
-        faces=faces,
-        counts=exploration.counts(faces),
-        outliers=gallery.outliers(faces, shown),
-        conflicts=gallery.conflicts(faces, shown),
-        twins=gallery.twins(faces, shown),
-        augmented=gallery.augmented(faces, copies),
-        nets=[_net(name, net) for name, net in nets.items()],
-        health=_health(nets, warnings, snapshots),
-        parameters=_parameters(origin.stages),
-        origin=origin,
-    )
+    return environment.get_template("report.html").render(made)
 
 
 @dataclass(frozen=True)
