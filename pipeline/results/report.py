@@ -261,16 +261,15 @@ def _health(nets: dict[str, Trained], warnings: dict[str, list[str]], snapshots:
 
 def _followed(snapshots: Snapshots, layers: list[str]) -> list[Picture]:
     """The weights over the epochs that were kept, a picture for every few layers, from the image to the output."""
-    shown = [layers[start : start + weights.MOST] for start in range(0, len(layers), weights.MOST)]
-    return [_over_time(snapshots.epoch, {f"{layer}/kernel": snapshots.weights[f"{layer}/kernel"] for layer in part}) for part in shown]
+    return [_over_time(snapshots, layers[start : start + weights.MOST]) for start in range(0, len(layers), weights.MOST)]
 
 
-def _over_time(epoch: np.ndarray, kernels: dict[str, np.ndarray]) -> Picture:
-    layers = [path.removesuffix("/kernel") for path in kernels]
+def _over_time(snapshots: Snapshots, layers: list[str]) -> Picture:
     title = f"Weights should spread slowly, not run away: {' to '.join(dict.fromkeys((layers[0], layers[-1])))}"
-    epochs = ", ".join(map(str, epoch))
+    epochs = ", ".join(map(str, snapshots.epoch))
     alt = f"{title}. A panel for each kernel: mean, spread and extremes of its weights, and a few single ones, after epochs {epochs}."
-    return picture(title, alt, partial(weights.weights_over_time, epoch=epoch, weights=kernels), size=weights.size(kernels))
+    kernels = {path: snapshots.weights[path] for path in (layer + weights.KERNEL for layer in layers)}
+    return picture(title, alt, partial(weights.weights_over_time, epoch=snapshots.epoch, weights=kernels), size=weights.size(kernels))
 
 
 def _parameters(stages: list[Made]) -> dict[str, dict[str, tuple[Any, Any]]]:
