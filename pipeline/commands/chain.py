@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from luigi.cmdline_parser import CmdlineParser
+from luigi.task_register import Register
 
 from pipeline.errors import InputError
 from pipeline.store import lastwords, names, runlog
@@ -125,4 +126,6 @@ def _parsed(flags: list[str]) -> Iterator[CmdlineParser]:
             raise InputError(f"{said}; keypoints parameters lists the flags.") from None
         if workspace_root().is_file():
             raise InputError(f"--workspace-root {workspace_root()} is a file; name a folder.")
+        # Luigi hands out equal tasks made once before again, with the keys that they had under other flags.
+        Register.clear_instance_cache()
         yield parser
