@@ -1,10 +1,15 @@
-"""Sizes and durations as people read them."""
+"""Numbers, sizes and durations as people read them."""
+
+
+def counted(number: int, what: str) -> str:
+    """Such as 1 face and 1,000 faces."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def size(count: float) -> str:
     """Bytes, to a tenth of the unit that fits."""
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count >= unit:
+        if count >= 0.99995 * unit:  # no 1000.0 kB
             return f"{count / unit:.1f} {name}"
     return f"{count} B"
 

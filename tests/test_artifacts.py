@@ -201,6 +201,7 @@ def test_an_exception_while_writing_leaves_nothing(tmp_path, error):
 
 FILL_DISK = """
 import numpy, pathlib, resource
+from pipeline import units
 from pipeline.errors import InputError
 from pipeline.store import artifacts, files
 
@@ -210,7 +211,7 @@ def fill():
             file.create_dataset(f"x{number}", data=numpy.random.random((300, 100)), chunks=(64, 100), fletcher32=True)
 
 fill()
-print(files.amount(pathlib.Path("a.h5").stat().st_size))
+print(units.size(pathlib.Path("a.h5").stat().st_size))
 pathlib.Path("a.h5").unlink()
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:
@@ -230,9 +231,10 @@ def test_full_disk(tmp_path):
     done = subprocess.run([sys.executable, "-c", FILL_DISK], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     size, artifact, other = done.stdout.splitlines()
-    assert artifact.startswith(f"a.h5 could not be written: file too large. {size} are needed, a file may have 200 KB (ulimit -f).")
+    assert artifact.startswith(f"a.h5 could not be written: file too large. {size} are needed, a file may have 200.0 kB (ulimit -f).")
     # Of any other file it is known how much could be written.
-    assert other.startswith("b.csv could not be written: file too large. More than 200 KB are needed, a file may have 200 KB (ulimit -f).")
+    allowed = "a file may have 200.0 kB (ulimit -f)."
+    assert other.startswith(f"b.csv could not be written: file too large. More than 200.0 kB are needed, {allowed}")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -177,6 +177,12 @@ def test_doctor_judges_packages(monkeypatch, capsys):
     assert 'pip install "tensorflow-that-is-not-there>=2"' in rows["tensorflow-that-is-not-there"]
 
 
+def test_doctor_takes_no_flags(capsys):
+    """It looks at the machine, not at a chain: a flag is misspelt or misplaced."""
+    assert commands.main(["doctor", "--yes"]) == 2
+    assert "leave out --yes" in capsys.readouterr().err
+
+
 def test_doctor_survives_a_backend_that_does_not_start(monkeypatch):
     """Where the backend cannot be imported the devices are unknown and the reason is given."""
     monkeypatch.setenv("KERAS_BACKEND", "nonsense")

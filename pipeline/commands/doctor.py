@@ -14,7 +14,7 @@ DISTRIBUTION = "keypoints"
 ENOUGH_DISK = 3e9
 
 
-def run(flags: list[str]) -> int:
+def run() -> int:
     """Prints a line for each package, then the devices and the disk space; 0 if nothing is missing, else 1."""
     print(f"Python {sys.version.split()[0]} at {sys.executable}")
     rows = [_judged(requirement) for requirement in requirements()]

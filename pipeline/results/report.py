@@ -173,7 +173,7 @@ def _curves(nets: dict[str, Trained]) -> list[Picture]:
 def _reached(rmse: np.ndarray) -> str:
     """What a training came to."""
     came_from = f", from {rmse[0]:.2f} after the first" if len(rmse) > 1 else ""
-    return f"reached {_pixels(rmse[-1])} after {len(rmse)} epoch{'' if len(rmse) == 1 else 's'}{came_from}"
+    return f"reached {_pixels(rmse[-1])} after {units.counted(len(rmse), 'epoch')}{came_from}"
 
 
 def _draw_curves(figure: Figure, theme: Theme, *, draw: Callable[[Axes, curves.Curves, Theme], None], content: curves.Curves) -> None:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pipeline import units
 from pipeline.errors import InputError
 from pipeline.store.progress import say
 
@@ -59,23 +60,14 @@ def room_for(path: Path, draft: Path | None = None) -> Iterator[None]:
 def _shortage(error: OSError, path: Path, draft: Path | None) -> str:
     """How much is needed, how much there is, what to do."""
     written = draft.stat().st_size if draft and draft.exists() else 0
-    known = amount(error.needed) if hasattr(error, "needed") else f"More than {amount(written)}" if written else ""
+    known = units.size(error.needed) if hasattr(error, "needed") else f"More than {units.size(written)}" if written else ""
     needed = f"{known} are needed, " if known else ""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if error.errno == errno.EFBIG and limit != resource.RLIM_INFINITY:
-        return f"{needed}a file may have {amount(limit)} (ulimit -f). Raise that limit."
+        return f"{needed}a file may have {units.size(limit)} (ulimit -f). Raise that limit."
     folder = next(folder for folder in path.resolve().parents if folder.is_dir())
     free = shutil.disk_usage(folder).free + written  # which will be removed
-    return f"{needed}{amount(free)} are free in {folder}. Make room there."
-
-
-def amount(size: float) -> str:
-    """Bytes as one reads them: 12 bytes, 9.2 KB, 1.5 GB."""
-    for unit in ("bytes", "KB", "MB"):
-        if size < 999.5:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
+    return f"{needed}{units.size(free)} are free in {folder}. Make room there."
 
 
 def sweep(folder: Path, name: str) -> None:

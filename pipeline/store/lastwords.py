@@ -102,7 +102,7 @@ def _table(done: list[dict], root) -> list[str]:
         return []
     stage, clock = (max(len(row[column]) for row in rows) for column in (0, 1))
     lines = [f"  {row[0]:<{stage}}  {row[1]:>{clock}}  {row[2]}".rstrip() for row in rows]
-    return [f"Ran {_count(len(rows), 'stage')} in {units.clock(time.time() - _state['began'])}:", *lines]
+    return [f"Ran {units.counted(len(rows), 'stage')} in {units.clock(time.time() - _state['began'])}:", *lines]
 
 
 def _others(root, mine: list[dict]) -> list[str]:
@@ -119,10 +119,6 @@ def _names(stages: list) -> str:
     for stage in stages:
         families[stage.task_family].append(stage.address)
     return ", ".join(names[0] if len(names) == 1 else f"{family} ({len(names)})" for family, names in families.items())
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _aligned(words: dict[str, Any]) -> list[str]:
