@@ -85,3 +85,19 @@ def test_labels_that_leak_are_found(sanity, trial):
     wrong = dataclasses.replace(few, keypoints=few.keypoints[order], source=few.source[order])
     _, leaking = sanity.shuffled(broken(trial, faces=few, held_out=wrong), epochs=10)
     assert not leaking.passed
+
+
+def test_the_first_faces_are_of_every_source(sanity):
+    """A data set in which the sources follow one another, as in Kaggle's file; faces without a label and of the other part are left out."""
+    from types import SimpleNamespace
+
+    source, validation, labels = np.repeat(np.int8([0, 1]), 100), np.arange(200) % 4 == 0, np.ones((200, 3, 2), np.float32)
+    labels[:10] = np.nan
+    faces = SimpleNamespace(images=np.arange(200, dtype=np.uint8)[:, None, None], source=source, validation=validation)
+    for held_out, count in ((False, 143), (True, 47)):
+        chosen = sanity.chosen(faces, labels, held_out=held_out, seed=0)
+        rows = chosen.images.ravel()
+        assert len(set(rows)) == len(rows) == count
+        assert (validation[rows] == held_out).all()
+        assert (rows >= 10).all()
+        assert set(chosen.source[:16]) == {0, 1}

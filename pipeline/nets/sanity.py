@@ -19,7 +19,7 @@ from pipeline.nets.structure import Structure
 TINY = 8  # faces to learn by heart
 STEPS = 8  # of an epoch at least
 LEARNED = 0.1  # px, RMSE of a net that knows its faces by heart
-MANY = 320  # faces whose labels are shuffled, and as many to validate with at most
+MANY = 640  # faces whose labels are shuffled, and as many to validate with at most
 PENALTIES = (0.0, 1e-4, 1e-2)
 
 
@@ -56,8 +56,8 @@ class Checks:
 
 @dataclass(frozen=True)
 class Trial:
-    """What every check takes: how to build the net (or with another penalty: `l2`), how to train it, on which faces. faces: with all
-    keypoints labelled where there are such; held_out: others to validate with."""
+    """What every check takes: how to build the net (or with another penalty: `l2`), how to train it, on which faces. faces: those to
+    learn; held_out: others to validate with."""
 
     build: Callable[..., keras.Model]
     recipe: training.Recipe
@@ -149,7 +149,8 @@ def blind(trial: Trial, epochs: int) -> Check:
 def by_heart(trial: Trial, epochs: int) -> Check:
     """A net must be able to learn a few faces to the last digit."""
     faces = _first(trial.faces, TINY)
-    rmse = trial.fit(faces, faces, epochs=epochs, batch=TINY)
+    # Batches of twice as many faces are more alike: with TINY of them batch normalisation shakes the last tenth of a pixel.
+    rmse = trial.fit(faces, faces, epochs=epochs, batch=2 * TINY)
     return Check(
         "by heart",
         f"{len(faces.images)} faces, {epochs} epochs of {STEPS} steps, validated on the same faces",
@@ -180,7 +181,7 @@ def mirrored(trial: Trial) -> Check:
     )
 
 
-def shuffled(trial: Trial, epochs: int = 15) -> Iterator[Check]:
+def shuffled(trial: Trial, epochs: int = 12) -> Iterator[Check]:
     """Right labels teach something of other faces, labels of other faces nothing."""
     faces, held_out = _first(trial.faces, MANY), _first(trial.held_out, MANY)
     order = np.random.default_rng(trial.seed).permutation(len(faces.images))
@@ -219,11 +220,10 @@ def build(structure: Structure, keypointset: KeypointSet) -> Callable[..., keras
     return lambda **changes: network.build(dataclasses.replace(structure, **changes), **options)
 
 
-def chosen(faces, labels: np.ndarray, held_out: bool) -> Faces:
-    """Faces of the data set's training or validation part, those with all keypoints labelled first."""
-    rows = np.flatnonzero(faces.validation == held_out)
-    rows = rows[np.argsort(~faces.complete[rows], kind="stable")]
-    rows = rows[~np.isnan(labels[rows]).all(axis=(1, 2))]
+def chosen(faces, labels: np.ndarray, *, held_out: bool, seed: int) -> Faces:
+    """The labelled faces of the data set's training or validation part in random order: the first of them are of every source."""
+    rows = np.flatnonzero((faces.validation == held_out) & ~np.isnan(labels).all(axis=(1, 2)))
+    rows = np.random.default_rng(seed).permutation(rows)
     return Faces(faces.images[rows], labels[rows], faces.source[rows], np.ones(len(rows), np.float32))
 
 
