@@ -10,6 +10,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from fresh import run
 from workplace import PATIENCE, until
 
 from pipeline.store import interrupts, lastwords, runlog
@@ -174,6 +175,26 @@ def interrupted_in(steady):
     steady.truncate(signal.SIGTERM)
     assert not interrupts.received()
     time.sleep(20)
+
+
+FORK = """
+import functools, multiprocessing, os, signal, time
+from pipeline.store import interrupts
+signal.signal(signal.SIGTERM, functools.partial(interrupts._interrupted, os.getpid()))
+os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGTERM))
+try:
+    multiprocessing.get_context("fork").Process(target=time.sleep, args=(0,)).start()
+    print("started", flush=True)
+    time.sleep(20)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_while_a_child_is_started_comes_a_moment_later():
+    """Python ignores what is raised in the calls around a fork."""
+    ended = run("-c", FORK)
+    assert (ended.stdout, ended.stderr) == ("started\ninterrupted\n", "")
 
 
 @pytest.mark.parametrize("error", [None, ValueError])

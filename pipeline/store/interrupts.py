@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.popen_fork import Popen
 
 from pipeline.store import locks
 from pipeline.store.artifacts import Steady
@@ -79,7 +80,7 @@ def ending() -> Iterator[None]:
 
 
 def _interrupted(parent, number, frame):
-    if _is_steady(frame):
+    if _is_under(frame, _STEADY) or (os.getpid() == parent and _is_under(frame, _FORKING)):
         # Try again when it is out of there.
         threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
         return
@@ -129,9 +130,13 @@ _STEADY = {
 }
 
 
-def _is_steady(frame) -> bool:
+# What starts a child: Python ignores exceptions in what it calls around a fork, and the signal would be lost.
+_FORKING = {Popen._launch.__code__}
+
+
+def _is_under(frame, codes: set) -> bool:
     """Whether the signal came while one of these functions ran."""
-    while frame is not None and frame.f_code not in _STEADY:
+    while frame is not None and frame.f_code not in codes:
         frame = frame.f_back
     return frame is not None
 
