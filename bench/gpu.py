@@ -101,7 +101,7 @@ def steps(options, flags) -> None:
                 trainer = training.FacesOnDevice(built(options.data), n, KAGGLE, robust_from=recipe.robust_from)
             trainer.compile(optimizer=training._optimizer(recipe, options.steps))
             trainer.place(options.copies.block(0, slice(0, n)))
-            order = training.batches([n], min(batch, n), seed=0)
+            order = device.stream(training.batches([n], min(batch, n), seed=0))
             run = {"steps_per_epoch": options.steps, "verbose": 0, "shuffle": False}
             trainer.fit(order, **run)
             with busy_share() as busy:

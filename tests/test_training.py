@@ -379,6 +379,17 @@ def test_another_seed_begins_and_shuffles_otherwise(training):
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(50))
 
 
+def test_the_stream_of_batches_has_no_thread_that_a_training_would_wait_for(training):
+    """Batches come as they are and in order; TensorFlow's tuning of buffers, for whose end `fit` waits up to a minute, is off."""
+    from pipeline.nets import device
+
+    wanted = [np.arange(start, start + 3, dtype=np.int32) for start in (5, 1, 8)]
+    stream = device.stream((batch,) for batch in wanted)
+    np.testing.assert_array_equal([np.asarray(batch) for (batch,) in stream], wanted)
+    if backend() == "tensorflow":
+        assert stream.options().autotune.enabled is False
+
+
 @pytest.mark.slow
 def test_jax_trains_through_the_same_code(training):
     """With KERAS_BACKEND=jax the same program prepares, trains and measures."""

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import sys
+from collections.abc import Iterator
 
 
 def prepare(*, seed: int, threads: int) -> str:
@@ -52,6 +53,24 @@ def apart(tensors: list) -> list:
     import jax
 
     return jax.lax.optimization_barrier(tensors)
+
+
+def stream(batches: Iterator[tuple]):
+    """What `keras.Model.fit` reads batches (indices,), int32 (m,), from.
+
+    Of an iterator Keras makes a dataset of TensorFlow's that tunes its own buffers. The thread that does so notices the end of a training
+    up to a minute late, and `fit` waits for it (TensorFlow 2.21: RootDataset::Iterator::~Iterator).
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return batches
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    signature = (tf.TensorSpec((None,), tf.int32),)
+    return tf.data.Dataset.from_generator(lambda: batches, output_signature=signature).with_options(options)
 
 
 @contextlib.contextmanager

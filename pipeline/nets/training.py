@@ -10,7 +10,7 @@ from keras import ops
 
 from pipeline.errors import InputError
 from pipeline.keypointset import KeypointSet
-from pipeline.nets import evaluation, monitoring, prediction, schedules
+from pipeline.nets import device, evaluation, monitoring, prediction, schedules
 from pipeline.nets.checkpoints import Checkpoints, Keeper
 from pipeline.nets.checkup import Checkup
 from pipeline.nets.copies import Copies, Faces, Windows
@@ -190,7 +190,7 @@ def fit(
     callbacks = [PlaceFaces(copies, blocks, steps), log, checkup, stopping, *halving, *taking, keeper]
     done, schedule = len(rows), {"steps_per_epoch": sum(steps), "epochs": recipe.epochs}
     order = batches(sizes, batch, seed=seed, start=done)
-    trainer.fit(order, initial_epoch=done, shuffle=False, verbose=0, callbacks=callbacks, **schedule)
+    trainer.fit(device.stream(order), initial_epoch=done, shuffle=False, verbose=0, callbacks=callbacks, **schedule)
     history = History.of(log.rows)
     stopping.finish(history)
     return history, checkup.health
