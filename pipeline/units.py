@@ -9,7 +9,7 @@ def counted(number: int, what: str) -> str:
 def size(count: float) -> str:
     """Bytes, to a tenth of the unit that fits."""
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count >= 0.99995 * unit:  # no 1000.0 kB
+        if count >= 0.99995 * unit:  # so that a rounded one never reads 1000.0
             return f"{count / unit:.1f} {name}"
     return f"{count} B"
 

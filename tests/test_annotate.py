@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 from fresh import run
-from luigi.task_register import Register
 from PIL import Image
 from test_photographs import brightest, dotted
 
@@ -16,13 +15,6 @@ from pipeline.keypointset import KAGGLE
 from pipeline.results import photographs as results
 
 COLUMNS = ["photo", "face", "face_x", "face_y", "face_width", "face_height", *KAGGLE.columns]
-
-
-@pytest.fixture(autouse=True)
-def _no_tasks_left():
-    """Luigi hands out equal tasks once made again, with the keys that they had under other flags."""
-    yield
-    Register.clear_instance_cache()
 
 
 @pytest.fixture

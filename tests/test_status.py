@@ -128,7 +128,8 @@ def test_what_is_set_aside(workplace, made, capsys):
 
 def test_units():
     """Three digits or so, in the unit that fits."""
-    assert [units.size(n) for n in (0, 999, 1000, 46_324, 999_960, 2_438_236)] == ["0 B", "999 B", "1.0 kB", "46.3 kB", "1.0 MB", "2.4 MB"]
+    assert [units.size(n) for n in (0, 999, 1000, 46_324, 2_438_236, 1.25e9)] == ["0 B", "999 B", "1.0 kB", "46.3 kB", "2.4 MB", "1.2 GB"]
+    assert units.size(999_960) == "1.0 MB"  # not 1000.0 kB
     assert [units.clock(n) for n in (0.4, 59.6, 61, 3725)] == ["0 s", "1 min 00 s", "1 min 01 s", "1 h 02 min"]
     assert [units.about(n) for n in (0.4, 119, 120, 1260, 7200, 90_000, 200_000)] == [
         "0 s",

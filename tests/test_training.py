@@ -380,7 +380,7 @@ def test_another_seed_begins_and_shuffles_otherwise(training):
 
 
 def test_the_stream_of_batches_has_no_thread_that_a_training_would_wait_for(training):
-    """Batches come as they are and in order; TensorFlow's tuning of buffers, for whose end `fit` waits up to a minute, is off."""
+    """Batches come as they are and in order; TensorFlow's tuning of buffers, for whose end `fit` would wait, is off."""
     from pipeline.nets import device
 
     wanted = [np.arange(start, start + 3, dtype=np.int32) for start in (5, 1, 8)]

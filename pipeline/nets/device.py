@@ -59,7 +59,7 @@ def stream(batches: Iterator[tuple]):
     """What `keras.Model.fit` reads batches (indices,), int32 (m,), from.
 
     Of an iterator Keras makes a dataset of TensorFlow's that tunes its own buffers. The thread that does so notices the end of a training
-    up to a minute late, and `fit` waits for it (TensorFlow 2.21: RootDataset::Iterator::~Iterator).
+    late (36 s were seen), and `fit` waits for it (TensorFlow 2.21: RootDataset::Iterator::~Iterator).
     """
     import keras
 
