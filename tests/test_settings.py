@@ -1,9 +1,13 @@
 """Parameters and configuration files: what makes no sense is refused in one sentence."""
 
 import math
+import os
+import subprocess
+import sys
 
 import luigi
 import pytest
+from fresh import ROOT
 
 from pipeline.errors import InputError
 from pipeline.store.settings import choice, real, switch, whole
@@ -118,3 +122,19 @@ def test_a_preset_that_is_not_there(workplace):
     assert done.returncode == 40
     assert "LUIGI_CONFIG_PATH: quik.cfg does not exist." in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("own", "code"),
+    [(None, 20), ("[Load]\nseed = 3\n", 20), ("[retcode]\nmissing_data = 77\n", 77)],
+    ids=["no luigi.cfg", "one that says nothing of Luigi", "one with another exit code"],
+)
+def test_luigi_can_be_started_in_any_folder(tmp_path, own, code):
+    """Without the project's luigi.cfg luigi would look for a server for a minute and end a failure with 0; the folder's own comes first."""
+    if own:
+        (tmp_path / "luigi.cfg").write_text(own)
+    command = [sys.executable, "-m", "luigi", "--module", "pipeline", "Load", "--dataset-path", "nowhere"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == code
+    assert "nowhere/training.csv does not exist" in done.stderr

@@ -1,5 +1,6 @@
 """Parameters that refuse what makes no sense, and a check of the configuration files for names that do not exist."""
 
+import configparser
 import copy
 import difflib
 import logging
@@ -172,5 +173,18 @@ class _Plain(logging.Filter):
         return True
 
 
+def _settle_luigi(file: Path) -> None:
+    """Luigi's own settings from the project's luigi.cfg, where no other configuration file has them."""
+    project = configparser.ConfigParser()
+    project.read(file)
+    config = luigi.configuration.get_config()
+    for section in LUIGI_SECTIONS.intersection(project.sections()):
+        for name, value in project.items(section):
+            if not config.has_option(section, name):
+                config.set(section, name, value)
+
+
 # Here, because an InputError can come before any task exists; a filter is silent until Luigi logs one.
 logging.getLogger("luigi-interface").addFilter(_Plain())
+# Luigi reads the luigi.cfg of the folder that it is started in: elsewhere it would look for a server, and end a failure with exit code 0.
+_settle_luigi(Path(__file__).parents[2] / "luigi.cfg")
