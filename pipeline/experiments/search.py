@@ -67,7 +67,7 @@ def opened(plan: Plan, path: Path) -> Search:
         import optuna
         from optuna.storages.journal import JournalFileBackend
     except ImportError:
-        raise InputError('A search needs Optuna: pip install "keypoints[search]".') from None
+        raise InputError('A search needs Optuna: pip install "optuna>=4.0", or -e ".[search]" in the project\'s folder.') from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(path), _NoLock()))
