@@ -1,5 +1,8 @@
 """The exceptions whose message is written for the person at the keyboard."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(Exception):
     """What the user gave cannot be used: a file, a parameter, an environment.
@@ -14,6 +17,13 @@ def cause(error: BaseException | None) -> InputError | None:
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__
     return error
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: the known one that it is nearly, or all of them in their order."""
+    folded = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(name.lower(), folded, 1, 0.5)
+    return f"did you mean {folded[near[0]]}?" if near else f"there are {', '.join(folded.values())}."
 
 
 class Ended(InputError):

@@ -96,7 +96,7 @@ def test_what_a_stage_asks_of_its_input_goes_before_overrides(workplace):
     ("overrides", "message"),
     [
         ({"Scal": {"factor": 1}}, "overrides for Scal: Total uses only Draw, Guess, Picture, Scale, Total."),
-        ({"Scale": {"factr": 1}}, "override Scale-factr: there is no such parameter; there are be_loud, factor, mode."),
+        ({"Scale": {"factr": 1}}, "override Scale-factr: there is no such parameter; did you mean factor?"),
         ({"Scale": {"overrides": {}}}, "override Scale-overrides: there is no such parameter"),
         ({"Scale": {"factor": "x"}}, "--Scale-factor x: must be a number of at least 0"),
         ({"Scale": 3}, "overrides for Scale: must be {parameter: value}, not 3"),

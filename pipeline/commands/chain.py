@@ -10,7 +10,7 @@ from pathlib import Path
 from luigi.cmdline_parser import CmdlineParser
 from luigi.task_register import Register
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, meant
 from pipeline.store import lastwords, names, runlog
 from pipeline.store.stage import Stage
 from pipeline.store.targets import workspace_root
@@ -57,7 +57,7 @@ def split(address: str, stages: list[Stage]) -> tuple[Stage, str]:
     name, _, key = address.partition("@")
     matching = [stage for stage in stages if stage.address.lower() == name.lower()]
     if not matching:
-        raise InputError(f"there is no stage {name}; there are {', '.join(stage.address for stage in stages)}.")
+        raise InputError(f"there is no stage {name}; {meant(name, [stage.address for stage in stages])}")
     return matching[0], key
 
 

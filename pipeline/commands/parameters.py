@@ -1,6 +1,6 @@
 """`keypoints parameters`: every parameter with its value now, default, range and meaning."""
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, meant
 from pipeline.store.settings import Checked
 from pipeline.store.stage import Stage
 
@@ -11,7 +11,7 @@ def run(sections: list[str]) -> int:
 
     known = {name.lower(): getattr(pipeline, name) for name in pipeline.__all__}
     if unknown := [name for name in sections if name.lower() not in known]:
-        raise InputError(f"there is no stage or section {unknown[0]}; there are {', '.join(pipeline.__all__)}.")
+        raise InputError(f"there is no stage or section {unknown[0]}; {meant(unknown[0], pipeline.__all__)}")
     for task in [known[name.lower()] for name in sections] or known.values():
         print(f"\n{task.__name__}: {task.__doc__.splitlines()[0]}")
         for name, parameter in task.get_params():

@@ -29,7 +29,6 @@ TrainBase.batch = {low = 32, high = 256, step = 32}
 TrainBase.optimizer = ["adam", "adamw"]
 """
 
-import difflib
 import itertools
 import re
 import tomllib
@@ -37,7 +36,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, meant
 
 # The trainings that a stage is compared for: they get the budget of epochs and the seed.
 TRAININGS = {"TrainBase": ("TrainBase",), "TrainSpecialist": ("TrainSpecialist",), "Predict": ("TrainBase", "TrainSpecialist")}
@@ -154,9 +153,7 @@ def _checked(table: dict[str, Any]) -> dict[str, Any]:
     }
     for name in table:
         if name not in kinds:
-            near = difflib.get_close_matches(name, kinds, 1, 0.5)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(kinds)}."
-            raise InputError(f"{name} is not known; {hint}")
+            raise InputError(f"{name} is not known; {meant(name, kinds)}")
     for name, (kind, _, describe, fits) in kinds.items():
         value = table.get(name)
         if name in table and (not isinstance(value, kind) or isinstance(value, bool) or (fits and not fits(value))):

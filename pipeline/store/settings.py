@@ -2,7 +2,6 @@
 
 import configparser
 import copy
-import difflib
 import logging
 import math
 import os
@@ -11,7 +10,7 @@ from pathlib import Path
 import luigi
 from luigi.task_register import Register
 
-from pipeline.errors import InputError, cause
+from pipeline.errors import InputError, cause, meant
 
 # Sections that Luigi reads without a Config class of its own, those of its contributed modules included.
 LUIGI_SECTIONS = {
@@ -158,10 +157,7 @@ def preset() -> list[str]:
 
 
 def _refuse(what: str, name: str, known: set[str]) -> None:
-    folded = {k.lower(): k for k in known}
-    near = difflib.get_close_matches(name.lower(), folded, 1, 0.5)
-    hint = f"did you mean {folded[near[0]]}?" if near else f"there are {', '.join(sorted(known))}."
-    raise InputError(f"configuration file: {what} is not known; {hint}")
+    raise InputError(f"configuration file: {what} is not known; {meant(name, sorted(known))}")
 
 
 class _Plain(logging.Filter):

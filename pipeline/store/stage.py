@@ -19,7 +19,7 @@ from luigi.rpc import RPCError
 from luigi.task import flatten
 
 from pipeline import units
-from pipeline.errors import InputError
+from pipeline.errors import InputError, meant
 from pipeline.store import (
     adoptions,
     artifacts,
@@ -209,8 +209,8 @@ class Stage(luigi.Task):
             raise InputError(f"overrides for {unknown}: {self.task_family} uses only {', '.join(sorted(families))}.")
         for name, value in self.overrides.get(self.task_family, {}).items():
             if name not in parameters or name == "overrides":
-                known = ", ".join(sorted({*parameters} - {"overrides"}))
-                raise InputError(f"override {self.task_family}-{name}: there is no such parameter; there are {known}.")
+                hint = meant(name, sorted({*parameters} - {"overrides"}))
+                raise InputError(f"override {self.task_family}-{name}: there is no such parameter; {hint}")
             setattr(self, name, parameters[name].normalize(value))
 
     def _with_overrides(self, overrides: Mapping[str, Any]) -> "Stage":
