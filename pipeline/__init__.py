@@ -12,8 +12,9 @@ training.csv, test.csv, IdLookupTable.csv    (or Render: faces drawn by the prog
 Around it: Experiment compares many trainings, each of them a Trial; Sanity checks that a net can learn at all. models/
 """
 
+from pipeline.store.targets import workspace
 from pipeline.studies import Experiment, Sanity, Trial
-from pipeline.tasks import Augment, LearningCurves, Load, Predict, Render, Report, TrainBase, TrainSpecialist, dataset, device
+from pipeline.tasks import Augment, LearningCurves, Load, Predict, Render, Report, TrainBase, TrainSpecialist, checkpoint, dataset, device
 
 __all__ = [
     "Augment",
@@ -27,6 +28,8 @@ __all__ = [
     "TrainBase",
     "TrainSpecialist",
     "Trial",
+    "checkpoint",
     "dataset",
     "device",
+    "workspace",
 ]

@@ -216,6 +216,7 @@ def test_run_log_holds_times_and_outcome(workspace):
         ("status --bogus", "unrecognized arguments: --bogus; keypoints parameters lists the flags."),
         ("verify extra", "unrecognized arguments: extra; keypoints parameters lists the flags."),
         ("status --workspace-root", "argument --workspace-root: expected one argument; keypoints parameters lists the flags."),
+        ("parameters --TrainBase-epochs abc Load", "--TrainBase-epochs abc: must be a whole number of at least 1."),
         ("status --TrainBase-epochs=abc", "--TrainBase-epochs abc: must be a whole number of at least 1."),
         ("clean --TrainSpecialist-view=all", "--TrainSpecialist-view all: must be one of window, face."),
         ("verify --workspace-root=README.md", "--workspace-root README.md is a file; name a folder."),

@@ -5,9 +5,10 @@ import re
 import luigi
 import pytest
 from fresh import COMMANDS, README, ROOT
+from luigi.task_register import Register
 
 import pipeline
-from pipeline.commands import SUBCOMMANDS
+from pipeline.commands import SUBCOMMANDS, main
 from pipeline.store.settings import Checked
 from pipeline.store.stage import Stage
 
@@ -23,6 +24,18 @@ def test_every_stage_and_parameter_is_described(stage):
         assert parameter.description, name
         if isinstance(parameter, Checked):
             assert f"default {parameter._default}" in parameter.description, name
+
+
+def test_the_command_parameters_prints_every_parameter(capsys):
+    """Of each stage and section: `keypoints parameters` leaves out none, also where a value has to be given each time."""
+    assert main(["parameters"]) == 0
+    printed = dict(re.findall(r"^(\w+): .*\n((?: .*\n)*)", capsys.readouterr().out, flags=re.MULTILINE))
+    ours = {task for task, *_ in Register.get_all_params() if Register.get_task_cls(task).__module__.startswith("pipeline.")}
+    ours -= {"Stage", "ExternalFile"}  # the base class, and files that the user brings: nothing to set
+    assert ours <= set(printed)
+    for task in ours:
+        shown = re.findall(r"^ [ *] (\w+)", printed[task], flags=re.MULTILINE)
+        assert shown == [name for name, _ in Register.get_task_cls(task).get_params() if name != "overrides"], task
 
 
 def test_every_subcommand_is_in_the_readme():

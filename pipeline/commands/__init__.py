@@ -1,6 +1,7 @@
 """The `keypoints` command: looks into the cache, uses it and tidies it; it never trains. One module for each subcommand."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -20,6 +21,10 @@ SUBCOMMANDS = {
     "annotate": "find faces in photographs of your own, and draw and list their keypoints",
     "doctor": "is this machine fit: packages, devices, disk space",
 }
+
+
+# luigi's flags for this project: --STAGE-parameter and those of the sections without a stage.
+LUIGIS_FLAG = re.compile(r"--([A-Z]\w*|checkpoint|dataset|device|workspace)-[\w-]+")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
             sub.add_argument("--yes", action="store_true", help="remove what is listed")
             sub.add_argument("--older-than", metavar="AGE", default="0m", help="only what is older than this: 7d, 12h, 30m or 2w")
             sub.add_argument("--keep-last", metavar="N", type=_count, default=0, help="keep the N newest artifacts of each stage")
-    options, flags = parser.parse_known_args(arguments)
+    options, flags = parser.parse_known_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
         return _run(options, flags)
     except BrokenPipeError:
@@ -64,6 +69,16 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"keypoints: {told}", file=sys.stderr)
         return 2
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """The arguments, luigi's flags and their values each one word: argparse would take such a value for a stage or a photograph."""
+    joined, rest = [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        valued = LUIGIS_FLAG.fullmatch(word) and rest and not rest[0].startswith("--")
+        joined.append(f"{word}={rest.pop(0)}" if valued else word)
+    return joined
 
 
 def _annotate_arguments(sub: argparse.ArgumentParser) -> None:
@@ -88,7 +103,6 @@ def _run(options, flags: list[str]) -> int:
     if options.command == "annotate":
         from pipeline.commands import annotate  # with numpy and Pillow, which the others do without
 
-        annotate.check_flags(flags)
     asked_for = settings(flags)
     with chain(flags) as stages:
         if options.command == "status":

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,13 +59,6 @@ def run(options, flags: list[str], stages: list[Stage]) -> int:
 
 
 # Before the work
-
-
-def check_flags(flags: list[str]) -> None:
-    """InputError for a flag without its value: that of one before the photographs would be taken for a photograph."""
-    for flag, following in pairwise([*flags, "--"]):
-        if flag.startswith("--") and "=" not in flag and following.startswith("--"):
-            raise InputError(f"{flag} has no value: write {flag}=VALUE, or put both behind the photographs.")
 
 
 def _box(text: str | None) -> tuple[float, ...] | None:

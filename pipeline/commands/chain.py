@@ -68,7 +68,7 @@ def artifacts_of(stage: Stage) -> list[Path]:
 
 def _completed(flags: list[str]) -> list[str]:
     """The flags to use: those given, or the last run's."""
-    if any(not flag.startswith("--workspace-root") for flag in flags[::2]):
+    if any(not flag.startswith("--workspace-root") for flag in flags):
         return flags
     if flags:
         with _parsed(flags):

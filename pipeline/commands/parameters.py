@@ -22,9 +22,18 @@ def run(sections: list[str]) -> int:
 
 
 def _print(task: type, name: str, parameter) -> None:
-    default = parameter._default
-    value = parameter.task_value(task.__name__, name) if parameter.has_task_value(task.__name__, name) else ""
-    star = "*" if value != default else " "
+    value, default = _value(task, name, parameter), parameter._default
     allowed, meaning = (parameter.describe, parameter.meaning) if isinstance(parameter, Checked) else ("text", parameter.description)
-    default = f", default {default}" if star == "*" else ""
-    print(f" {star} {name:<20} {value!s:<10}  {meaning} ({allowed}{default})")
+    star = "*" if value not in (None, default) else " "
+    instead = f", default {default}" if star == "*" and default != "" else ""
+    print(f" {star} {name:<20} {'' if value is None else value!s:<10}  {meaning} ({allowed}{instead})")
+
+
+def _value(task: type, name: str, parameter):
+    """Its value now; None for one that has to be given each time, such as a specialist's group, and is not."""
+    try:
+        return parameter.task_value(task.__name__, name) if parameter.has_task_value(task.__name__, name) else None
+    except InputError:
+        if parameter._default != "":
+            raise
+        return None
