@@ -143,11 +143,10 @@ class Stopwatch:
 
     def watch(self) -> None:
         """Times what an epoch consists of, wherever `training.fit` calls it from now on."""
-        from pipeline.nets import checkpoints, checkup, copies, monitoring, training
+        from pipeline.nets import checkpoints, checkup, monitoring, training
 
         for owner, name, label in (
-            (copies.Copies, "block", "reading the copies"),
-            (copies.Windows, "block", "augmenting windows"),
+            (training.PlaceFaces, "brought", "waiting for the next copy"),
             (training.FacesOnDevice, "place", "placing on the device"),
             (monitoring.Validation, "on_epoch_end", "validation"),
             (checkup.Checkup, "on_epoch_end", "health"),

@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,6 +206,43 @@ def test_faces_come_in_the_order_of_the_loops(training, tmp_path):
     kernel, bias, _ = min(expected, key=lambda epoch: epoch[2])
     np.testing.assert_allclose(weights(net)["keypoints/kernel"], kernel, rtol=1e-3, atol=1e-8)
     np.testing.assert_allclose(weights(net)["keypoints/bias"], bias, rtol=1e-3)
+
+
+class Noted:
+    """Copies of which each block that is read is noted, with the thread that read it; the block number `broken` can't be read."""
+
+    def __init__(self, copies, broken=None):
+        self.copies, self.indices, self.copy, self.read, self.broken = copies, copies.indices, copies.copy, [], broken
+
+    def __len__(self):
+        return len(self.copies)
+
+    def block(self, copy, rows):
+        self.read.append((copy, rows.start, threading.current_thread() is threading.main_thread()))
+        if len(self.read) == self.broken:
+            raise InputError("the disk is gone")
+        return self.copies.block(copy, rows)
+
+
+def test_the_next_block_is_brought_while_the_net_trains(training, faces):
+    """Each block of two copies is read once, in its turn, all but the first by another thread, and none beyond the last epoch."""
+    noted = Noted(copies_of(faces, labelled(50, seed=2)))
+    fitted(training, linear_net(), noted, faces, epochs=3, batch=8, device_memory=0)
+    starts = (0, 12, 25, 37)
+    assert noted.read == [(copy, start, (number, start) == (0, 0)) for number, copy in enumerate((0, 1, 0)) for start in starts]
+
+
+def test_a_copy_that_stays_is_read_once(training, faces):
+    """The only copy, which the device holds as a whole, is not brought again for another epoch."""
+    noted = Noted(copies_of(faces))
+    fitted(training, linear_net(), noted, faces, epochs=3, batch=8)
+    assert noted.read == [(0, 0, True)]
+
+
+def test_what_cant_be_read_ahead_ends_the_training(training, faces):
+    """An error of the thread that reads is the training's own error, when the faces are wanted."""
+    with pytest.raises(InputError, match="the disk is gone"):
+        fitted(training, linear_net(), Noted(copies_of(faces), broken=3), faces, epochs=3, batch=8, device_memory=0)
 
 
 def test_a_batch_larger_than_the_set_is_the_whole_set(training, faces):
