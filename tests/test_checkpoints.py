@@ -1,7 +1,7 @@
 """Trainings that go on from a checkpoint end with the bytes of undisturbed ones; what becomes of the files."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -163,6 +163,16 @@ def test_a_checkpoint_of_another_net_is_refused(nets, tmp_path):
     fitted(nets, linear_net, epochs=1)(nets.checkpoints.Checkpoints(kept.append, 0.0, "toy"))
     with pytest.raises(ValueError, match=r"checkpoint of another training: .*optimizer/2/.*"):
         fitted(nets, linear_net, optimizer="sgd")(nets.checkpoints.Checkpoints(kept.append, 0.0, "toy", kept[0]))
+
+
+@pytest.mark.keras
+def test_a_checkpoint_of_a_net_of_another_size_is_refused(nets):
+    """One value less than the variables of the same names take."""
+    kept = []
+    fitted(nets, linear_net, epochs=1)(nets.checkpoints.Checkpoints(kept.append, 0.0, "toy"))
+    smaller = replace(kept[0], variables=kept[0].variables[1:])
+    with pytest.raises(ValueError, match=r"checkpoint of another training: [\d,]+ values, the variables take [\d,]+"):
+        fitted(nets, linear_net)(nets.checkpoints.Checkpoints(kept.append, 0.0, "toy", smaller))
 
 
 @pytest.mark.keras

@@ -6,7 +6,7 @@ random generators. Where the arrays lie is no matter of this module.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import keras
@@ -30,9 +30,11 @@ class Checkpoint:
 
     health: Health
     history: History
-    variables: dict[str, np.ndarray] = array("float32", "", "", "variable of the net or the optimizer")
+    # One after another: a dataset for each of 150 would take three times as long to write.
+    names: np.ndarray = array("text", "variable", "", "the variables of net and optimizer")
+    variables: np.ndarray = array("float32", "value", "", "their values, one variable after another")
     counters: dict[str, np.ndarray] = array("int64", "", "", "steps of the optimizer, state of a random generator")
-    best_weights: dict[str, np.ndarray] = array("float32", "", "", "weight of the net in its best epoch, if that was an earlier one")
+    best_weights: np.ndarray = array("float32", "value", "", "the net's weights in its best epoch, likewise; none if that is the last one")
     callbacks: dict[str, np.ndarray] = array("float64", "", "", "what early stopping and the schedule remember")
     device: np.ndarray = array("text", "", "", "what trained")
 
@@ -93,29 +95,46 @@ class Keeper(keras.callbacks.Callback):
 
     def _state(self) -> Checkpoint:
         values = {name: np.asarray(variable) for name, variable in _variables(self.model).items()}
+        floats = {name: value for name, value in values.items() if value.dtype.kind == "f"}
         stopping = self.stateful[0]
-        best = {} if _is_best(stopping, self.log.rows) else dict(zip(_paths(self.model.net), stopping.best_weights or [], strict=False))
         return Checkpoint(
             health=self.checkup.health,
             history=History.of(self.log.rows),
-            variables={name: value for name, value in values.items() if value.dtype.kind == "f"},
-            counters={name: value.astype(np.int64) for name, value in values.items() if value.dtype.kind != "f"},
-            best_weights=best,
+            names=np.array(list(floats)),
+            variables=_joined(floats.values()),
+            counters={name: value.astype(np.int64) for name, value in values.items() if name not in floats},
+            best_weights=_joined([] if _is_best(stopping, self.log.rows) else stopping.best_weights or []),
             callbacks={name: np.float64(getattr(callback, own)) for name, callback, own in _remembered(self.stateful)},
             device=np.array(self.checkpoints.device),
         )
 
 
 def _restore(checkpoint: Checkpoint, trainer: keras.Model, stateful: list) -> None:
-    values, variables = checkpoint.variables | checkpoint.counters, _variables(trainer)
-    if values.keys() != variables.keys():
-        raise ValueError(f"checkpoint of another training: {sorted(values.keys() ^ variables.keys())} are in one of them alone")
+    variables, names = _variables(trainer), checkpoint.names.tolist()
+    if different := variables.keys() ^ {*names, *checkpoint.counters}:
+        raise ValueError(f"checkpoint of another training: {sorted(different)} are in one of them alone")
+    values = dict(zip(names, _parted(checkpoint.variables, [variables[name] for name in names]), strict=True)) | checkpoint.counters
     for name, variable in variables.items():
         variable.assign(values[name].astype(variable.dtype))
     for name, callback, own in _remembered(stateful):
         setattr(callback, own, float(checkpoint.callbacks[name]))
-    best = [checkpoint.best_weights[path] for path in _paths(trainer.net)] if checkpoint.best_weights else None
-    stateful[0].best_weights = trainer.net.get_weights() if _is_best(stateful[0], checkpoint.history.epoch) else best
+    if _is_best(stateful[0], checkpoint.history.epoch):
+        stateful[0].best_weights = trainer.net.get_weights()
+    else:
+        stateful[0].best_weights = _parted(checkpoint.best_weights, trainer.net.weights) if len(checkpoint.best_weights) else None
+
+
+def _joined(values: Iterable[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.float32([]), *(np.ravel(value) for value in values)], dtype=np.float32)
+
+
+def _parted(joined: np.ndarray, variables: list[keras.Variable]) -> list[np.ndarray]:
+    """The values of each variable."""
+    ends = np.cumsum([math.prod(variable.shape) for variable in variables])
+    if len(joined) != ends[-1]:
+        raise ValueError(f"checkpoint of another training: {len(joined):,} values, the variables take {ends[-1]:,}")
+    parts = np.split(joined, ends[:-1])
+    return [part.reshape(variable.shape) for part, variable in zip(parts, variables, strict=True)]
 
 
 def _is_best(stopping: monitoring.EarlyStopping, epochs) -> bool:
@@ -135,10 +154,6 @@ def _variables(trainer: keras.Model) -> dict[str, keras.Variable]:
         **{f"random/{number}": variable for number, variable in enumerate(random)},
         **{f"optimizer/{number}/{variable.name}": variable for number, variable in enumerate(trainer.optimizer.variables)},
     }
-
-
-def _paths(net: keras.Model) -> list[str]:
-    return [variable.path for variable in net.weights]
 
 
 def _remembered(stateful: list) -> list[tuple[str, keras.callbacks.Callback, str]]:

@@ -4,6 +4,7 @@ A recipe is a dict of plain values: stage, effective parameters, keys of the inp
 versions of the backend. Its hash is the key in the artifact's file name, so a changed ingredient means another file.
 """
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -73,6 +74,7 @@ def _configured_backend() -> str | None:
         return None
 
 
+@functools.cache
 def version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
