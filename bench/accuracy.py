@@ -1,11 +1,11 @@
 """The accuracy on all labelled faces, each predicted by a chain that was not trained on it; specialists beside the base net; a control.
 
-    python bench/accuracy.py FOLDER WORKSPACE [--folds 5] [--control-epochs N] [-- LUIGI FLAGS, such as --TrainBase-epochs 40]
+    python bench/accuracy.py FOLDER WORKSPACE [--folds 5] [--control-epochs N] [--control-folds 5] [-- LUIGI FLAGS]
 
 FOLDER: Kaggle's files, or `rendered`. Runs `luigi --module pipeline Predict --Predict-folds 5` and reads what it leaves; what is in
 WORKSPACE already is not made again, so after an interruption the same command goes on. Control: base nets with N more epochs on the same
-folds, without specialists; without the option it says how many epochs took as long as the specialists. Intervals are of 95 %, from 2,000
-bootstrap draws of whole duplicate groups; "better" intervals are paired and below zero where the specialists win.
+folds, or the first of them, without specialists; without the option it says how many epochs took as long as the specialists. Intervals are
+of 95 %, from 2,000 bootstrap draws of whole duplicate groups; "better" intervals are paired and below zero where the specialists win.
 """
 
 import argparse
@@ -33,6 +33,10 @@ class HeldOut:
     group: np.ndarray
     fold: np.ndarray
 
+    def of(self, folds: int) -> "HeldOut":
+        """Those of the first folds."""
+        return HeldOut(*(values[self.fold < folds] for values in vars(self).values()))
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,6 +44,7 @@ def main() -> None:
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--control-epochs", type=int, default=0, help="epochs that the control's base nets train more")
+    parser.add_argument("--control-folds", type=int, help="the control is of the first so many folds; without it of all")
     options, flags = chain.arguments(parser)
     if options.folds < 2:
         raise SystemExit("--folds: give at least 2, so that each face is predicted by a chain that was not trained on it")
@@ -52,9 +57,10 @@ def main() -> None:
     print_keypoints(faces)
     print_differences("specialists - base net", faces, faces.base)
     if options.control_epochs:
-        more = control(flags, options.folds, options.control_epochs)
-        print_table(f"control: base net with {options.control_epochs} more epochs", more, faces)
-        print_differences("specialists - control", faces, more)
+        compared = faces.of(options.control_folds or options.folds)
+        more = control(flags, options.folds, compared, options.control_epochs)
+        print_table(f"control: base net with {options.control_epochs} more epochs", more, compared)
+        print_differences("specialists - control", compared, more)
     else:
         print(f"\nno control: --control-epochs {equal_epochs(flags, options.folds)} would take as long as the specialists took")
 
@@ -75,19 +81,17 @@ def held_out(flags: list[str], folds: int) -> HeldOut:
     return HeldOut(truth, found.validation, found.validation_base, source, chains[0].group, fold)
 
 
-def control(flags: list[str], folds: int, more: int) -> np.ndarray:
-    """Out-of-fold predictions (n, K, 2) of base nets that train `more` epochs longer than the chains'."""
+def control(flags: list[str], folds: int, faces: HeldOut, more: int) -> np.ndarray:
+    """Predictions (n, K, 2) of the faces by base nets that train `more` epochs longer than those of the chains that held them out."""
     with chain.task("TrainBase", flags) as usual:
         epochs = usual.epochs + more
-    answers = None
-    for fold in range(folds):
+    answers = np.full_like(faces.truth, np.nan)
+    for fold in np.unique(faces.fold).tolist():
         split = ["--Load-validation-share", repr(1 / folds), "--Load-fold", str(fold)]
         own = [*flags, *split, "--TrainBase-epochs", str(epochs)]
         chain.run("TrainBase", own, show=True)
         with chain.task("TrainBase", own) as base:
-            net, faces = base.output().load(Trained), base.input()["faces"].load(datasets.Dataset)
-        answers = np.full(faces.keypoints.shape, np.nan, np.float32) if answers is None else answers
-        answers[faces.validation] = net.validation
+            answers[faces.fold == fold] = base.output().load(Trained).validation
     return answers
 
 
