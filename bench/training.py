@@ -1,6 +1,6 @@
 """Training on the CPU: the step beside its bare convolutions, what an epoch costs beside its steps, the tutorial's recipe beside ours.
 
-    python bench/training.py step [--rounds 15]                            # TensorFlow
+    python bench/training.py step [--rounds 15] [--batch 16]               # TensorFlow
     python bench/training.py epoch [FOLDER] [--epochs 4] [--drawn 1000]    # the stages themselves, in a workspace that is then removed
     python bench/training.py kfkd [FOLDER] [--minutes 60] [--out CURVES.csv] [-- LUIGI FLAGS, such as --TrainBase-epochs 80]
 
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("part", choices=["step", "epoch", "kfkd"])
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--rounds", type=int, default=15, help="step: the medians are of so many rounds")
+    parser.add_argument("--batch", type=int, default=defaults.values(tasks.TrainBase)["batch"], help="step: faces in it")
     parser.add_argument("--epochs", type=int, default=4, help="epoch: of each training; the first is not counted")
     parser.add_argument("--drawn", type=int, default=1000, help="epoch, kfkd without FOLDER: faces to draw")
     parser.add_argument("--minutes", type=float, default=60, help="kfkd: how long the tutorial's recipe trains")
@@ -50,8 +51,8 @@ def main() -> None:
 
 
 def step(options, flags) -> None:
-    batch, face = defaults.values(tasks.TrainBase)["batch"], KAGGLE.side
-    _step_of_net("base net", tasks.TrainBase, face, list(range(len(KAGGLE.names))), batch, options.rounds)
+    batch = options.batch
+    _step_of_net("base net", tasks.TrainBase, KAGGLE.side, list(range(len(KAGGLE.names))), batch, options.rounds)
     window = defaults.window(defaults.faces(None, 60), SPECIALIST)
     _step_of_net(f"specialist {SPECIALIST}", tasks.TrainSpecialist, window.side, KAGGLE.indices(SPECIALIST), batch, options.rounds)
 
