@@ -58,7 +58,8 @@ def made_copies(data: datasets.Dataset):
     training = ~data.validation
     faces = (data.images[training], datasets.labels(data)[training])
     ranges = defaults.of(augmentation.Ranges, tasks.Augment)
-    made = list(augmentation.copies(*faces, keypointset=KAGGLE, ranges=ranges, count=2, seed=0))
+    copies = augmentation.copies(*faces, keypointset=KAGGLE, ranges=ranges, count=2, seed=0)
+    made = [(images[:], keypoints) for images, keypoints in copies]
     images, keypoints = (np.stack(arrays) for arrays in zip(*made, strict=True))
     everything = list(range(len(KAGGLE.names)))
     return Copies(images, keypoints, data.source[training], faces=np.arange(len(images[0])), indices=everything)

@@ -31,10 +31,10 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 3000, 10_000, 30_000, 100_000])
     parser.add_argument("--limit-mb", type=float, default=2048)
     parser.add_argument("--workspace", type=Path, help="default: one that is removed afterwards")
-    parser.add_argument("--search", nargs=2, metavar=("LOAD", "OUT"), help=argparse.SUPPRESS)  # what a child does
+    parser.add_argument("--search", type=Path, metavar="OUT", help=argparse.SUPPRESS)  # what a child does
     options, flags = chain.arguments(parser)
     if options.search:
-        search(*map(Path, options.search))
+        search(options.search, flags)
         return
     with tempfile.TemporaryDirectory() as made:
         workspace = (options.workspace or Path(made)).resolve()
@@ -70,28 +70,25 @@ def measure(stage: str, flags: list[str]) -> chain.Ran:
 
 
 def measure_search(flags: list[str]) -> chain.Ran:
-    with chain.task("Load", flags) as load, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "figures.json"
-        command = [sys.executable, __file__, "--search", str(load.path), str(out)]
+        command = [sys.executable, __file__, "--search", str(out), "--", *flags]
         subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(chain.ROOT)})
         return chain.Ran(**json.loads(out.read_text()))
 
 
-def search(artifact: Path, out: Path) -> None:
+def search(out: Path, flags: list[str]) -> None:
     """In a process of its own: the search for duplicates among the labelled faces of Load's artifact."""
     import resource
     import time
 
-    import defaults
-    import h5py
-
-    from pipeline import tasks
     from pipeline.faces import duplicates
+    from pipeline.faces.dataset import Dataset
 
-    with h5py.File(artifact) as file:
-        images = file["images"][:]
-    start = time.perf_counter()
-    duplicates.groups(images, correlation=defaults.values(tasks.Load)["twin_correlation"])
+    with chain.task("Load", flags) as load:
+        images = load.output().load(Dataset).images
+        start = time.perf_counter()
+        duplicates.groups(images, correlation=load.twin_correlation)
     seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     out.write_text(json.dumps({"seconds": seconds, "peak_mb": peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)}))
 

@@ -92,7 +92,7 @@ class Render(Stage):
         suffixes = tuple(f".{stem}.csv" for stem in FILES)
         with self.publishing(*suffixes) as paths, self.progress(self.training + self.test, "face drawn") as progress:
             counts = {"training": self.training, "test": self.test}
-            truth = rendered.write_files(*paths, KAGGLE, **counts, seed=self.seed, report=progress.add)
+            truth = rendered.write_files(*paths, KAGGLE, **counts, seed=self.seed, collector=self.collector, report=progress.add)
         self.save(rendered.Truth(truth, points(truth, KAGGLE.side)), siblings=suffixes)
 
 
@@ -121,8 +121,8 @@ class Load(Stage):
         self.say(f"reading {paths['training']}")
         size = sum(archives.size(paths[stem]) for stem in ("training", "test"))
         with self.progress(size, "MB read", scale=10**6) as progress:
-            training = csvfiles.read_training(paths["training"], KAGGLE, report=progress.add)
-            test = csvfiles.read_test(paths["test"], KAGGLE, report=progress.add)
+            training = csvfiles.read_training(paths["training"], KAGGLE, images=self.collector(), report=progress.add)
+            test = csvfiles.read_test(paths["test"], KAGGLE, images=self.collector(), report=progress.add)
         lookup = csvfiles.read_lookup(paths["IdLookupTable"], KAGGLE, test.image_ids)
         rules = {name: getattr(self, name) for name, _ in self.get_params() if name != "overrides"}
         with self.progress(len(training.images), "face compared") as progress:
@@ -164,12 +164,13 @@ class Augment(Stage):
     def run(self):
         from pipeline.faces import augmentation
         from pipeline.faces import dataset as datasets
+        from pipeline.lazyrows import chosen
         from pipeline.store import artifacts
 
         faces = self.input().load(datasets.Dataset)
         training = ~faces.validation
         made = augmentation.copies(
-            faces.images[training],
+            chosen(faces.images, training),
             datasets.labels(faces)[training],
             keypointset=KAGGLE,
             ranges=from_parameters(augmentation.Ranges, self),

@@ -210,7 +210,7 @@ def test_grey_levels_saturate():
 
 def made(count, seed=5, n=9):
     options = {"keypointset": KAGGLE, "ranges": ranges(**DEFAULT, gain=0.3, bias=0.15), "count": count, "seed": seed}
-    return list(copies(noise(n), random_keypoints(n, reach=45), **options))
+    return [(images[:], keypoints) for images, keypoints in copies(noise(n), random_keypoints(n, reach=45), **options)]
 
 
 def test_a_copy_depends_on_the_seed_and_its_number_alone():

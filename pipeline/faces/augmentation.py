@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.described import Plot, array
 from pipeline.faces import affine
 from pipeline.keypointset import KeypointSet
+from pipeline.lazyrows import Images, LazyRows
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,10 @@ class Transforms:
     mirrored: np.ndarray
     gain: np.ndarray
     bias: np.ndarray
+
+    def of(self, faces) -> "Transforms":
+        """Those of some of the faces."""
+        return Transforms(self.matrix[faces], self.mirrored[faces], self.gain[faces], self.bias[faces])
 
     def after(self, matrix: np.ndarray) -> "Transforms":
         """These transforms after other maps (n, 2, 3) that mirror nothing."""
@@ -115,13 +120,24 @@ def warp(images: np.ndarray, transforms: Transforms, side: int) -> np.ndarray:
     return affine.warp(images, transforms.matrix, side, gain=transforms.gain, bias=transforms.bias)
 
 
+class Warped(LazyRows):
+    """Images (n, s, s) after their transforms: uint8 (n, side, side)."""
+
+    def __init__(self, images: Images, transforms: Transforms, side: int):
+        super().__init__((len(images), side, side), np.uint8)
+        self.images, self.transforms, self.side = images, transforms, side
+
+    def take(self, rows):
+        return warp(self.images[rows], self.transforms.of(rows), self.side)
+
+
 def copies(
-    images: np.ndarray, keypoints: np.ndarray, *, keypointset: KeypointSet, ranges: Ranges, count: int, seed: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    images: Images, keypoints: np.ndarray, *, keypointset: KeypointSet, ranges: Ranges, count: int, seed: int
+) -> Iterator[tuple[Warped, np.ndarray]]:
     """Yields `count` augmented copies (images, keypoints) of the faces; copy c depends on the seed and c alone."""
     for copy in range(count):
         transforms = draw(len(images), keypointset.side, ranges, rng=np.random.default_rng([seed, copy]))
-        yield apply(images, keypoints, transforms, keypointset)
+        yield Warped(images, transforms, keypointset.side), move(keypoints, transforms, keypointset)
 
 
 def _rotation(angle: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from pipeline.faces.csvrows import CORRECT_ROW, CUT_OFF, Rows, read_rows
 from pipeline.faces.pixels import PixelError, parse_images
 from pipeline.faces.reports import Report, nobody
 from pipeline.keypointset import KeypointSet
+from pipeline.lazyrows import Collector, Images
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"\d{1,18}", re.ASCII)  # fits int64
@@ -21,14 +22,14 @@ _WHOLE = re.compile(r"\d{1,18}", re.ASCII)  # fits int64
 
 @dataclass(frozen=True)
 class LabelledFaces:
-    images: np.ndarray = array("uint8", "face y x", "grey level", "faces, 0 = black to 255 = white")
+    images: Images = array("uint8", "face y x", "grey level", "faces, 0 = black to 255 = white")
     keypoints: np.ndarray = array("float32", "face keypoint coordinate", "px", "x then y, NaN where not labelled")
 
 
 @dataclass(frozen=True)
 class UnlabelledFaces:
     image_ids: np.ndarray = array("int64", "face", "", "ImageId, as the lookup table names the images; each once")
-    images: np.ndarray = array("uint8", "face y x", "grey level", "faces, 0 = black to 255 = white")
+    images: Images = array("uint8", "face y x", "grey level", "faces, 0 = black to 255 = white")
 
 
 @dataclass(frozen=True)
@@ -39,35 +40,36 @@ class Lookup:
     axis: np.ndarray = array("int8", "row", "", "which coordinate: 0 = x, 1 = y")
 
 
-def read_training(path: Path, keypointset: KeypointSet, *, report: Report = nobody) -> LabelledFaces:
+def read_training(path: Path, keypointset: KeypointSet, *, images: Collector | None = None, report: Report = nobody) -> LabelledFaces:
     """Labelled faces: images uint8 (n, side, side); keypoints float32 (n, K, 2), pixels, x then y, NaN where not labelled.
 
     The file, plain or zipped, has the columns of the keypoint set and Image, in any order. A coordinate that is empty or "nan" is not
     labelled, each on its own; a face without any label is accepted. Raises InputError for anything amiss: the file, its columns, a row,
-    a number, a coordinate more than half an image side outside the image, a file without any label. report: told of the bytes read.
+    a number, a coordinate more than half an image side outside the image, a file without any label. images: an empty collector, for more
+    of them than belong into memory. report: told of the bytes read.
     """
     required = (*keypointset.columns, "Image")
-    images, keypoints = [], []
+    images, keypoints = images or Collector(), []
     for rows in read_rows(path, _column_check(required), report=report):
-        images.append(_images(rows, keypointset.side))
+        images.add(_images(rows, keypointset.side))
         keypoints.append(_coordinates(rows, keypointset))
         label = rows.label
-    table = LabelledFaces(np.concatenate(images), np.concatenate(keypoints))
+    table = LabelledFaces(images.rows(), np.concatenate(keypoints))
     if np.isnan(table.keypoints).all():
         raise InputError(f"{label} has no labelled keypoint in any of its {len(table.images)} rows; is it the training file?")
     return table
 
 
-def read_test(path: Path, keypointset: KeypointSet, *, report: Report = nobody) -> UnlabelledFaces:
+def read_test(path: Path, keypointset: KeypointSet, *, images: Collector | None = None, report: Report = nobody) -> UnlabelledFaces:
     """Faces to predict: image_ids int64 (n,), positive, each once; images uint8 (n, side, side); in the file's order.
 
-    The file, plain or zipped, has the columns ImageId and Image. Raises InputError for anything amiss. report: told of the bytes read.
+    The file, plain or zipped, has the columns ImageId and Image. Raises InputError for anything amiss. images, report: as above.
     """
-    image_ids, images, seen = [], [], set()
+    image_ids, images, seen = [], images or Collector(), set()
     for rows in read_rows(path, _column_check(("ImageId", "Image")), report=report):
         image_ids.append(_new_integers(rows, "ImageId", seen))
-        images.append(_images(rows, keypointset.side))
-    return UnlabelledFaces(np.concatenate(image_ids), np.concatenate(images))
+        images.add(_images(rows, keypointset.side))
+    return UnlabelledFaces(np.concatenate(image_ids), images.rows())
 
 
 def read_lookup(path: Path, keypointset: KeypointSet, image_ids: np.ndarray) -> Lookup:

@@ -10,6 +10,7 @@ from pipeline.faces import duplicates, outliers
 from pipeline.faces.reports import Report, nobody
 from pipeline.faces.split import split
 from pipeline.keypointset import KeypointSet
+from pipeline.lazyrows import Images, chosen, each
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Dataset:
     The label sources are numbered in the order of the KeypointSet.
     """
 
-    images: np.ndarray = array("uint8", "face y x", "grey level", "labelled faces, training and validation, in the table's order")
+    images: Images = array("uint8", "face y x", "grey level", "labelled faces, training and validation, in the table's order")
     keypoints: np.ndarray = array("float32", "face keypoint coordinate", "px", "labels as given, x then y, NaN where not labelled")
     row: np.ndarray = array("int32", "face", "", "row of the training table, counted from 0")
     source: np.ndarray = array("int8", "face", "", "label source: which group of people labelled the face")
@@ -37,7 +38,7 @@ class Dataset:
     mean_face: np.ndarray = array("float32", "source keypoint coordinate", "px", "mean of the labels trained on")
     pixel_mean: np.ndarray = array("float32", "", "grey level", "mean of the training part's pixels")
     pixel_std: np.ndarray = array("float32", "", "grey level", "standard deviation of the training part's pixels, 1 if they are all equal")
-    test_images: np.ndarray = array("uint8", "test_face y x", "grey level", "faces to predict, in the table's order")
+    test_images: Images = array("uint8", "test_face y x", "grey level", "faces to predict, in the table's order")
     test_ids: np.ndarray = array("int64", "test_face", "", "ImageId of the faces to predict")
     test_source: np.ndarray = array("int8", "test_face", "", "label source, from the keypoints that are asked for")
     lookup_row: np.ndarray = array("int64", "row", "", "RowId of the values asked for, in the lookup table's order")
@@ -98,8 +99,9 @@ def assemble(
     dropped = (outlier | conflict) & ~validation[:, None] & clean
     used = _used(validation, faces, seed)
     keypoints, source, validation, dropped = (values[used] for values in (training.keypoints, source, validation, dropped))
+    images = chosen(training.images, used)
     return Dataset(
-        images=training.images[used],
+        images=images,
         keypoints=keypoints,
         row=np.arange(len(labelled), dtype=np.int32)[used],
         source=source,
@@ -113,7 +115,7 @@ def assemble(
         dropped=dropped,
         labelled=_by_source(labelled[used], source, keypointset).astype(np.int32),
         mean_face=_mean_face(_without(keypoints, dropped)[~validation], source[~validation], keypointset),
-        **_pixel_statistics(training.images[used][~validation]),
+        **_pixel_statistics(chosen(images, ~validation)),
         **_asked_for(test, lookup, keypointset),
         keypoint_names=np.array(keypointset.names),
         source_names=np.array(keypointset.source_names),
@@ -176,7 +178,7 @@ def _asked_for(test, lookup, keypointset):
 
 def _pixel_statistics(images):
     """The fields of the mean and standard deviation: exact, from the histogram of the grey levels."""
-    histogram = sum(np.bincount(image.ravel(), minlength=256) for image in images)
+    histogram = sum(np.bincount(image.ravel(), minlength=256) for image in each(images))
     grey = np.arange(256)
     mean = (histogram * grey).sum() / histogram.sum()
     std = np.sqrt((histogram * (grey - mean) ** 2).sum() / histogram.sum())

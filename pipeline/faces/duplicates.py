@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
 
 from pipeline.faces.reports import Report, nobody
+from pipeline.lazyrows import Images, LazyRows, chosen, each, in_blocks
 
 CELLS = 48  # side of the pooled image
 COMPONENTS = 16  # of the search for candidates: it costs time alone, no twin is lost by few
@@ -18,17 +19,40 @@ SAMPLE = 256  # images that the components are fitted to
 CHUNK = 128  # images that are pooled at once, or whose candidates are in memory at once: at worst all the others
 
 
-def copies(images: np.ndarray) -> np.ndarray:
+class Patterns(LazyRows):
+    """The images (n, side, side), pooled and centred, of unit norm; of an image without contrast zeros: float32 (n, cells²)."""
+
+    def __init__(self, images: Images):
+        side = images.shape[1]
+        cells = min(CELLS, side)
+        super().__init__((len(images), cells**2), np.float32)
+        cell = np.searchsorted(np.arange(cells) * side // cells, np.arange(side), side="right") - 1
+        of_cell = np.eye(cells, dtype=np.float32)[:, cell]  # (cells, side), 1 where the pixel is in the cell
+        self.images, self.of_cell, self.least_norm = images, of_cell, 1e-3 * cells  # rounding alone can make a smaller norm
+        self.areas = np.outer(of_cell.sum(axis=1), of_cell.sum(axis=1))
+
+    def take(self, rows):
+        patterns = np.empty((len(rows), self.shape[1]), np.float32)
+        for start in range(0, len(rows), CHUNK):  # at once, the sums took 0.4 GB for Kaggle's faces
+            sums = self.of_cell @ self.images[rows[start : start + CHUNK]] @ self.of_cell.T  # whole numbers: exact in any order of adding
+            pooled = (sums / self.areas).reshape(len(sums), -1)
+            pooled -= pooled.mean(axis=1, keepdims=True)
+            norm = np.linalg.norm(pooled, axis=1, keepdims=True)
+            patterns[start : start + CHUNK] = np.divide(pooled, norm, out=np.zeros_like(pooled), where=norm > self.least_norm)
+        return patterns
+
+
+def copies(images: Images) -> np.ndarray:
     """Number of each image among the different ones, by first appearance: equal numbers mean equal bytes.
 
     images uint8 (n, side, side) -> int32 (n,).
     """
     numbers: dict[bytes, int] = {}
-    digests = (hashlib.sha256(np.ascontiguousarray(image)).digest() for image in images)
+    digests = (hashlib.sha256(np.ascontiguousarray(image)).digest() for image in each(images))
     return np.fromiter((numbers.setdefault(digest, len(numbers)) for digest in digests), np.int32, count=len(images))
 
 
-def groups(images: np.ndarray, *, correlation: float, report: Report = nobody) -> np.ndarray:
+def groups(images: Images, *, correlation: float, report: Report = nobody) -> np.ndarray:
     """Group of each image, numbered by first appearance: near twins, their twins and exact copies share one.
 
     images uint8 (n, side, side), correlation: of the pooled images, above which two are near twins -> int32 (n,).
@@ -36,33 +60,17 @@ def groups(images: np.ndarray, *, correlation: float, report: Report = nobody) -
     """
     copy = copies(images)
     first = np.unique(copy, return_index=True)[1]  # exact copies need no search, however many there are
-    patterns, contrast = _patterns(images if len(first) == len(images) else images[first])
+    patterns = Patterns(images if len(first) == len(images) else chosen(images, first))
+    if isinstance(images, np.ndarray):
+        patterns = patterns[:]
+    contrast = np.concatenate([block.any(axis=1) for _, block in in_blocks(patterns)])
     label = np.arange(len(first))
-    label[contrast] = label[contrast][_twins(patterns[contrast], correlation, report)]
+    label[contrast] = label[contrast][_twins(chosen(patterns, contrast), correlation, report)]
     report(len(images) - int(contrast.sum()))
     return _by_first_appearance(label[copy])
 
 
-def _patterns(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, side, side) -> the pooled, centred images of unit norm float32 (n, cells²), and which have contrast bool (n,)."""
-    side = images.shape[1]
-    cells = min(CELLS, side)
-    cell = np.searchsorted(np.arange(cells) * side // cells, np.arange(side), side="right") - 1
-    of_cell = np.eye(cells, dtype=np.float32)[:, cell]  # (cells, side), 1 where the pixel is in the cell
-    areas = np.outer(of_cell.sum(axis=1), of_cell.sum(axis=1))
-    patterns, contrast = np.empty((len(images), cells**2), np.float32), np.empty(len(images), bool)
-    for start in range(0, len(images), CHUNK):  # at once, the sums took 0.4 GB for Kaggle's faces
-        part = slice(start, start + CHUNK)
-        sums = of_cell @ images[part] @ of_cell.T  # whole numbers: exact in any order of adding
-        pooled = (sums / areas).reshape(len(sums), -1)
-        pooled -= pooled.mean(axis=1, keepdims=True)
-        norm = np.linalg.norm(pooled, axis=1, keepdims=True)
-        contrast[part] = norm[:, 0] > 1e-3 * cells  # a norm that rounding alone can make
-        patterns[part] = pooled / np.where(contrast[part, None], norm, 1)
-    return patterns, contrast
-
-
-def _twins(patterns: np.ndarray, correlation: float, report: Report) -> np.ndarray:
+def _twins(patterns: Images, correlation: float, report: Report) -> np.ndarray:
     """Unit vectors (n, p) -> index of a representative of each one's connected component (n,).
 
     Candidates are neighbours in a projection, in which no distance is longer than in full; |a - b|² = 2 - 2 corr(a, b) for unit vectors.
@@ -86,15 +94,15 @@ def _twins(patterns: np.ndarray, correlation: float, report: Report) -> np.ndarr
     return label
 
 
-def _project(patterns: np.ndarray) -> np.ndarray:
+def _project(patterns: Images) -> np.ndarray:
     """Onto the main directions of a sample of the images, evenly spaced."""
     sample = patterns[:: -(-len(patterns) // SAMPLE)]
     centre = sample.mean(axis=0)
     directions = np.linalg.svd(sample - centre, full_matrices=False)[2][:COMPONENTS]
-    return patterns @ directions.T - centre @ directions.T
+    return np.concatenate([block @ directions.T for _, block in in_blocks(patterns)]) - centre @ directions.T
 
 
-def _correlations(patterns: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _correlations(patterns: Images, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Of the pairs (one, other): as a product of the rows and columns that occur, which are few of either."""
     rows, row = np.unique(one, return_inverse=True)
     columns, column = np.unique(other, return_inverse=True)

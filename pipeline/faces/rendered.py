@@ -4,6 +4,7 @@ They let a newcomer run the whole pipeline without Kaggle's data and carry that 
 and habits, small faces away from the middle, repeated images, labels that are missing or plainly wrong.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pipeline.described import array
 from pipeline.faces.head import KAGGLE_SIDE
 from pipeline.faces.portrait import portrait
 from pipeline.faces.reports import Report, nobody
+from pipeline.lazyrows import Collector, Images, chosen, each
 from pipeline.points import Points
 
 _WIDEST_SOURCE_SHARE = 1 / 3  # in Kaggle's files 2,284 of 7,049 training faces and 591 of 1,783 test faces
@@ -33,7 +35,7 @@ _GREYS = tuple(str(level) for level in range(256))
 class RenderedFaces:
     """n drawn faces, those of the keypoint set's first source first."""
 
-    images: np.ndarray = array("uint8", "face y x", "", "grey levels")
+    images: Images = array("uint8", "face y x", "", "grey levels")
     keypoints: np.ndarray = array("float64", "face keypoint xy", "px", "where the keypoints were drawn")
     labels: np.ndarray = array("float64", "face keypoint xy", "px", "what a labeller of the face's source wrote; NaN where nothing")
     source: np.ndarray = array("int8", "face", "", "index into the keypoint set's source_names")
@@ -47,24 +49,35 @@ class Truth:
     points: Points
 
 
-def rendered_faces(keypointset, *, count: int, widest_source_share: float, seed: int, report: Report = nobody) -> RenderedFaces:
+def rendered_faces(
+    keypointset, *, count: int, widest_source_share: float, seed: int, images: Collector | None = None, report: Report = nobody
+) -> RenderedFaces:
     """Draw `count` faces; the first round(count * widest_source_share) are labelled by the first source, the rest by the last.
 
     keypointset: names among Kaggle's fifteen, any side. Keypoints and labels: x then y, pixel i covers [i, i + 1); all lie in the image.
-    Equal arguments give equal bytes, and face i does not depend on how many follow it. 6 ms a face on one core. report: told of each.
+    Equal arguments give equal bytes, and face i does not depend on how many follow it. 6 ms a face on one core. images: an empty
+    collector, for more of them than belong into memory. report: told of each.
     Raises ValueError for a share outside [0, 1], and for a keypoint that is not drawn.
     """
     if not 0 <= widest_source_share <= 1:
         raise ValueError(f"widest_source_share must lie in [0, 1], it is {widest_source_share}")
-    labelling, *drawing = np.random.default_rng(seed).spawn(count + 1)
     source = np.zeros(count, np.int8)
     source[round(count * widest_source_share) :] = len(keypointset.source_names) - 1
-    images = np.empty((count, keypointset.side, keypointset.side), np.uint8)
+    images = images or Collector()
+    images.add(np.empty((0, keypointset.side, keypointset.side), np.uint8))
     keypoints = np.empty((count, len(keypointset.names), 2))
-    for i, rng in enumerate(drawing):
-        images[i], keypoints[i] = portrait(keypointset.names, side=keypointset.side, steady=source[i] == 0, rng=rng)
+    for i in range(count):
+        rng = _generator(seed, i + 1)
+        image, keypoints[i] = portrait(keypointset.names, side=keypointset.side, steady=source[i] == 0, rng=rng)
+        images.add(image[None])
         report(1)
-    return RenderedFaces(images, keypoints, labels_for(keypointset, keypoints, source, rng=labelling), source)
+    labels = labels_for(keypointset, keypoints, source, rng=_generator(seed, 0))
+    return RenderedFaces(images.rows(), keypoints, labels, source)
+
+
+def _generator(seed: int, number: int) -> np.random.Generator:
+    """One of as many as one likes; the same as `default_rng(seed).spawn(...)[number]`, which makes all of them."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
 
 
 def labels_for(keypointset, keypoints, source, *, rng) -> np.ndarray:
@@ -104,7 +117,7 @@ def with_repeats(keypointset, faces: RenderedFaces, *, rng) -> RenderedFaces:
     shown = np.arange(len(faces.source))
     for place in places:  # in order, so that what an earlier place shows is settled
         shown[others[place]] = shown[others[rng.integers(place)]]
-    images, keypoints, labels = faces.images[shown], faces.keypoints[shown], faces.labels.copy()
+    images, keypoints, labels = chosen(faces.images, shown), faces.keypoints[shown], faces.labels.copy()
     again = others[places]
     labels[again] = labels_for(keypointset, keypoints[again], faces.source[again], rng=rng)
     return replace(faces, images=images, keypoints=keypoints, labels=labels)
@@ -119,16 +132,25 @@ def write_kaggle_files(folder, keypointset, *, training: int, test: int, seed: i
 
 
 def write_files(
-    training_path, test_path, lookup_path, keypointset, *, training: int, test: int, seed: int, report: Report = nobody
+    training_path,
+    test_path,
+    lookup_path,
+    keypointset,
+    *,
+    training: int,
+    test: int,
+    seed: int,
+    collector: Callable[[], Collector] = Collector,
+    report: Report = nobody,
 ) -> np.ndarray:
     """Write `training` and `test` drawn faces as Kaggle hands faces out: labelled faces, faces to label, values asked for.
 
     A third of each is of the first source and comes first. Existing files are replaced; equal arguments give equal bytes. Returns the
-    true keypoints of the test faces, (test, k, 2) float64 pixels. report: told of each face drawn.
+    true keypoints of the test faces, (test, k, 2) float64 pixels. collector: where the images wait. report: told of each face drawn.
     """
     seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
     drawn, asked = (
-        rendered_faces(keypointset, count=count, widest_source_share=_WIDEST_SOURCE_SHARE, seed=own, report=report)
+        rendered_faces(keypointset, count=count, widest_source_share=_WIDEST_SOURCE_SHARE, seed=own, images=collector(), report=report)
         for count, own in zip((training, test), seeds, strict=False)
     )
     drawn = with_repeats(keypointset, drawn, rng=np.random.default_rng(seeds[2]))
@@ -139,26 +161,28 @@ def write_files(
 
 
 def _write(path, lines):
-    Path(path).write_text("\n".join(lines) + "\n", encoding="ascii", newline="\n")
+    with Path(path).open("w", encoding="ascii", newline="\n") as file:
+        file.writelines(f"{line}\n" for line in lines)
 
 
 def _training_lines(keypointset, faces):
     yield ",".join((*keypointset.columns, "Image"))
-    for labels, image in zip(faces.labels, faces.images, strict=True):
+    for labels, image in zip(faces.labels, each(faces.images), strict=True):
         coordinates = ("" if value != value else f"{value:.6f}" for value in labels.ravel().tolist())
         yield ",".join((*coordinates, _image_text(image)))
 
 
 def _test_lines(images):
     yield "ImageId,Image"
-    yield from (f"{image_id},{_image_text(image)}" for image_id, image in enumerate(images, start=1))
+    yield from (f"{image_id},{_image_text(image)}" for image_id, image in enumerate(each(images), start=1))
 
 
 def _lookup_lines(keypointset, source):
     yield "RowId,ImageId,FeatureName,Location"
-    wanted = np.repeat(_labelled_by(keypointset)[source], 2, axis=1)  # x and y of each keypoint, as in columns
-    for row_id, (face, column) in enumerate(np.argwhere(wanted).tolist(), start=1):
-        yield f"{row_id},{face + 1},{keypointset.columns[column]},"
+    labelled = np.repeat(_labelled_by(keypointset), 2, axis=1)  # x and y of each keypoint, as in columns
+    wanted = [[name for name, asked in zip(keypointset.columns, of_source, strict=True) if asked] for of_source in labelled]
+    asked = ((image_id, name) for image_id, own in enumerate(source.tolist(), start=1) for name in wanted[own])
+    yield from (f"{row_id},{image_id},{name}," for row_id, (image_id, name) in enumerate(asked, start=1))
 
 
 def _image_text(image):

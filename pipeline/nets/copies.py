@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.faces import affine, augmentation
 from pipeline.keypointset import KeypointSet
+from pipeline.lazyrows import Images, Selected, blocks
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Faces:
     source: int8 (n,). pixel: float32 (n,), the length of one of these pixels in pixels of the original image.
     """
 
-    images: np.ndarray
+    images: Images
     keypoints: np.ndarray
     source: np.ndarray
     pixel: np.ndarray
@@ -41,11 +42,18 @@ class Copies:
 
     def block(self, copy: int, rows: slice) -> Faces:
         """The faces number `rows` of a copy."""
-        chosen = self.faces[rows]
-        span = slice(chosen[0], chosen[-1] + 1)
-        inside = chosen - chosen[0]
-        images, keypoints = self.images[copy, span][inside], self.keypoints[copy, span][inside]
-        return Faces(images, keypoints[:, self.indices], self.source[chosen], np.ones(len(chosen), np.float32))
+        faces = self.faces[rows]
+        images, keypoints = _of_copy(self.images, copy, faces), _of_copy(self.keypoints, copy, faces)
+        return Faces(images, keypoints[:, self.indices], self.source[faces], np.ones(len(faces), np.float32))
+
+
+def _of_copy(array, copy: int, faces: np.ndarray) -> np.ndarray:
+    """Faces, ascending, of a copy in an HDF5 dataset: what lies between them is read too, but never more than a block of it is there."""
+    read = np.empty((len(faces), *array.shape[2:]), array.dtype)
+    for part in blocks(read):
+        first, last = faces[part][[0, -1]].tolist()
+        read[part] = array[copy, first : last + 1][faces[part] - first]
+    return read
 
 
 class Windows:
@@ -57,7 +65,7 @@ class Windows:
 
     def __init__(
         self,
-        images: np.ndarray,
+        images: Images,
         keypoints: np.ndarray,
         source: np.ndarray,
         matrix: np.ndarray,
@@ -78,12 +86,13 @@ class Windows:
         return epoch
 
     def block(self, copy: int, rows: slice) -> Faces:
-        chosen = self.faces[rows]
+        faces = self.faces[rows]
         rng = np.random.default_rng([self.seed, copy, rows.start])
-        drawn = augmentation.draw(len(chosen), self.keypointset.side, self.ranges, rng=rng).after(self.matrix[chosen])
-        images, keypoints = augmentation.apply(self.images[chosen], self.keypoints[chosen], drawn, self.keypointset)
+        drawn = augmentation.draw(len(faces), self.keypointset.side, self.ranges, rng=rng).after(self.matrix[faces])
+        images = augmentation.Warped(Selected(self.images, faces), drawn, self.keypointset.side)[:]
+        keypoints = augmentation.move(self.keypoints[faces], drawn, self.keypointset)
         pixel = 1 / affine.magnification(drawn.matrix)
-        return Faces(images, keypoints[:, self.indices], self.source[chosen], pixel.astype(np.float32))
+        return Faces(images, keypoints[:, self.indices], self.source[faces], pixel.astype(np.float32))
 
 
 def rows_with(labels: np.ndarray, indices: list[int], *, among: np.ndarray | bool = True) -> np.ndarray:

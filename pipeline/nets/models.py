@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.faces import affine, alignment
 from pipeline.keypointset import KeypointSet
+from pipeline.lazyrows import Images, chosen
 from pipeline.nets import evaluation, monitoring, network, prediction, pretrained, training
 from pipeline.nets.checkpoints import Checkpoints
 from pipeline.nets.copies import Copies, Faces, Windows
@@ -73,7 +74,7 @@ def train(
     # Of the faces to train on, those without a label tell nothing about the offsets; but a base net locates all, for its specialists.
     asked = np.ones_like(known) if base is None else held_out | known
     labels, source, held_out = labelled.keypoints[asked][:, indices], labelled.source[asked], held_out[asked]
-    unshifted = _look(net, labelled.images[asked], view.of(asked), target, keypointset, indices)
+    unshifted = _look(net, chosen(labelled.images, asked), view.of(asked), target, keypointset, indices)
     offsets = prediction.source_offsets(unshifted[~held_out], labels[~held_out], source[~held_out])
     predicted = _answers(unshifted + offsets, keypointset, indices)
     validated = evaluation.of_source(predicted, source)[held_out]
@@ -97,7 +98,7 @@ def train(
     )
 
 
-def predict(trained: Trained, images: np.ndarray, keypointset: KeypointSet, frame: np.ndarray | None) -> np.ndarray:
+def predict(trained: Trained, images: Images, keypointset: KeypointSet, frame: np.ndarray | None) -> np.ndarray:
     """Keypoints float32 (n, S, k, 2) in pixels of images uint8 (n, side, side), as each label source would place them.
 
     Mirrored averages with the net's offsets, clipped to the image; the k keypoints are `trained.indices`.
@@ -122,7 +123,7 @@ def seen(trained: Trained, n: int, keypointset: KeypointSet, frame: np.ndarray |
     return _view(n, keypointset, window, frame)
 
 
-def predict_chain(nets: Iterable[Trained], images: np.ndarray, source: np.ndarray, keypointset: KeypointSet) -> list[np.ndarray]:
+def predict_chain(nets: Iterable[Trained], images: Images, source: np.ndarray, keypointset: KeypointSet) -> list[np.ndarray]:
     """What each net answers for its own keypoints, float32 (n, k, 2) in pixels, of images uint8 (n, side, side) of label sources (n,).
 
     The first net is the base net: the others look where it has located the faces.
@@ -136,7 +137,7 @@ def predict_chain(nets: Iterable[Trained], images: np.ndarray, source: np.ndarra
     return answers
 
 
-def labelled(images: np.ndarray, keypoints: np.ndarray, source: np.ndarray) -> Faces:
+def labelled(images: Images, keypoints: np.ndarray, source: np.ndarray) -> Faces:
     """Whole labelled faces as they are."""
     return Faces(images, keypoints, source, np.ones(len(images), np.float32))
 
@@ -145,18 +146,19 @@ def _view(n: int, keypointset: KeypointSet, window: alignment.Window | None, fra
     return View(affine.compose(window.matrix, frame), window.side) if window else prediction.whole(n, keypointset.side)
 
 
-def _look(net: keras.Model, images: np.ndarray, view: View, target: np.ndarray | None, keypointset: KeypointSet, indices: list[int]):
+def _look(net: keras.Model, images: Images, view: View, target: np.ndarray | None, keypointset: KeypointSet, indices: list[int]):
     if target is None:
         return prediction.look(net, images, view, keypointset, indices=indices)
     return prediction.look_twice(net, images, keypointset, target)
 
 
-def _seen(labelled: Faces, view: View, chosen: np.ndarray, indices: list[int]) -> Faces:
-    """Some of the labelled faces as the net sees them."""
-    part = view.of(chosen)
-    keypoints = affine.move(labelled.keypoints[chosen][:, indices], part.matrix).astype(np.float32)
+def _seen(labelled: Faces, view: View, which: np.ndarray, indices: list[int]) -> Faces:
+    """Some of the labelled faces as the net sees them; made once where the labelled images are in memory, else for each reading."""
+    part = view.of(which)
+    images = prediction.Seen(chosen(labelled.images, which), part)
+    keypoints = affine.move(labelled.keypoints[which][:, indices], part.matrix).astype(np.float32)
     pixel = (1 / affine.magnification(part.matrix)).astype(np.float32)
-    return Faces(part.images(labelled.images[chosen]), keypoints, labelled.source[chosen], pixel)
+    return Faces(images[:] if isinstance(labelled.images, np.ndarray) else images, keypoints, labelled.source[which], pixel)
 
 
 def _answers(by_source: np.ndarray, keypointset: KeypointSet, indices: list[int]) -> np.ndarray:

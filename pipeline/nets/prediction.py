@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.faces import affine, alignment
 from pipeline.keypointset import KeypointSet
+from pipeline.lazyrows import Images, LazyRows, in_blocks
 
 BATCH = 128  # 256 is no faster on a CPU and takes 70 MB more
 
@@ -27,18 +28,30 @@ class View:
         return replace(self, matrix=self.matrix[chosen])
 
 
+class Seen(LazyRows):
+    """Images (n, s, s) through a view: uint8 (n, side, side)."""
+
+    def __init__(self, images: Images, view: View):
+        super().__init__((len(images), view.side, view.side), np.uint8)
+        self.faces, self.view = images, view
+
+    def take(self, rows):
+        return self.view.of(rows).images(self.faces[rows])
+
+
 def whole(n: int, side: int) -> View:
     """The view of n whole images."""
     return View(affine.identity(n), side)
 
 
-def look(model: keras.Model, images: np.ndarray, view: View, keypointset: KeypointSet, *, indices: list[int]) -> np.ndarray:
+def look(model: keras.Model, images: Images, view: View, keypointset: KeypointSet, *, indices: list[int]) -> np.ndarray:
     """Keypoints float32 (n, S, K, 2) in pixels of images uint8 (n, s, s) seen through a view: the mirrored average, see `predict`."""
-    seen = predict(model, view.images(images), replace(keypointset, side=view.side), indices=indices, mirrored=True)
-    return affine.move(seen, affine.inverse(view.matrix)).astype(np.float32)
+    inputs = replace(keypointset, side=view.side)
+    found = [predict(model, block, inputs, indices=indices, mirrored=True) for _, block in in_blocks(Seen(images, view))]
+    return affine.move(np.concatenate(found), affine.inverse(view.matrix)).astype(np.float32)
 
 
-def look_twice(model: keras.Model, images: np.ndarray, keypointset: KeypointSet, target: np.ndarray) -> np.ndarray:
+def look_twice(model: keras.Model, images: Images, keypointset: KeypointSet, target: np.ndarray) -> np.ndarray:
     """The mean of a look at the whole images and one at the faces that the first look has found, aligned with target (K, 2).
 
     The net must predict all of the set's keypoints. float32 (n, S, K, 2) pixels. It finds turned and small faces better when they are
@@ -50,10 +63,11 @@ def look_twice(model: keras.Model, images: np.ndarray, keypointset: KeypointSet,
     return (first + look(model, images, aligned, keypointset, indices=everything)) / 2
 
 
-def predict(model: keras.Model, images: np.ndarray, keypointset: KeypointSet, *, indices: list[int], mirrored: bool) -> np.ndarray:
+def predict(model: keras.Model, images: Images, keypointset: KeypointSet, *, indices: list[int], mirrored: bool) -> np.ndarray:
     """Keypoints float32 (n, S, K, 2) in pixels of images uint8 (n, side, side), for every label source.
 
-    indices: which of the set's keypoints the net predicts, in order. mirrored: average with the prediction for the mirror image.
+    indices: which of the set's keypoints the net predicts, in order. mirrored: average with the prediction for the mirror image, which
+    must be in memory.
     """
     unit = forward(model, images)
     if mirrored:
@@ -63,7 +77,7 @@ def predict(model: keras.Model, images: np.ndarray, keypointset: KeypointSet, *,
     return keypointset.to_pixels(unit)
 
 
-def forward(model: keras.Model, images: np.ndarray) -> np.ndarray:
+def forward(model: keras.Model, images: Images) -> np.ndarray:
     """The net's bare output (n, S, K, 2), unit coordinates. Every batch is filled up, so that none costs a second compilation."""
     if len(images) == 0:
         return np.zeros((0, *model.output_shape[1:]), np.float32)

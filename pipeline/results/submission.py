@@ -7,6 +7,7 @@ import pandas as pd
 
 from pipeline.described import array
 from pipeline.keypointset import KeypointSet
+from pipeline.lazyrows import Images
 from pipeline.nets.evaluation import BOOTSTRAP, bootstrap_interval, rmse, rmse_by_source
 from pipeline.points import Points, points
 
@@ -22,7 +23,7 @@ class Predictions:
         "float32", "face keypoint xy", "px", "keypoints of the test faces: the specialists' with a share of the base net's"
     )
     test_base: np.ndarray = array("float32", "face keypoint xy", "px", "base net's keypoints of the test faces")
-    test_images: np.ndarray = array("uint8", "face row column", "grey level", "test faces")
+    test_images: Images = array("uint8", "face row column", "grey level", "test faces")
     test_ids: np.ndarray = array("int64", "face", "", "ImageId of the test faces")
     validation: np.ndarray = array("float32", "face keypoint xy", "px", "keypoints of the validation faces, likewise")
     validation_base: np.ndarray = array("float32", "face keypoint xy", "px", "base net's keypoints of the validation faces")

@@ -10,13 +10,14 @@ it must be laid out as this program writes (`layout`) and have just the arrays t
 
 import contextlib
 import errno
+import functools
 import hashlib
 import itertools
 import json
 import os
 import re
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.store import contents, files, layout, lineage
@@ -134,14 +135,22 @@ def reading(path: Path, kind: type | None = None):
         raise
 
 
-def load(path: Path, kind: type):
-    """The artifact as the dataclass `kind`, all arrays in memory."""
-    arrays = verify(path).arrays()
-    if (size := sum(array.nbytes for name, array in arrays if not name.startswith("/plot/"))) > LARGEST:
+def load(path: Path, kind: type, *, limit: float = float("inf"), opened: Callable | None = None):
+    """The artifact as the dataclass `kind`, its arrays in memory but for `Images` of more than `limit` bytes, which are read from the file.
+
+    opened: opens the file for these, instead of `reading`.
+    """
+    arrays = {name.removeprefix("/"): array for name, array in verify(path).arrays() if not name.startswith("/plot/")}
+    lazy = {name: arrays.pop(name) for name in contents.images(kind) & arrays.keys() if arrays[name].nbytes > limit}
+    if (size := sum(array.nbytes for array in arrays.values())) > LARGEST:
         raise Damaged(f"{path} holds {size:,} bytes of arrays, more than belong into memory ({LARGEST:,})")
     with reading(path, kind) as file:
+        from pipeline.store.stored import Stored
+
+        opened = opened or functools.partial(reading, path, kind)
+        stored = {name: Stored(opened, name, array.shape, array.dtype) for name, array in lazy.items()}
         try:
-            return contents.take(file, kind)
+            return contents.take(file, kind, stored)
         except UnicodeDecodeError as error:
             raise Damaged(f"{path} has a text that is none: {error}") from None
 

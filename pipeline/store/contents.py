@@ -29,17 +29,20 @@ def put(group, content: typing.Any) -> None:
 
 
 def put_copies(group, kind: type, copies: Iterable[dict[str, typing.Any]], count: int) -> None:
-    """Writes `count` dicts of arrays (field name -> array), one after the other, as datasets with a leading axis.
+    """Writes `count` dicts of arrays or LazyRows (field name -> array), one after the other, as datasets with a leading axis.
 
-    Never more than one of them is in memory.
+    Never more than one of them is in memory, of lazy rows a block.
     """
+    from pipeline.lazyrows import in_blocks
+
     described = {field.name: field.metadata["array"] for field in dataclasses.fields(kind)}
     number = -1
     for number, copy in enumerate(copies):
         for name, value in copy.items():
             if number == 0:
                 _create(group, name, (count, *value.shape), value.dtype, described[name], chunk=(1, *_chunk(value)))
-            group[name][number] = value
+            for part, block in in_blocks(value):
+                group[name][number, part] = block
     if number + 1 != count:
         raise ValueError(f"{number + 1} copies came where {count} were announced")
     _default_plot(group, kind)
@@ -68,6 +71,13 @@ def _append_array(group, name: str, value, description) -> None:
 def _put_array(group, name: str, value, description) -> None:
     import numpy as np
 
+    from pipeline.lazyrows import LazyRows, in_blocks
+
+    if isinstance(value, LazyRows):
+        dataset = _create(group, name, value.shape, value.dtype, description, chunk=_chunk(value))
+        for part, block in in_blocks(value):
+            dataset[part] = block
+        return
     value = _encoded(np.asarray(value)) if description.dtype == "text" else np.asarray(value)
     _create(group, name, value.shape, value.dtype, description, chunk=_chunk(value))[...] = value
 
@@ -156,10 +166,21 @@ def _faults(item: layout.Group | layout.Dataset, field: dataclasses.Field, kinds
                 yield f"{inner} is {array.dtype} {array.shape}, described as {description.dtype} ({' '.join(description.axes)})"
 
 
-def take(group, kind: type):
-    """The dataclass `kind` from an open HDF5 group that has no `faults`. UnicodeDecodeError for a text that is none."""
-    hints = typing.get_type_hints(kind)
-    return kind(**{field.name: _taken(group, field, hints[field.name]) for field in dataclasses.fields(kind)})
+def take(group, kind: type, instead: dict[str, typing.Any] | None = None):
+    """The dataclass `kind` from an open HDF5 group that has no `faults`. UnicodeDecodeError for a text that is none.
+
+    instead: values of fields that are not read.
+    """
+    hints, given = typing.get_type_hints(kind), instead or {}
+    read = {field.name: _taken(group, field, hints[field.name]) for field in dataclasses.fields(kind) if field.name not in given}
+    return kind(**read, **given)
+
+
+def images(kind: type) -> set[str]:
+    """Names of the fields that may be LazyRows."""
+    from pipeline.lazyrows import Images
+
+    return {name for name, hint in typing.get_type_hints(kind).items() if hint == Images}
 
 
 def _kinds(hint) -> tuple[type, ...]:

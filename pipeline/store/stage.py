@@ -40,7 +40,7 @@ from pipeline.store import (
 )
 from pipeline.store.adoptions import Adoption
 from pipeline.store.progress import Progress, say
-from pipeline.store.targets import Artifact, ExternalFile, workspace_root
+from pipeline.store.targets import Artifact, ExternalFile, images_limit, workspace_root
 
 
 class Stage(luigi.Task):
@@ -220,6 +220,12 @@ class Stage(luigi.Task):
         return self.clone(overrides={**self.overrides, **own}) if own else self
 
     # What a `run` uses
+
+    def collector(self):
+        """Where images come together that may be more than belong into memory."""
+        from pipeline.lazyrows import Collector
+
+        return Collector(images_limit(), self.path.parent)
 
     @contextlib.contextmanager
     def publishing(self, *suffixes: str):

@@ -1,6 +1,7 @@
 """What tasks read and write: artifacts in a workspace, and the files that the user brings."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import luigi
 
 from pipeline.errors import InputError
 from pipeline.store import artifacts, files, lastwords, lineage
+from pipeline.store.settings import whole
 
 
 class workspace(luigi.Config):  # the name of its section and flag: --workspace-root
@@ -18,6 +20,17 @@ class workspace(luigi.Config):  # the name of its section and flag: --workspace-
 
 def workspace_root() -> Path:
     return Path(workspace().root).expanduser()
+
+
+class memory(luigi.Config):
+    """What a stage holds at once."""
+
+    images = whole(512, "MiB of an array of images in memory; a larger array stays in its file and is read block by block", 0)
+
+
+def images_limit() -> int:
+    """Bytes of an array of images that may be in memory."""
+    return memory().images << 20
 
 
 class Artifact(luigi.Target):
@@ -40,9 +53,9 @@ class Artifact(luigi.Target):
         return True
 
     def load(self, kind: type):
-        """The artifact as the dataclass `kind`, all arrays in memory."""
+        """The artifact as the dataclass `kind`; its larger `Images` stay in the file, see `memory`."""
         with self._refusing():
-            return artifacts.load(self.path, kind)
+            return artifacts.load(self.path, kind, limit=images_limit(), opened=functools.partial(self.reading, kind))
 
     @contextlib.contextmanager
     def reading(self, kind: type) -> Iterator:
