@@ -1,8 +1,8 @@
 """Growth: time and memory of each stage over drawn faces, 1,000 to 100,000, each in a process of its own.
 
-    python bench/scale.py [--sizes 1000 4000] [--limit-mb 2048] [--workspace DIR] [-- LUIGI FLAGS, such as --TrainBase-device-memory 256]
+    python bench/scale.py [--sizes 1000 4000] [--limit-mb 2048] [--workspace DIR] [-- LUIGI FLAGS, such as --memory-images 256]
 
-For each size N: N labelled faces and N to predict. Prints seconds, seconds for 1,000 faces, the largest memory of the process, and the
+For each size N: N labelled faces and N to predict, of either kind 64 MiB of images in memory and on the device, the rest in files. Prints seconds, seconds for 1,000 faces, the largest memory of the process, and the
 exponent of growth from the size before: 1 is in proportion. Goals: no exponent above 1.15, no memory above the limit. With --workspace
 the results are kept and an interrupted run goes on; a stage that is there already shows no time. 100,000 faces take hours.
 """
@@ -20,8 +20,10 @@ import chain
 
 from pipeline.keypointset import KAGGLE
 
-# One augmented copy, one epoch; specialists only because Predict needs them.
-SHORT = ["--Augment-copies", "1", "--TrainBase-epochs", "1", "--TrainSpecialist-epochs", "1"]
+# One augmented copy, one epoch; specialists, with small windows, only because Predict needs them.
+SHORT = ["--Augment-copies", "1", "--TrainBase-epochs", "1", "--TrainSpecialist-epochs", "1", "--TrainSpecialist-zoom", "0.5"]
+# So small that the larger sizes reach them.
+LIMITS = ["--memory-images", "64", "--TrainBase-device-memory", "64", "--TrainSpecialist-device-memory", "64"]
 DUPLICATES = "duplicate search"
 MEASURED = ["Render", "Load", DUPLICATES, "Augment", "TrainBase", "Predict"]
 
@@ -43,7 +45,7 @@ def main() -> None:
         for size in sorted(options.sizes):
             drawn = ["--Render-training", str(size), "--Render-test", str(size), "--dataset-path", "rendered"]
             for stage in MEASURED:
-                ran = measure(stage, [*drawn, "--workspace-root", str(workspace), *SHORT, *flags])
+                ran = measure(stage, [*drawn, "--workspace-root", str(workspace), *SHORT, *LIMITS, *flags])
                 growth = log(ran.seconds / before[stage][1]) / log(size / before[stage][0]) if stage in before else float("nan")
                 before[stage] = size, ran.seconds
                 print(

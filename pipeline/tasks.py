@@ -249,7 +249,7 @@ class Training:
     patience_factor = real(0.5, "or after this share of the best epoch's number, if that is longer", 0.0)
     improvement = real(0.005, "relative improvement that counts for the patience", 0.0, 1.0)
     snapshots = whole(0, "keep the weights after every so many epochs and after the last, beside the artifact; 0: no", 0)
-    device_memory = whole(2048, "MiB of images kept on the device; more faces are brought in blocks", 1)
+    device_memory = whole(512, "MiB of images kept on the device; more faces are brought in blocks", 1)
     seed = whole(0, "seed of the first weights, the order and the dropout", 0)
 
     def train(self, group: str | None = None, base=None, *, keep_head: bool = False, scratch: bool = False) -> None:

@@ -25,7 +25,7 @@ def workspace_root() -> Path:
 class memory(luigi.Config):
     """What a stage holds at once."""
 
-    images = whole(512, "MiB of an array of images in memory; a larger array stays in its file and is read block by block", 0)
+    images = whole(256, "MiB of an array of images in memory; a larger array stays in its file and is read block by block", 0)
 
 
 def images_limit() -> int:
