@@ -2,9 +2,10 @@
 
     python bench/scale.py [--sizes 1000 4000] [--limit-mb 2048] [--workspace DIR] [-- LUIGI FLAGS, such as --memory-images 256]
 
-For each size N: N labelled faces and N to predict, of either kind 64 MiB of images in memory and on the device, the rest in files. Prints seconds, seconds for 1,000 faces, the largest memory of the process, and the
-exponent of growth from the size before: 1 is in proportion. Goals: no exponent above 1.15, no memory above the limit. With --workspace
-the results are kept and an interrupted run goes on; a stage that is there already shows no time. 100,000 faces take hours.
+For each size N: N labelled faces and N to predict, with 64 MiB of an array of images in memory and 64 MiB on the device, the rest in
+files. Prints seconds, seconds for 1,000 faces, the largest memory of the process, and the exponent of growth from the size before: 1 is
+in proportion. Goals: no exponent above 1.15, no memory above the limit. With --workspace the results are kept and an interrupted run
+goes on; a stage that is there already shows no time. 100,000 faces take hours.
 """
 
 import argparse

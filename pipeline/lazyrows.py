@@ -6,6 +6,7 @@ the numbers of some rows.
 
 import os
 import tempfile
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import pairwise
@@ -65,11 +66,19 @@ class Selected(LazyRows):
 
 
 class Spilled(LazyRows):
-    """The rows in an open file, one after the other."""
+    """Rows in a temporary file without a name: nothing is left of it when the process ends, however it ends."""
 
-    def __init__(self, file, shape: tuple[int, ...], dtype):
-        super().__init__(shape, dtype)
-        self.file, self.row_bytes = file, prod(shape[1:]) * self.dtype.itemsize
+    def __init__(self, folder: Path | None, row_shape: tuple[int, ...], dtype):
+        super().__init__((0, *row_shape), dtype)
+        self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (open for as long as its rows are of use)
+        weakref.finalize(self, self.file.close)
+        self.row_bytes = prod(row_shape) * self.dtype.itemsize
+
+    def append(self, block: np.ndarray) -> None:
+        rest = memoryview(np.ascontiguousarray(block).reshape(-1).view(np.uint8))
+        while rest:
+            rest = rest[self.file.write(rest) :]
+        self.shape = (len(self) + len(block), *self.shape[1:])
 
     def take(self, rows):
         taken = np.empty((len(rows), *self.shape[1:]), self.dtype)
@@ -80,36 +89,26 @@ class Spilled(LazyRows):
 
 
 class Collector:
-    """Puts together rows that come in blocks: in memory or, where they are more than `limit` bytes, in a temporary file.
-
-    folder: where that file lies, without a name: nothing is left of it when the process ends, however it ends.
-    """
+    """Puts together rows that come in blocks: in memory or, where they are more than `limit` bytes, in a temporary file in `folder`."""
 
     def __init__(self, limit: float = float("inf"), folder: Path | None = None):
-        self.limit, self.folder = limit, folder
+        self.limit, self.folder, self.size = limit, folder, 0
         self.blocks: list[np.ndarray] = []
-        self.size = self.spilled = 0
-        self.file = self.like = None  # like: no rows, of the shape and dtype of all
+        self.spilled: Spilled | None = None
 
     def add(self, block: np.ndarray) -> None:
         self.blocks.append(block)
         self.size += block.nbytes
         if self.size > self.limit:
-            self._spill()
+            if self.spilled is None:
+                self.spilled = Spilled(self.folder, block.shape[1:], block.dtype)
+            for waiting in self.blocks:
+                self.spilled.append(waiting)
+            self.blocks.clear()
 
     def rows(self) -> Images:
-        """All that was added, at least one block; nothing can be added any more."""
-        if not self.file:
-            return np.concatenate(self.blocks)
-        self.file.flush()
-        return Spilled(self.file, (self.spilled, *self.like.shape[1:]), self.like.dtype)
-
-    def _spill(self) -> None:
-        self.file = self.file or tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 (open as long as its rows are of use)
-        for block in self.blocks:
-            self.file.write(np.ascontiguousarray(block).data)
-            self.spilled += len(block)
-        self.like, self.blocks = self.blocks[-1][:0], []
+        """All that was added, at least one block."""
+        return np.concatenate(self.blocks) if self.spilled is None else self.spilled
 
 
 def chosen(rows: Images, index) -> Images:

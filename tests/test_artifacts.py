@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from pipeline.described import Plot, array
-from pipeline.store import artifacts, files
+from pipeline.errors import InputError
+from pipeline.lazyrows import Images, LazyRows, chosen
+from pipeline.store import artifacts, files, targets
 from pipeline.store.targets import Artifact
 
 
@@ -180,6 +182,54 @@ def test_copies_are_written_one_by_one(tmp_path):
     with pytest.raises(ValueError, match="2 copies came where 3 were announced"), artifacts.writing(tmp_path / "b.h5", {}) as file:
         artifacts.put_copies(file, Copies, ({"images": copy} for copy in copies[:2]), 3)
     assert not (tmp_path / "b.h5").exists()
+
+
+@dataclass(frozen=True)
+class Album:
+    images: Images = array("uint8", "face pixel", "grey level", "so many that they may stay in the file")
+    number: np.ndarray = array("int32", "face", "", "not so many")
+
+
+IMAGES = np.random.default_rng(3).integers(0, 256, (1000, 500), dtype=np.uint8)
+
+
+def test_images_beyond_a_limit_stay_in_the_file(tmp_path):
+    """Up to the limit they are an array; beyond it rows are read when they are asked for. The other arrays are in memory."""
+    path = write(tmp_path / "a.h5", Album(IMAGES, np.arange(1000, dtype="int32")))
+    assert isinstance(artifacts.load(path, Album, limit=IMAGES.nbytes).images, np.ndarray)
+    found = artifacts.load(path, Album, limit=IMAGES.nbytes - 1)
+    assert isinstance(found.images, LazyRows)
+    assert isinstance(found.number, np.ndarray)
+    for index in (slice(None), slice(990, 2, -3), np.array([7, 8, 9, 3]), IMAGES[:, 0] > 100, 999):
+        np.testing.assert_array_equal(found.images[index], IMAGES[index])
+
+
+def test_lazy_rows_are_written_as_an_array_is(tmp_path):
+    """An artifact made of another's rows, block by block, has the bytes of one that is made of an array, in a set of copies too."""
+    number = np.arange(1000, dtype="int32")
+    path = write(tmp_path / "a.h5", Album(IMAGES, number))
+    lazy = artifacts.load(path, Album, limit=0)
+    assert write(tmp_path / "b.h5", lazy).read_bytes() == path.read_bytes()
+    backwards = np.arange(1000)[::-1]
+    reversed_one, reversed_lazy = Album(IMAGES[::-1], number), Album(chosen(lazy.images, backwards), number)
+    assert write(tmp_path / "c.h5", reversed_lazy).read_bytes() == write(tmp_path / "d.h5", reversed_one).read_bytes()
+    for name, images in (("e.h5", IMAGES), ("f.h5", lazy.images)):
+        with artifacts.writing(tmp_path / name, {}) as file:
+            artifacts.put_copies(file, Copies, iter([{"images": images}, {"images": images}]), 2)
+    assert (tmp_path / "e.h5").read_bytes() == (tmp_path / "f.h5").read_bytes()
+
+
+def test_images_damaged_after_they_were_found_whole(tmp_path, monkeypatch):
+    """The artifact is verified again when its rows are read: what has been damaged since is set aside, and the sentence says so."""
+    monkeypatch.setattr(targets, "images_limit", lambda: 0)
+    path = write(tmp_path / "a.h5", Album(IMAGES, np.arange(1000, dtype="int32")))
+    images = Artifact(path).load(Album).images
+    content = bytearray(path.read_bytes())
+    content[-5000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.h5 is not what was written: its checksum differs\. It was set aside"):
+        images[10:20]
+    assert not path.exists()
 
 
 def fail_within(path, error):

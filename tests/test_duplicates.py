@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.faces import duplicates
+from pipeline.lazyrows import Collector
 
 SIDE = 96
 LIMIT = 0.985
@@ -73,6 +74,26 @@ def test_a_group_larger_than_a_chunk(rng):
     """Three hundred near twins, more than are looked at in one go, are one group."""
     images = as_bytes(smooth(rng, 1) + rng.normal(0, 4, (300, SIDE, SIDE)))
     assert not duplicates.groups(images, correlation=LIMIT).any()
+
+
+def test_images_in_a_file_have_the_same_groups(rng):
+    """Where the images are read when they are asked for, the groups are those of an array: twins, copies and flat images among them."""
+    images = as_bytes(np.repeat(smooth(rng, 150), 3, axis=0) + rng.normal(0, 4, (450, SIDE, SIDE)))
+    images[7], images[300] = 90, images[20]
+    collector = Collector(0)
+    collector.add(images)
+    assert duplicates.groups(collector.rows(), correlation=LIMIT).tolist() == duplicates.groups(images, correlation=LIMIT).tolist()
+
+
+def test_every_near_pair_is_found_once(rng):
+    """The search finds the pairs that comparing each point with each other finds, and counts every point."""
+    points = rng.normal(0, 1, (500, 3)).astype(np.float32)
+    apart = np.linalg.norm(points[:, None] - points, axis=2)
+    chunks = list(duplicates._near(points, 0.3))
+    pairs = [frozenset(pair) for _, one, other in chunks for pair in zip(one.tolist(), other.tolist(), strict=True)]
+    assert len(pairs) == len(set(pairs))
+    assert set(pairs) == {frozenset(pair) for pair in np.argwhere(np.triu(apart <= 0.3, 1)).tolist()}
+    assert sum(count for count, _, _ in chunks) == 500
 
 
 @pytest.mark.parametrize("side", [5, 48, 50, 96, 128])

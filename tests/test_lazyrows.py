@@ -1,0 +1,129 @@
+"""Rows that are read or made when asked for are, to whoever asks, the rows of an array."""
+
+import numpy as np
+import pytest
+
+from pipeline import lazyrows
+from pipeline.lazyrows import Collector, LazyRows, Spilled, blocks, chosen, each, in_blocks, runs
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (300, 4, 5), dtype=np.uint8)
+
+
+class Noted(LazyRows):
+    """The rows of an array, with a list of how many were taken at a time."""
+
+    def __init__(self, array):
+        super().__init__(array.shape, array.dtype)
+        self.array, self.taken = array, []
+
+    def take(self, rows):
+        self.taken.append(len(rows))
+        return self.array[rows]
+
+
+def spilled(images=IMAGES, folder=None):
+    collector = Collector(0, folder)
+    for start in range(0, len(images), 7):
+        collector.add(images[start : start + 7])
+    return collector.rows()
+
+
+@pytest.fixture(params=["made", "spilled", "chosen of spilled"])
+def lazy(request, tmp_path):
+    if request.param == "made":
+        return Noted(IMAGES)
+    if request.param == "spilled":
+        return spilled(folder=tmp_path)
+    shuffled = np.random.default_rng(1).permutation(len(IMAGES))
+    return chosen(spilled(IMAGES[np.argsort(shuffled)], tmp_path), shuffled)
+
+
+INDICES = {
+    "all": slice(None),
+    "some": slice(3, 290, 5),
+    "backwards": slice(None, None, -1),
+    "none": slice(5, 5),
+    "mask": np.arange(300) % 3 == 0,
+    "numbers": np.array([5, 6, 7, 2, 2, 299, 0]),
+    "no number": np.zeros(0, int),
+    "one": 17,
+    "the last": -1,
+    "numpy's": np.int64(4),
+}
+
+
+@pytest.mark.parametrize("name", INDICES)
+def test_rows_are_those_of_the_array(lazy, name):
+    """A slice, a mask, numbers in any order and a single number give what the array gives, in its dtype."""
+    found, expected = lazy[INDICES[name]], IMAGES[INDICES[name]]
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_no_such_row(lazy):
+    """A number beyond the rows is an IndexError, as for an array."""
+    with pytest.raises(IndexError):
+        lazy[300]
+
+
+def test_sizes(lazy):
+    """Length, shape, dtype, number of values and bytes are the array's."""
+    assert (len(lazy), lazy.shape, lazy.dtype) == (300, (300, 4, 5), np.uint8)
+    assert (lazy.size, lazy.nbytes) == (IMAGES.size, IMAGES.nbytes)
+
+
+def test_never_more_than_a_block_at_a_time(monkeypatch):
+    """However many rows are asked for, they are taken block by block: whole multiples of 128 but for the last."""
+    monkeypatch.setattr(lazyrows, "BLOCK_BYTES", 150 * 20)  # 150 rows
+    noted = Noted(IMAGES)
+    assert [len(block) for _, block in in_blocks(noted)] == noted.taken == [128, 128, 44]
+    np.testing.assert_array_equal(noted[:], IMAGES)
+    np.testing.assert_array_equal(list(each(noted)), IMAGES)
+    assert noted.taken == 3 * [128, 128, 44]
+    monkeypatch.setattr(lazyrows, "BLOCK_BYTES", 10)  # less than a row
+    assert list(blocks(noted)) == [slice(0, 128), slice(128, 256), slice(256, 300)]
+
+
+@pytest.mark.parametrize("rows", [IMAGES[:0], Noted(IMAGES[:0])], ids=["array", "lazy"])
+def test_of_no_rows_an_empty_block(rows):
+    """Whoever concatenates what is found in blocks gets the right shape for no rows too."""
+    ((part, block),) = in_blocks(rows)
+    assert (part, block.shape) == (slice(0, 0), (0, 4, 5))
+
+
+PARTS = [IMAGES[:1], IMAGES[1:1], IMAGES[1:200:2], IMAGES[200:, ::-1]]
+COLLECTED = np.concatenate(PARTS)
+
+
+@pytest.mark.parametrize(("limit", "kind"), [(COLLECTED.nbytes, np.ndarray), (COLLECTED.nbytes - 1, Spilled), (500, Spilled), (0, Spilled)])
+def test_a_collector_spills_beyond_its_limit(tmp_path, limit, kind):
+    """Up to the limit the rows are an array, beyond it they lie in a file without a name; they are the same."""
+    collector = Collector(limit, tmp_path)
+    for part in PARTS:
+        collector.add(part)
+    rows = collector.rows()
+    assert isinstance(rows, kind)
+    np.testing.assert_array_equal(rows[:], COLLECTED)
+    assert not list(tmp_path.iterdir())
+
+
+def test_chosen_of_an_array_is_an_array():
+    """Of an array the rows themselves; of lazy rows still lazy ones, of which none has been read."""
+    mask, noted = np.arange(300) < 10, Noted(IMAGES)
+    np.testing.assert_array_equal(chosen(IMAGES, mask), IMAGES[:10])
+    assert len(chosen(noted, mask)) == 10
+    assert noted.taken == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([], []),
+        ([4], [(0, 1, 4, 5)]),
+        ([4, 5, 6, 9, 8, 8], [(0, 3, 4, 7), (3, 4, 9, 10), (4, 5, 8, 9), (5, 6, 8, 9)]),
+    ],
+)
+def test_runs(rows, expected):
+    """Consecutive numbers are one run: from place to place, from row to row."""
+    found = [(part.start, part.stop, run.start, run.stop) for part, run in runs(np.array(rows, int))]
+    assert found == expected
