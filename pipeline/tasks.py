@@ -90,9 +90,13 @@ class Render(Stage):
         from pipeline.points import points
 
         suffixes = tuple(f".{stem}.csv" for stem in FILES)
-        with self.publishing(*suffixes) as paths, self.progress(self.training + self.test, "face drawn") as progress:
-            counts = {"training": self.training, "test": self.test}
-            truth = rendered.write_files(*paths, KAGGLE, **counts, seed=self.seed, collector=self.collector, report=progress.add)
+        counts = {"training": self.training, "test": self.test}
+        with (
+            self.publishing(*suffixes) as paths,
+            self.collecting() as collector,
+            self.progress(sum(counts.values()), "face drawn") as progress,
+        ):
+            truth = rendered.write_files(*paths, KAGGLE, **counts, seed=self.seed, collector=collector, report=progress.add)
         self.save(rendered.Truth(truth, points(truth, KAGGLE.side)), siblings=suffixes)
 
 
@@ -120,9 +124,9 @@ class Load(Stage):
         paths = self._paths()
         self.say(f"reading {paths['training']}")
         size = sum(archives.size(paths[stem]) for stem in ("training", "test"))
-        with self.progress(size, "MB read", scale=10**6) as progress:
-            training = csvfiles.read_training(paths["training"], KAGGLE, images=self.collector(), report=progress.add)
-            test = csvfiles.read_test(paths["test"], KAGGLE, images=self.collector(), report=progress.add)
+        with self.collecting() as collector, self.progress(size, "MB read", scale=10**6) as progress:
+            training = csvfiles.read_training(paths["training"], KAGGLE, images=collector(), report=progress.add)
+            test = csvfiles.read_test(paths["test"], KAGGLE, images=collector(), report=progress.add)
         lookup = csvfiles.read_lookup(paths["IdLookupTable"], KAGGLE, test.image_ids)
         rules = {name: getattr(self, name) for name, _ in self.get_params() if name != "overrides"}
         with self.progress(len(training.images), "face compared") as progress:

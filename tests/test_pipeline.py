@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from fresh import ROOT, first_command, recipes, run
 
+from pipeline.faces.rendered import write_kaggle_files
 from pipeline.keypointset import KAGGLE
 
 SMALL = (
@@ -233,6 +234,18 @@ class TestChain:
 
 
 class TestInterface:
+    def test_a_full_disk_while_images_wait_there(self, tmp_path):
+        """Images beyond the limit wait in a file; where that has no room the stage says so, and nothing is left."""
+        write_kaggle_files(tmp_path / "files", KAGGLE, training=60, test=6, seed=0)
+        small = "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
+        code = f"import resource, sys; from luigi.cmdline import luigi_run; {small}; luigi_run(sys.argv[1:])"
+        flags = [f"--dataset-path={tmp_path}/files", f"--workspace-root={tmp_path}/w", "--memory-images=0"]
+        result = run("-c", code, "--module", "pipeline", "Load", *flags)
+        assert result.returncode == 30
+        assert re.search(r"Load failed: .*/data/load-\w+\.h5 could not be written: file too large\. .*Raise that limit\.", result.stderr)
+        assert "Traceback" not in result.stderr
+        assert not list((tmp_path / "w").rglob("*load*"))
+
     def test_overrides_give_two_variations(self):
         """Overrides handed down the chain give two variations of TrainBase in one process, on the same data."""
         from pipeline import Predict

@@ -221,11 +221,13 @@ class Stage(luigi.Task):
 
     # What a `run` uses
 
-    def collector(self):
-        """Where images come together that may be more than belong into memory."""
+    @contextlib.contextmanager
+    def collecting(self):
+        """Yields what makes a Collector, for images that may be more than belong into memory."""
         from pipeline.lazyrows import Collector
 
-        return Collector(images_limit(), self.path.parent)
+        with files.room_for(self.path):
+            yield functools.partial(Collector, images_limit(), self.path.parent)
 
     @contextlib.contextmanager
     def publishing(self, *suffixes: str):
