@@ -21,9 +21,9 @@ def refusing(path: Path) -> Iterator[None]:
 
 
 def load(path: Path, kind: type):
-    """The artifact as the dataclass `kind`; InputError as in `refusing`."""
+    """The artifact as the dataclass `kind`, its `Images` to be read when they are asked for; InputError as in `refusing`."""
     with refusing(path):
-        return artifacts.load(path, kind)
+        return artifacts.load(path, kind, limit=0)
 
 
 def made_from(path: Path, stage: str) -> list[Path]:

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.decomposition import PCA
 
 from pipeline.faces.reports import Report, nobody
-from pipeline.lazyrows import Images, LazyRows, chosen, each, in_blocks
+from pipeline.lazyrows import Images, LazyRows, Selected, chosen, each, in_blocks
 
 CELLS = 48  # side of the pooled image
 COMPONENTS = 16  # of the search for candidates: it costs time alone, no twin is lost by few
@@ -64,28 +64,27 @@ def groups(images: Images, *, correlation: float, report: Report = nobody) -> np
     patterns = Patterns(images if len(first) == len(images) else chosen(images, first))
     if isinstance(images, np.ndarray):
         patterns = patterns[:]
-    contrast = np.concatenate([block.any(axis=1) for _, block in in_blocks(patterns)])
-    label = np.arange(len(first))
-    label[contrast] = label[contrast][_twins(chosen(patterns, contrast), correlation, report)]
-    report(len(images) - int(contrast.sum()))
+    projected, contrast = _project(patterns)
+    members, label = np.flatnonzero(contrast), np.arange(len(first))
+    label[members] = members[_twins(Selected(patterns, members), projected[members], correlation, report)]
+    report(len(images) - len(members))
     return _by_first_appearance(label[copy])
 
 
-def _twins(patterns: Images, correlation: float, report: Report) -> np.ndarray:
+def _twins(patterns: Images, projected: np.ndarray, correlation: float, report: Report) -> np.ndarray:
     """Unit vectors (n, p) -> index of a representative of each one's connected component (n,).
 
-    Candidates are neighbours in a projection, in which no distance is longer than in full; |a - b|² = 2 - 2 corr(a, b) for unit vectors.
-    Pairs that are connected already are not asked again, so that one group of thousands stays cheap.
+    Candidates are neighbours in their projection (n, k), in which no distance is longer than in full; |a - b|² = 2 - 2 corr(a, b) for unit
+    vectors. Pairs that are connected already are not asked again, so that one group of thousands stays cheap.
     """
     label = np.arange(len(patterns))
-    if len(patterns) < 2:
-        return label
     radius = np.sqrt(2 - 2 * correlation) + 1e-3  # and a margin for float32
-    for count, one, other in _near(_project(patterns), radius):
+    for count, one, other in _near(projected, radius):
         new = label[one] != label[other]
         one, other = one[new], other[new]
         twins = _correlations(patterns, one, other) > correlation
-        label = _joined(label, one[twins], other[twins])
+        if twins.any():
+            label = _joined(label, one[twins], other[twins])
         report(count)
     return label
 
@@ -107,11 +106,14 @@ def _near(points: np.ndarray, radius: float) -> Iterator[tuple[int, np.ndarray, 
         yield stop - start, order[start + i[i < j]], order[start + j[i < j]]
 
 
-def _project(patterns: Images) -> np.ndarray:
-    """Onto the main directions of a sample of the images, evenly spaced."""
+def _project(patterns: Images) -> tuple[np.ndarray, np.ndarray]:
+    """Onto the main directions of a sample of the images, evenly spaced: (n, k); and which images have contrast (n,)."""
     sample = patterns[:: -(-len(patterns) // SAMPLE)]
-    directions = PCA(min(COMPONENTS, len(sample)), svd_solver="full").fit(sample)
-    return np.concatenate([directions.transform(block) for _, block in in_blocks(patterns)])
+    with np.errstate(invalid="ignore"):  # a single image, or flat ones alone, have no variance to explain
+        directions = PCA(min(COMPONENTS, len(sample)), svd_solver="full").fit(sample)
+    found = [(directions.transform(block), block.any(axis=1)) for _, block in in_blocks(patterns)]
+    projected, contrast = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return projected, contrast
 
 
 def _correlations(patterns: Images, one: np.ndarray, other: np.ndarray) -> np.ndarray:
