@@ -1,11 +1,19 @@
 """Rows that are read or made when asked for are, to whoever asks, the rows of an array."""
 
+import dataclasses
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from pipeline import lazyrows
+from pipeline.described import array
+from pipeline.faces import augmentation, duplicates
+from pipeline.keypointset import KAGGLE
 from pipeline.lazyrows import Collector, LazyRows, Spilled, blocks, chosen, each, in_blocks, runs
+from pipeline.store import artifacts
 
+SIDE = 48
 IMAGES = np.random.default_rng(0).integers(0, 256, (300, 4, 5), dtype=np.uint8)
 
 
@@ -127,3 +135,46 @@ def test_runs(rows, expected):
     """Consecutive numbers are one run: from place to place, from row to row."""
     found = [(part.start, part.stop, run.start, run.stop) for part, run in runs(np.array(rows, int))]
     assert found == expected
+
+
+# Memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Album:
+    images: lazyrows.Images = array("uint8", "face y x", "grey level", "faces")
+
+
+def find_twins(images, _):
+    duplicates.groups(images, correlation=0.985)
+
+
+def write(images, file):
+    artifacts.put(file, Album(chosen(images, np.arange(len(images))[::-1])))
+
+
+def augment(images, file):
+    ranges = augmentation.Ranges(0.5, 10, 5, 3, 1.1, 1.05, 0.2, 0.5, 0.2, 0.1)
+    keypoints, small = np.zeros((len(images), 15, 2), np.float32), dataclasses.replace(KAGGLE, side=SIDE)
+    made = augmentation.copies(images, keypoints, keypointset=small, ranges=ranges, count=2, seed=0)
+    artifacts.put_copies(file, augmentation.Copies, ({"images": copy, "keypoints": own} for copy, own in made), 2)
+
+
+def peak(work, images, path):
+    """Bytes that Python and numpy held at most while it worked."""
+    with artifacts.writing(path, {}) as file:
+        tracemalloc.start()
+        work(images, file)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return most
+
+
+@pytest.mark.parametrize("work", [find_twins, write, augment])
+def test_memory_does_not_grow_with_the_images(work, tmp_path, monkeypatch):
+    """Three thousand faces more, 7 MB of images that lie in a file, take less than half of that."""
+    monkeypatch.setattr(lazyrows, "BLOCK_BYTES", 1 << 18)
+    images = np.kron(np.random.default_rng(4).integers(0, 256, (4000, 6, 6), dtype=np.uint8), np.ones((8, 8), np.uint8))
+    peak(work, spilled(images[:300], tmp_path), tmp_path / "first.h5")  # with what it imports
+    few, many = (peak(work, spilled(images[:n], tmp_path), tmp_path / f"{n}.h5") for n in (1000, 4000))
+    assert many - few < 3_500_000
