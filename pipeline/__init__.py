@@ -12,7 +12,7 @@ training.csv, test.csv, IdLookupTable.csv    (or Render: faces drawn by the prog
 Around it: Experiment compares many trainings, each of them a Trial; Sanity checks that a net can learn at all. models/
 """
 
-from pipeline.store.targets import workspace
+from pipeline.store.targets import memory, workspace
 from pipeline.studies import Experiment, Sanity, Trial
 from pipeline.tasks import Augment, LearningCurves, Load, Predict, Render, Report, TrainBase, TrainSpecialist, checkpoint, dataset, device
 
@@ -31,5 +31,6 @@ __all__ = [
     "checkpoint",
     "dataset",
     "device",
+    "memory",
     "workspace",
 ]
