@@ -9,7 +9,8 @@ from skimage.transform import AffineTransform
 from skimage.transform import warp as skimage_warp
 from toys import STILL, centroid, dots_at
 
-from pipeline.faces.augmentation import Transforms, apply, copies, draw, move, warp
+from pipeline.faces import augmentation
+from pipeline.faces.augmentation import Transforms, copies, draw, move, warp
 from pipeline.keypointset import KAGGLE
 
 SIDE, K = KAGGLE.side, len(KAGGLE.names)
@@ -26,6 +27,12 @@ ALONE = {
 DEFAULT = {name: value for change in ALONE.values() for name, value in change.items()} | {"flip": 0.5, "small_share": 0.25}
 # The widest ranges of the kfkd tutorial's readers: a full turn, scale 1.6, shear 20 degrees, stretch 1.3.
 WIDE = {"flip": 0.5, "rotation": 180.0, "shear": 20.0, "shift": 10.0, "scale": 1.6, "stretch": 1.3}
+
+
+def apply(*arguments):
+    """Of `augmentation.apply` the images that it makes, and the keypoints."""
+    images, keypoints = augmentation.apply(*arguments)
+    return images[:], keypoints
 
 
 def ranges(**changes):

@@ -95,15 +95,26 @@ def draw(n: int, side: int, ranges: Ranges, *, rng: np.random.Generator) -> Tran
     return Transforms(matrix, mirrored, gain, 255 * uniform(ranges.bias))
 
 
-def apply(images: np.ndarray, keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet) -> tuple[np.ndarray, np.ndarray]:
-    """Transforms faces and their keypoints together.
+class Warped(LazyRows):
+    """Images (n, s, s) after their transforms: uint8 (n, side, side)."""
+
+    def __init__(self, images: Images, transforms: Transforms, side: int):
+        super().__init__((len(images), side, side), np.uint8)
+        self.images, self.transforms, self.side = images, transforms, side
+
+    def take(self, rows):
+        return warp(self.images[rows], self.transforms.of(rows), self.side)
+
+
+def apply(images: Images, keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet) -> tuple[Warped, np.ndarray]:
+    """Transforms faces and their keypoints together; the images when they are asked for.
 
     images: uint8 (n, s, s). keypoints: float32 (n, K, 2) pixels, NaN where not labelled.
     Returns both in the same form, the images with the keypoint set's side; a keypoint that leaves the image becomes NaN.
     """
     if not len(images) == len(keypoints) == len(transforms.matrix):
         raise ValueError(f"{len(images)} images, {len(keypoints)} rows of keypoints and {len(transforms.matrix)} transforms do not match")
-    return warp(images, transforms, keypointset.side), move(keypoints, transforms, keypointset)
+    return Warped(images, transforms, keypointset.side), move(keypoints, transforms, keypointset)
 
 
 def move(keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet) -> np.ndarray:
@@ -120,24 +131,13 @@ def warp(images: np.ndarray, transforms: Transforms, side: int) -> np.ndarray:
     return affine.warp(images, transforms.matrix, side, gain=transforms.gain, bias=transforms.bias)
 
 
-class Warped(LazyRows):
-    """Images (n, s, s) after their transforms: uint8 (n, side, side)."""
-
-    def __init__(self, images: Images, transforms: Transforms, side: int):
-        super().__init__((len(images), side, side), np.uint8)
-        self.images, self.transforms, self.side = images, transforms, side
-
-    def take(self, rows):
-        return warp(self.images[rows], self.transforms.of(rows), self.side)
-
-
 def copies(
     images: Images, keypoints: np.ndarray, *, keypointset: KeypointSet, ranges: Ranges, count: int, seed: int
 ) -> Iterator[tuple[Warped, np.ndarray]]:
     """Yields `count` augmented copies (images, keypoints) of the faces; copy c depends on the seed and c alone."""
     for copy in range(count):
         transforms = draw(len(images), keypointset.side, ranges, rng=np.random.default_rng([seed, copy]))
-        yield Warped(images, transforms, keypointset.side), move(keypoints, transforms, keypointset)
+        yield apply(images, keypoints, transforms, keypointset)
 
 
 def _rotation(angle: np.ndarray) -> np.ndarray:

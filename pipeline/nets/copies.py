@@ -89,10 +89,9 @@ class Windows:
         faces = self.faces[rows]
         rng = np.random.default_rng([self.seed, copy, rows.start])
         drawn = augmentation.draw(len(faces), self.keypointset.side, self.ranges, rng=rng).after(self.matrix[faces])
-        images = augmentation.Warped(Selected(self.images, faces), drawn, self.keypointset.side)[:]
-        keypoints = augmentation.move(self.keypoints[faces], drawn, self.keypointset)
+        images, keypoints = augmentation.apply(Selected(self.images, faces), self.keypoints[faces], drawn, self.keypointset)
         pixel = 1 / affine.magnification(drawn.matrix)
-        return Faces(images, keypoints[:, self.indices], self.source[faces], pixel.astype(np.float32))
+        return Faces(images[:], keypoints[:, self.indices], self.source[faces], pixel.astype(np.float32))
 
 
 def rows_with(labels: np.ndarray, indices: list[int], *, among: np.ndarray | bool = True) -> np.ndarray:
