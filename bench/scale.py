@@ -81,17 +81,20 @@ def measure_search(flags: list[str]) -> chain.Ran:
 
 
 def search(out: Path, flags: list[str]) -> None:
-    """In a process of its own: the search for duplicates among the labelled faces of Load's artifact."""
+    """In a process of its own: the search for duplicates among the labelled faces of Load's artifact, which lie where Load collects them."""
     import resource
     import time
 
     from pipeline.faces import duplicates
     from pipeline.faces.dataset import Dataset
+    from pipeline.lazyrows import in_blocks
 
-    with chain.task("Load", flags) as load:
-        images = load.output().load(Dataset).images
+    with chain.task("Load", flags) as load, load.collecting() as collector:
+        collected = collector()
+        for _, block in in_blocks(load.output().load(Dataset).images):
+            collected.add(block)
         start = time.perf_counter()
-        duplicates.groups(images, correlation=load.twin_correlation)
+        duplicates.groups(collected.rows(), correlation=load.twin_correlation)
     seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     out.write_text(json.dumps({"seconds": seconds, "peak_mb": peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)}))
 
