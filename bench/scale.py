@@ -81,7 +81,7 @@ def measure_search(flags: list[str]) -> chain.Ran:
 
 
 def search(out: Path, flags: list[str]) -> None:
-    """In a process of its own: the search for duplicates among the labelled faces of Load's artifact, which lie where Load collects them."""
+    """In a process of its own: the search for duplicates among the labelled faces, which lie where Load collects them."""
     import resource
     import time
 
