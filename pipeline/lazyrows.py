@@ -97,6 +97,7 @@ class Collector:
         self.spilled: Spilled | None = None
 
     def add(self, block: np.ndarray) -> None:
+        """Rows (m, ...) behind those before, all of one shape and dtype."""
         self.blocks.append(block)
         self.size += block.nbytes
         if self.size > self.limit:

@@ -149,7 +149,7 @@ def test_through_any_view_a_look_gives_pixels_of_the_image(prediction, name):
 def test_a_look_at_whole_images_is_the_mirrored_average(prediction, net, images):
     """Byte for byte: the whole view changes nothing."""
     view = prediction.whole(11, DOTS.side)
-    np.testing.assert_array_equal(view.images(images), images)
+    np.testing.assert_array_equal(view.images(images)[:], images)
     found = prediction.look(net, images, view, DOTS, indices=[0, 1, 2])
     np.testing.assert_array_equal(found, prediction.predict(net, images, DOTS, indices=[0, 1, 2], mirrored=True))
 
@@ -157,7 +157,7 @@ def test_a_look_at_whole_images_is_the_mirrored_average(prediction, net, images)
 def test_a_view_of_some_faces(prediction, images):
     """`of` keeps the maps and the side of the chosen faces."""
     view, chosen = views(prediction, "turned", 11), np.arange(11) % 3 == 1
-    np.testing.assert_array_equal(view.of(chosen).images(images[chosen]), view.images(images)[chosen])
+    np.testing.assert_array_equal(view.of(chosen).images(images[chosen])[:], view.images(images)[chosen])
 
 
 def test_the_second_look_is_at_the_aligned_face(prediction):

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.described import Plot, array
 from pipeline.faces import affine
 from pipeline.keypointset import KeypointSet
-from pipeline.lazyrows import Images, LazyRows
+from pipeline.lazyrows import Images
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,6 @@ class Transforms:
     mirrored: np.ndarray
     gain: np.ndarray
     bias: np.ndarray
-
-    def of(self, faces) -> "Transforms":
-        """Those of some of the faces."""
-        return Transforms(self.matrix[faces], self.mirrored[faces], self.gain[faces], self.bias[faces])
 
     def after(self, matrix: np.ndarray) -> "Transforms":
         """These transforms after other maps (n, 2, 3) that mirror nothing."""
@@ -95,18 +91,7 @@ def draw(n: int, side: int, ranges: Ranges, *, rng: np.random.Generator) -> Tran
     return Transforms(matrix, mirrored, gain, 255 * uniform(ranges.bias))
 
 
-class Warped(LazyRows):
-    """Images (n, s, s) after their transforms: uint8 (n, side, side)."""
-
-    def __init__(self, images: Images, transforms: Transforms, side: int):
-        super().__init__((len(images), side, side), np.uint8)
-        self.images, self.transforms, self.side = images, transforms, side
-
-    def take(self, rows):
-        return warp(self.images[rows], self.transforms.of(rows), self.side)
-
-
-def apply(images: Images, keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet) -> tuple[Warped, np.ndarray]:
+def apply(images: Images, keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet) -> tuple[affine.Warped, np.ndarray]:
     """Transforms faces and their keypoints together; the images when they are asked for.
 
     images: uint8 (n, s, s). keypoints: float32 (n, K, 2) pixels, NaN where not labelled.
@@ -114,7 +99,7 @@ def apply(images: Images, keypoints: np.ndarray, transforms: Transforms, keypoin
     """
     if not len(images) == len(keypoints) == len(transforms.matrix):
         raise ValueError(f"{len(images)} images, {len(keypoints)} rows of keypoints and {len(transforms.matrix)} transforms do not match")
-    return Warped(images, transforms, keypointset.side), move(keypoints, transforms, keypointset)
+    return warp(images, transforms, keypointset.side), move(keypoints, transforms, keypointset)
 
 
 def move(keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet) -> np.ndarray:
@@ -126,14 +111,14 @@ def move(keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet
     return np.where(outside, np.nan, moved).astype(np.float32)
 
 
-def warp(images: np.ndarray, transforms: Transforms, side: int) -> np.ndarray:
-    """Images uint8 (n, side, side) of images uint8 (n, s, s) after the transforms, see affine.warp."""
-    return affine.warp(images, transforms.matrix, side, gain=transforms.gain, bias=transforms.bias)
+def warp(images: Images, transforms: Transforms, side: int) -> affine.Warped:
+    """Images uint8 (n, side, side) of images uint8 (n, s, s) after the transforms, made when they are asked for; see affine.warp."""
+    return affine.Warped(images, transforms.matrix, side, gain=transforms.gain, bias=transforms.bias)
 
 
 def copies(
     images: Images, keypoints: np.ndarray, *, keypointset: KeypointSet, ranges: Ranges, count: int, seed: int
-) -> Iterator[tuple[Warped, np.ndarray]]:
+) -> Iterator[tuple[affine.Warped, np.ndarray]]:
     """Yields `count` augmented copies (images, keypoints) of the faces; copy c depends on the seed and c alone."""
     for copy in range(count):
         transforms = draw(len(images), keypointset.side, ranges, rng=np.random.default_rng([seed, copy]))

@@ -92,7 +92,8 @@ def assemble(
     """
     labelled = ~np.isnan(training.keypoints).any(axis=2)
     source = sources(labelled, keypointset)
-    copy, group = duplicates.copies(training.images), duplicates.groups(training.images, correlation=twin_correlation, report=report)
+    copy = duplicates.copies(training.images)
+    group = duplicates.groups(training.images, correlation=twin_correlation, copy=copy, report=report)
     validation = split(source, group, validation_share=validation_share, fold=fold, seed=seed)
     outlier, distance = outliers.outliers(training.keypoints, source, deviations=outlier_deviations, pixels=outlier_pixels)
     conflict = outliers.conflicts(training.keypoints, copy, pixels=conflict_pixels)

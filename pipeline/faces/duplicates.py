@@ -53,13 +53,14 @@ def copies(images: Images) -> np.ndarray:
     return np.fromiter((numbers.setdefault(digest, len(numbers)) for digest in digests), np.int32, count=len(images))
 
 
-def groups(images: Images, *, correlation: float, report: Report = nobody) -> np.ndarray:
+def groups(images: Images, *, correlation: float, copy: np.ndarray | None = None, report: Report = nobody) -> np.ndarray:
     """Group of each image, numbered by first appearance: near twins, their twins and exact copies share one.
 
     images uint8 (n, side, side), correlation: of the pooled images, above which two are near twins -> int32 (n,).
-    An image without contrast has no correlation: only its exact copies are in its group. report: told how many were compared.
+    An image without contrast has no correlation: only its exact copies are in its group. copy: what `copies` says of them, if it has been
+    asked. report: told how many were compared.
     """
-    copy = copies(images)
+    copy = copies(images) if copy is None else copy
     first = np.unique(copy, return_index=True)[1]  # exact copies need no search, however many there are
     patterns = Patterns(images if len(first) == len(images) else chosen(images, first))
     if isinstance(images, np.ndarray):

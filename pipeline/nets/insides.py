@@ -35,7 +35,7 @@ def look(trained: Trained, image: np.ndarray, keypointset: KeypointSet, base: Tr
         frame = alignment.to_frame(models.predict(base, images, keypointset, None)[:, 0], base.target)
     view, net = models.seen(trained, 1, keypointset, frame), models.rebuilt(trained, keypointset)
     corners = np.array([[[0, 0], [1, 0], [1, 1], [0, 1]]], float) * view.side
-    seen = view.images(images)
+    seen = view.images(images)[:]
     return Look(seen[0], affine.move(corners, affine.inverse(view.matrix))[0], _maps(net, seen))
 
 

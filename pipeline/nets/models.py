@@ -155,7 +155,7 @@ def _look(net: keras.Model, images: Images, view: View, target: np.ndarray | Non
 def _seen(labelled: Faces, view: View, which: np.ndarray, indices: list[int]) -> Faces:
     """Some of the labelled faces as the net sees them; made once where the labelled images are in memory, else for each reading."""
     part = view.of(which)
-    images = prediction.Seen(chosen(labelled.images, which), part)
+    images = part.images(chosen(labelled.images, which))
     keypoints = affine.move(labelled.keypoints[which][:, indices], part.matrix).astype(np.float32)
     pixel = (1 / affine.magnification(part.matrix)).astype(np.float32)
     return Faces(images[:] if isinstance(labelled.images, np.ndarray) else images, keypoints, labelled.source[which], pixel)

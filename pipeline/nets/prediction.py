@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.faces import affine, alignment
 from pipeline.keypointset import KeypointSet
-from pipeline.lazyrows import Images, LazyRows, in_blocks
+from pipeline.lazyrows import Images, in_blocks
 
 BATCH = 128  # 256 is no faster on a CPU and takes 70 MB more
 
@@ -19,24 +19,13 @@ class View:
     matrix: np.ndarray
     side: int
 
-    def images(self, images: np.ndarray) -> np.ndarray:
-        """The net's input uint8 (n, side, side) of images uint8 (n, s, s)."""
-        return affine.warp(images, self.matrix, self.side)
+    def images(self, images: Images) -> affine.Warped:
+        """The net's input uint8 (n, side, side) of images uint8 (n, s, s), made when it is asked for."""
+        return affine.Warped(images, self.matrix, self.side)
 
     def of(self, chosen: np.ndarray) -> "View":
         """The view of some of the faces."""
         return replace(self, matrix=self.matrix[chosen])
-
-
-class Seen(LazyRows):
-    """Images (n, s, s) through a view: uint8 (n, side, side)."""
-
-    def __init__(self, images: Images, view: View):
-        super().__init__((len(images), view.side, view.side), np.uint8)
-        self.faces, self.view = images, view
-
-    def take(self, rows):
-        return self.view.of(rows).images(self.faces[rows])
 
 
 def whole(n: int, side: int) -> View:
@@ -47,7 +36,7 @@ def whole(n: int, side: int) -> View:
 def look(model: keras.Model, images: Images, view: View, keypointset: KeypointSet, *, indices: list[int]) -> np.ndarray:
     """Keypoints float32 (n, S, K, 2) in pixels of images uint8 (n, s, s) seen through a view: the mirrored average, see `predict`."""
     inputs = replace(keypointset, side=view.side)
-    found = [predict(model, block, inputs, indices=indices, mirrored=True) for _, block in in_blocks(Seen(images, view))]
+    found = [predict(model, block, inputs, indices=indices, mirrored=True) for _, block in in_blocks(view.images(images))]
     return affine.move(np.concatenate(found), affine.inverse(view.matrix)).astype(np.float32)
 
 
