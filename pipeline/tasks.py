@@ -400,7 +400,7 @@ class TrainSpecialist(Training, Stage):
     bias = real(0.15, "window: brightness changes by up to this share of the full range", 0.0, 1.0)
     start = choice("base", "the weights to begin with: base, the base net's; scratch, fresh ones, to see what those are worth", STARTS)
     head = choice("kept", "with start base, the output layer to begin with: kept, the base net's; new, as in the tutorial", HEADS)
-    epochs = whole(20, "epochs at most", 1)
+    epochs = whole(10, "epochs at most", 1)
     learning_rate = real(1e-3, "learning rate at its highest", 1e-9)
     learning_rate_stop = real(1e-6, "learning rate at the end, for linear and cosine", 0.0)
     warmup = real(1.0, "epochs in which the cosine schedule's learning rate rises", 0.0)
