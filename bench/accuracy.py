@@ -1,11 +1,13 @@
 """The accuracy on all labelled faces, each predicted by a chain that was not trained on it; specialists beside the base net; a control.
 
-    python bench/accuracy.py FOLDER WORKSPACE [--folds 5] [--control-epochs N] [--control-folds 5] [-- LUIGI FLAGS]
+    python bench/accuracy.py FOLDER WORKSPACE [--folds 5] [--control-epochs N] [--control longer] [--control-folds 5] [-- LUIGI FLAGS]
 
 FOLDER: Kaggle's files, or `rendered`. Runs `luigi --module pipeline Predict --Predict-folds 5` and reads what it leaves; what is in
-WORKSPACE already is not made again, so after an interruption the same command goes on. Control: base nets with N more epochs on the same
-folds, or the first of them, without specialists; without the option it says how many epochs took as long as the specialists. Intervals are
-of 95 %, from 2,000 bootstrap draws of whole duplicate groups; "better" intervals are paired and below zero where the specialists win.
+WORKSPACE already is not made again, so after an interruption the same command goes on. Control: the base nets of the same folds, or the
+first of them, trained for N more epochs instead of specialists; without the option it says how many epochs took as long as those.
+`continued`: the trained base net goes on as a specialist does, with the same schedule from the same weights; `longer`: a base net planned
+for so many epochs from the start. Intervals are of 95 %, from 2,000 bootstrap draws of whole duplicate groups; "better" intervals are
+paired and below zero where the specialists win.
 """
 
 import argparse
@@ -13,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import chain
+import defaults
 import numpy as np
 
+from pipeline import tasks
 from pipeline.faces import dataset as datasets
 from pipeline.keypointset import KAGGLE
 from pipeline.nets import evaluation
@@ -44,6 +48,7 @@ def main() -> None:
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--control-epochs", type=int, default=0, help="epochs that the control's base nets train more")
+    parser.add_argument("--control", choices=list(CONTROLS), default="continued", help="how they do (default: %(default)s)")
     parser.add_argument("--control-folds", type=int, help="the control is of the first so many folds; without it of all")
     options, flags = chain.arguments(parser)
     if options.folds < 2:
@@ -58,8 +63,8 @@ def main() -> None:
     print_differences("specialists - base net", faces, faces.base)
     if options.control_epochs:
         compared = faces.of(options.control_folds or options.folds)
-        more = control(flags, options.folds, compared, options.control_epochs)
-        print_table(f"control: base net with {options.control_epochs} more epochs", more, compared)
+        more = control(flags, options.folds, compared, options.control_epochs, CONTROLS[options.control])
+        print_table(f"control, {options.control}: {options.control_epochs} more epochs", more, compared)
         print_differences("specialists - control", compared, more)
     else:
         print(f"\nno control: --control-epochs {equal_epochs(flags, options.folds)} would take as long as the specialists took")
@@ -81,18 +86,37 @@ def held_out(flags: list[str], folds: int) -> HeldOut:
     return HeldOut(truth, found.validation, found.validation_base, source, chains[0].group, fold)
 
 
-def control(flags: list[str], folds: int, faces: HeldOut, more: int) -> np.ndarray:
+def control(flags: list[str], folds: int, faces: HeldOut, more: int, trained) -> np.ndarray:
     """Predictions (n, K, 2) of the faces by base nets that train `more` epochs longer than those of the chains that held them out."""
-    with chain.task("TrainBase", flags) as usual:
-        epochs = usual.epochs + more
     answers = np.full_like(faces.truth, np.nan)
     for fold in np.unique(faces.fold).tolist():
         split = ["--Load-validation-share", repr(1 / folds), "--Load-fold", str(fold)]
-        own = [*flags, *split, "--TrainBase-epochs", str(epochs)]
-        chain.run("TrainBase", own, show=True)
-        with chain.task("TrainBase", own) as base:
-            answers[faces.fold == fold] = base.output().load(Trained).validation
+        answers[faces.fold == fold] = trained([*flags, *split], more)
     return answers
+
+
+def longer(flags: list[str], more: int) -> np.ndarray:
+    """Validation predictions of a base net whose training is longer from the start."""
+    with chain.task("TrainBase", flags) as usual:
+        flags = [*flags, "--TrainBase-epochs", str(usual.epochs + more)]
+    chain.run("TrainBase", flags, show=True)
+    with chain.task("TrainBase", flags) as base:
+        return base.output().load(Trained).validation
+
+
+def continued(flags: list[str], more: int) -> np.ndarray:
+    """Validation predictions of a trained base net that goes on as a specialist does."""
+    from continued import ContinueBase, validated
+
+    with chain.task("TrainBase", flags):
+        shared = {name for name, _ in ContinueBase.get_params()}
+        recipe = {name: value for name, value in defaults.values(tasks.TrainSpecialist).items() if name in shared}
+        task = ContinueBase(**recipe | {"epochs": more})
+        chain.make(task)
+        return validated(task)
+
+
+CONTROLS = {"continued": continued, "longer": longer}
 
 
 def equal_epochs(flags: list[str], folds: int) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from luigi.cmdline_parser import CmdlineParser
+from luigi.task import flatten
 from luigi.task_register import Register
 
 from pipeline.store import runlog
@@ -63,6 +64,14 @@ def task(stage: str, flags: list[str]) -> Iterator:
     Register.clear_instance_cache()
     with CmdlineParser.global_instance(["--module", "pipeline", stage, *flags], allow_override=True) as parser:
         yield parser.get_task_obj()
+
+
+def make(task) -> None:
+    """Runs a stage and what it needs in this process."""
+    if not task.complete():
+        for needed in flatten(task.requires()):
+            make(needed)
+        task.run()
 
 
 def logged(stage) -> list[dict]:

@@ -20,7 +20,6 @@ from unittest import mock
 import chain
 import defaults
 import numpy as np
-from luigi.task import flatten
 from turns import goal, medians
 
 from pipeline import tasks
@@ -182,7 +181,7 @@ def epoch(options, flags) -> None:
         flags = [*data_flags(options), "--workspace-root", workspace, *lengths, *flags]
         for stage, title in ((["TrainBase"], "base net"), (["TrainSpecialist", "--group", SPECIALIST], f"specialist {SPECIALIST}")):
             with chain.task(stage[0], [*stage[1:], *flags]) as task:
-                make(task)
+                chain.make(task)
             _epoch_table(title, stopwatch.marks)
 
 
@@ -201,14 +200,6 @@ def data_flags(options) -> list[str]:
     if options.folder:
         return ["--dataset-path", str(options.folder.resolve())]
     return ["--dataset-path", "rendered", "--Render-training", str(options.drawn), "--Render-test", "6"]
-
-
-def make(task) -> None:
-    """Runs a stage and what it needs in this process."""
-    if not task.complete():
-        for needed in flatten(task.requires()):
-            make(needed)
-        task.run()
 
 
 # The tutorial's recipe beside ours
@@ -248,7 +239,7 @@ def kfkd(options, flags) -> None:
     with tempfile.TemporaryDirectory() as workspace:
         flags = [*data_flags(options), "--workspace-root", workspace, *flags]
         with chain.task("Load", flags) as load:
-            make(load)
+            chain.make(load)
             data = load.output().load(datasets.Dataset)
         theirs, ours = train_kfkd(data, options.minutes * 60), train_ours(data, flags)
     for column, what in ((1, "all labelled values"), (2, "complete rows, which alone kfkd trains on")):
@@ -341,7 +332,7 @@ def train_ours(data: datasets.Dataset, flags: list[str]) -> Curve:
 
     monitoring.Validation.on_epoch_end = end_noted
     with chain.task("TrainBase", flags) as task:
-        make(task)
+        chain.make(task)
     return curve
 
 
