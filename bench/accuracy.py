@@ -106,14 +106,14 @@ def longer(flags: list[str], more: int) -> np.ndarray:
 
 def continued(flags: list[str], more: int) -> np.ndarray:
     """Validation predictions of a trained base net that goes on as a specialist does."""
-    from continued import ContinueBase, validated
+    from continued import ContinueBase
 
     with chain.task("TrainBase", flags):
         shared = {name for name, _ in ContinueBase.get_params()}
         recipe = {name: value for name, value in defaults.values(tasks.TrainSpecialist).items() if name in shared}
         task = ContinueBase(**recipe | {"epochs": more})
         chain.make(task)
-        return validated(task)
+        return task.output().load(Trained).validation
 
 
 CONTROLS = {"continued": continued, "longer": longer}

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("part", choices=["step", "epoch", "kfkd"])
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--rounds", type=int, default=15, help="step: the medians are of so many rounds")
-    parser.add_argument("--batch", type=int, default=defaults.values(tasks.TrainBase)["batch"], help="step: faces in it")
+    parser.add_argument("--batch", type=int, help="step: faces in it; without it as many as the stage takes")
     parser.add_argument("--epochs", type=int, default=4, help="epoch: of each training; the first is not counted")
     parser.add_argument("--drawn", type=int, default=1000, help="epoch, kfkd without FOLDER: faces to draw")
     parser.add_argument("--minutes", type=float, default=60, help="kfkd: how long the tutorial's recipe trains")
@@ -50,10 +50,12 @@ def main() -> None:
 
 
 def step(options, flags) -> None:
-    batch = options.batch
-    _step_of_net("base net", tasks.TrainBase, KAGGLE.side, list(range(len(KAGGLE.names))), batch, options.rounds)
     window = defaults.window(defaults.faces(None, 60), SPECIALIST)
-    _step_of_net(f"specialist {SPECIALIST}", tasks.TrainSpecialist, window.side, KAGGLE.indices(SPECIALIST), batch, options.rounds)
+    for title, stage, side, indices in (
+        ("base net", tasks.TrainBase, KAGGLE.side, list(range(len(KAGGLE.names)))),
+        (f"specialist {SPECIALIST}", tasks.TrainSpecialist, window.side, KAGGLE.indices(SPECIALIST)),
+    ):
+        _step_of_net(title, stage, side, indices, options.batch or defaults.values(stage)["batch"], options.rounds)
 
 
 def _step_of_net(title: str, stage: type, side: int, indices: list[int], batch: int, rounds: int) -> None:

@@ -284,7 +284,7 @@ class Training:
                 recipe,
                 keypointset=KAGGLE,
                 base=base,
-                target=None if base else target,
+                target=None if group else target,
                 window=window,
                 keep_head=keep_head,
                 scratch=scratch,
@@ -400,7 +400,8 @@ class TrainSpecialist(Training, Stage):
     bias = real(0.15, "window: brightness changes by up to this share of the full range", 0.0, 1.0)
     start = choice("base", "the weights to begin with: base, the base net's; scratch, fresh ones, to see what those are worth", STARTS)
     head = choice("kept", "with start base, the output layer to begin with: kept, the base net's; new, as in the tutorial", HEADS)
-    epochs = whole(10, "epochs at most", 1)
+    epochs = whole(5, "epochs at most; window: in each as many windows for every group, several of a face if few faces have the group", 1)
+    batch = whole(16, "faces in a training step", 1)
     learning_rate = real(1e-3, "learning rate at its highest", 1e-9)
     learning_rate_stop = real(1e-6, "learning rate at the end, for linear and cosine", 0.0)
     warmup = real(1.0, "epochs in which the cosine schedule's learning rate rises", 0.0)
@@ -430,9 +431,9 @@ class TrainSpecialist(Training, Stage):
             return
         from pipeline.faces import affine, alignment, augmentation
         from pipeline.faces import dataset as datasets
-        from pipeline.nets.copies import Windows, rows_with
+        from pipeline.nets.copies import Windows, repeated, rows_with
 
-        labels = datasets.labels(faces)
+        labels, held_out = datasets.labels(faces), faces.validation
         yield Windows(
             faces.images,
             labels,
@@ -441,7 +442,7 @@ class TrainSpecialist(Training, Stage):
             keypointset=dataclasses.replace(KAGGLE, side=window.side),
             ranges=from_parameters(augmentation.Ranges, self, shear=0.0, small_share=0.0, small_scale=1.0),
             seed=self.seed,
-            faces=rows_with(labels, indices, among=~faces.validation),
+            faces=repeated(rows_with(labels, indices, among=~held_out), int((~held_out).sum())),
             indices=indices,
         )
 

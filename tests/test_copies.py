@@ -9,7 +9,7 @@ from toys import DOTS, EYES, STILL, centroid, copies_of, dots_at, labelled
 
 from pipeline.faces import affine
 from pipeline.keypointset import KAGGLE
-from pipeline.nets.copies import Copies, Windows, rows_with
+from pipeline.nets.copies import Copies, Windows, repeated, rows_with
 
 SIDE, K = KAGGLE.side, len(KAGGLE.names)
 RANGES = replace(STILL, rotation=15.0, shift=5.0, scale=1.16, stretch=1.06)
@@ -102,6 +102,20 @@ def test_a_still_window_is_the_part_of_the_image_that_the_matrix_says():
     np.testing.assert_array_equal(seen.images, images[:, 20:52, 12:44])
     np.testing.assert_array_equal(seen.keypoints[:, 0], np.full((3, 2), [28, 20]))
     assert np.isnan(seen.keypoints[:, 1]).all()
+
+
+@pytest.mark.parametrize(("size", "times"), [(1, 1), (4, 1), (7, 2), (8, 2), (13, 3), (400, 100)])
+def test_few_faces_are_repeated_until_an_epoch_is_as_long_as_over_all(size, times):
+    assert repeated(np.array([1, 3, 4, 9]), size).tolist() == [1, 3, 4, 9] * times
+    assert len(repeated(np.zeros(0, np.int64), size)) == 0
+
+
+def test_a_face_that_is_named_several_times_has_as_many_different_windows():
+    faces = labelled(6, seed=1)
+    rows = repeated(np.array([2, 5]), 6)
+    seen = windows(faces.images, faces.keypoints, affine.identity(6), side=DOTS.side, keypointset=DOTS, rows=rows).block(0, slice(0, 6))
+    assert len(np.unique(seen.images.reshape(6, -1), axis=0)) == 6
+    np.testing.assert_array_equal(seen.source, [0, 1] * 3)
 
 
 def test_windows_are_those_of_the_chosen_faces_and_keypoints():

@@ -60,7 +60,8 @@ class Windows:
     """Augmented windows of the training faces, drawn anew for each epoch; used as `Copies` are.
 
     images uint8 (n, s, s), keypoints (n, K, 2) and source (n,) of all training faces; matrix (n, 2, 3) maps each image into its window.
-    keypointset: with the window's side. ranges: of the random transforms, in the window's pixels. faces, indices: as for Copies.
+    keypointset: with the window's side. ranges: of the random transforms, in the window's pixels. faces, indices: as for Copies, but that a
+    face may be named several times, for as many windows in an epoch.
     """
 
     def __init__(
@@ -92,6 +93,11 @@ class Windows:
         images, keypoints = augmentation.apply(Selected(self.images, faces), self.keypoints[faces], drawn, self.keypointset)
         pixel = 1 / affine.magnification(drawn.matrix)
         return Faces(images[:], keypoints[:, self.indices], self.source[faces], pixel.astype(np.float32))
+
+
+def repeated(faces: np.ndarray, size: int) -> np.ndarray:
+    """The faces (m,) over and over, as many times as brings their number nearest to `size`, but once at least."""
+    return np.tile(faces, max(1, round(size / max(1, len(faces)))))
 
 
 def rows_with(labels: np.ndarray, indices: list[int], *, among: np.ndarray | bool = True) -> np.ndarray:

@@ -72,7 +72,7 @@ def train(
     )
 
     # Of the faces to train on, those without a label tell nothing about the offsets; but a base net locates all, for its specialists.
-    asked = np.ones_like(known) if base is None else held_out | known
+    asked = held_out | known if target is None else np.ones_like(known)
     labels, source, held_out = labelled.keypoints[asked][:, indices], labelled.source[asked], held_out[asked]
     unshifted = _look(net, chosen(labelled.images, asked), view.of(asked), target, keypointset, indices)
     offsets = prediction.source_offsets(unshifted[~held_out], labels[~held_out], source[~held_out])
