@@ -149,6 +149,23 @@ def test_the_newest_that_code_alone_tells_apart(workplace, made, capsys):
     assert said(capsys, adopt, "Scale", staged(workplace)) == "Scale is there, adopted: there is nothing to adopt.\n"
 
 
+def test_the_same_stage_of_several_folds(workplace, made, capsys):
+    """Each gets its own artifact, made with its own parameters; those that have none are made."""
+    factors = (2, 3, 4)
+
+    def folds():
+        return [workplace.chain(overrides={"Scale": {"factor": factor}})["Scale"] for factor in factors]
+
+    make(folds()[1])
+    genuine = [stage.key for stage in folds()]
+    workplace.edit(*SCALE)
+    assert said(capsys, adopt, "Scale", folds()).count("adopted: ") == 2
+    assert [stage.path.name[len("scale-") : -len(".h5")] for stage in folds()[:2]] == genuine[:2]
+    assert [stage.complete() for stage in folds()] == [True, True, False]
+    with pytest.raises(InputError, match=r"not only code has changed: factor"):
+        adopt.run("Scale", folds())
+
+
 def test_status_tells(workplace, made, capsys):
     """Adopted, since when and in spite of what; what was made from it says so."""
     workplace.edit(*SCALE)

@@ -20,30 +20,37 @@ class Refused(Exception):
 def run(what: str, stages: list[Stage]) -> int:
     """Records that the artifact at an address (without a key: the stage's newest that only code tells apart) is the stage's result.
 
-    Inputs that stand in the way for the same reason are adopted with it. 0, or InputError where anything but code has changed.
+    Of a stage that several folds have in common under one address, each one for which there is such an artifact. Inputs that stand in the
+    way for the same reason are adopted with it. 0, or InputError where anything but code has changed.
     """
-    stage, key = split(what, stages)
-    if not key and stage.output().exists():
-        print(f"{stage.address} is there{', adopted' if stage.adoption else ''}: there is nothing to adopt.")
+    first, key = split(what, stages)
+    variations = [stage for stage in stages if stage.address == first.address]
+    missing = [stage for stage in variations if key or not stage.output().exists()]
+    if not missing:
+        print(f"{first.address} is there{', adopted' if first.adoption else ''}: there is nothing to adopt.")
         return 0
-    for file, adoption in _planned(stage, [find(what, stages)] if key else artifacts_of(stage)).items():
+    for file, adoption in _planned(missing, [find(what, stages)] if key else artifacts_of(first)).items():
         adoptions.record(file, adoption)
         print(f"adopted: {adoption.stage}@{adoption.adopted}, {adoption}\n  record: {file}")
     print("The stage and what follows from it count as current, but not as what the code as it is now gives. To undo, delete the record.")
     return 0
 
 
-def _planned(stage: Stage, candidates: list[Path]) -> dict[Path, Adoption]:
-    """What has to be adopted for the first of the candidates for which that can be done."""
-    refusals = []
-    for path in candidates:
-        try:
-            if plan := _plan(stage, path):
-                return plan
-            raise Refused(f"{path} needs no adoption: it is what the stage asks for.")
-        except Refused as refusal:
-            refusals.append(str(refusal))
-    raise InputError(refusals[0] if refusals else f"{stage.address} has no artifact that could be adopted.")
+def _planned(stages: list[Stage], candidates: list[Path]) -> dict[Path, Adoption]:
+    """What has to be adopted for each of the stages, with the first of the candidates for which that can be done; for one at least."""
+    plans, refusals = {}, []
+    for stage in stages:
+        for path in candidates:
+            try:
+                if plan := _plan(stage, path):
+                    plans |= plan
+                    break
+                raise Refused(f"{path} needs no adoption: it is what the stage asks for.")
+            except Refused as refusal:
+                refusals.append(str(refusal))
+    if not plans:
+        raise InputError(refusals[0] if refusals else f"{stages[0].address} has no artifact that could be adopted.")
+    return plans
 
 
 def _plan(stage: Stage, path: Path) -> dict[Path, Adoption]:

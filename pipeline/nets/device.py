@@ -37,7 +37,7 @@ def describe(threads: int) -> str:
     backend = keras.backend.backend()
     # Asked for "gpu" alone, JAX raises where there is none.
     gpus = [name for name in map(str, keras.distribution.list_devices()) if not name.lower().startswith("cpu")]
-    where = f"GPU {', '.join(gpus)}" if gpus else f"CPU, {threads} threads"
+    where = f"GPU {', '.join(gpus)}" if gpus else f"CPU, {threads} thread{'s' if threads > 1 else ''}"
     return f"{where} ({backend} {sys.modules[backend].__version__})"
 
 
