@@ -164,6 +164,12 @@ def test_the_same_stage_of_several_folds(workplace, made, capsys):
     assert [stage.complete() for stage in folds()] == [True, True, False]
     with pytest.raises(InputError, match=r"not only code has changed: factor"):
         adopt.run("Scale", folds())
+    forget.run("Scale", folds())
+    assert records(workplace) == sorted(f"scale-{stage.key}.json.forgotten-1" for stage in folds()[:2])
+    workplace.edit("tasks", "POWER = 2", "POWER = 1")
+    assert [stage.complete() for stage in folds()] == [True, True, False]
+    forget.run("Scale", folds())
+    assert [stage.complete() for stage in folds()] == [False, False, False]
 
 
 def test_status_tells(workplace, made, capsys):

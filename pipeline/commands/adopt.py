@@ -23,9 +23,8 @@ def run(what: str, stages: list[Stage]) -> int:
     Of a stage that several folds have in common under one address, each one for which there is such an artifact. Inputs that stand in the
     way for the same reason are adopted with it. 0, or InputError where anything but code has changed.
     """
-    first, key = split(what, stages)
-    variations = [stage for stage in stages if stage.address == first.address]
-    missing = [stage for stage in variations if key or not stage.output().exists()]
+    found, key = split(what, stages)
+    first, missing = found[0], [stage for stage in found if key or not stage.output().exists()]
     if not missing:
         print(f"{first.address} is there{', adopted' if first.adoption else ''}: there is nothing to adopt.")
         return 0

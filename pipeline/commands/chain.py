@@ -42,7 +42,7 @@ def command(flags: list[str]) -> list[str]:
 
 def find(address: str, stages: list[Stage]) -> Path:
     """The artifact of STAGE[:group][@key]; upper and lower case are alike. Without a key: the current one."""
-    stage, key = split(address, stages)
+    (stage, *_), key = split(address, stages)
     if not key:
         return stage.path
     found = [path for path in artifacts_of(stage) if names.key(path).startswith(key)]
@@ -52,13 +52,13 @@ def find(address: str, stages: list[Stage]) -> Path:
     return found[0]
 
 
-def split(address: str, stages: list[Stage]) -> tuple[Stage, str]:
-    """The stage of STAGE[:group][@key] and the key, "" without one."""
+def split(address: str, stages: list[Stage]) -> tuple[list[Stage], str]:
+    """The stage of STAGE[:group][@key], of several folds each one's, and the key, "" without one."""
     name, _, key = address.partition("@")
     matching = [stage for stage in stages if stage.address.lower() == name.lower()]
     if not matching:
         raise InputError(f"there is no stage {name}; {meant(name, [stage.address for stage in stages])}")
-    return matching[0], key
+    return matching, key
 
 
 def artifacts_of(stage: Stage) -> list[Path]:

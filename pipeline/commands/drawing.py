@@ -11,7 +11,7 @@ from pipeline.tasks import Training
 
 def find_net(what: str, stages: list[Stage]) -> Path:
     """The artifact at an address that holds a net; InputError for a stage that trains none."""
-    stage, _ = split(what, stages)
+    (stage, *_), _ = split(what, stages)
     if not isinstance(stage, Training):
         nets = ", ".join(stage.address for stage in stages if isinstance(stage, Training))
         raise InputError(f"{stage.address} trains no net; {nets} do.")

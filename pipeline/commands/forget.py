@@ -12,15 +12,18 @@ from pipeline.store.targets import workspace_root
 
 
 def run(what: str, stages: list[Stage]) -> int:
-    """Renames the artifact and its descendants to NAME.forgotten-N and says so. Of an adopted stage: the record of the adoption alone."""
-    first, models = find(what, stages), workspace_root() / "models"
-    if not first.exists() and not unfinished.of(first):
-        raise InputError(f"{first} does not exist: there is nothing to forget.")
-    paths = _with_descendants(first)
-    stage, key = split(what, stages)
-    if stage.adoption and not key:
-        # The artifact is what its own key says. Without the record the stage has another one, and so has all that follows.
-        paths = [adoptions.path(workspace_root(), stage.stem, stage.adoption.key)]
+    """Renames the artifact and its descendants to NAME.forgotten-N and says so. Of an adopted stage: the record of the adoption alone.
+
+    Without a key: of several folds the artifact of each.
+    """
+    found, key = split(what, stages)
+    # The artifact of an adopted stage is what its own key says. Without the record the stage has another one, and so has all that follows.
+    records = [adoptions.path(workspace_root(), stage.stem, stage.adoption.key) for stage in found if stage.adoption and not key]
+    artifacts = [find(what, stages)] if key else [stage.path for stage in found if not stage.adoption]
+    there = [path for path in artifacts if path.exists() or unfinished.of(path)]
+    if not there and not records:
+        raise InputError(f"{artifacts[0]} does not exist: there is nothing to forget.")
+    paths, models = [*records, *_with_descendants(there)], workspace_root() / "models"
     with needs.settled(models):
         if who := needs.needed_by(models, {f"{path.parent.name}/{path.stem}" for path in paths}):
             raise InputError(f"{who} needs what is to be forgotten: nothing was set aside. Wait until it has ended.")
@@ -31,11 +34,11 @@ def run(what: str, stages: list[Stage]) -> int:
     return 0
 
 
-def _with_descendants(first: Path) -> list[Path]:
-    """The artifact and all of the workspace that was made from it, directly or not, finished or unfinished."""
+def _with_descendants(artifacts: list[Path]) -> list[Path]:
+    """The artifacts and all of the workspace that was made from them, directly or not, finished or unfinished."""
     paths = names.all_artifacts(workspace_root(), ("artifact", *names.UNFINISHED))
     made_from = {path: set(origin.inputs(path).values()) for path in paths}
-    forgotten, keys = [first], {names.key(first)}
+    forgotten, keys = [*artifacts], {names.key(path) for path in artifacts}
     while new := [path for path, inputs in made_from.items() if path not in forgotten and inputs & keys]:
         forgotten += new
         keys |= {names.key(path) for path in new}
