@@ -2,7 +2,7 @@
 
     python bench/memory.py FOLDER [-- LUIGI FLAGS]
 
-FOLDER: Kaggle's files, or `rendered`. Trainings have one epoch (`-- --TrainBase-epochs 80` for the default): each epoch needs the same.
+FOLDER: Kaggle's files, or `rendered`. Trainings have one epoch (`-- --TrainBase-epochs 75` for the default): each epoch needs the same.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python bench/training.py step [--rounds 15] [--batch 16]               # TensorFlow
     python bench/training.py epoch [FOLDER] [--epochs 4] [--drawn 1000]    # the stages themselves, in a workspace that is then removed
-    python bench/training.py kfkd [FOLDER] [--minutes 60] [--out CURVES.csv] [-- LUIGI FLAGS, such as --TrainBase-epochs 80]
+    python bench/training.py kfkd [FOLDER] [--minutes 60] [--out CURVES.csv] [-- LUIGI FLAGS, such as --TrainBase-epochs 30]
 
 FOLDER with Kaggle's files; without it: drawn faces. Goals: a step takes at most 1.4 times its convolutions, 3 % of it to measure the
 layers' health; what is no step takes under 5 % of an epoch; the tutorial's best score is reached in at most 1/20 of its time.

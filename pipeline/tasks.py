@@ -226,7 +226,7 @@ class Training:
 
     on_backend = True
     watch = None  # told (epoch, training RMSE, validation RMSE) after each epoch; a search ends a training from there
-    epochs = whole(80, "epochs at most", 1)
+    epochs = whole(75, "epochs at most", 1)
     batch = whole(64, "faces in a training step", 1)
     optimizer = choice("adamw", "how the weights move", OPTIMIZERS)
     schedule = choice("cosine", "how the learning rate changes", SCHEDULES)
