@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -266,6 +267,26 @@ class TestInterface:
         assert set(TrainSpecialist(group="mouth").requires()) == {"faces", "base"}
         assert set(face.requires()) == {"faces", "base", "copies"}
         assert TrainSpecialist(group="mouth").key != face.key
+
+    def test_each_group_has_as_many_windows_in_an_epoch(self):
+        """Of nine faces to train on three have a mouth: each is named three times. All have a nose tip: once. No held-out face is named."""
+        from pipeline import TrainSpecialist
+        from pipeline.faces import alignment
+
+        n, target = 12, np.random.default_rng(0).uniform(20, 76, (len(KAGGLE.names), 2)).astype(np.float32)
+        keypoints = np.tile(target, (n, 1, 1))
+        keypoints[3:9, KAGGLE.indices("mouth")] = np.nan
+        held_out = np.arange(n) >= 9
+        images, source = np.zeros((n, KAGGLE.side, KAGGLE.side), np.uint8), np.zeros(n, np.int8)
+        faces = SimpleNamespace(
+            images=images, keypoints=keypoints, source=source, validation=held_out, dropped=np.zeros((n, len(KAGGLE.names)), bool)
+        )
+        base = SimpleNamespace(located=np.tile(target, (n, 1, 1)), target=target)
+        for group, rows in (("mouth", [0, 1, 2] * 3), ("nose_tip", list(range(9)))):
+            indices = KAGGLE.indices(group)
+            window = alignment.window(target, indices, margin=18.0, extent=64.0, zoom=1.0)
+            with TrainSpecialist(group=group).copies(faces, indices, window, base) as copies:
+                assert copies.faces.tolist() == rows
 
     def test_folds_are_as_many_chains(self):
         """Each fold of Predict has another part held out, and its nets are trained on the same data; one fold is the plain chain."""
