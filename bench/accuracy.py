@@ -5,9 +5,9 @@
 FOLDER: Kaggle's files, or `rendered`. Runs `luigi --module pipeline Predict --Predict-folds 5` and reads what it leaves; what is in
 WORKSPACE already is not made again, so after an interruption the same command goes on. Control: the base nets of the same folds, or the
 first of them, trained for N more epochs instead of specialists; without the option it says how many epochs took as long as those.
-`continued`: the trained base net goes on as a specialist does, with the same schedule from the same weights; `longer`: a base net planned
-for so many epochs from the start. Intervals are of 95 %, from 2,000 bootstrap draws of whole duplicate groups; "better" intervals are
-paired and below zero where the specialists win.
+`continued`: the trained base net goes on as a specialist does, with the same schedule and steps from the same weights, so an epoch of it
+takes longer than those counted; `longer`: a base net planned for so many epochs from the start. Intervals are of 95 %, from 2,000
+bootstrap draws of whole duplicate groups; "better" intervals are paired and below zero where the specialists win.
 """
 
 import argparse
