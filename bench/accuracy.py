@@ -4,13 +4,14 @@
 
 FOLDER: Kaggle's files, or `rendered`. Runs `luigi --module pipeline Predict --Predict-folds 5` and reads what it leaves; what is in
 WORKSPACE already is not made again, so after an interruption the same command goes on. Control: the base nets of the same folds, or the
-first of them, trained for N more epochs instead of specialists; without the option it says how many epochs took as long as those.
-`continued`: the trained base net goes on as a specialist does, with the same schedule and steps from the same weights, so an epoch of it
-takes longer than those counted; `longer`: a base net planned for so many epochs from the start. Intervals are of 95 %, from 2,000
-bootstrap draws of whole duplicate groups; "better" intervals are paired and below zero where the specialists win.
+first of them, trained for N more epochs instead of specialists; without the option it says how many epochs are as much work as those.
+`continued`: the trained base net goes on as a specialist does, with the same schedule and steps from the same weights; `longer`: a base
+net planned for so many epochs from the start. Intervals are of 95 %, from 2,000 bootstrap draws of whole duplicate groups; "better"
+intervals are paired and below zero where the specialists win.
 """
 
 import argparse
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def main() -> None:
         print_table(f"control, {options.control}: {options.control_epochs} more epochs", more, compared)
         print_differences("specialists - control", compared, more)
     else:
-        print(f"\nno control: --control-epochs {equal_epochs(flags, options.folds)} would take as long as the specialists took")
+        print(f"\nno control: --control-epochs {equal_epochs(flags, options.folds)} would be as much work as the specialists were")
 
 
 # What was predicted
@@ -119,14 +120,18 @@ def continued(flags: list[str], more: int) -> np.ndarray:
 CONTROLS = {"continued": continued, "longer": longer}
 
 
-def equal_epochs(flags: list[str], folds: int) -> str:
-    """The epochs of the first fold's base net that took as long as its specialists, by the run log."""
+def equal_epochs(flags: list[str], folds: int) -> int:
+    """The epochs in which the first fold's base net sees as many pixels of its batches as the specialists saw: as much work for a net."""
     with chain.task("Predict", [*flags, "--Predict-folds", str(folds)]) as predict:
-        inputs = predict.requires()["chains"][0]
-        base, specialists = chain.logged_seconds(inputs["base"]), [chain.logged_seconds(task) for task in inputs["specialists"].values()]
-    if not base or None in specialists:
-        return "N"
-    return str(round(inputs["base"].epochs * sum(specialists) / base))
+        stages = predict.requires()["chains"][0]
+        faces, base = (stages[name].output().load(kind) for name, kind in (("faces", datasets.Dataset), ("base", Trained)))
+        pixels = 0
+        for stage in stages["specialists"].values():
+            net = stage.output().load(Trained)
+            indices = net.indices.tolist()
+            with stage.copies(faces, indices, stage.window(base.target, indices), base) as copies:
+                pixels += len(net.history.epoch) * len(copies) * int(net.side) ** 2
+    return math.ceil(pixels / ((~faces.validation).sum() * KAGGLE.side**2))
 
 
 # Tables
