@@ -77,7 +77,7 @@ def _left_out(points, mean, covariance):
     which has the covariance Q_kk⁻¹ (the conditional normal distribution, e.g. Bishop, Pattern Recognition, 2.73 and 2.75).
     """
     distance, surprise = np.full(points.shape[:2], np.nan), np.full(points.shape[:2], np.nan)
-    for rows, seen in _by_pattern(np.isnan(points[..., 0])):
+    for rows, seen, _ in _by_pattern(np.isnan(points[..., 0])):
         axes = (2 * seen[:, None] + [0, 1]).ravel()
         precision = inv(covariance[np.ix_(axes, axes)])
         u = ((_flat(points)[np.ix_(rows, axes)] - mean[axes]) @ precision).reshape(len(rows), -1, 2)
@@ -117,21 +117,21 @@ def _anywhere(mean):
 def _expected(x, mean, covariance, patterns):
     """Coordinates with the missing ones predicted (m, d), weight of each face (m,), covariance that the missing ones add up to (d, d)."""
     filled, weight, unseen = x.copy(), np.ones(len(x)), np.zeros_like(covariance)
-    for rows, seen in patterns:
-        lost = np.setdiff1d(np.arange(len(mean)), seen)
-        gain = np.linalg.solve(covariance[np.ix_(seen, seen)], covariance[seen])  # (seen, d)
-        centred = x[np.ix_(rows, seen)] - mean[seen]
-        filled[np.ix_(rows, lost)] = mean[lost] + centred @ gain[:, lost]
-        squared = np.einsum("ni,ni->n", centred, np.linalg.solve(covariance[np.ix_(seen, seen)], centred.T).T)
+    for rows, seen, lost in patterns:
+        among = covariance[seen[:, None], seen]
+        gain = np.linalg.solve(among, covariance[seen[:, None], lost])  # (seen, lost)
+        centred = x[rows[:, None], seen] - mean[seen]
+        filled[rows[:, None], lost] = mean[lost] + centred @ gain
+        squared = np.einsum("ni,ni->n", centred, np.linalg.solve(among, centred.T).T)
         weight[rows] = (FREEDOM + len(seen)) / (FREEDOM + squared)
-        unseen[np.ix_(lost, lost)] += len(rows) * (covariance[np.ix_(lost, lost)] - covariance[np.ix_(lost, seen)] @ gain[:, lost])
+        unseen[lost[:, None], lost] += len(rows) * (covariance[lost[:, None], lost] - covariance[lost[:, None], seen] @ gain)
     return filled, weight, unseen
 
 
 def _by_pattern(missing):
-    """Rows (m,) that miss the same columns, with the columns that they have: missing bool (m, c) -> pairs of index arrays."""
+    """Rows (m,) that miss the same columns, the columns that they have and those that they miss: missing bool (m, c) -> index arrays."""
     patterns, number = np.unique(missing, axis=0, return_inverse=True)
-    return [(np.flatnonzero(number == k), np.flatnonzero(~pattern)) for k, pattern in enumerate(patterns)]
+    return [(np.flatnonzero(number == k), np.flatnonzero(~pattern), np.flatnonzero(pattern)) for k, pattern in enumerate(patterns)]
 
 
 def _flat(points):
