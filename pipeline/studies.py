@@ -1,6 +1,9 @@
 """Tasks around the chain: experiments that compare many trainings. Wiring only, as in `tasks`."""
 
+import contextlib
+import dataclasses
 import functools
+import json
 import math
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from luigi.task import flatten
 from pipeline.errors import Ended, InputError, Pruned
 from pipeline.experiments import plans
 from pipeline.keypointset import KAGGLE
-from pipeline.store import runlog, unfinished
+from pipeline.store import lineage, runlog, unfinished
 from pipeline.store.settings import whole
 from pipeline.store.stage import Stage
 from pipeline.store.targets import ExternalFile, workspace_root
@@ -26,17 +29,23 @@ def _compared(address: str, overrides: dict) -> Stage:
 
 
 def _make(task: luigi.Task) -> None:
-    """What Luigi does for a task that was asked for: first what it requires."""
+    """What Luigi does for a task that was asked for: first what it requires. A training that ends without a result leaves nothing."""
     if not task.complete():
         for needed in flatten(task.deps()):
             _make(needed)
-        task.run()
+        try:
+            task.run()
+        except Ended:
+            unfinished.drop(task.path)
+            raise
 
 
 class Trial(Stage):
-    """What became of one training, whether it has a result or not."""
+    """What became of one training and of those that it needs, whether they have a result or not."""
 
     stage = luigi.Parameter(description="the stage, as STAGE[:group]")
+    search = luigi.Parameter("", description="key of the search that may give it up; empty: none may")
+    _watch = None
 
     @property
     def identity(self):
@@ -49,8 +58,19 @@ class Trial(Stage):
     def families(self):
         return {self.task_family} | self.compared.families()
 
+    @property
+    def trainings(self) -> list[Stage]:
+        """Those whose time is told: a prediction's are all that it needs, a training is its own."""
+        return [stage for stage in self.compared.chain() if isinstance(stage, Training)] if self._predicts else [self.compared]
+
+    @property
+    def _predicts(self) -> bool:
+        return isinstance(self.compared, Predict)
+
     def requires(self):
-        return self.compared.requires()
+        """What the trainings begin with, but none of them: they may end without a result."""
+        needed = flatten([stage.requires() for stage in self.compared.chain() if isinstance(stage, Training)])
+        return list({task.task_id: task for task in needed if not isinstance(task, Training)}.values())
 
     def inputs(self):
         return {**super().inputs(), self.compared.address: self.compared}
@@ -58,13 +78,19 @@ class Trial(Stage):
     def run(self):
         from pipeline.experiments import outcomes
 
+        there, self.compared.watch = self.compared.complete(), self._watch
         try:
-            self.compared.run()
+            _make(self.compared)
+            rmse, history = self._result()
+            if there and self._watch:  # as if it ran now: what was there before changes no search
+                for row in history.rows():
+                    self._watch(*row[:3])
+            ended = "done"
         except Ended as end:
-            rmse, history, ended = math.nan, end.history, end.ending
-            unfinished.drop(self.compared.path)
-        else:
-            rmse, history, ended = *self._result(), "done"
+            own = all(stage.complete() for stage in self.compared.inputs().values())
+            rmse, history, ended = math.nan, end.history if own else None, end.ending
+        finally:
+            self.compared.watch = None  # Luigi has one task of equal parameters, in whatever it takes part
         self.save(outcomes.outcome(ended, rmse, history, self.compared.key, self.to_str_params()["overrides"]))
 
     def _result(self) -> tuple:
@@ -72,23 +98,28 @@ class Trial(Stage):
         from pipeline.nets.trained import Trained
         from pipeline.results.submission import Predictions
 
-        if isinstance(self.compared, Predict):
+        if self._predicts:
             return self.compared.output().load(Predictions).rmse, None
         trained = self.compared.output().load(Trained)
         return trained.rmse, trained.history
 
     def watched_by(self, hopeless) -> None:
         """Gives the training up when hopeless(epoch, validation RMSE) says so."""
+        from pipeline.nets.checkpoints import Checkpoint
         from pipeline.nets.trained import History
 
         rows = []
 
         def watch(epoch: int, training_rmse: float, validation_rmse: float) -> None:
+            if epoch > 1 and not rows:  # it goes on from a checkpoint
+                rows.extend(self.compared.latest_checkpoint(Checkpoint).history.rows())
             rows.append((epoch, training_rmse, validation_rmse, math.nan))
             if hopeless(epoch, validation_rmse):
-                raise Pruned(f"Given up after epoch {epoch}: others were better.", History.of(rows))
+                known = [(*row[:3], math.nan) for row in rows]
+                raise Pruned(f"Given up after epoch {epoch}: others were better.", History.of(known))
 
-        self.compared.watch = watch
+        if not self._predicts:
+            self._watch = watch
 
 
 class Experiment(Stage):
@@ -104,20 +135,47 @@ class Experiment(Stage):
     def identity(self):
         return (self.plan.name,)
 
+    @functools.cached_property
+    def _search(self) -> str:
+        """Key of the search: one for more trials is the same, and begins with the same ones. Empty: the plan has none."""
+        return lineage.key(dataclasses.asdict(dataclasses.replace(self.plan, question="", trials=0))) if self.plan.space else ""
+
     def trial(self, own: plans.Overrides, seed: int) -> Trial:
         try:
-            return Trial(stage=self.plan.stage, overrides=self.plan.overrides(own, seed))
+            return Trial(stage=self.plan.stage, search=self._search, overrides=self.plan.overrides(own, seed))
         except InputError as error:
             raise InputError(f"{self.file}: {error}") from None
 
     def requires(self):
         trials = [[self.trial(own, seed) for seed in self.plan.seeds] for own in self.plan.variations.values()]
-        return {"file": ExternalFile(path=self.file), "trials": trials}
+        # A search makes its trials one by one, but the files that they need must be there from the start.
+        chain = self.trial({}, self.plan.seeds[0]).chain() if self.plan.space else []
+        brought = [file for stage in chain for file in flatten(stage.requires()) if isinstance(file, ExternalFile)]
+        return {"file": ExternalFile(path=self.file), "trials": trials, "brought": brought}
 
     def inputs(self):
         """Of a search: what its trainings would be without what it looks for."""
         searched = {"settings": self.trial({}, self.plan.seeds[0])} if self.plan.space else {}
         return {**super().inputs(), **searched}
+
+    def chain(self):
+        """Also what its trials compared."""
+        trials = flatten(self.requires()["trials"]) or self._tried()
+        stages = [*(stage for trial in trials for stage in (*trial.compared.chain(), trial)), self]
+        return list({stage.task_id: stage for stage in stages}.values())
+
+    def _tried(self) -> list[Trial]:
+        """The trials of the search that are there."""
+        from pipeline.experiments import outcomes
+        from pipeline.store import artifacts, names
+
+        found = []
+        for path in names.artifacts(workspace_root() / self.folder, self.trial({}, self.plan.seeds[0]).stem):
+            with contextlib.suppress(artifacts.Damaged, ValueError):
+                if artifacts.attributes(path).get("made_from", {}).get("parameters", {}).get("search") == self._search:
+                    overrides = json.loads(str(artifacts.load(path, outcomes.Outcome).overrides))
+                    found.append(Trial(stage=self.plan.stage, search=self._search, overrides=overrides))
+        return found
 
     def run(self):
         from pipeline.experiments import outcomes
@@ -126,7 +184,10 @@ class Experiment(Stage):
         trials = self._searched() if self.plan.space else dict(zip(self.plan.variations, self.requires()["trials"], strict=True))
         found = [[trial.output().load(outcomes.Outcome) for trial in row] for row in trials.values()]
         log = runlog.made(workspace_root() / "models")
-        seconds = [[log.get(trial.compared.key, {}).get("seconds", math.nan) for trial in row] for row in trials.values()]
+        seconds = [
+            [sum(log.get(training.key, {}).get("seconds", math.nan) for training in trial.trainings) for trial in row]
+            for row in trials.values()
+        ]
         content = outcomes.compare(self.plan, list(trials), found, seconds)
         with self.publishing(".csv", ".png") as (table, picture):
             outcomes.table(content).to_csv(table, index=False, float_format="%.4f")
@@ -144,7 +205,7 @@ class Experiment(Stage):
             trial.watched_by(proposal.hopeless)
             _make(trial)
             outcome = trial.output().load(outcomes.Outcome)
-            study.tell(proposal, str(outcome.ended), float(outcome.rmse))
+            study.tell(proposal, str(outcome.ended), float(outcome.rmse), outcome.history.validation_rmse.tolist())
         for number, own in study.finished():
             trials[f"{number + 1}: {plans.said(own)}"] = [self.trial(own, self.plan.seeds[0])]
         return trials

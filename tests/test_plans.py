@@ -103,6 +103,14 @@ def test_budget_and_seed_go_to_the_compared_trainings(tmp_path):
         ('name = "a"\nsearch = "tpe"\nseeds = [0, 1]\n[space]\nTrainBase.batch = [8]', "one seed"),
         ('name = "a"\nsearch = "tpe"\n[space]\nTrainBase.l2 = {low = 1.0, high = 0.5}', "TrainBase.l2 must be a list of values or"),
         ('name = "a"\nsearch = "tpe"\n[space]\nTrainBase.l2 = {low = 0.1, high = 0.5, lag = true}', "TrainBase.l2 must be"),
+        ('name = "a"\nsearch = "tpe"\n[space]\nTrainBase.l2 = {low = 0, high = 0.5, log = true}', "TrainBase.l2 must be.*low above 0"),
+        ('name = "a"\nsearch = "tpe"\n[space]\nTrainBase.l2 = {low = 0.1, high = 0.5, log = "yes"}', "TrainBase.l2 must be"),
+        ('name = "a"\nsearch = "tpe"\n[space]\nTrainBase.l2 = {low = 0.1, high = inf}', "TrainBase.l2 must be"),
+        ('name = "a"\nsearch = "tpe"\n[space]\nTrainBase.batch = {low = 1, high = 8, step = 0}', "TrainBase.batch must be"),
+        ('name = "a"\nsearch = "tpe"\n[space]\nTrainBase.batch = {low = 1, high = 8, step = 0.5}', "a whole number between whole numbers"),
+        ('name = "a"\n[grid]\nTrainBase.seed = [1, 2]', "grid: TrainBase.seed is what seeds stands for"),
+        ('name = "a"\nstage = "Predict"\n[settings]\nTrainSpecialist.seed = 1', "settings: TrainSpecialist.seed is what"),
+        ('name = "a"\n[[variations]]\nTrainBase.seed = 1', "variations: TrainBase.seed is what"),
     ],
 )
 def test_unusable_files(tmp_path, text, message):

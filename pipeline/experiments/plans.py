@@ -30,6 +30,7 @@ TrainBase.optimizer = ["adam", "adamw"]
 """
 
 import itertools
+import math
 import re
 import tomllib
 from dataclasses import dataclass
@@ -86,6 +87,7 @@ def read(path: Path) -> Plan:
 
 def _plan(table: dict[str, Any]) -> Plan:
     values = _checked(table)
+    _check_seeds(values)
     stage, seeds = values["stage"], tuple(values["seeds"])
     budget = {training: {"epochs": values["epochs"]} for training in _trainings(stage)} if values["epochs"] else {}
     faces = {"Load": {"faces": values["faces"]}} if values["faces"] else {}
@@ -94,6 +96,14 @@ def _plan(table: dict[str, Any]) -> Plan:
         _search(values) if values["search"] else {"variations": _variations(values, settings), "space": {}, "trials": 0, "patience": 0}
     )
     return Plan(values["name"], values["question"], stage, seeds, settings, **searched)
+
+
+def _check_seeds(values: dict[str, Any]) -> None:
+    tables = [(where, values[where]) for where in ("settings", "grid", "space")] + [("variations", each) for each in values["variations"]]
+    for where, table in tables:
+        for training in _trainings(values["stage"]):
+            if isinstance(table.get(training), dict) and "seed" in table[training]:
+                raise InputError(f"{where}: {training}.seed is what seeds stands for; write seeds = [0, 1] in the file's first part.")
 
 
 def _search(values: dict[str, Any]) -> dict[str, Any]:
@@ -109,14 +119,22 @@ def _search(values: dict[str, Any]) -> dict[str, Any]:
         for name, of in parameters.items():
             if not (isinstance(of, list) and of) and not _is_range(of):
                 raise InputError(
-                    f"space: {stage}.{name} must be a list of values or {{low = ..., high = ...}}, with log = true or step = ..."
+                    f"space: {stage}.{name} must be a list of values or {{low = ..., high = ...}}, with log = true (low above 0) or with "
+                    "step = ... (a whole number between whole numbers)."
                 )
     return {"variations": {}, "space": space, "trials": values["trials"], "patience": values["patience"]}
 
 
 def _is_range(of: Any) -> bool:
-    numbers = isinstance(of, dict) and all(isinstance(of.get(bound), int | float) for bound in ("low", "high"))
-    return numbers and of["low"] < of["high"] and set(of) <= {"low", "high", "log", "step"} and not ("step" in of and of.get("log"))
+    if not isinstance(of, dict) or not {"low", "high"} <= set(of) <= {"low", "high", "log", "step"}:
+        return False
+    log, numbers = of.get("log", False), [value for name, value in of.items() if name != "log"]
+    if not isinstance(log, bool) or not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers):
+        return False
+    if "step" in of:
+        whole = isinstance(of["step"], int) or not (isinstance(of["low"], int) and isinstance(of["high"], int))
+        return not log and whole and of["step"] > 0 and of["low"] < of["high"]
+    return of["low"] < of["high"] and (of["low"] > 0 or not log)
 
 
 def _variations(values: dict[str, Any], settings: Overrides) -> dict[str, Overrides]:

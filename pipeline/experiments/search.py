@@ -10,6 +10,8 @@ from typing import Any
 from pipeline.errors import InputError
 from pipeline.experiments.plans import Overrides, Plan
 
+STARTUP = 5  # trials at random, of which none is given up
+
 
 @dataclass
 class Proposal:
@@ -23,10 +25,13 @@ class Proposal:
         """Whether others were better at this epoch, counted from 1; NaN is."""
         if math.isnan(rmse):
             return True
-        with warnings.catch_warnings():  # a training that was killed reports its epochs once more
+        self.report(epoch, rmse)
+        return bool(self.trial.should_prune())
+
+    def report(self, epoch: int, rmse: float) -> None:
+        with warnings.catch_warnings():  # an epoch may be reported once more, by a training that was killed
             warnings.simplefilter("ignore", UserWarning)
             self.trial.report(rmse, epoch)
-        return bool(self.trial.should_prune())
 
 
 class Search:
@@ -52,9 +57,13 @@ class Search:
             if trial.state.is_finished():
                 yield trial.number, _nested(trial.params)
 
-    def tell(self, proposal: Proposal, ended: str, rmse: float) -> None:
+    def tell(self, proposal: Proposal, ended: str, rmse: float, epochs: list[float] = ()) -> None:
+        """epochs: the validation RMSE after each, as far as it went; also of a training that is not watched, because it was there."""
         from optuna.trial import TrialState
 
+        for epoch, value in enumerate(epochs, 1):
+            if not math.isnan(value):
+                proposal.report(epoch, value)
         if ended == "done":
             self.study.tell(proposal.trial, float(rmse))
         else:
@@ -71,7 +80,7 @@ def opened(plan: Plan, path: Path) -> Search:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(path), _NoLock()))
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=plan.patience + 1)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=plan.patience + 1)
     return Search(plan, optuna.create_study(storage=storage, study_name=plan.name, pruner=pruner, load_if_exists=True))
 
 
@@ -88,7 +97,7 @@ class _NoLock:
 def _sampler(plan: Plan, number: int):
     import optuna
 
-    return optuna.samplers.TPESampler(n_startup_trials=min(10, max(1, plan.trials // 3)), seed=1000 * plan.seeds[0] + number)
+    return optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=1000 * plan.seeds[0] + number)
 
 
 def _suggested(trial, space: Overrides) -> Overrides:

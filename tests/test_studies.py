@@ -1,0 +1,153 @@
+"""Experiments as tasks: what becomes of their trainings, what they share, what belongs to them. The trainings are made up."""
+
+import dataclasses
+import math
+from types import SimpleNamespace
+
+import kinds
+import numpy as np
+import pytest
+
+from pipeline import studies, tasks
+from pipeline.commands.chain import chain
+from pipeline.errors import Diverged
+from pipeline.experiments.outcomes import Comparison, Outcome
+from pipeline.nets.trained import History, Trained
+from pipeline.store import lastwords
+
+CURVE = (5.0, 4.0, 3.0)  # validation RMSE after each epoch
+SEARCH = (
+    'name = "a"\nsearch = "tpe"\ntrials = {trials}\n[space]\nTrainBase.batch = [16, 32, 64]\nTrainBase.l2 = {{low = 0.1, high = 0.9}}\n'
+)
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """A workspace whose data are there and whose trainings are made up; the stages that were trained, in their order."""
+    made = []
+
+    def run(stage):
+        made.append(stage)
+        for epoch, rmse in enumerate(CURVE, 1):
+            if stage.watch:
+                stage.watch(epoch, rmse - 1, rmse)
+        history = History.of([(epoch, rmse - 1, rmse, 0.1) for epoch, rmse in enumerate(CURVE, 1)])
+        net = dataclasses.replace(kinds.filled(Trained, np.random.default_rng(0)), history=history, rmse=np.float32(stage.batch))
+        stage.save(net)
+
+    for data in (tasks.Load, tasks.Augment):
+        monkeypatch.setattr(data, "complete", lambda self: True)
+    monkeypatch.setattr(tasks.TrainBase, "run", run)
+    monkeypatch.setattr(tasks.TrainSpecialist, "run", run)
+    monkeypatch.setattr(lastwords, "begin", lambda stage, workspace: None)  # this is no run of luigi's
+    with chain(["--dataset-path=rendered", f"--workspace-root={tmp_path}"]):
+        yield made
+
+
+def trial(stage="TrainBase", search="", **parameters):
+    return studies.Trial(stage=stage, search=search, overrides={"TrainBase": {"batch": 16, **parameters}})
+
+
+def experiment(tmp_path, text):
+    path = tmp_path / f"{len(list(tmp_path.glob('*.toml')))}.toml"
+    path.write_text(text)
+    return studies.Experiment(file=str(path))
+
+
+def outcome(task):
+    studies._make(task)
+    return task.output().load(Outcome)
+
+
+def hopeless_from(epoch):
+    return lambda at, rmse: at >= epoch
+
+
+def test_a_base_net_that_diverges_is_an_outcome_of_its_specialist(trained, monkeypatch):
+    """No error, no figure and no curve: those of the base net are not the specialist's."""
+
+    def diverge(stage):
+        raise Diverged("no number", History.of([(1, 9.0, math.nan, 0.1)]))
+
+    monkeypatch.setattr(tasks.TrainBase, "run", diverge)
+    for stage in ("TrainSpecialist:mouth", "Predict"):
+        found = outcome(trial(stage))
+        assert (str(found.ended), len(found.history.epoch)) == ("diverged", 0)
+        assert np.isnan(found.rmse)
+    found = outcome(trial())
+    assert (str(found.ended), len(found.history.epoch)) == ("diverged", 1)
+    assert trained == []
+
+
+def test_what_a_search_gave_up_is_no_other_experiments_outcome(trained):
+    """A trial of a search, which may give it up, has another artifact; what was trained to its end is shared."""
+    searched = trial(search="some")
+    searched.watched_by(hopeless_from(2))
+    assert str(outcome(searched).ended) == "pruned"
+    assert str(outcome(trial()).ended) == "done"
+    assert trial().compared.key == searched.compared.key
+
+
+def test_a_training_that_is_there_is_watched_as_if_it_ran(trained):
+    """It is given up after the same epoch, with the same bytes as outcome; and not trained again."""
+    live = trial(search="some")
+    live.watched_by(hopeless_from(2))
+    studies._make(live)
+    before = live.path.read_bytes()
+    live.path.unlink()
+    studies._make(trial().compared)
+    assert len(trained) == 2
+    again = trial(search="some")
+    again.watched_by(hopeless_from(2))
+    assert again.path == live.path
+    assert outcome(again).history.epoch.tolist() == [1, 2]
+    assert again.path.read_bytes() == before
+    assert len(trained) == 2
+
+
+def test_given_up_after_going_on_from_a_checkpoint(trained, monkeypatch):
+    """The epochs before the interruption belong to the history too, and it is that of an undisturbed run."""
+    known = History.of([(epoch, 8.0, 9.0, 0.1) for epoch in range(1, 6)])
+    task = trial(search="some")
+    monkeypatch.setattr(task.compared, "latest_checkpoint", lambda kind: SimpleNamespace(history=known))
+    task.watched_by(hopeless_from(7))
+    task._watch(6, 8.0, 9.0)
+    with pytest.raises(studies.Pruned) as given_up:
+        task._watch(7, 8.0, 9.0)
+    history = given_up.value.history
+    assert history.epoch.tolist() == list(range(1, 8))
+    assert np.isnan(history.learning_rate).all()
+
+
+def test_a_search_with_more_trials_begins_with_the_same(trained, tmp_path):
+    """None of them is trained again, and all belong to it: what belongs to the last run is not cleaned away."""
+    pytest.importorskip("optuna")
+    for trials in (7, 9):
+        task = experiment(tmp_path, SEARCH.format(trials=trials))
+        studies._make(task)
+        assert len(trained) == trials
+        assert len(task.output().load(Comparison).variations) == trials
+        belonging = {stage.place for stage in task.chain()}
+        assert {stage.place for stage in trained} < belonging
+        assert task.place in belonging
+
+
+def test_what_belongs_to_a_grid(trained, tmp_path):
+    """Its trials and what they compared, each once, what they need first."""
+    task = experiment(tmp_path, 'name = "a"\n[grid]\nTrainBase.batch = [16, 32]\n')
+    names = [stage.address for stage in task.chain()]
+    assert names == ["Render", "Load", "Augment", "TrainBase", "Trial:trainbase", "TrainBase", "Trial:trainbase", "Experiment:a"]
+
+
+def test_the_time_of_a_prediction_is_that_of_its_trainings(trained):
+    """Seven nets; of a single training its own."""
+    assert len(trial("Predict").trainings) == 7
+    assert [stage.address for stage in trial("TrainSpecialist:mouth").trainings] == ["TrainSpecialist:mouth"]
+
+
+def test_the_files_of_a_search_must_be_there(tmp_path):
+    """It makes its trials one by one: Luigi has to know beforehand what they need."""
+    with chain([f"--dataset-path={tmp_path}/nowhere", f"--workspace-root={tmp_path}"]):
+        task = experiment(tmp_path, SEARCH.format(trials=6))
+        missing = [file.path for file in task.requires()["brought"] if not file.complete()]
+    assert sorted(missing) == [f"{tmp_path}/nowhere/{stem}.csv" for stem in ("IdLookupTable", "test", "training")]
