@@ -12,6 +12,7 @@ from pathlib import Path
 import kinds
 import numpy as np
 import pytest
+from luigi.task_register import Register
 
 from pipeline import commands
 from pipeline.commands import doctor
@@ -167,7 +168,7 @@ def test_doctor_judges_packages(monkeypatch, capsys):
     """OK, should be upgraded and missing are told apart, the mending command is named, and it works without TensorFlow."""
     wanted = ["numpy>=1.0", "pandas>=99", "tensorflow-that-is-not-there>=2"]
     monkeypatch.setattr(doctor, "requirements", lambda: wanted)
-    monkeypatch.setattr(doctor, "_devices", lambda: "none")
+    monkeypatch.setattr(doctor, "_devices", lambda: ("none", True))
     code, text = keypoints(capsys, "doctor")
     rows = {line.split()[0]: line for line in text.splitlines()}
     assert code == 1
@@ -183,10 +184,12 @@ def test_doctor_takes_no_flags(capsys):
     assert "leave out --yes" in capsys.readouterr().err
 
 
-def test_doctor_survives_a_backend_that_does_not_start(monkeypatch):
-    """Where the backend cannot be imported the devices are unknown and the reason is given."""
+def test_doctor_survives_a_backend_that_does_not_start(monkeypatch, capsys):
+    """Where the backend cannot be imported the devices are unknown, the reason is given, and the machine is not fit."""
     monkeypatch.setenv("KERAS_BACKEND", "nonsense")
-    assert doctor._devices().startswith("unknown")
+    code, text = keypoints(capsys, "doctor")
+    assert code == 1
+    assert re.search(r"^backend: nonsense; devices: unknown, the backend does not start: .*nonsense", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +202,46 @@ def test_doctor_survives_a_backend_that_does_not_start(monkeypatch):
 )
 def test_flags_of_a_run(arguments, flags):
     """Those of data and parameters are kept, in all spellings; the module, the task and luigi's own are not."""
-    assert _without_task(["--module", "pipeline", *arguments.split()]) == flags.split()
+    assert _without_task(["--module", "pipeline", *arguments.split()], Path()) == flags.split()
+
+
+def test_the_last_run_of_a_workspace_saw_its_files_from_its_own_folder(workspace, capsys, tmp_path, monkeypatch):
+    """A dataset path that was relative there is found from any folder."""
+    (tmp_path / "there" / "faces").mkdir(parents=True)
+    entry = {"event": "run", "arguments": ["--module", "pipeline", "Load", "--dataset-path", "faces"], "folder": str(tmp_path / "there")}
+    with (workspace / "models" / "runs.jsonl").open("a") as log:
+        log.write(json.dumps(entry) + "\n")
+    monkeypatch.chdir(tmp_path)
+    assert commands.main(["clean", f"--workspace-root={workspace}"]) == 2
+    assert f"{tmp_path}/there/faces/training.csv" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path / "there")
+    shutil.copytree(workspace / "models", "models")
+    (tmp_path / "there" / "models" / "last-run.json").write_text(json.dumps(entry))
+    assert commands.main(["clean"]) == 2
+    assert capsys.readouterr().err.startswith("keypoints: faces/training.csv, ")
+
+
+@pytest.mark.parametrize("flag", ["--memory-images", "--workspace-root", "--dataset-path", "--device-threads", "--checkpoint-seconds"])
+def test_the_value_of_a_flag_is_no_stage(flag):
+    """Luigi's flags and their values are told from the command's own arguments, whichever section they belong to."""
+    assert commands._joined(["inspect", flag, "10", "TrainBase"]) == ["inspect", f"{flag}=10", "TrainBase"]
+
+
+def test_every_section_of_flags_is_known():
+    """A section that is added later is a flag of luigi's too."""
+    sections = {task for task, is_task, *_ in Register.get_all_params() if Register.get_task_cls(task).__module__.startswith("pipeline.")}
+    assert all(commands.LUIGIS_FLAG.fullmatch(f"--{section}-some") for section in sections)
+
+
+def test_interrupted(monkeypatch, capsys):
+    """Ctrl-C ends a command without a traceback."""
+
+    def interrupt(options, flags):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "_run", interrupt)
+    assert commands.main(["verify"]) == 130
+    assert capsys.readouterr().err == "keypoints: interrupted\n"
 
 
 def test_run_log_holds_times_and_outcome(workspace):

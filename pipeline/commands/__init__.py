@@ -24,7 +24,7 @@ SUBCOMMANDS = {
 
 
 # luigi's flags for this project: --STAGE-parameter and those of the sections without a stage.
-LUIGIS_FLAG = re.compile(r"--([A-Z]\w*|checkpoint|dataset|device|workspace)-[\w-]+")
+LUIGIS_FLAG = re.compile(r"--([A-Z]\w*|checkpoint|dataset|device|memory|workspace)-[\w-]+")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,6 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(options, flags)
     except BrokenPipeError:
         return 0
+    except KeyboardInterrupt:
+        print("keypoints: interrupted", file=sys.stderr)
+        return 130
     except Exception as error:
         if not (told := cause(error)):
             raise
@@ -98,7 +101,7 @@ def _run(options, flags: list[str]) -> int:
             raise InputError(f"doctor looks at this machine alone; leave out {' '.join(flags)}.")
         return doctor.run()
     from pipeline.commands import activations, adopt, clean, compare, filters, forget, inspect, parameters, status, verify
-    from pipeline.commands.chain import chain, settings
+    from pipeline.commands.chain import besides, chain, settings
 
     if options.command == "annotate":
         from pipeline.commands import annotate  # with numpy and Pillow, which the others do without
@@ -121,7 +124,7 @@ def _run(options, flags: list[str]) -> int:
             return annotate.run(options, flags, stages)
         if options.command == "clean":
             limits = {"older_than": options.older_than, "keep_last": options.keep_last}
-            return clean.run(stages, asked_for, **limits, yes=options.yes)
+            return clean.run(stages, asked_for, **limits, yes=options.yes, besides=besides(flags))
         return {"inspect": inspect, "forget": forget, "adopt": adopt}[options.command].run(options.what, stages)
 
 

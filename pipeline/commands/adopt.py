@@ -31,7 +31,8 @@ def run(what: str, stages: list[Stage]) -> int:
     for file, adoption in _planned(missing, [find(what, stages)] if key else artifacts_of(first)).items():
         adoptions.record(file, adoption)
         print(f"adopted: {adoption.stage}@{adoption.adopted}, {adoption}\n  record: {file}")
-    print("The stage and what follows from it count as current, but not as what the code as it is now gives. To undo, delete the record.")
+    print("The stage counts as current, but not as what the code as it is now gives; keypoints status shows what follows from it.")
+    print("To undo, delete the record.")
     return 0
 
 

@@ -15,6 +15,10 @@ from pipeline.store import lastwords, names, runlog
 from pipeline.store.stage import Stage
 from pipeline.store.targets import workspace_root
 
+ASIDE = ("Experiment", "Sanity")  # what is asked for beside the chain
+PATHS = ("--dataset-path", "--Experiment-file", "--TrainBase-weights")  # flags that name files
+WORDS = ("", "auto", "rendered")  # values of theirs that name none
+
 
 @contextlib.contextmanager
 def chain(flags: list[str]) -> Iterator[list[Stage]]:
@@ -29,10 +33,19 @@ def chain(flags: list[str]) -> Iterator[list[Stage]]:
         yield (pipeline.Report() if reported else parser.get_task_obj()).chain()
 
 
+def besides(flags: list[str]) -> list[Stage]:
+    """Under `chain`: the stages of an Experiment or a Sanity, where the last run was one."""
+    import pipeline
+
+    task = _asked_for(_last_entry(flags))
+    return getattr(pipeline, task)().chain() if task in ASIDE else []
+
+
 def settings(flags: list[str]) -> str:
     """What `chain` takes for the flags, for people."""
-    used = _completed(flags)
-    return f"Predict {' '.join(used)}".strip() + (" (the last run)" if used != flags else "")
+    used, task = _completed(flags), _asked_for(_last_entry(flags))
+    last = f" (the last run{f', which was {task}' if task in ASIDE else ''})" if used != flags else ""
+    return f"{f'{task} and ' if task in ASIDE else ''}Predict {' '.join(used)}".strip() + last
 
 
 def command(flags: list[str]) -> list[str]:
@@ -67,23 +80,27 @@ def artifacts_of(stage: Stage) -> list[Path]:
 
 
 def _completed(flags: list[str]) -> list[str]:
-    """The flags to use: those given, or the last run's."""
-    if any(not flag.startswith("--workspace-root") for flag in flags):
+    """The flags to use: those given, or the last run's; a workspace given goes last, so that it counts: it may have been moved since."""
+    entry = _last_entry(flags)
+    if not entry:
         return flags
+    folder = Path(entry.get("folder", ".")) if flags else Path()
+    return [*_preset(entry), *_without_task(entry["arguments"], folder), *flags]
+
+
+def _last_entry(flags: list[str]) -> dict | None:
+    """What the log says of the last run in this folder, or in the workspace that the flags name; None if they name anything else."""
+    if any(not flag.startswith("--workspace-root") for flag in flags):
+        return None
     if flags:
         with _parsed(flags):
-            log = workspace_root() / "models"
-        # The workspace given goes last, so that it counts: it may have been moved since.
-        return [*_last_arguments(runlog.entries(log)), *flags]
-    try:
-        return _last_arguments([json.loads(lastwords.LAST_RUN.read_text())])
-    except (OSError, ValueError):
-        return []
-
-
-def _last_arguments(entries: list[dict]) -> list[str]:
-    runs = [entry for entry in entries if entry.get("event") == "run"]
-    return [*_preset(runs[-1]), *_without_task(runs[-1]["arguments"])] if runs else []
+            entries = runlog.entries(workspace_root() / "models")
+    else:
+        try:
+            entries = [json.loads(lastwords.LAST_RUN.read_text())]
+        except (OSError, ValueError):
+            return None
+    return next((entry for entry in reversed(entries) if entry.get("event") == "run"), None)
 
 
 def _preset(entry: dict) -> list[str]:
@@ -91,22 +108,34 @@ def _preset(entry: dict) -> list[str]:
     return [] if os.environ.get("LUIGI_CONFIG_PATH") else entry.get("preset", [])
 
 
-def _without_task(arguments: list[str]) -> list[str]:
-    """A run's data and parameter flags: without the module, the task and luigi's own; the task's parameters by their full names."""
+def _asked_for(entry: dict | None) -> str:
+    """The task of a run."""
     import pipeline
 
-    task = next((argument for argument in arguments if argument in pipeline.__all__), "Predict")
+    return next((argument for argument in entry["arguments"] if argument in pipeline.__all__), "Predict") if entry else "Predict"
+
+
+def _without_task(arguments: list[str], folder: Path) -> list[str]:
+    """A run's data and parameter flags: without the module, the task and luigi's own; the task's parameters by their full names.
+
+    folder: that it was started in, from which it saw the files that it names.
+    """
+    import pipeline
+
+    task = _asked_for({"arguments": arguments})
     own = {name.replace("_", "-") for name, _ in getattr(pipeline, task).get_params()}
     kept, rest = [], list(arguments)
     while rest:
-        flag = rest.pop(0)
+        flag, equals, value = rest.pop(0).partition("=")
         if not flag.startswith("--"):
             continue
-        values = [] if "=" in flag or not rest or rest[0].startswith("--") else [rest.pop(0)]
-        if flag[2:].split("=")[0] in own:
+        values = [value] if equals else [] if not rest or rest[0].startswith("--") else [rest.pop(0)]
+        if flag[2:] in own:
             flag = f"--{task}-{flag[2:]}"
+        if flag in PATHS:
+            values = [value if value in WORDS else str(folder / Path(value).expanduser()) for value in values]
         if "-" in flag[2:] and not flag.startswith(("--module", "--local-scheduler", "--log-level", "--no-lock", "--scheduler")):
-            kept += [flag, *values]
+            kept += [f"{flag}={values[0]}"] if equals else [flag, *values]
     return kept
 
 

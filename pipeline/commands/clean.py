@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+from collections.abc import Iterable
 
 from luigi.task import flatten
 
@@ -15,10 +16,13 @@ from pipeline.store.targets import workspace_root
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-def run(stages: list[Stage], settings: str, *, older_than: str, keep_last: int, yes: bool) -> int:
-    """Prints what is not needed, with sizes and a total, and removes it if `yes`. 0, or 1 if something could not be removed."""
+def run(stages: list[Stage], settings: str, *, older_than: str, keep_last: int, yes: bool, besides: Iterable[Stage] = ()) -> int:
+    """Prints what is not needed, with sizes and a total, and removes it if `yes`. 0, or 1 if something could not be removed.
+
+    stages: of the chain; besides: others that are needed.
+    """
     root, oldest = workspace_root(), duration(older_than)
-    kept = {stage.place for stage in stages} | leftovers.newest(root, keep_last)
+    kept = {stage.place for stage in (*stages, *besides)} | leftovers.newest(root, keep_last)
     if missing := [
         task.path for stage in stages for task in flatten(stage.requires()) if not isinstance(task, Stage) and not task.complete()
     ]:

@@ -9,13 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pipeline.store import lineage
+
 DISTRIBUTION = "keypoints"
 # A full run on Kaggle's faces leaves about 1.2 GB.
 ENOUGH_DISK = 3e9
 
 
 def run() -> int:
-    """Prints a line for each package, then the devices and the disk space; 0 if nothing is missing, else 1."""
+    """Prints a line for each package, then the devices and the disk space; 0 if nothing is missing and the backend starts, else 1."""
     print(f"Python {sys.version.split()[0]} at {sys.executable}")
     rows = [_judged(requirement) for requirement in requirements()]
     width = max((len(name) for name, *_ in rows), default=0)
@@ -23,13 +25,14 @@ def run() -> int:
         print(f"  {name:<{width}}  {installed:<14} {verdict:<20} {mend}".rstrip())
     if not rows:
         print(f"  {DISTRIBUTION} is not installed: {_pip()} -e .")
-    print(f"backend: {os.environ.get('KERAS_BACKEND', 'tensorflow')}; devices: {_devices()}")
+    devices, starts = _devices()
+    print(f"backend: {lineage.backend()['backend']}; devices: {devices}")
     free = shutil.disk_usage(Path.cwd()).free
     print(
         f"disk: {free / 1e9:.1f} GB free in {Path.cwd()}"
         + ("" if free > ENOUGH_DISK else f"; a full run needs about {ENOUGH_DISK / 1e9:.0f} GB")
     )
-    return 1 if not rows or any(verdict == "missing" for _, _, verdict, _ in rows) else 0
+    return 0 if rows and starts and all(verdict != "missing" for _, _, verdict, _ in rows) else 1
 
 
 def requirements() -> list[str]:
@@ -61,13 +64,13 @@ def _pip() -> str:
     return f"{sys.executable} -m pip install"
 
 
-def _devices() -> str:
-    """What the backend sees, asked in a process of its own: a broken installation can end it."""
+def _devices() -> tuple[str, bool]:
+    """What the backend sees, and whether it starts; asked in a process of its own: a broken installation can end it."""
     if importlib.util.find_spec("keras") is None:
-        return "unknown, keras is missing"
+        return "unknown, keras is missing", False
     code = "from pipeline.nets import device; print(device.prepare(seed=0, threads=0))"
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     if result.returncode:
-        return f"unknown, the backend does not start: {(result.stderr.strip().splitlines() or ['no message'])[-1]}"
-    return result.stdout.strip()
+        return f"unknown, the backend does not start: {(result.stderr.strip().splitlines() or ['no message'])[-1]}", False
+    return result.stdout.strip(), True
