@@ -59,6 +59,8 @@ def _compare(paths: list[Path], out: str | None) -> None:
     if not len(one.row) or not one.keypoints:
         print("They have no validation face or no keypoint in common: the RMSEs cannot be compared.")
         return
+    if not versus.same_labels(one, other):
+        raise InputError("They were validated on other faces, or on other labels of them: the RMSEs cannot be compared.")
     print(f"{len(one.row):,} validation faces that both have, neither trained on")
     print("\n".join(versus.table(one, other)))
     if out:

@@ -28,6 +28,11 @@ def common(one: HeldOut, other: HeldOut) -> tuple[HeldOut, HeldOut]:
     return _reduced(one, rows, names), _reduced(other, rows, names)
 
 
+def same_labels(one: HeldOut, other: HeldOut) -> bool:
+    """Whether two reduced ones are of the same faces: rows of two training tables may have nothing but their numbers in common."""
+    return np.array_equal(one.truth, other.truth, equal_nan=True)
+
+
 def _reduced(held_out: HeldOut, rows: np.ndarray, names: list[str]) -> HeldOut:
     at = np.flatnonzero(np.isin(held_out.row, rows))
     at = at[np.argsort(held_out.row[at])]
