@@ -131,9 +131,14 @@ def each(rows: Images) -> Iterator[np.ndarray]:
 
 def blocks(rows: Images) -> Iterator[slice]:
     """Places of the rows, about BLOCK_BYTES in a block, a multiple of BLOCK_ROWS; of no rows an empty one."""
-    count = max(1, BLOCK_BYTES * len(rows) // max(1, rows.nbytes) // BLOCK_ROWS) * BLOCK_ROWS
+    count = block_rows(rows.shape[1:], rows.dtype)
     for start in range(0, max(1, len(rows)), count):
         yield slice(start, min(start + count, len(rows)))
+
+
+def block_rows(row_shape: tuple[int, ...], dtype) -> int:
+    """How many rows make a block."""
+    return max(1, BLOCK_BYTES // max(1, prod(row_shape) * np.dtype(dtype).itemsize) // BLOCK_ROWS) * BLOCK_ROWS
 
 
 def runs(rows: np.ndarray) -> Iterator[tuple[slice, slice]]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from toys import DOTS, EYES, STILL, centroid, copies_of, dots_at, labelled
 
+from pipeline import lazyrows
 from pipeline.faces import affine
 from pipeline.keypointset import KAGGLE
 from pipeline.nets.copies import Copies, Windows, repeated, rows_with
@@ -32,6 +33,28 @@ def test_copies_take_turns():
                     np.testing.assert_array_equal(block.keypoints, sets[number].keypoints[chosen][:, [2, 0]])
                     np.testing.assert_array_equal(block.source, sets[0].source[chosen])
                     np.testing.assert_array_equal(block.pixel, np.ones(len(chosen)))
+
+
+def test_a_few_faces_of_many_are_read_in_blocks(monkeypatch):
+    """However far apart they lie, no more than a block of a copy is in memory, and they are the faces asked for."""
+    faces, rows, read = labelled(600, seed=1), np.arange(3, 600, 50), []
+    monkeypatch.setattr(lazyrows, "BLOCK_BYTES", 128 * faces.images[0].nbytes)
+
+    class Recorded:
+        shape, dtype = (1, *faces.images.shape), faces.images.dtype
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            found = faces.images[None][index]
+            read.append(len(found))
+            return found
+
+    copies = Copies(Recorded(), faces.keypoints[None], faces.source, faces=rows, indices=[0])
+    np.testing.assert_array_equal(copies.block(0, slice(None)).images, faces.images[rows])
+    assert len(read) == 5
+    assert max(read) <= 128
 
 
 def test_a_specialist_sees_only_faces_with_its_keypoints():

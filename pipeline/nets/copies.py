@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.faces import affine, augmentation
 from pipeline.keypointset import KeypointSet
-from pipeline.lazyrows import Images, Selected, blocks
+from pipeline.lazyrows import Images, Selected, block_rows
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,10 @@ class Copies:
 def _of_copy(array, copy: int, faces: np.ndarray) -> np.ndarray:
     """Faces, ascending, of a copy in an HDF5 dataset: what lies between them is read too, but never more than a block of it is there."""
     read = np.empty((len(faces), *array.shape[2:]), array.dtype)
-    for part in blocks(read):
-        first, last = faces[part][[0, -1]].tolist()
-        read[part] = array[copy, first : last + 1][faces[part] - first]
+    block = faces // block_rows(array.shape[2:], array.dtype)
+    for places in np.split(np.arange(len(faces)), np.flatnonzero(np.diff(block)) + 1):
+        first, last = faces[places[[0, -1]]].tolist()
+        read[places] = array[copy, first : last + 1][faces[places] - first]
     return read
 
 
