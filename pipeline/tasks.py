@@ -25,7 +25,7 @@ from pipeline.nets.options import (
 )
 from pipeline.store.settings import choice, real, switch, whole
 from pipeline.store.stage import Stage
-from pipeline.store.targets import ExternalFile, workspace_root
+from pipeline.store.targets import ExternalFile, expanded, workspace_root
 
 GROUPS = tuple(KAGGLE.groups)
 KAGGLE_PAGE = "https://www.kaggle.com/c/facial-keypoints-detection/data"
@@ -46,7 +46,7 @@ class dataset(luigi.Config):  # the name of its section and flag: --dataset-path
         if self.path == "rendered":
             return None
         if self.path != "auto":
-            return Path(self.path).expanduser()
+            return expanded(self.path, "--dataset-path")
         folder = workspace_root() / "data"
         return folder if any(_found(folder, stem) for stem in FILES) else None
 
@@ -104,7 +104,9 @@ class Load(Stage):
     """Reads and checks the files, finds duplicates and outliers, splits the labelled faces into a training and a validation part."""
 
     folder = "data"
-    validation_share = real(0.1, "share of the labelled faces kept for validation, by duplicate groups", 0.01, 0.5)
+    validation_share = real(
+        0.1, "share of the labelled faces kept for validation, by duplicate groups; one of n folds: 0.3 is one of 3", 0.01, 0.5
+    )
     fold = whole(0, "which of the 1 / validation-share folds is the validation part", 0)
     faces = whole(0, "faces to train on at most, chosen at random; 0: all. The validation part stays as it is", 0)
     seed = whole(0, "seed of the split", 0)
@@ -369,7 +371,7 @@ class TrainBase(Structured, Training, Stage):
 
     def requires(self):
         advice = "Give --TrainBase-weights the file that was fetched, or leave it out to have it downloaded."
-        brought = {"weights": ExternalFile(path=str(Path(self.weights).expanduser()), advice=advice)} if self.weights else {}
+        brought = {"weights": ExternalFile(path=str(expanded(self.weights, "--TrainBase-weights")), advice=advice)} if self.weights else {}
         return {"faces": Load(), "copies": Augment(), **brought}
 
     def imagenet(self):
@@ -377,7 +379,7 @@ class TrainBase(Structured, Training, Stage):
             return None
         from pipeline.nets import pretrained
 
-        return Path(self.weights).expanduser() if self.weights else pretrained.fetched(self.network)
+        return expanded(self.weights, "--TrainBase-weights") if self.weights else pretrained.fetched(self.network)
 
     def run(self):
         self.train()
@@ -594,7 +596,7 @@ class Report(Stage):
 
         stages, log, predict = self.ancestors(), runlog.made(workspace_root() / "models"), self.requires()["predictions"]
         lines = [log.get(stage.key, {}) for stage in stages]
-        files = {name: digest for stage in stages for name, digest in stage.recipe["files"].items()}
+        files = {name: digest for stage in stages if isinstance(stage, Load) for name, digest in stage.recipe["files"].items()}
         return report.Origin(
             faces=", ".join(files) or "drawn by the program",
             files=files,

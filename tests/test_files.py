@@ -79,6 +79,15 @@ def test_other_errors_stay_as_they_are(tmp_path):
         publish_and_fail(tmp_path / "a.csv", b"", PermissionError(errno.EACCES, "no"))
 
 
+def test_a_folder_that_may_not_be_written(tmp_path):
+    """The place and what to do, in a sentence; what may not be read meanwhile is another matter."""
+    refused = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".a.lock"))
+    with pytest.raises(InputError, match=r"\.a\.lock cannot be written: permission denied\. Change its rights, or write elsewhere"):
+        publish_and_fail(tmp_path / "a.csv", b"", refused)
+    with pytest.raises(PermissionError):
+        publish_and_fail(tmp_path / "a.csv", b"", PermissionError(errno.EACCES, "Permission denied", "/elsewhere/b.csv"))
+
+
 def test_a_full_disk_when_a_lock_is_made(tmp_path, monkeypatch):
     """The lock's file needs room as well; what it says does not."""
     monkeypatch.setattr(os, "write", failing(errno.ENOSPC))
@@ -110,13 +119,14 @@ def test_a_note_is_replaced_as_a_whole(tmp_path, monkeypatch):
 
 def test_what_dead_writers_left_is_removed(tmp_path):
     """Their locks and drafts, and the checkpoints of what they had finished; not those of a training that goes on, nor what is locked."""
-    for name in ("done", "training", "busy"):
+    done, training, busy = (f"{name}-0123456789" for name in ("done", "training", "busy"))
+    for name in (done, training, busy):
         for left in (f".{name}.lock", f".{name}.1.part.h5", f"{name}.checkpoint-0001.h5"):
             (tmp_path / left).touch()
-    (tmp_path / "done.h5").touch()
-    with locks.locked(tmp_path / "busy.h5", lambda who: None):
+    (tmp_path / f"{done}.h5").touch()
+    with locks.locked(tmp_path / f"{busy}.h5", lambda who: None):
         wreckage.clear(tmp_path)
-        left = [".busy.1.part.h5", ".busy.lock", "busy.checkpoint-0001.h5", "done.h5", "training.checkpoint-0001.h5"]
+        left = [f".{busy}.1.part.h5", f".{busy}.lock", f"{busy}.checkpoint-0001.h5", f"{done}.h5", f"{training}.checkpoint-0001.h5"]
         assert names(tmp_path) == left
 
 

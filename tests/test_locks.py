@@ -81,12 +81,12 @@ def test_a_forked_child_does_not_keep_the_lock(tmp_path):
 
 
 def test_abandoned_locks(tmp_path):
-    """Those of dead writers are found and removed, those that are held are left alone."""
-    for name in ("dead-1", "dead-2"):
+    """Those of dead writers are found and removed, those that are held are left alone, and so are other programs'."""
+    for name in ("dead-0123456789", "run-17-4", "editor"):
         (tmp_path / f".{name}.lock").touch()
-    with locks.locked(tmp_path / "held.h5", lambda who: None):
-        assert list(locks.abandoned(tmp_path)) == ["dead-1", "dead-2"]
-        assert [path.name for path in tmp_path.iterdir()] == [".held.lock"]
+    with locks.locked(tmp_path / "held-0123456789.h5", lambda who: None):
+        assert list(locks.abandoned(tmp_path)) == ["dead-0123456789", "run-17-4"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".editor.lock", ".held-0123456789.lock"]
     assert list(locks.abandoned(tmp_path)) == []
 
 

@@ -16,6 +16,7 @@ from pipeline.store.progress import say
 
 # Disk full, quota used up, file larger than the limit.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class Damaged(Exception):
@@ -47,11 +48,16 @@ def publishing(path: Path, *, keeping: bool = False) -> Iterator[Path]:
 def room_for(path: Path, draft: Path | None = None) -> Iterator[None]:
     """Around what writes `path`: a full disk becomes an InputError that says how much was needed, where, and what is free there.
 
+    A folder that may not be written becomes one that names it.
+
     An OSError may tell the bytes of the whole file as `needed`; otherwise they are more than the `draft` has.
     """
     try:
         yield
     except OSError as error:
+        if error.errno in _REFUSED and error.filename and path.is_relative_to(Path(error.filename).parent):
+            said = f"{error.filename} cannot be written: {error.strerror.lower()}. Change its rights, or write elsewhere."
+            raise InputError(said) from error
         if error.errno not in _FULL:
             raise
         raise InputError(f"{path} could not be written: {error.strerror.lower()}. {_shortage(error, path, draft)}") from error

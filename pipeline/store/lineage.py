@@ -15,8 +15,8 @@ from typing import Any
 
 from pipeline.errors import InputError
 from pipeline.store import files, notes
+from pipeline.store.names import KEY_LENGTH
 
-KEY_LENGTH = 10
 HASHES = ".file-hashes.json"
 # What a recipe consists of, beside the stage and the schema.
 PARTS = ("parameters", "inputs", "files", "code", "backend")

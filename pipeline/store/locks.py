@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline.store import files
+from pipeline.store import files, names
 
 
 @contextlib.contextmanager
@@ -40,8 +40,11 @@ def free(path: Path) -> Iterator[bool]:
 
 
 def abandoned(folder: Path, pattern: str = "*") -> Iterator[str]:
-    """Names of the artifacts in a folder whose writers died and left their lock file; each is locked until the next is asked for."""
-    for name in sorted(folder.glob(f".{pattern}.lock")):
+    """Names of the artifacts in a folder whose writers died and left their lock file; each is locked until the next is asked for.
+
+    A lock file of another program, such as an editor's, is none of them.
+    """
+    for name in sorted(path for path in folder.glob(f".{pattern}.lock") if names.parsed(path)):
         descriptor = None
         with contextlib.suppress(OSError):
             descriptor = taken(name, os.O_RDWR)

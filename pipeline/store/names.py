@@ -4,8 +4,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.store.lineage import KEY_LENGTH
-
+KEY_LENGTH = 10
 # What an unfinished stage leaves, files like artifacts.
 UNFINISHED = ("checkpoint", "snapshot")
 FOLDERS = ("data", "models", "submissions")

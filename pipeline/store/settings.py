@@ -143,6 +143,10 @@ def check_configuration(*packages: str) -> None:
             for name in set(config.options(section)) - set(config.defaults()):
                 if name.replace("-", "_") not in parameters[section]:
                     _refuse(f"[{section}] {name}", name, parameters[section])
+                try:
+                    config.get(section, name)
+                except configparser.InterpolationError:
+                    raise InputError(f"configuration file: [{section}] {name}: a % must be written %%.") from None
         elif section not in parameters and section not in LUIGI_SECTIONS:
             _refuse(f"section [{section}]", section, ours)
 

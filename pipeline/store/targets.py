@@ -19,7 +19,15 @@ class workspace(luigi.Config):  # the name of its section and flag: --workspace-
 
 
 def workspace_root() -> Path:
-    return Path(workspace().root).expanduser()
+    return expanded(workspace().root, "--workspace-root")
+
+
+def expanded(path: str, flag: str) -> Path:
+    """The path, ~ and ~USER resolved; InputError, naming the flag, where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{flag} {path}: there is no user {path.split('/')[0][1:]}.") from None
 
 
 class memory(luigi.Config):
