@@ -61,7 +61,7 @@ def learning_curves(content: Curves) -> Figure:
 def draw_learning_curves(figure: FigureBase, content: Curves) -> None:
     """Draws them into a figure or a part of one.
 
-    Training dashed, validation solid, a dot at the best epoch (whose weights the net keeps); beside each picture the RMSE there.
+    Training dashed, validation solid, a dot at the best epoch; beside each picture the RMSE there.
     """
     left, right = figure.subplots(1, 2)
     draw_base(left, content, LIGHT)
@@ -79,7 +79,7 @@ def draw_specialists(axes: Axes, content: Curves, theme: Theme) -> None:
     _, *specialists = _nets(content, theme)
     mean = Net("weighted mean", content.mean_training_rmse, content.mean_validation_rmse, theme.ink, 2.6)
     if specialists:
-        _panel(axes, "Specialists: from the base net's weights", [*specialists, mean])
+        _panel(axes, "Specialists: a few keypoints each", [*specialists, mean])
     else:
         axes.set_axis_off()
 

@@ -164,7 +164,7 @@ def _curves(nets: dict[str, Trained]) -> list[Picture]:
     content = curves.curves(nets)
     mean = content.mean_validation_rmse[~np.isnan(content.mean_validation_rmse)]
     words = f"The base net {_reached(nets['base'].history.validation_rmse)}"
-    more = f"The specialists, from its weights: their mean {_reached(mean)}"
+    more = f"The specialists: their mean {_reached(mean)}"
     alt = "RMSE in pixels over epochs on a logarithmic scale, training dashed, validation solid."
     draws: list[tuple[str, Callable]] = [(words, curves.draw_base), (more, curves.draw_specialists)]
     return [picture(title, f"{title}. {alt}", partial(_draw_curves, draw=draw, content=content)) for title, draw in draws]
@@ -194,12 +194,16 @@ class Layer:
 
 @dataclass(frozen=True)
 class Net:
-    """A net as the page describes it. side: of its input, pixels; window: part of the aligned face; keypoints: that it answers."""
+    """A net as the page describes it. side: of its input, pixels; window: part of the aligned face; keypoints: that it answers.
+
+    carried_over: whether it began with another net's weights.
+    """
 
     name: str
     network: str
     side: int
     window: bool
+    carried_over: bool
     keypoints: list[str]
     epochs: int
     rmse: float
@@ -212,7 +216,8 @@ class Net:
 
 def _net(name: str, net: Trained) -> Net:
     keypoints, epochs = [_words(keypoint) for keypoint in net.keypoints], len(net.history.epoch)
-    return Net(_words(name), net.structure.network, int(net.side), net.window is not None, keypoints, epochs, float(net.rmse), layers(net))
+    sees = int(net.side), net.window is not None
+    return Net(_words(name), net.structure.network, *sees, len(net.carried_over) > 0, keypoints, epochs, float(net.rmse), layers(net))
 
 
 def layers(net: Trained) -> list[Layer]:
