@@ -79,6 +79,6 @@ def logged(stage) -> list[dict]:
     return [entry for entry in runlog.entries(stage.path.parent.parent / "models") if entry.get("status") == "done"]
 
 
-def logged_seconds(stage) -> float | None:
-    """Seconds that the making of a stage's artifact took; None if the run log does not tell."""
-    return next((entry["seconds"] for entry in reversed(logged(stage)) if entry["key"] == stage.key), None)
+def logged_run(stage) -> Ran:
+    """What the making of a stage's artifact took."""
+    return next(Ran(entry["seconds"], entry["peak_mb"]) for entry in reversed(logged(stage)) if entry["key"] == stage.key)

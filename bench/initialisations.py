@@ -43,7 +43,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("initialisations.png"))
     options = parser.parse_args()
     print(device.prepare(seed=0, threads=tasks.device().threads))
-    data = defaults.faces(options.folder, round(options.faces * 1.4))
+    data = defaults.faces(options.folder, 4 * options.faces)  # of drawn ones a third is complete
+    if (needed := options.faces + options.faces // 4) > data.complete.sum():
+        raise SystemExit(f"{needed} complete faces are needed, {options.folder} has {data.complete.sum()}: give a smaller --faces.")
     runs = {name: trained(name, data, options.faces, options.epochs) for name in SHOWN}
     print(table(runs))
     save_png(picture(runs), options.out)
@@ -58,7 +60,7 @@ def trained(initialisation: str, data: datasets.Dataset, faces: int, epochs: int
 
     chosen = np.flatnonzero(data.complete)[: faces + faces // 4]
     part = models.labelled(data.images[chosen], data.keypoints[chosen], data.source[chosen])
-    rows, everything = np.arange(min(faces, len(chosen) * 4 // 5)), list(range(len(KAGGLE.names)))
+    rows, everything = np.arange(faces), list(range(len(KAGGLE.names)))
     held_out = models.labelled(*(values[len(rows) :] for values in (part.images, part.keypoints, part.source)))
     keras.utils.set_random_seed(0)
     sizes = {"side": KAGGLE.side, "keypoints": len(everything), "sources": len(KAGGLE.sources)}

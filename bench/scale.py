@@ -5,7 +5,7 @@
 For each size N: N labelled faces and N to predict, with 64 MiB of an array of images in memory and 64 MiB on the device, the rest in
 files. Prints seconds, seconds for 1,000 faces, the largest memory of the process, and the exponent of growth from the size before: 1 is
 in proportion. Goals: no exponent above 1.15, no memory above the limit. With --workspace the results are kept and an interrupted run
-goes on; a stage that is there already shows no time. 100,000 faces take hours.
+goes on; the figures of a stage that is there already are those of the run that made it. 100,000 faces take hours.
 """
 
 import argparse
@@ -60,16 +60,15 @@ def main() -> None:
 
 
 def measure(stage: str, flags: list[str]) -> chain.Ran:
-    """The stage alone, what it needs made before. Seconds of its work, without the start of Python; memory of the whole process."""
+    """The stage alone, what it needs made before, as the run log has it: seconds of its work, largest memory of its process."""
     if stage == DUPLICATES:
         return measure_search(flags)
     if stage == "Predict":
         for group in KAGGLE.groups:
             chain.run("TrainSpecialist", ["--group", group, *flags])
-    ran = chain.run(stage, flags)
+    chain.run(stage, flags)
     with chain.task(stage, flags) as task:
-        seconds = chain.logged_seconds(task)
-    return chain.Ran(seconds, ran.peak_mb)
+        return chain.logged_run(task)
 
 
 def measure_search(flags: list[str]) -> chain.Ran:

@@ -3,6 +3,10 @@
 The prediction knows the face's shape only, not its position, size, rotation and skew: with positions in the model, most of what the rule
 found in the real data were small faces away from the middle, correctly labelled and the ones a net most needs. The price: labels that
 are all displaced together are not found, unless a copy of the image contradicts them.
+
+What a face is like is learned from all labelled faces, whether they are trained on or held out, so that a label is an outlier or not
+whatever the split. Learned from the training part alone the rule would judge none to three of Kaggle's training labels differently (22
+instead of 23 in the default split).
 """
 
 import numpy as np
