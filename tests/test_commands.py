@@ -15,9 +15,11 @@ import pytest
 from luigi.task_register import Register
 
 from pipeline import commands
-from pipeline.commands import doctor
+from pipeline.commands import compare, doctor
 from pipeline.commands.chain import _without_task, chain
+from pipeline.errors import InputError
 from pipeline.nets.trained import Trained
+from pipeline.results.versus import HeldOut
 from pipeline.store import artifacts
 
 ROOT = Path(__file__).parent.parent
@@ -284,6 +286,20 @@ def test_compare_needs_to_know_what_an_artifact_was_made_from(workspace, capsys)
             pass
         assert commands.main(["compare", *[f"TrainBase@{letter}"] * 2, f"--workspace-root={workspace}", *SMALL]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_compare_knows_when_the_faces_are_others(monkeypatch, tmp_path):
+    """Rows of two training tables have nothing but their numbers in common; of one table the labels are equal, missing ones too."""
+    truth = np.float32([[[1, 2]], [[np.nan, np.nan]], [[3, 4]]])
+
+    def held_out(rows, labels):
+        return HeldOut(labels + 1, labels, np.array(rows), np.array(rows), ["nose_tip"], None, None)
+
+    monkeypatch.setattr(compare, "_held_out", {"a": held_out([5, 6, 7], truth), "b": held_out([6, 7, 5], truth[[1, 2, 0]])}.get)
+    compare._compare(["a", "b"], None)
+    monkeypatch.setattr(compare, "_held_out", {"a": held_out([5, 6, 7], truth), "b": held_out([6, 7, 5], truth)}.get)
+    with pytest.raises(InputError, match="validated on other faces, or on other labels of them"):
+        compare._compare(["a", "b"], None)
 
 
 @pytest.fixture
