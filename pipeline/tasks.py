@@ -353,6 +353,8 @@ class Training:
 class TrainBase(Structured, Training, Stage):
     """One net for all keypoints."""
 
+    priority = 1  # of several folds all base nets go first: six specialists wait for each, and a last one alone would leave a worker idle
+
     weights = luigi.Parameter(
         default="",
         significant=False,
