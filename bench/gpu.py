@@ -174,9 +174,9 @@ def fitted(data: datasets.Dataset, copies, recipe) -> tuple[list[float], float]:
 
     times, scores = [time.perf_counter()], []
 
-    def report(training_rmse: float, validation_rmse: float) -> None:
+    def report(history) -> None:
         times.append(time.perf_counter())
-        scores.append(validation_rmse)
+        scores.append(float(history.validation_rmse[-1]))
 
     held_out = data.validation
     validation = models.labelled(data.images[held_out], data.keypoints[held_out], data.source[held_out])

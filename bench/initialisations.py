@@ -73,7 +73,7 @@ def trained(initialisation: str, data: datasets.Dataset, faces: int, epochs: int
         defaults.of(training.Recipe, tasks.TrainBase, epochs=epochs, **RECIPE),
         keypointset=KAGGLE,
         seed=0,
-        report=lambda *values: print(f"{initialisation}: RMSE training {values[0]:.2f} px, validation {values[1]:.2f} px", flush=True),
+        report=lambda history: print(f"{initialisation}: {history.last}", flush=True),
     )
 
 

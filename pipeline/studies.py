@@ -77,14 +77,15 @@ class Trial(Stage):
 
     def run(self):
         from pipeline.experiments import outcomes
+        from pipeline.nets.trained import History
 
         there, self.compared.watch = self.compared.complete(), self._watch
         try:
             _make(self.compared)
             rmse, history = self._result()
             if there and self._watch:  # as if it ran now: what was there before changes no search
-                for row in history.rows():
-                    self._watch(*row[:3])
+                for epochs in range(1, len(history.epoch) + 1):
+                    self._watch(History.of(history.rows()[:epochs]))
             ended = "done"
         except Ended as end:
             own = all(stage.complete() for stage in self.compared.inputs().values())
@@ -105,18 +106,11 @@ class Trial(Stage):
 
     def watched_by(self, hopeless) -> None:
         """Gives the training up when hopeless(epoch, validation RMSE) says so."""
-        from pipeline.nets.checkpoints import Checkpoint
-        from pipeline.nets.trained import History
 
-        rows = []
-
-        def watch(epoch: int, training_rmse: float, validation_rmse: float) -> None:
-            if epoch > 1 and not rows:  # it goes on from a checkpoint
-                rows.extend(self.compared.latest_checkpoint(Checkpoint).history.rows())
-            rows.append((epoch, training_rmse, validation_rmse, math.nan))
-            if hopeless(epoch, validation_rmse):
-                known = [(*row[:3], math.nan) for row in rows]
-                raise Pruned(f"Given up after epoch {epoch}: others were better.", History.of(known))
+        def watch(history) -> None:
+            epoch, rmse = int(history.epoch[-1]), float(history.validation_rmse[-1])
+            if hopeless(epoch, rmse):
+                raise Pruned(f"Given up after epoch {epoch}: others were better.", history)
 
         if not self._predicts:
             self._watch = watch

@@ -227,7 +227,7 @@ class Training:
     """The parameters that the base net and the specialists share."""
 
     on_backend = True
-    watch = None  # told (epoch, training RMSE, validation RMSE) after each epoch; a search ends a training from there
+    watch = None  # told the history after each epoch; a search ends a training from there
     epochs = whole(75, "epochs at most", 1)
     batch = whole(64, "faces in a training step", 1)
     optimizer = choice("adamw", "how the weights move", OPTIMIZERS)
@@ -322,10 +322,10 @@ class Training:
         with self.input()["copies"].reading(augmentation.Copies) as file:
             yield Copies(file["images"], file["keypoints"], source, faces=rows, indices=indices)
 
-    def _report(self, progress, training_rmse: float, validation_rmse: float) -> None:
-        progress.step(f"RMSE training {training_rmse:.2f} px, validation {validation_rmse:.2f} px")
+    def _report(self, progress, history) -> None:
+        progress.step(history.last)
         if self.watch:
-            self.watch(progress.done, training_rmse, validation_rmse)
+            self.watch(history)
 
     def _checkpoints(self, trains_on: str, progress):
         from pipeline.nets.checkpoints import Checkpoint, Checkpoints
@@ -371,9 +371,14 @@ class TrainBase(Structured, Training, Stage):
     def _from_imagenet(self) -> bool:
         return self.network in PRETRAINED and self.initialisation == "net"
 
+    @property
+    def _brought(self) -> Path | None:
+        """The file of weights that the user has."""
+        return expanded(self.weights, "--TrainBase-weights") if self.weights else None
+
     def requires(self):
         advice = "Give --TrainBase-weights the file that was fetched, or leave it out to have it downloaded."
-        brought = {"weights": ExternalFile(path=str(expanded(self.weights, "--TrainBase-weights")), advice=advice)} if self.weights else {}
+        brought = {"weights": ExternalFile(path=str(self._brought), advice=advice)} if self._brought else {}
         return {"faces": Load(), "copies": Augment(), **brought}
 
     def imagenet(self):
@@ -381,7 +386,7 @@ class TrainBase(Structured, Training, Stage):
             return None
         from pipeline.nets import pretrained
 
-        return expanded(self.weights, "--TrainBase-weights") if self.weights else pretrained.fetched(self.network)
+        return self._brought or pretrained.fetched(self.network)
 
     def run(self):
         self.train()

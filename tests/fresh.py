@@ -34,8 +34,9 @@ def run(*command, cwd=None):
 def recipes(*flags, cwd=None):
     """The recipe of each stage by address, its key added, as a fresh process finds them."""
     code = (
-        "import json, sys; from pipeline.commands.chain import chain\n"
-        "with chain(sys.argv[1:]) as stages: print(json.dumps({stage.address: {**stage.recipe, 'key': stage.key} for stage in stages}))"
+        "import json, sys; from pipeline.commands.chain import Run\n"
+        "with Run.meant_by(sys.argv[1:]).chain() as stages:\n"
+        "    print(json.dumps({stage.address: {**stage.recipe, 'key': stage.key} for stage in stages}))"
     )
     result = run("-B", "-c", code, *flags, cwd=cwd)
     assert result.returncode == 0, result.stderr

@@ -16,11 +16,11 @@ from luigi.task_register import Register
 
 from pipeline import commands
 from pipeline.commands import compare, doctor
-from pipeline.commands.chain import _without_task, chain
+from pipeline.commands.chain import Run
 from pipeline.errors import InputError
 from pipeline.nets.trained import Trained
 from pipeline.results.versus import HeldOut
-from pipeline.store import artifacts
+from pipeline.store import artifacts, lastwords
 
 ROOT = Path(__file__).parent.parent
 SMALL = ("--dataset-path=rendered", "--Render-training=80", "--Render-test=9", "--Augment-copies=2")
@@ -202,9 +202,12 @@ def test_doctor_survives_a_backend_that_does_not_start(monkeypatch, capsys):
         ("--no-lock Predict --log-level INFO --Load-fold 1", "--Load-fold 1"),
     ],
 )
-def test_flags_of_a_run(arguments, flags):
+def test_flags_of_a_run(arguments, flags, tmp_path, monkeypatch):
     """Those of data and parameters are kept, in all spellings; the module, the task and luigi's own are not."""
-    assert _without_task(["--module", "pipeline", *arguments.split()], Path()) == flags.split()
+    monkeypatch.chdir(tmp_path)
+    lastwords.LAST_RUN.parent.mkdir()
+    lastwords.LAST_RUN.write_text(json.dumps({"event": "run", "arguments": ["--module", "pipeline", *arguments.split()]}))
+    assert Run.meant_by([]).flags == flags.split()
 
 
 def test_the_last_run_of_a_workspace_saw_its_files_from_its_own_folder(workspace, capsys, tmp_path, monkeypatch):
@@ -306,7 +309,7 @@ def test_compare_knows_when_the_faces_are_others(monkeypatch, tmp_path):
 def net(workspace):
     """A workspace with a base net made up at random in it, which sees the whole face."""
     flags = [f"--workspace-root={workspace}", *SMALL]
-    with chain(flags) as stages:
+    with Run(flags).chain() as stages:
         (stage,) = [stage for stage in stages if stage.address == "TrainBase"]
         rng = np.random.default_rng(0)
         made_up = kinds.filled(Trained, rng)

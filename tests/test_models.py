@@ -33,7 +33,7 @@ def train(models):
     def of(copies, *, base=None, window=None, keep_head=True):
         options = {"keypointset": DOTS, "base": base, "target": None if base else TARGET, "window": window, "seed": 0}
         start = {"keep_head": keep_head, "scratch": False, "imagenet": None}
-        return models.train(structure("compact"), copies, FACES, HELD_OUT, plan, report=lambda *values: None, **start, **options)
+        return models.train(structure("compact"), copies, FACES, HELD_OUT, plan, report=lambda history: None, **start, **options)
 
     return of
 

@@ -2,14 +2,13 @@
 
 import dataclasses
 import math
-from types import SimpleNamespace
 
 import kinds
 import numpy as np
 import pytest
 
 from pipeline import studies, tasks
-from pipeline.commands.chain import chain
+from pipeline.commands.chain import Run
 from pipeline.errors import Diverged
 from pipeline.experiments.outcomes import Comparison, Outcome
 from pipeline.nets.trained import History, Trained
@@ -28,10 +27,11 @@ def trained(tmp_path, monkeypatch):
 
     def run(stage):
         made.append(stage)
-        for epoch, rmse in enumerate(CURVE, 1):
+        rows = [(epoch, rmse - 1, rmse, 0.1) for epoch, rmse in enumerate(CURVE, 1)]
+        for epoch in range(1, len(rows) + 1):
             if stage.watch:
-                stage.watch(epoch, rmse - 1, rmse)
-        history = History.of([(epoch, rmse - 1, rmse, 0.1) for epoch, rmse in enumerate(CURVE, 1)])
+                stage.watch(History.of(rows[:epoch]))
+        history = History.of(rows)
         net = dataclasses.replace(kinds.filled(Trained, np.random.default_rng(0)), history=history, rmse=np.float32(stage.batch))
         stage.save(net)
 
@@ -40,7 +40,7 @@ def trained(tmp_path, monkeypatch):
     monkeypatch.setattr(tasks.TrainBase, "run", run)
     monkeypatch.setattr(tasks.TrainSpecialist, "run", run)
     monkeypatch.setattr(lastwords, "begin", lambda stage, workspace: None)  # this is no run of luigi's
-    with chain(["--dataset-path=rendered", f"--workspace-root={tmp_path}"]):
+    with Run(["--dataset-path=rendered", f"--workspace-root={tmp_path}"]).chain():
         yield made
 
 
@@ -105,18 +105,15 @@ def test_a_training_that_is_there_is_watched_as_if_it_ran(trained):
     assert len(trained) == 2
 
 
-def test_given_up_after_going_on_from_a_checkpoint(trained, monkeypatch):
-    """The epochs before the interruption belong to the history too, and it is that of an undisturbed run."""
-    known = History.of([(epoch, 8.0, 9.0, 0.1) for epoch in range(1, 6)])
+def test_given_up_with_the_history_so_far(trained):
+    """Of a training that goes on from a checkpoint also the epochs before."""
     task = trial(search="some")
-    monkeypatch.setattr(task.compared, "latest_checkpoint", lambda kind: SimpleNamespace(history=known))
     task.watched_by(hopeless_from(7))
-    task._watch(6, 8.0, 9.0)
+    rows = [(epoch, 8.0, 9.0, 0.1) for epoch in range(1, 8)]
+    task._watch(History.of(rows[:6]))
     with pytest.raises(studies.Pruned) as given_up:
-        task._watch(7, 8.0, 9.0)
-    history = given_up.value.history
-    assert history.epoch.tolist() == list(range(1, 8))
-    assert np.isnan(history.learning_rate).all()
+        task._watch(History.of(rows))
+    assert given_up.value.history.rows() == History.of(rows).rows()
 
 
 def test_a_search_with_more_trials_begins_with_the_same(trained, tmp_path):
@@ -147,7 +144,7 @@ def test_the_time_of_a_prediction_is_that_of_its_trainings(trained):
 
 def test_the_files_of_a_search_must_be_there(tmp_path):
     """It makes its trials one by one: Luigi has to know beforehand what they need."""
-    with chain([f"--dataset-path={tmp_path}/nowhere", f"--workspace-root={tmp_path}"]):
+    with Run([f"--dataset-path={tmp_path}/nowhere", f"--workspace-root={tmp_path}"]).chain():
         task = experiment(tmp_path, SEARCH.format(trials=6))
         missing = [file.path for file in task.requires()["brought"] if not file.complete()]
     assert sorted(missing) == [f"{tmp_path}/nowhere/{stem}.csv" for stem in ("IdLookupTable", "test", "training")]

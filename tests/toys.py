@@ -134,7 +134,7 @@ def train_dots(seed):
     device.prepare(seed=seed, threads=0)
     net = build("compact", dropout=1.0)
     copies, options = copies_of(*(labelled(30, seed=s) for s in (1, 2))), recipe(epochs=2, batch=4, device_memory=0)
-    history, health = training.fit(net, copies, labelled(10, seed=3), options, keypointset=DOTS, seed=seed, report=lambda *values: None)
+    history, health = training.fit(net, copies, labelled(10, seed=3), options, keypointset=DOTS, seed=seed, report=lambda history: None)
     return hashlib.sha256(b"".join(value.tobytes() for value in network.weights(net).values())).hexdigest(), history, health
 
 

@@ -101,13 +101,13 @@ def _run(options, flags: list[str]) -> int:
             raise InputError(f"doctor looks at this machine alone; leave out {' '.join(flags)}.")
         return doctor.run()
     from pipeline.commands import activations, adopt, clean, compare, filters, forget, inspect, parameters, status, verify
-    from pipeline.commands.chain import besides, chain, settings
+    from pipeline.commands.chain import Run
 
     if options.command == "annotate":
         from pipeline.commands import annotate  # with numpy and Pillow, which the others do without
 
-    asked_for = settings(flags)
-    with chain(flags) as stages:
+    asked_for = Run.meant_by(flags)
+    with asked_for.chain() as stages:
         if options.command == "status":
             return status.run(stages)
         if options.command == "compare":
@@ -121,10 +121,10 @@ def _run(options, flags: list[str]) -> int:
         if options.command == "activations":
             return activations.run(options.what, stages, face=options.face, test_face=options.test_face, out=options.out)
         if options.command == "annotate":
-            return annotate.run(options, flags, stages)
+            return annotate.run(options, stages, asked_for.command)
         if options.command == "clean":
             limits = {"older_than": options.older_than, "keep_last": options.keep_last}
-            return clean.run(stages, asked_for, **limits, yes=options.yes, besides=besides(flags))
+            return clean.run(stages, str(asked_for), **limits, yes=options.yes, besides=asked_for.besides())
         return {"inspect": inspect, "forget": forget, "adopt": adopt}[options.command].run(options.what, stages)
 
 

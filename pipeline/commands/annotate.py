@@ -2,14 +2,12 @@
 
 import os
 import re
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from pipeline import units
-from pipeline.commands.chain import command
 from pipeline.errors import InputError
 from pipeline.faces import photographs
 from pipeline.keypointset import KAGGLE
@@ -29,15 +27,18 @@ BLOCK = 100
 NO_FACES = np.zeros((0, 4)), np.zeros((0, len(KAGGLE.names), 2), np.float32)
 
 
-def run(options, flags: list[str], stages: list[Stage]) -> int:
-    """Writes pictures and a table into a folder. 0; 1 if a photograph could not be read or none has a face; 130 when interrupted."""
+def run(options, stages: list[Stage], command: str) -> int:
+    """Writes pictures and a table into a folder. 0; 1 if a photograph could not be read or none has a face; 130 when interrupted.
+
+    command: the one that makes the nets, to be told where there are none.
+    """
     photos, box = photographs.listed(options.photos), _box(options.box)
     if box and len(photos) != 1:
         raise InputError(f"--box is for one photograph, here are {len(photos)}.")
     targets, table = pictures(photos, options.out), options.out / f"keypoints.{options.format}"
     _check_folder(options.out, photos, targets)
     (predict,) = (stage for stage in stages if isinstance(stage, Predict))
-    chains = _finished(predict, flags)
+    chains = _finished(predict, command)
     done: list[Annotated] = []
     try:
         with Progress("finding faces", len(photos), "photo") as progress:
@@ -69,13 +70,13 @@ def _box(text: str | None) -> tuple[float, ...] | None:
     return tuple(map(float, text.split(","))) if text else None
 
 
-def _finished(predict: Predict, flags: list[str]) -> list[list[Stage]]:
+def _finished(predict: Predict, command: str) -> list[list[Stage]]:
     """The base net and its specialists of each chain; InputError unless all are there."""
     chains = [[chain["base"], *chain["specialists"].values()] for chain in predict.requires()["chains"]]
     if missing := [net.address for chain in chains for net in chain if not net.complete()]:
         raise InputError(
             f"there are no finished nets to predict with: {len(missing)} of {sum(map(len, chains))} are missing or stale,"
-            f" {missing[0]} first (keypoints status says why). This makes them: {shlex.join(command(flags))}"
+            f" {missing[0]} first (keypoints status says why). This makes them: {command}"
         )
     return chains
 

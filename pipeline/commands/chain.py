@@ -1,10 +1,12 @@
-"""The stages that a command speaks of: those of luigi's flags, or of the last run."""
+"""The run and the stages that a command speaks of: those of luigi's flags, or of the last run."""
 
 import contextlib
 import io
 import json
 import os
+import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from luigi.cmdline_parser import CmdlineParser
@@ -20,37 +22,51 @@ PATHS = ("--dataset-path", "--Experiment-file", "--TrainBase-weights")  # flags 
 WORDS = ("", "auto", "rendered")  # values of theirs that name none
 
 
-@contextlib.contextmanager
-def chain(flags: list[str]) -> Iterator[list[Stage]]:
-    """Yields the stages from the first to Predict, as luigi's `flags` (or, without any, those of the last run) define them.
+@dataclass(frozen=True)
+class Run:
+    """The run that a command speaks of: the one that luigi's flags describe, or the last one, of which `task` was asked for."""
 
-    With --workspace-root alone: the last run in that workspace. Where a report was made, also Report.
-    """
-    import pipeline
+    flags: list[str]
+    task: str = "Predict"
+    last: bool = False
 
-    with _parsed(_completed(flags)) as parser:
-        reported = names.artifacts(workspace_root() / pipeline.Report.folder, "report")
-        yield (pipeline.Report() if reported else parser.get_task_obj()).chain()
+    @classmethod
+    def meant_by(cls, flags: list[str]) -> "Run":
+        """Without flags: the last run in this folder; with --workspace-root alone: the last one in that workspace."""
+        entry = _last_entry(flags)
+        if not entry:
+            return cls(flags)
+        # Of this folder's own the names of files are as they were written. A workspace given goes last: it may have been moved since.
+        folder, task = Path(entry.get("folder", ".")) if flags else Path(), _asked_for(entry["arguments"])
+        return cls([*_preset(entry), *_without_task(entry["arguments"], task, folder), *flags], task, last=True)
 
+    @contextlib.contextmanager
+    def chain(self) -> Iterator[list[Stage]]:
+        """Yields the stages from the first to Predict; where a report was made, to Report."""
+        import pipeline
 
-def besides(flags: list[str]) -> list[Stage]:
-    """Under `chain`: the stages of an Experiment or a Sanity, where the last run was one."""
-    import pipeline
+        with _parsed(self.flags) as parser:
+            reported = names.artifacts(workspace_root() / pipeline.Report.folder, "report")
+            yield (pipeline.Report() if reported else parser.get_task_obj()).chain()
 
-    task = _asked_for(_last_entry(flags))
-    return getattr(pipeline, task)().chain() if task in ASIDE else []
+    def besides(self) -> list[Stage]:
+        """Within `chain`: the stages of an Experiment or a Sanity, where it was one."""
+        import pipeline
 
+        return getattr(pipeline, self.task)().chain() if self._aside else []
 
-def settings(flags: list[str]) -> str:
-    """What `chain` takes for the flags, for people."""
-    used, task = _completed(flags), _asked_for(_last_entry(flags))
-    last = f" (the last run{f', which was {task}' if task in ASIDE else ''})" if used != flags else ""
-    return f"{f'{task} and ' if task in ASIDE else ''}Predict {' '.join(used)}".strip() + last
+    @property
+    def command(self) -> str:
+        """The command that makes the chain."""
+        return shlex.join(["luigi", "--module", "pipeline", "Predict", *self.flags])
 
+    @property
+    def _aside(self) -> bool:
+        return self.task in ASIDE
 
-def command(flags: list[str]) -> list[str]:
-    """The command that makes what `chain` takes for the flags."""
-    return ["luigi", "--module", "pipeline", "Predict", *_completed(flags)]
+    def __str__(self):
+        last = f" (the last run{f', which was {self.task}' if self._aside else ''})" if self.last else ""
+        return " ".join([*([self.task, "and"] if self._aside else []), "Predict", *self.flags]) + last
 
 
 def find(address: str, stages: list[Stage]) -> Path:
@@ -79,15 +95,6 @@ def artifacts_of(stage: Stage) -> list[Path]:
     return sorted(names.artifacts(stage.path.parent, stage.stem), key=lambda path: path.stat().st_mtime, reverse=True)
 
 
-def _completed(flags: list[str]) -> list[str]:
-    """The flags to use: those given, or the last run's; a workspace given goes last, so that it counts: it may have been moved since."""
-    entry = _last_entry(flags)
-    if not entry:
-        return flags
-    folder = Path(entry.get("folder", ".")) if flags else Path()
-    return [*_preset(entry), *_without_task(entry["arguments"], folder), *flags]
-
-
 def _last_entry(flags: list[str]) -> dict | None:
     """What the log says of the last run in this folder, or in the workspace that the flags name; None if they name anything else."""
     if any(not flag.startswith("--workspace-root") for flag in flags):
@@ -108,21 +115,20 @@ def _preset(entry: dict) -> list[str]:
     return [] if os.environ.get("LUIGI_CONFIG_PATH") else entry.get("preset", [])
 
 
-def _asked_for(entry: dict | None) -> str:
+def _asked_for(arguments: list[str]) -> str:
     """The task of a run."""
     import pipeline
 
-    return next((argument for argument in entry["arguments"] if argument in pipeline.__all__), "Predict") if entry else "Predict"
+    return next((argument for argument in arguments if argument in pipeline.__all__), "Predict")
 
 
-def _without_task(arguments: list[str], folder: Path) -> list[str]:
+def _without_task(arguments: list[str], task: str, folder: Path) -> list[str]:
     """A run's data and parameter flags: without the module, the task and luigi's own; the task's parameters by their full names.
 
     folder: that it was started in, from which it saw the files that it names.
     """
     import pipeline
 
-    task = _asked_for({"arguments": arguments})
     own = {name.replace("_", "-") for name, _ in getattr(pipeline, task).get_params()}
     kept, rest = [], list(arguments)
     while rest:

@@ -8,8 +8,8 @@ import numpy as np
 from pipeline.errors import Diverged
 from pipeline.nets.trained import History
 
-# Told after each epoch: training RMSE, validation RMSE, in pixels.
-Report = Callable[[float, float], None]
+# Told after each epoch: the history up to it.
+Report = Callable[[History], None]
 
 
 class Validation(keras.callbacks.Callback):
@@ -25,7 +25,7 @@ class Validation(keras.callbacks.Callback):
         validation = logs["validation_rmse"] = self.measure()
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.rows.append((epoch + 1, training, validation, rate))
-        self.report(training, validation)
+        self.report(History.of(self.rows))
 
 
 class EarlyStopping(keras.callbacks.Callback):

@@ -28,6 +28,11 @@ class History:
     def rows(self) -> list[tuple]:
         return list(zip(*(column.tolist() for column in vars(self).values()), strict=True))
 
+    @property
+    def last(self) -> str:
+        """The last epoch, for people."""
+        return f"RMSE training {self.training_rmse[-1]:.2f} px, validation {self.validation_rmse[-1]:.2f} px"
+
 
 def padded(rmse: np.ndarray, epochs: int) -> np.ndarray:
     """One value for each epoch, float32, with NaN up to so many epochs."""
