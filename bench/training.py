@@ -21,12 +21,15 @@ from unittest import mock
 import chain
 import defaults
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from turns import goal, medians
 
 from pipeline import tasks
 from pipeline.faces import dataset as datasets
 from pipeline.keypointset import KAGGLE
 from pipeline.nets import device
+from pipeline.results.style import LIGHT, End, label_ends, plain, save_png
 
 SPECIALIST = "mouth"
 PAIRS = 100  # steps with and without health
@@ -41,7 +44,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4, help="epoch: of each training; the first is not counted")
     parser.add_argument("--drawn", type=int, default=1000, help="epoch, kfkd without FOLDER: faces to draw")
     parser.add_argument("--minutes", type=float, default=60, help="kfkd: how long the tutorial's recipe trains")
-    parser.add_argument("--out", type=Path, help="kfkd: file for both curves")
+    parser.add_argument("--out", type=Path, help="kfkd: file for both curves; their picture goes beside it, as .png")
     options, flags = chain.arguments(parser)
     print(device.prepare(seed=0, threads=tasks.device().threads))
     {"step": step, "epoch": epoch, "kfkd": kfkd}[options.part](options, flags)
@@ -239,6 +242,8 @@ class Curve:
 
 
 def kfkd(options, flags) -> None:
+    if options.out and not options.out.parent.is_dir():
+        raise SystemExit(f"--out {options.out}: there is no folder {options.out.parent}")
     with tempfile.TemporaryDirectory() as workspace:
         flags = [*data_flags(options), "--workspace-root", workspace, *flags]
         with chain.task("Load", flags) as load:
@@ -257,6 +262,29 @@ def kfkd(options, flags) -> None:
     if options.out:
         lines = [f"{curve.title},{','.join(f'{value:.3f}' for value in row)}" for curve in (theirs, ours) for row in curve.rows]
         options.out.write_text("\n".join(["recipe,seconds,rmse_all,rmse_complete_rows", *lines]) + "\n")
+        save_png(picture({curve.title: np.array(curve.rows) for curve in (theirs, ours)}), options.out.with_suffix(".png"))
+
+
+def picture(curves: dict[str, np.ndarray]) -> Figure:
+    """curves: rows of seconds, RMSE on all labelled values and on complete rows. Dotted: the tutorial's best."""
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    panels[0].set(xscale="log", yscale="log", ylabel="RMSE, pixels")
+    titles = ("All labelled values", "Complete rows, which alone kfkd trains on")
+    for column, (axes, title) in enumerate(zip(panels, titles, strict=True), 1):
+        axes.set(title=title, xscale="log", xlabel="seconds of training")
+        for rows, colour in zip(curves.values(), LIGHT.colours, strict=False):
+            axes.plot(rows[:, 0], rows[:, column], color=colour, linewidth=1.8)
+        axes.axhline(curves["kfkd"][:, column].min(), color=LIGHT.colours[0], linestyle=":", linewidth=1)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_locator(NullLocator())
+        plain(axes)
+    for column, axes in enumerate(panels, 1):
+        ends = zip(curves.items(), LIGHT.colours, strict=False)
+        label_ends(axes, [End(rows[-1, column], f"{name} {rows[-1, column]:.2f}", colour) for (name, rows), colour in ends])
+    return figure
 
 
 def train_kfkd(data: datasets.Dataset, budget: float) -> Curve:

@@ -10,7 +10,7 @@ from pipeline.faces import duplicates, outliers
 from pipeline.faces.reports import Report, nobody
 from pipeline.faces.split import split
 from pipeline.keypointset import KeypointSet
-from pipeline.lazyrows import Images, chosen, each
+from pipeline.lazyrows import Images, Selected, chosen, each
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def assemble(
         dropped=dropped,
         labelled=_by_source(labelled[used], source, keypointset).astype(np.int32),
         mean_face=_mean_face(_without(keypoints, dropped)[~validation], source[~validation], keypointset),
-        **_pixel_statistics(chosen(images, ~validation)),
+        **_pixel_statistics(Selected(images, np.flatnonzero(~validation))),
         **_asked_for(test, lookup, keypointset),
         keypoint_names=np.array(keypointset.names),
         source_names=np.array(keypointset.source_names),

@@ -42,9 +42,16 @@ def _deal(source: np.ndarray, group: np.ndarray, folds: int, seed: int) -> np.nd
     for name in order:
         options = np.repeat(dealt[None], folds, axis=0)  # what each choice would lead to
         options[each, each] += counts[name]
-        fold_of[name] = best = _most_even(np.std(options / faces, axis=1).mean(axis=1).tolist(), dealt.sum(axis=1).tolist())
+        fold_of[name] = best = _most_even(_unevenness(options / faces), dealt.sum(axis=1).tolist())
         dealt[best] += counts[name]
     return fold_of[number]
+
+
+def _unevenness(shares: np.ndarray) -> list[float]:
+    """Of each option (o, folds, sources): numpy.std over the folds, mean over the sources, to the last bit, without what std asks first."""
+    deviations = shares - np.add.reduce(shares, axis=1, keepdims=True) / shares.shape[1]
+    spread = np.sqrt(np.add.reduce(deviations * deviations, axis=1) / shares.shape[1])
+    return (np.add.reduce(spread, axis=1) / spread.shape[1]).tolist()
 
 
 def _most_even(unevenness: list[float], faces: list[float]) -> int:
