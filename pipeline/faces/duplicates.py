@@ -62,7 +62,7 @@ def groups(images: Images, *, correlation: float, copy: np.ndarray | None = None
     """
     copy = copies(images) if copy is None else copy
     first = np.unique(copy, return_index=True)[1]  # exact copies need no search, however many there are
-    patterns = Patterns(Selected(images, first))  # block by block: a copy of all images would take longer than the search
+    patterns = Patterns(Selected(images, first))  # block by block, without a copy of all images
     if isinstance(images, np.ndarray):
         patterns = patterns[:]
     projected, contrast = _project(patterns)
