@@ -269,7 +269,7 @@ def picture(curves: dict[str, np.ndarray]) -> Figure:
     """curves: rows of seconds, RMSE on all labelled values and on complete rows. Dotted: the tutorial's best."""
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    panels[0].set(xscale="log", yscale="log", ylabel="RMSE, pixels")
+    panels[0].set(yscale="log", ylabel="RMSE, pixels")
     titles = ("All labelled values", "Complete rows, which alone kfkd trains on")
     for column, (axes, title) in enumerate(zip(panels, titles, strict=True), 1):
         axes.set(title=title, xscale="log", xlabel="seconds of training")
