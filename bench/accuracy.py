@@ -19,12 +19,13 @@ import chain
 import defaults
 import numpy as np
 
-from pipeline import tasks
-from pipeline.faces import dataset as datasets
-from pipeline.keypointset import KAGGLE
-from pipeline.nets import evaluation
+import pipeline
+from pipeline.data import dataset as datasets
+from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.metrics.bootstrap import BOOTSTRAP, bootstrap_interval, difference_interval
+from pipeline.metrics.rmse import rmse, rmse_by_keypoint
 from pipeline.nets.trained import Trained
-from pipeline.results.submission import Predictions
+from pipeline.results.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def continued(flags: list[str], more: int) -> np.ndarray:
 
     with chain.task("TrainBase", flags):
         shared = {name for name, _ in ContinueBase.get_params()}
-        recipe = {name: value for name, value in defaults.values(tasks.TrainSpecialist).items() if name in shared}
+        recipe = {name: value for name, value in defaults.values(pipeline.TrainSpecialist).items() if name in shared}
         task = ContinueBase(**recipe | {"epochs": more})
         chain.make(task)
         return task.output().load(Trained).validation
@@ -143,18 +144,16 @@ def print_table(title: str, predicted: np.ndarray, faces: HeldOut) -> None:
     parts = [("all", np.full(len(faces.source), True))]
     parts += [(name, faces.source == number) for number, name in enumerate(KAGGLE.source_names)]
     for name, part in parts:
-        each = [evaluation.rmse(predicted[part & (faces.fold == f)], faces.truth[part & (faces.fold == f)]) for f in range(folds)]
-        whole = evaluation.rmse(predicted[part], faces.truth[part])
-        low, high = evaluation.bootstrap_interval(
-            predicted[part], faces.truth[part], faces.group[part], rng=np.random.default_rng(0), **evaluation.BOOTSTRAP
-        )
+        each = [rmse(predicted[part & (faces.fold == f)], faces.truth[part & (faces.fold == f)]) for f in range(folds)]
+        whole = rmse(predicted[part], faces.truth[part])
+        low, high = bootstrap_interval(predicted[part], faces.truth[part], faces.group[part], rng=np.random.default_rng(0), **BOOTSTRAP)
         interval, listed = f"{low:.3f} to {high:.3f}", " ".join(f"{value:.3f}" for value in each)
         print(f"  {name:<42}{whole:10.3f}{interval:>18}{np.mean(each):19.3f}   {listed}")
 
 
 def print_keypoints(faces: HeldOut) -> None:
     print(f"\n{'each keypoint, RMSE in px':<44}{'labels':>10}{'specialists':>13}{'base net':>10}")
-    own, base = (evaluation.rmse_by_keypoint(predicted, faces.truth) for predicted in (faces.specialists, faces.base))
+    own, base = (rmse_by_keypoint(predicted, faces.truth) for predicted in (faces.specialists, faces.base))
     labels = (~np.isnan(faces.truth).any(axis=2)).sum(axis=0)
     for name, count, first, second in zip(KAGGLE.names, labels, own, base, strict=True):
         print(f"  {name:<42}{count:10,}{first:13.3f}{second:10.3f}")
@@ -166,9 +165,9 @@ def print_differences(title: str, faces: HeldOut, other: np.ndarray) -> None:
         three = [values[:, indices] for values in (faces.specialists, other, faces.truth)]
         labelled = ~np.isnan(three[2]).all(axis=(1, 2))
         first, second, truth = (values[labelled] for values in three)
-        difference = evaluation.rmse(first, truth) - evaluation.rmse(second, truth)
-        options = evaluation.BOOTSTRAP | {"rng": np.random.default_rng(0)}
-        low, high = evaluation.difference_interval(first, second, truth, faces.group[labelled], **options)
+        difference = rmse(first, truth) - rmse(second, truth)
+        options = BOOTSTRAP | {"rng": np.random.default_rng(0)}
+        low, high = difference_interval(first, second, truth, faces.group[labelled], **options)
         interval = f"{low:+.3f} to {high:+.3f}"
         verdict = "better" if high < 0 else "worse" if low > 0 else ""
         print(f"  {name:<42}{difference:+10.3f}{interval:>20}   {verdict}")

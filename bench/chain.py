@@ -16,7 +16,7 @@ from luigi.cmdline_parser import CmdlineParser
 from luigi.task import flatten
 from luigi.task_register import Register
 
-from pipeline.store import runlog
+from pipeline.store.workspace import runlog
 
 ROOT = Path(__file__).resolve().parent.parent
 

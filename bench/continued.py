@@ -1,17 +1,18 @@
 """A control for the specialists: the base net, trained on as they are, but on whole faces and for all keypoints at once."""
 
-from pipeline import tasks
+import pipeline
 from pipeline.nets.trained import Trained
-from pipeline.store.stage import Stage
+from pipeline.store.run.stage import Stage
+from pipeline.tasks import training
 
 
-class ContinueBase(tasks.Training, Stage):
+class ContinueBase(training.Training, Stage):
     """The base net after further epochs over copies that it has not seen."""
 
     def requires(self):
-        base = tasks.TrainBase()
+        base = pipeline.TrainBase()
         augment = base.requires()["copies"]
-        return {"faces": tasks.Load(), "copies": augment.clone(seed=augment.seed + 1), "base": base}
+        return {"faces": pipeline.Load(), "copies": augment.clone(seed=augment.seed + 1), "base": base}
 
     def structure(self, faces, base):
         return base.structure

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import tasks
-from pipeline.faces import alignment, archives, csvfiles, rendered
-from pipeline.faces import dataset as datasets
-from pipeline.keypointset import KAGGLE
+import pipeline
+from pipeline.data import dataset as datasets
+from pipeline.data.formats import archives, kaggle
+from pipeline.data.synthetic import rendered
+from pipeline.geometry import alignment
+from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.tasks import sections
 
 
 def values(stage: type) -> dict:
@@ -30,12 +33,12 @@ def faces(folder: Path | None, drawn: int) -> datasets.Dataset:
         with tempfile.TemporaryDirectory() as made:
             rendered.write_kaggle_files(made, KAGGLE, training=drawn, test=max(6, drawn // 4), seed=0)
             return faces(Path(made), drawn)
-    files = {stem: archives.find_file(folder, stem) for stem in tasks.FILES}
-    if missing := [names for stem, names in tasks.FILES.items() if files[stem] is None]:
+    files = {stem: archives.find_file(folder, stem) for stem in sections.FILES}
+    if missing := [names for stem, names in sections.FILES.items() if files[stem] is None]:
         raise SystemExit(f"{folder} lacks {', '.join(missing)}")
-    test = csvfiles.read_test(files["test"], KAGGLE)
-    lookup = csvfiles.read_lookup(files["IdLookupTable"], KAGGLE, test.image_ids)
-    return datasets.assemble(csvfiles.read_training(files["training"], KAGGLE), test, lookup, KAGGLE, **values(tasks.Load))
+    test = kaggle.read_test(files["test"], KAGGLE)
+    lookup = kaggle.read_lookup(files["IdLookupTable"], KAGGLE, test.image_ids)
+    return datasets.assemble(kaggle.read_training(files["training"], KAGGLE), test, lookup, KAGGLE, **values(pipeline.Load))
 
 
 def target(data: datasets.Dataset) -> np.ndarray:
@@ -45,7 +48,7 @@ def target(data: datasets.Dataset) -> np.ndarray:
 
 def window(data: datasets.Dataset, group: str) -> alignment.Window:
     """What the specialist of a group sees of the aligned face."""
-    known = values(tasks.TrainSpecialist)
+    known = values(pipeline.TrainSpecialist)
     return alignment.window(target(data), KAGGLE.indices(group), **{name: known[name] for name in ("margin", "extent", "zoom")})
 
 
@@ -53,9 +56,9 @@ def structure(mean: float, std: float, **given):
     """The `Structure` of the base net for faces of this mean and spread, but for the fields given."""
     from pipeline.nets.structure import Structure, normalised
 
-    known = values(tasks.TrainBase)
+    known = values(pipeline.TrainBase)
     pixels = normalised(known["network"], known["normalisation"], mean=mean, std=std)
-    return of(Structure, tasks.TrainBase, **pixels | given)
+    return of(Structure, pipeline.TrainBase, **pixels | given)
 
 
 def untrained(data: datasets.Dataset, group: str | None = None):

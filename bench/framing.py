@@ -17,12 +17,14 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from pipeline.faces import dataset as datasets
-from pipeline.faces import photographs
-from pipeline.keypointset import KAGGLE
-from pipeline.nets import device, evaluation
+from pipeline.data import dataset as datasets
+from pipeline.data.formats import images
+from pipeline.geometry import crops
+from pipeline.inference import detection, ensemble, prediction
+from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.metrics.rmse import rmse, rmse_by_source
+from pipeline.nets import device
 from pipeline.nets.trained import Trained
-from pipeline.results import submission
 
 MARGIN = KAGGLE.side // 2
 RATIOS = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7, 2.0)
@@ -48,7 +50,7 @@ def main() -> None:
 
     held_out = np.flatnonzero(faces.validation)
     canvases = [Image.fromarray(np.pad(image, MARGIN, mode="edge")) for image in faces.images[held_out]]
-    boxes = [face_of(photographs.find(canvas)) for canvas in canvases]
+    boxes = [face_of(detection.find(canvas)) for canvas in canvases]
     found = np.array([box is not None for box in boxes])
     held_out, canvases = held_out[found], [canvas for canvas, has in zip(canvases, found, strict=True) if has]
     boxes = np.array([box for box in boxes if box is not None])
@@ -65,10 +67,9 @@ def face_of(squares: np.ndarray) -> np.ndarray | None:
 
 
 def answers(photos: list, squares: np.ndarray, nets: list, source: np.ndarray) -> list[np.ndarray]:
-    from pipeline.nets import models
 
-    images = np.concatenate([photographs.crop(photo, square[None], KAGGLE.side) for photo, square in zip(photos, squares, strict=True)])
-    return models.predict_chain(nets, images, source, KAGGLE)
+    images = np.concatenate([crops.crop(photo, square[None], KAGGLE.side) for photo, square in zip(photos, squares, strict=True)])
+    return prediction.predict_chain(nets, images, source, KAGGLE)
 
 
 def print_boxes(boxes: np.ndarray, faces: int) -> None:
@@ -81,28 +82,27 @@ def print_boxes(boxes: np.ndarray, faces: int) -> None:
 def print_framing(canvases: list, boxes: np.ndarray, truth: np.ndarray, source: np.ndarray, nets: list, share: float) -> None:
     print(f"\n{'side, in boxes':<16}{'all':>8}{'15-point':>10}{'4-point':>9}{'median face':>13}{'base net':>10}    RMSE, px of the frame")
     frame = np.tile([MARGIN, MARGIN, KAGGLE.side], (len(boxes), 1)).astype(float)
-    for name, squares in [("the frame", frame), *((f"{ratio}", photographs.scaled(boxes, ratio)) for ratio in RATIOS)]:
+    for name, squares in [("the frame", frame), *((f"{ratio}", crops.scaled(boxes, ratio)) for ratio in RATIOS)]:
         own = answers(canvases, squares, nets, source)
-        both = submission.together(nets, own, base_share=share), own[0]
-        predicted, base = (photographs.to_photo(keypoints, squares, KAGGLE.side) - MARGIN for keypoints in both)
-        sources = evaluation.rmse_by_source(predicted, truth, source, len(KAGGLE.sources))
+        both = ensemble.together(nets, own, base_share=share), own[0]
+        predicted, base = (crops.to_photo(keypoints, squares, KAGGLE.side) - MARGIN for keypoints in both)
+        sources = rmse_by_source(predicted, truth, source, len(KAGGLE.sources))
         median = np.median(np.sqrt(np.nanmean(np.square(predicted - truth), axis=(1, 2))))
         print(
-            f"{name:<16}{evaluation.rmse(predicted, truth):8.2f}{sources[0]:10.2f}{sources[1]:9.2f}{median:13.2f}"
-            f"{evaluation.rmse(base, truth):10.2f}",
+            f"{name:<16}{rmse(predicted, truth):8.2f}{sources[0]:10.2f}{sources[1]:9.2f}{median:13.2f}{rmse(base, truth):10.2f}",
             flush=True,
         )
 
 
 def print_doubt(canvases: list, boxes: np.ndarray, nets: list) -> None:
     folder = Path(skimage.data.__file__).parent
-    pictures = [photographs.read(next(folder.glob(f"{name}.*"))) for name in FACELESS]
-    false = [(picture, square) for picture in pictures for square in photographs.find(picture)]
+    pictures = [images.read(next(folder.glob(f"{name}.*"))) for name in FACELESS]
+    false = [(picture, square) for picture in pictures for square in detection.find(picture)]
     print(f"\n{'base net and specialists apart, px; percentiles':<54}" + "".join(f"{p:>8}" for p in (1, 5, 50, 95, 98, 99)))
     no_faces = [picture for picture, _ in false], np.array([square for _, square in false])
     for name, (photos, squares) in {"faces": (canvases, boxes), f"{len(FACELESS)} pictures without": no_faces}.items():
-        squares = photographs.scaled(squares, photographs.FRAME)
-        doubt = submission.disagreement(nets, answers(photos, squares, nets, np.zeros(len(squares), int)))
+        squares = crops.scaled(squares, detection.FRAME)
+        doubt = ensemble.disagreement(nets, answers(photos, squares, nets, np.zeros(len(squares), int)))
         print(f"  {name:<44}{len(doubt):>6}  " + "".join(f"{value:8.2f}" for value in np.percentile(doubt, [1, 5, 50, 95, 98, 99])))
 
 

@@ -24,12 +24,12 @@ import chain
 import defaults
 import numpy as np
 
-from pipeline import tasks
-from pipeline.faces import augmentation
-from pipeline.faces import dataset as datasets
-from pipeline.keypointset import KAGGLE
+import pipeline
+from pipeline.data import dataset as datasets
+from pipeline.geometry import augmentation
+from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.nets import device
-from pipeline.results.submission import Predictions
+from pipeline.results.predictions import Predictions
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10, help="epochs: of each training; the first is not timed")
     parser.add_argument("--drawn", type=int, default=1000, help="without FOLDER: faces to draw, not for the chain")
     options, flags = chain.arguments(parser)
-    print(device.prepare(seed=0, threads=tasks.device().threads))
+    print(device.prepare(seed=0, threads=pipeline.device().threads))
     if [part for part in options.parts if part != "chain"]:
         options.data = defaults.faces(options.folder, options.drawn)
         options.copies = made_copies(options.data)
@@ -53,11 +53,11 @@ def main() -> None:
 
 def made_copies(data: datasets.Dataset):
     """Two augmented copies of the training part."""
-    from pipeline.nets.copies import Copies
+    from pipeline.nets.samples import Copies
 
     training = ~data.validation
     faces = (data.images[training], datasets.labels(data)[training])
-    ranges = defaults.of(augmentation.Ranges, tasks.Augment)
+    ranges = defaults.of(augmentation.Ranges, pipeline.Augment)
     copies = augmentation.copies(*faces, keypointset=KAGGLE, ranges=ranges, count=2, seed=0)
     made = [(images[:], keypoints) for images, keypoints in copies]
     images, keypoints = (np.stack(arrays) for arrays in zip(*made, strict=True))
@@ -94,7 +94,7 @@ def built(data: datasets.Dataset):
 def steps(options, flags) -> None:
     from pipeline.nets import training
 
-    n, recipe = len(options.copies), defaults.of(training.Recipe, tasks.TrainBase)
+    n, recipe = len(options.copies), defaults.of(training.Recipe, pipeline.TrainBase)
     print(f"\n{'training step, ' + f'{n:,} faces on the device':<44}{'images/s':>10}{'ms':>8}{'busy':>8}   XLA")
     for name in POLICIES:
         for batch in options.batches:
@@ -152,10 +152,10 @@ def _nvidia_samples():
 
 def epochs(options, flags) -> None:
     from pipeline.nets import training
-    from pipeline.nets.copies import Copies
+    from pipeline.nets.samples import Copies
 
     print(f"\n{f'{options.epochs} epochs of the base net':<44}{'s/epoch':>10}{'faces/s':>10}{'first':>9}{'RMSE, px':>10}")
-    recipe, two = defaults.of(training.Recipe, tasks.TrainBase, epochs=options.epochs), options.copies
+    recipe, two = defaults.of(training.Recipe, pipeline.TrainBase, epochs=options.epochs), options.copies
     one = Copies(two.images[:1], two.keypoints[:1], two.source, faces=two.faces, indices=two.indices)
     for name, copies, what in (
         ("float32", one, "one copy, never swapped"),
@@ -170,7 +170,7 @@ def epochs(options, flags) -> None:
 
 def fitted(data: datasets.Dataset, copies, recipe) -> tuple[list[float], float]:
     """Seconds of each epoch of `training.fit`, validation included, and the last validation RMSE."""
-    from pipeline.nets import models, training
+    from pipeline.nets import fitting, training
 
     times, scores = [time.perf_counter()], []
 
@@ -179,7 +179,7 @@ def fitted(data: datasets.Dataset, copies, recipe) -> tuple[list[float], float]:
         scores.append(float(history.validation_rmse[-1]))
 
     held_out = data.validation
-    validation = models.labelled(data.images[held_out], data.keypoints[held_out], data.source[held_out])
+    validation = fitting.labelled(data.images[held_out], data.keypoints[held_out], data.source[held_out])
     training.fit(built(data), copies, validation, recipe, keypointset=KAGGLE, seed=0, report=report)
     return np.diff(times).tolist(), scores[-1]
 

@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from pipeline import tasks
-from pipeline.faces import dataset as datasets
-from pipeline.keypointset import KAGGLE
+import pipeline
+from pipeline.data import dataset as datasets
+from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.nets import device
 from pipeline.nets.options import INITIALISATIONS
 from pipeline.nets.trained import Health, History
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--out", type=Path, default=Path("initialisations.png"))
     options = parser.parse_args()
-    print(device.prepare(seed=0, threads=tasks.device().threads))
+    print(device.prepare(seed=0, threads=pipeline.device().threads))
     data = defaults.faces(options.folder, 4 * options.faces)  # of drawn ones a third is complete
     if (needed := options.faces + options.faces // 4) > data.complete.sum():
         raise SystemExit(f"{needed} complete faces are needed, {options.folder} has {data.complete.sum()}: give a smaller --faces.")
@@ -56,21 +56,21 @@ def trained(initialisation: str, data: datasets.Dataset, faces: int, epochs: int
     """A base net of the kind kfkd, trained on complete faces without augmentation; its first weights depend on the seed alone."""
     import keras
 
-    from pipeline.nets import copies, models, network, training
+    from pipeline.nets import fitting, network, samples, training
 
     chosen = np.flatnonzero(data.complete)[: faces + faces // 4]
-    part = models.labelled(data.images[chosen], data.keypoints[chosen], data.source[chosen])
+    part = fitting.labelled(data.images[chosen], data.keypoints[chosen], data.source[chosen])
     rows, everything = np.arange(faces), list(range(len(KAGGLE.names)))
-    held_out = models.labelled(*(values[len(rows) :] for values in (part.images, part.keypoints, part.source)))
+    held_out = fitting.labelled(*(values[len(rows) :] for values in (part.images, part.keypoints, part.source)))
     keras.utils.set_random_seed(0)
     sizes = {"side": KAGGLE.side, "keypoints": len(everything), "sources": len(KAGGLE.sources)}
     kfkd = {"network": "kfkd", "dropout": 1.0, "initialisation": initialisation}
     net = network.build(defaults.structure(float(data.pixel_mean), float(data.pixel_std), **kfkd), **sizes)
     return training.fit(
         net,
-        copies.Copies(part.images[None], part.keypoints[None], part.source, faces=rows, indices=everything),
+        samples.Copies(part.images[None], part.keypoints[None], part.source, faces=rows, indices=everything),
         held_out,
-        defaults.of(training.Recipe, tasks.TrainBase, epochs=epochs, **RECIPE),
+        defaults.of(training.Recipe, pipeline.TrainBase, epochs=epochs, **RECIPE),
         keypointset=KAGGLE,
         seed=0,
         report=lambda history: print(f"{initialisation}: {history.last}", flush=True),

@@ -12,7 +12,7 @@ from pathlib import Path
 import chain
 import turns
 
-from pipeline.keypointset import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE
 
 SHORT = ["--TrainBase-epochs", "1", "--TrainSpecialist-epochs", "1"]
 SPECIALISTS = [["TrainSpecialist", "--group", group] for group in KAGGLE.groups]

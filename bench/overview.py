@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.faces.rendered import Truth
+from pipeline.data.synthetic.rendered import Truth
 from pipeline.results.curves import Curves, draw_learning_curves
+from pipeline.results.predictions import Predictions
 from pipeline.results.style import save_png
-from pipeline.results.submission import Predictions
-from pipeline.store import artifacts
+from pipeline.store.hdf5 import artifacts
 
 ROWS, COLUMNS = 3, 4
 

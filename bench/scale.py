@@ -19,7 +19,7 @@ from pathlib import Path
 
 import chain
 
-from pipeline.keypointset import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE
 
 # One augmented copy, one epoch; specialists, with small windows, only because Predict needs them.
 SHORT = ["--Augment-copies", "1", "--TrainBase-epochs", "1", "--TrainSpecialist-epochs", "1", "--TrainSpecialist-zoom", "0.5"]
@@ -84,8 +84,8 @@ def search(out: Path, flags: list[str]) -> None:
     import resource
     import time
 
-    from pipeline.faces import duplicates
-    from pipeline.faces.dataset import Dataset
+    from pipeline.data import duplicates
+    from pipeline.data.dataset import Dataset
     from pipeline.lazyrows import in_blocks
 
     with chain.task("Load", flags) as load, load.collecting() as collector:

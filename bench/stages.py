@@ -21,11 +21,14 @@ import pandas as pd
 from skimage.transform import warp
 from turns import compare, goal
 
-from pipeline import tasks
-from pipeline.faces import archives, augmentation, csvfiles, pixels, rendered
-from pipeline.keypointset import KAGGLE
+import pipeline
+from pipeline.data.formats import archives, kaggle, pixels
+from pipeline.data.synthetic import rendered
+from pipeline.geometry import augmentation
+from pipeline.inference import prediction
+from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.nets import device
-from pipeline.store import artifacts
+from pipeline.store.hdf5 import artifacts
 
 
 def main() -> None:
@@ -65,7 +68,7 @@ def load(options) -> None:
         {
             "the tutorial's loader": lambda: tutorials_loader(path),
             "pandas.read_csv alone": lambda: pd.read_csv(path),
-            "ours: read, checked, parsed": lambda: csvfiles.read_training(path, KAGGLE),
+            "ours: read, checked, parsed": lambda: kaggle.read_training(path, KAGGLE),
         },
         options.rounds,
     ).values()
@@ -127,8 +130,8 @@ def read(path: Path, faces) -> np.ndarray:
 
 
 def augment(options) -> None:
-    data = csvfiles.read_training(archives.find_file(options.folder, "training"), KAGGLE)
-    ranges = defaults.of(augmentation.Ranges, tasks.Augment)
+    data = kaggle.read_training(archives.find_file(options.folder, "training"), KAGGLE)
+    ranges = defaults.of(augmentation.Ranges, pipeline.Augment)
     transforms = augmentation.draw(len(data.images), KAGGLE.side, ranges, rng=np.random.default_rng(0))
     theirs, ours = compare(
         f"one augmented copy of {len(data.images):,} faces",
@@ -151,8 +154,7 @@ def one_warp_each(images: np.ndarray, transforms: augmentation.Transforms) -> li
 
 
 def predict(options) -> None:
-    print(f"\n{device.prepare(seed=0, threads=tasks.device().threads)}")
-    from pipeline.nets import models
+    print(f"\n{device.prepare(seed=0, threads=pipeline.device().threads)}")
 
     data = defaults.faces(options.folder, 0)
     n, groups = options.images, [None, *KAGGLE.groups]
@@ -161,8 +163,8 @@ def predict(options) -> None:
     bare = [bare_passes(net, n) for net in nets]
     alternatives = {
         "the nets' bare forward passes": lambda: [run() for run in bare],
-        "ours: nets built, windows cut, passes averaged": lambda: models.predict_chain(nets, images, source, KAGGLE),
-        "of that, the nets built and compiled": lambda: models.predict_chain(nets, images[:1], source[:1], KAGGLE),
+        "ours: nets built, windows cut, passes averaged": lambda: prediction.predict_chain(nets, images, source, KAGGLE),
+        "of that, the nets built and compiled": lambda: prediction.predict_chain(nets, images[:1], source[:1], KAGGLE),
     }
     for run in bare:
         run(1)
@@ -172,15 +174,15 @@ def predict(options) -> None:
 
 def bare_passes(trained, n: int):
     """A call that runs the net over n images of its size as often as a prediction does: mirrored or not; a base net's two looks."""
-    from pipeline.nets import network, prediction
+    from pipeline.nets import network, views
 
     options = {"side": int(trained.side), "keypoints": len(trained.indices), "sources": len(KAGGLE.sources)}
     net = network.build(trained.structure, **options)
     passes = 2 if trained.target is None else 4
-    block = np.zeros((prediction.BATCH, trained.side, trained.side), np.uint8)
+    block = np.zeros((views.BATCH, trained.side, trained.side), np.uint8)
 
     def run(faces: int = n) -> None:
-        for _ in range(passes * -(-faces // prediction.BATCH)):
+        for _ in range(passes * -(-faces // views.BATCH)):
             net.predict_on_batch(block)
 
     return run

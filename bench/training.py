@@ -25,10 +25,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from turns import goal, medians
 
-from pipeline import tasks
-from pipeline.faces import dataset as datasets
-from pipeline.keypointset import KAGGLE
+import pipeline
+from pipeline.data import dataset as datasets
+from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.metrics.rmse import rmse
 from pipeline.nets import device
+from pipeline.nets.sources import of_source
 from pipeline.results.style import LIGHT, End, label_ends, plain, save_png
 
 SPECIALIST = "mouth"
@@ -46,7 +48,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="kfkd: how long the tutorial's recipe trains")
     parser.add_argument("--out", type=Path, help="kfkd: file for both curves; their picture goes beside it, as .png")
     options, flags = chain.arguments(parser)
-    print(device.prepare(seed=0, threads=tasks.device().threads))
+    print(device.prepare(seed=0, threads=pipeline.device().threads))
     {"step": step, "epoch": epoch, "kfkd": kfkd}[options.part](options, flags)
 
 
@@ -56,8 +58,8 @@ def main() -> None:
 def step(options, flags) -> None:
     window = defaults.window(defaults.faces(None, 60), SPECIALIST)
     for title, stage, side, indices in (
-        ("base net", tasks.TrainBase, KAGGLE.side, list(range(len(KAGGLE.names)))),
-        (f"specialist {SPECIALIST}", tasks.TrainSpecialist, window.side, KAGGLE.indices(SPECIALIST)),
+        ("base net", pipeline.TrainBase, KAGGLE.side, list(range(len(KAGGLE.names)))),
+        (f"specialist {SPECIALIST}", pipeline.TrainSpecialist, window.side, KAGGLE.indices(SPECIALIST)),
     ):
         _step_of_net(title, stage, side, indices, options.batch or defaults.values(stage)["batch"], options.rounds)
 
@@ -93,7 +95,7 @@ def training_step(net, stage: type, side: int, keypoints: int, batch: int):
     from dataclasses import replace
 
     from pipeline.nets import training
-    from pipeline.nets.copies import Faces
+    from pipeline.nets.samples import Faces
 
     rng, recipe, n = np.random.default_rng(0), defaults.of(training.Recipe, stage), 4 * batch
     trainer = training.FacesOnDevice(net, n, replace(KAGGLE, side=side), robust_from=recipe.robust_from)
@@ -226,12 +228,11 @@ class Curve:
 
     def add(self, predict) -> None:
         """predict: images -> keypoints (n, K, 2) in pixels."""
-        from pipeline.nets import evaluation
 
         now = time.perf_counter()
         predicted = predict(self.images, self.source)
-        everything = evaluation.rmse(predicted, self.truth)
-        complete = evaluation.rmse(predicted[self.complete], self.truth[self.complete])
+        everything = rmse(predicted, self.truth)
+        complete = rmse(predicted[self.complete], self.truth[self.complete])
         self.rows.append((now - self.start, everything, complete))
         print(f"{self.title:<6}{self.rows[-1][0]:9.1f} s   all {everything:7.3f}   complete rows {complete:7.3f} px", flush=True)
         self.start += time.perf_counter() - now
@@ -354,7 +355,7 @@ def train_kfkd(data: datasets.Dataset, budget: float) -> Curve:
 
 def train_ours(data: datasets.Dataset, flags: list[str]) -> Curve:
     """The stages Augment and TrainBase from the faces on; the clock runs while they augment, read, validate and write."""
-    from pipeline.nets import evaluation, monitoring, prediction
+    from pipeline.nets import monitoring, views
 
     curve, end = Curve("ours", data), monitoring.Validation.on_epoch_end
     everything = list(range(len(KAGGLE.names)))
@@ -362,8 +363,8 @@ def train_ours(data: datasets.Dataset, flags: list[str]) -> Curve:
     def end_noted(callback, epoch, logs=None):
         end(callback, epoch, logs)
         net = callback.model.net
-        answers = functools.partial(prediction.predict, net, keypointset=KAGGLE, indices=everything, mirrored=False)
-        curve.add(lambda images, source: evaluation.of_source(answers(images), source))
+        answers = functools.partial(views.predict, net, keypointset=KAGGLE, indices=everything, mirrored=False)
+        curve.add(lambda images, source: of_source(answers(images), source))
 
     monitoring.Validation.on_epoch_end = end_noted
     with chain.task("TrainBase", flags) as task:

@@ -12,9 +12,16 @@ training.csv, test.csv, IdLookupTable.csv    (or Render: faces drawn by the prog
 Around it: Experiment compares many trainings, each of them a Trial; Sanity checks that a net can learn at all. models/
 """
 
-from pipeline.store.targets import memory, workspace
-from pipeline.studies import Experiment, Sanity, Trial
-from pipeline.tasks import Augment, LearningCurves, Load, Predict, Render, Report, TrainBase, TrainSpecialist, checkpoint, dataset, device
+from pipeline.store.run import configuration
+from pipeline.store.run.targets import memory, workspace
+from pipeline.tasks.data import Augment, Load, Render
+from pipeline.tasks.results import LearningCurves, Predict, Report
+from pipeline.tasks.sections import checkpoint, dataset, device
+from pipeline.tasks.studies import Experiment, Sanity, Trial
+from pipeline.tasks.training import TrainBase, TrainSpecialist
+
+# Here, because an InputError can come before any task exists.
+configuration.settle_luigi()
 
 __all__ = [
     "Augment",

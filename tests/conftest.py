@@ -5,7 +5,8 @@ import sys
 import pytest
 from workplace import Workplace, forget_chainlet
 
-from pipeline.store import artifacts, lastwords
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.workspace import console
 
 
 @pytest.fixture
@@ -16,6 +17,6 @@ def workplace(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     # Paths are relative: what one test's process remembers of them must not reach the next.
     monkeypatch.setattr(artifacts, "_verified", {})
-    monkeypatch.setattr(lastwords, "_warned", set())
+    monkeypatch.setattr(console, "_warned", set())
     yield Workplace(tmp_path)
     forget_chainlet()

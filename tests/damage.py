@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # as pytest does
 
 import kinds
 
-from pipeline.store import artifacts
+from pipeline.store.hdf5 import artifacts
 
 
 @contextlib.contextmanager

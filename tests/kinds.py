@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.data.dataset import Dataset
+from pipeline.data.synthetic.rendered import Truth
 from pipeline.experiments.outcomes import Comparison, Outcome
-from pipeline.faces.augmentation import Copies
-from pipeline.faces.dataset import Dataset
-from pipeline.faces.rendered import Truth
+from pipeline.geometry.augmentation import Copies
 from pipeline.nets.trained import Snapshots, Trained
 from pipeline.results.curves import Curves
+from pipeline.results.predictions import Predictions
 from pipeline.results.scores import Scores
-from pipeline.results.submission import Predictions
-from pipeline.store import artifacts, contents, files
+from pipeline.store.hdf5 import artifacts, contents
+from pipeline.store.workspace import files
 
 KINDS = {kind.__name__: kind for kind in (Truth, Dataset, Copies, Trained, Snapshots, Curves, Predictions, Scores, Outcome, Comparison)}
 SIBLINGS = {Truth: (".training.csv", ".test.csv"), Curves: (".png",), Predictions: (".csv",), Comparison: (".csv", ".png")}

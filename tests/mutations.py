@@ -15,13 +15,13 @@ from pathlib import Path
 import h5py
 import kinds
 import numpy as np
-import test_csvfiles as tables
+import test_kaggle_files as tables
 from hypothesis import strategies as st
 
+from pipeline.data.formats import kaggle
 from pipeline.errors import InputError
-from pipeline.faces import csvfiles
-from pipeline.store import artifacts, layout, pieces
-from pipeline.store.files import Damaged
+from pipeline.store.hdf5 import artifacts, bytereader, layout
+from pipeline.store.workspace.files import Damaged
 
 # Artifacts
 
@@ -40,7 +40,7 @@ class Sound:
         self.places = [artifacts.USER_BLOCK + place for start, size in noting.seen for place in range(start, start + size)]
 
 
-class _Noting(pieces.Pieces):
+class _Noting(bytereader.Pieces):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self.seen = []
@@ -135,9 +135,9 @@ def _check_message(error: Exception, path: Path) -> None:
 # Tables and zips
 
 READERS = {
-    "training": lambda path: csvfiles.read_training(path, tables.SMALL),
-    "test": lambda path: csvfiles.read_test(path, tables.SMALL),
-    "IdLookupTable": lambda path: csvfiles.read_lookup(path, tables.SMALL, tables.IDS),
+    "training": lambda path: kaggle.read_training(path, tables.SMALL),
+    "test": lambda path: kaggle.read_test(path, tables.SMALL),
+    "IdLookupTable": lambda path: kaggle.read_lookup(path, tables.SMALL, tables.IDS),
 }
 SOUND_TABLES = {"training": tables.TRAINING, "test": tables.TEST, "IdLookupTable": tables.LOOKUP}
 MARKS = [b",", b"\n", b"\r", b"\r\n", b'"', b'""', b" ", b"\0", b"-", b"9", b".", b"e", b"\xff", b"\xef\xbb\xbf", b"\n\n", b"nan", b"\xc3"]
@@ -221,7 +221,7 @@ def read_table(path: Path) -> bool:
 
 def _check_table(table) -> None:
     small = tables.SMALL
-    if isinstance(table, csvfiles.Lookup):
+    if isinstance(table, kaggle.Lookup):
         assert len(set(table.row_ids)) == len(table.row_ids) == len(table.face) > 0
         assert ((table.face >= 0) & (table.face < len(tables.IDS))).all()
         assert ((table.keypoint >= 0) & (table.keypoint < len(small.names))).all()
@@ -229,7 +229,7 @@ def _check_table(table) -> None:
         return
     assert table.images.dtype == np.uint8
     assert table.images.shape[1:] == (small.side, small.side)
-    if isinstance(table, csvfiles.UnlabelledFaces):
+    if isinstance(table, kaggle.UnlabelledFaces):
         assert len(set(table.image_ids)) == len(table.image_ids) == len(table.images) > 0
         assert (table.image_ids > 0).all()
     else:

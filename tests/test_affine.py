@@ -7,7 +7,7 @@ from skimage.transform import AffineTransform
 from skimage.transform import warp as skimage_warp
 from toys import centroid, dots_at
 
-from pipeline.faces import affine
+from pipeline.geometry import affine
 
 
 def maps(n, *, seed=0, reach=6.0):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.faces import affine
-from pipeline.faces.alignment import LARGEST, MULTIPLE, SMALLEST, to_frame, upright, window
-from pipeline.keypointset import KAGGLE
+from pipeline.geometry import affine
+from pipeline.geometry.alignment import LARGEST, MULTIPLE, SMALLEST, to_frame, upright, window
+from pipeline.keypoints.kaggle import KAGGLE
 
 K, SIDE = len(KAGGLE.names), KAGGLE.side
 

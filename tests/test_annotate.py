@@ -11,8 +11,8 @@ from test_photographs import brightest, dotted
 
 from pipeline import commands
 from pipeline.commands import annotate
-from pipeline.keypointset import KAGGLE
-from pipeline.results import photographs as results
+from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.results import annotations as results
 
 COLUMNS = ["photo", "face", "face_x", "face_y", "face_width", "face_height", *KAGGLE.columns]
 
@@ -90,7 +90,7 @@ def test_several_faces_none_and_a_broken_photograph(place, capsys, monkeypatch):
     Image.fromarray(two).save("photos/two.jpg", quality=95)
     Image.new("RGB", (50, 50)).save("photos/none.png")
     (place / "photos" / "broken.png").write_bytes(b"no picture")
-    monkeypatch.setattr(annotate.photographs, "find", faces({(400, 200): [(260, 60, 60), (60, 80, 60)], (50, 50): []}))
+    monkeypatch.setattr(annotate.detection, "find", faces({(400, 200): [(260, 60, 60), (60, 80, 60)], (50, 50): []}))
     code, out, _ = said(capsys, "photos", "--format", "json")
     assert code == 1
     *_, none, broken, last = out.splitlines()
@@ -121,7 +121,7 @@ def test_what_the_nets_doubt_is_no_face(place, capsys, monkeypatch):
     """A square about which base net and specialists disagree is left out; a box of the user's is not."""
     dotted((300, 200), (150, 90), 3).save("a.png")
     monkeypatch.setattr(annotate, "_look", lambda *given: (look(*given)[0], np.full(len(given[0]), annotate.DOUBTFUL + 0.1)))
-    monkeypatch.setattr(annotate.photographs, "find", faces({(300, 200): [(120, 60, 60)]}))
+    monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
     assert said(capsys, "a.png")[0] == 1
     assert said(capsys, "a.png", "--box", "120,60,60,60")[0] == 0
 
@@ -172,7 +172,7 @@ def test_interrupted_nothing_is_half_written(place, capsys, monkeypatch):
     """After Ctrl-C what was finished is there and in the table, nothing else, and the exit code is that of an interrupt."""
     for name in "abc":
         dotted((300, 200), (151.3, 90.6), 3).save(f"{name}.png")
-    monkeypatch.setattr(annotate.photographs, "find", faces({(300, 200): [(120, 60, 60)]}))
+    monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
 
     def save(picture, path, real=annotate.save_picture):
         real(picture, path)
@@ -191,7 +191,7 @@ def test_many_photographs_are_done_in_blocks(place, capsys, monkeypatch):
     """No more faces are in memory than a block has, and what was done before an interrupt in a later block is there and in the table."""
     for name in "abcde":
         dotted((300, 200), (151.3, 90.6), 3).save(f"{name}.png")
-    monkeypatch.setattr(annotate.photographs, "find", faces({(300, 200): [(120, 60, 60)]}))
+    monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
     monkeypatch.setattr(annotate, "BLOCK", 2)
     looked, tables = [], []
 

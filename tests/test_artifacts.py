@@ -11,11 +11,13 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.described import Plot, array
 from pipeline.errors import InputError
 from pipeline.lazyrows import Images, LazyRows, chosen
-from pipeline.store import artifacts, files, targets
-from pipeline.store.targets import Artifact
+from pipeline.schema import Plot, array
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.run import targets
+from pipeline.store.run.targets import Artifact
+from pipeline.store.workspace import files
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,8 @@ FILL_DISK = """
 import numpy, pathlib, resource
 from pipeline import units
 from pipeline.errors import InputError
-from pipeline.store import artifacts, files
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.workspace import files
 
 def fill():
     with artifacts.writing(pathlib.Path("a.h5"), {}) as file:

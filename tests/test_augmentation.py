@@ -9,9 +9,9 @@ from skimage.transform import AffineTransform
 from skimage.transform import warp as skimage_warp
 from toys import STILL, centroid, dots_at
 
-from pipeline.faces import augmentation
-from pipeline.faces.augmentation import Transforms, copies, draw, move, warp
-from pipeline.keypointset import KAGGLE
+from pipeline.geometry import augmentation
+from pipeline.geometry.augmentation import Transforms, copies, draw, move, warp
+from pipeline.keypoints.kaggle import KAGGLE
 
 SIDE, K = KAGGLE.side, len(KAGGLE.names)
 ALONE = {

@@ -8,13 +8,16 @@ import pytest
 from toys import DOTS, EYES, TARGET, build, copies_of, labelled, linear_net, recipe, structure, together, windows_of
 from workplace import make
 
+import pipeline
 from pipeline.commands import chain, forget, status, verify
-from pipeline.described import array
 from pipeline.errors import InputError
-from pipeline.faces import alignment
+from pipeline.geometry import alignment
 from pipeline.nets.trained import Snapshots, Trained
-from pipeline.store import artifacts, checkpoints, contents, unfinished
-from pipeline.store.progress import Progress
+from pipeline.schema import array
+from pipeline.store.hdf5 import artifacts, contents
+from pipeline.store.run import checkpoints
+from pipeline.store.workspace import partials
+from pipeline.store.workspace.console import Progress
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,12 @@ def nets():
     from pipeline.nets import device
 
     device.prepare(seed=0, threads=0)
-    from pipeline.nets import checkpoints, models, network, training
+    from pipeline.nets import checkpoints, fitting, network, training
 
     class Modules:
         pass
 
-    Modules.models, Modules.network, Modules.training, Modules.checkpoints = models, network, training, checkpoints
+    Modules.models, Modules.network, Modules.training, Modules.checkpoints = fitting, network, training, checkpoints
     return Modules
 
 
@@ -205,10 +208,10 @@ def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, 
 
     small = {"Render": {"training": 60, "test": 6}, "Augment": {"copies": 2}, "TrainBase": {"epochs": 3, "batch": 32, "snapshots": 1}}
     monkeypatch.setattr(tasks, "checkpoint", lambda: type("Often", (), {"seconds": 0.0}))
-    monkeypatch.setattr(tasks.dataset, "folder", lambda self: None)
+    monkeypatch.setattr(pipeline.dataset, "folder", lambda self: None)
 
     def in_workspace(name):
-        for module in ("pipeline.store.stage", "pipeline.tasks"):
+        for module in ("pipeline.store.run.stage", "pipeline.tasks"):
             monkeypatch.setattr(f"{module}.workspace_root", lambda: tmp_path / name)
         return TrainBase(overrides=small)
 
@@ -221,10 +224,10 @@ def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, 
         patch.setattr(checkpoints, "save", interrupted_after(2))
         with pytest.raises(KeyboardInterrupt):
             task.run()
-    assert [path.name for path in unfinished.of(task.path, ("checkpoint",))] == [f"{task.path.stem}.checkpoint-000{n}.h5" for n in (2, 1)]
+    assert [path.name for path in partials.of(task.path, ("checkpoint",))] == [f"{task.path.stem}.checkpoint-000{n}.h5" for n in (2, 1)]
     assert not task.path.exists()
     task.run()
-    assert unfinished.of(task.path) == []
+    assert partials.of(task.path) == []
     assert [path.read_bytes() for path in (task.path, task.sibling(".snapshots.h5"))] == undisturbed
     taken, trained = artifacts.load(task.sibling(".snapshots.h5"), Snapshots), artifacts.load(task.path, Trained)
     assert taken.epoch.tolist() == [1, 2, 3]
@@ -263,7 +266,7 @@ def test_the_last_two_checkpoints_are_kept(artifact):
     other = artifact.with_name("train-other.h5")
     keep(other, 7)
     keep(artifact, 9, 10, 9999, 10000)
-    names = [path.name for path in unfinished.of(artifact)]
+    names = [path.name for path in partials.of(artifact)]
     assert names == ["train-0123abcdef.checkpoint-10000.h5", "train-0123abcdef.checkpoint-9999.h5"]
     assert checkpoints.latest(artifact, Numbers).values == 10000
     assert checkpoints.latest(other, Numbers).values == 7
@@ -285,7 +288,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(artifact, 
         warning = capsys.readouterr().err
         assert warning.startswith(f"warning: {path} is")
         assert warning.count("\n") == 1
-    assert unfinished.of(artifact) == []
+    assert partials.of(artifact) == []
 
 
 @pytest.fixture
@@ -316,8 +319,8 @@ def test_what_a_finished_stage_left_is_dropped_by_the_next(workplace):
         keep(artifact, 1)
         artifact.with_name(f".{artifact.stem}.lock").touch()
     make(stages["Scale"])
-    assert unfinished.of(finished) == []
-    assert len(unfinished.of(killed)) == 1
+    assert partials.of(finished) == []
+    assert len(partials.of(killed)) == 1
 
 
 def test_edited_code_leaves_no_checkpoint(draw, workplace):
@@ -336,9 +339,9 @@ def test_verify_and_forget_know_checkpoints(draw, workplace, capsys):
         keep(artifact, 12)
     assert verify.run() == 0
     assert "3 artifacts" in capsys.readouterr().out
-    unfinished.of(other)[0].write_bytes(b"")
+    partials.of(other)[0].write_bytes(b"")
     assert verify.run() == 1
-    assert f"damaged: {unfinished.of(other)[0]} is" in capsys.readouterr().out
+    assert f"damaged: {partials.of(other)[0]} is" in capsys.readouterr().out
 
     assert chain.find(f"Draw@{draw.key[:3]}", [draw]) == draw.path
     with pytest.raises(InputError, match=f"0 artifacts with a key that starts with 0012; its keys: {draw.key}"):
@@ -346,7 +349,7 @@ def test_verify_and_forget_know_checkpoints(draw, workplace, capsys):
     draw.path.unlink()
     assert status._state(draw, False) == ("missing", ["never made in this workspace"])
     assert forget.run("Draw", [draw]) == 0
-    assert unfinished.of(draw.path) == []
+    assert partials.of(draw.path) == []
     assert len(list(draw.path.parent.glob(f"{draw.path.stem}.checkpoint-0012.h5.forgotten-1"))) == 1
     with pytest.raises(InputError, match="nothing to forget"):
         forget.run("Draw", [draw])
@@ -359,16 +362,16 @@ def test_forget_also_forgets_what_an_unfinished_training_had_of_a_stage(workplac
     stages["Picture"].checkpoint(numbers(1), 1)
     stages["Guess"].checkpoint(numbers(1), 1)
     forget.run("Scale", list(stages.values()))
-    assert unfinished.of(stages["Picture"].path) == []
-    assert len(unfinished.of(stages["Guess"].path)) == 1
+    assert partials.of(stages["Picture"].path) == []
+    assert len(partials.of(stages["Guess"].path)) == 1
 
 
 def test_progress_leaves_earlier_steps_out_of_the_time_left(monkeypatch, capsys):
     """After 8 of 10 steps that an earlier run did, one step of 5 s leaves another 5."""
-    from pipeline.store import progress
+    from pipeline.store.workspace import console
 
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
     shown = Progress("Toy", 10, "epoch")
     shown.skip(8)
     now[0] += 5

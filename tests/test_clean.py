@@ -10,7 +10,9 @@ from workplace import PATIENCE, make, until
 
 from pipeline.commands import adopt, clean, forget
 from pipeline.errors import InputError
-from pipeline.store import artifacts, leftovers, locks, needs
+from pipeline.store.cleanup import garbage, in_use
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.workspace import locks
 
 FORMER = {"Scale": {"factor": 3}}
 ALL = {"Draw": {"size": 5}}
@@ -332,10 +334,10 @@ def test_a_list_that_cannot_be_read_has_everything_on_it(tmp_path):
     try:
         for content in (b"", b"[]", b'{"pid": 1}', b"\xff"):
             name.write_bytes(content)
-            assert needs.needed_by(tmp_path, {"data/draw-0123456789"})
+            assert in_use.needed_by(tmp_path, {"data/draw-0123456789"})
         name.write_text('{"pid": 1, "command": "x", "needs": ["data/draw-0123456789"]}')
-        assert needs.needed_by(tmp_path, {"data/draw-0123456789", "data/b"}) == "process 1 (x)"
-        assert needs.needed_by(tmp_path, {"data/other-0123456789"}) is None
+        assert in_use.needed_by(tmp_path, {"data/draw-0123456789", "data/b"}) == "process 1 (x)"
+        assert in_use.needed_by(tmp_path, {"data/other-0123456789"}) is None
     finally:
         locks.release(name, descriptor)
 
@@ -346,7 +348,7 @@ def test_what_is_being_written_stays(workplace, stages, capsys):
     with locks.locked(scale.path, lambda who: None):
         _, lines = cleaned(capsys, stages)
         assert scale.path.exists()
-        assert not leftovers.remove(workplace.root, leftovers.Leftover({scale.path: 1}, "artifact", scale.place, "", 0.0))
+        assert not garbage.remove(workplace.root, garbage.Leftover({scale.path: 1}, "artifact", scale.place, "", 0.0))
         assert scale.path.exists()
     assert len([line for line in lines if "in use, stays" in line]) == 2
     cleaned(capsys, stages)
@@ -373,14 +375,14 @@ def test_what_cannot_be_removed(workplace, stages, capsys, monkeypatch):
 
 def test_a_file_that_vanishes_meanwhile(workplace, stages, capsys, monkeypatch):
     """Another process has taken it away: it is passed over."""
-    real = leftovers._found
+    real = garbage._found
 
     def vanishing(root, path, *arguments):
         if found := real(root, path, *arguments):
             path.unlink()
         return found
 
-    monkeypatch.setattr(leftovers, "_found", vanishing)
+    monkeypatch.setattr(garbage, "_found", vanishing)
     assert cleaned(capsys, stages)[1][-1] == "0 files, 0 B: nothing to remove."
 
 
@@ -393,6 +395,6 @@ def test_a_view_goes_with_its_artifact(workplace):
     with artifacts.writing(path, {}, views=[view]):
         pass
     view.write_text("Tuesday")
-    assert list(leftovers.find(workplace.root, {"submissions/report-0123456789"})) == []
-    (found,) = leftovers.find(workplace.root, set())
+    assert list(garbage.find(workplace.root, {"submissions/report-0123456789"})) == []
+    (found,) = garbage.find(workplace.root, set())
     assert set(found.files) == {path, view}

@@ -19,8 +19,9 @@ from pipeline.commands import compare, doctor
 from pipeline.commands.chain import Run
 from pipeline.errors import InputError
 from pipeline.nets.trained import Trained
-from pipeline.results.versus import HeldOut
-from pipeline.store import artifacts, lastwords
+from pipeline.results.paired import HeldOut
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.run import closing
 
 ROOT = Path(__file__).parent.parent
 SMALL = ("--dataset-path=rendered", "--Render-training=80", "--Render-test=9", "--Augment-copies=2")
@@ -205,8 +206,8 @@ def test_doctor_survives_a_backend_that_does_not_start(monkeypatch, capsys):
 def test_flags_of_a_run(arguments, flags, tmp_path, monkeypatch):
     """Those of data and parameters are kept, in all spellings; the module, the task and luigi's own are not."""
     monkeypatch.chdir(tmp_path)
-    lastwords.LAST_RUN.parent.mkdir()
-    lastwords.LAST_RUN.write_text(json.dumps({"event": "run", "arguments": ["--module", "pipeline", *arguments.split()]}))
+    closing.LAST_RUN.parent.mkdir()
+    closing.LAST_RUN.write_text(json.dumps({"event": "run", "arguments": ["--module", "pipeline", *arguments.split()]}))
     assert Run.meant_by([]).flags == flags.split()
 
 

@@ -8,7 +8,7 @@ from workplace import make
 
 from pipeline import commands
 from pipeline.errors import InputError
-from pipeline.store import artifacts
+from pipeline.store.hdf5 import artifacts
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS)

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline.faces import dataset as module
-from pipeline.faces import exploration
-from pipeline.faces.dataset import Dataset, assemble, held_out, labels, sources
-from pipeline.keypointset import KAGGLE, KeypointSet
+from pipeline.data import dataset as module
+from pipeline.data import summary
+from pipeline.data.dataset import Dataset, assemble, held_out, labels, sources
+from pipeline.keypoints.definition import KeypointSet
+from pipeline.keypoints.kaggle import KAGGLE
 
 TINY = KeypointSet(
     name="tiny",
@@ -153,7 +154,7 @@ def test_test_faces_have_the_source_of_what_is_asked():
 def test_exploration_counts():
     """The printed table has the counts of faces, labels, duplicates and dropped labels, and fits on a screen."""
     dataset = make(contradicted())
-    lines = exploration.table(dataset).splitlines()
+    lines = summary.table(dataset).splitlines()
     cells = {line.split()[0]: line.split()[1:] for line in lines if line}
     held_out = [int((dataset.validation & (dataset.source == number)).sum()) for number in (0, 1)]
     assert cells["wide"] == [str(WIDE - held_out[0]), str(held_out[0]), "1", str(WIDE)]
@@ -170,7 +171,7 @@ def test_exploration_of_kaggles_set_fits_on_a_screen():
     dataset = make()
     columns = {name: np.zeros((len(dataset.source), 15), bool) for name in ("outlier", "conflict", "dropped")}
     columns |= {"labelled": np.zeros((2, 15), np.int32), "keypoint_names": np.array(KAGGLE.names)}
-    assert len(exploration.table(replace(dataset, **columns)).splitlines()) <= 35
+    assert len(summary.table(replace(dataset, **columns)).splitlines()) <= 35
 
 
 def test_units_are_inverse_and_keep_what_is_missing():

@@ -9,8 +9,8 @@ from luigi.task_register import Register
 
 import pipeline
 from pipeline.commands import SUBCOMMANDS, main
-from pipeline.store.settings import Checked
-from pipeline.store.stage import Stage
+from pipeline.store.run.parameters import Checked
+from pipeline.store.run.stage import Stage
 
 STAGES = [task for task in map(vars(pipeline).get, pipeline.__all__) if issubclass(task, Stage)]
 

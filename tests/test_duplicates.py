@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pytest
 
-from pipeline.faces import duplicates
+from pipeline.data import duplicates
 from pipeline.lazyrows import Collector
 
 SIDE = 96

@@ -6,8 +6,8 @@ import shutil
 import pytest
 from fresh import ROOT, changed, recipes
 
-from pipeline.keypointset import KAGGLE
-from pipeline.store import lineage
+from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.store.keys import recipe
 
 SPECIALISTS = {f"TrainSpecialist:{group}" for group in KAGGLE.groups}
 LAST = {"LearningCurves", "Predict"}
@@ -75,21 +75,21 @@ def one_more_function(text):
         ("luigi.cfg", lambda text: text + "[TrainSpecialist]\nmargin = 20\n", SPECIALISTS | LAST, "margin 18.0 -> 20.0"),
         ("luigi.cfg", replaced("copies = 8", "copies = 9"), {"Augment", *NETS}, "copies 8 -> 9"),
         ("luigi.cfg", replaced(SETTINGS, "[Augment]\ncopies = 8\n[TrainBase]\nbatch = 32\nepochs = 20\n"), set(), None),
-        ("pipeline/tasks.py", in_run_of("Load"), DATA, "code of tasks.Load changed"),
-        ("pipeline/tasks.py", in_run_of("TrainBase"), NETS, "code of tasks.TrainBase changed"),
-        ("pipeline/tasks.py", in_run_of("LearningCurves"), {"LearningCurves"}, "code of tasks.LearningCurves changed"),
-        ("pipeline/tasks.py", in_run_of("Predict"), {"Predict"}, "code of tasks.Predict changed"),
-        ("pipeline/faces/duplicates.py", one_more_function, DATA, "code of faces/duplicates.py changed"),
-        ("pipeline/faces/augmentation.py", one_more_function, {"Augment", *NETS}, "code of faces/augmentation.py changed"),
+        ("pipeline/tasks/data.py", in_run_of("Load"), DATA, "code of tasks.data.Load changed"),
+        ("pipeline/tasks/training.py", in_run_of("TrainBase"), NETS, "code of tasks.training.TrainBase changed"),
+        ("pipeline/tasks/results.py", in_run_of("LearningCurves"), {"LearningCurves"}, "code of tasks.results.LearningCurves changed"),
+        ("pipeline/tasks/results.py", in_run_of("Predict"), {"Predict"}, "code of tasks.results.Predict changed"),
+        ("pipeline/data/duplicates.py", one_more_function, DATA, "code of data/duplicates.py changed"),
+        ("pipeline/geometry/augmentation.py", one_more_function, {"Augment", *NETS}, "code of geometry/augmentation.py changed"),
         ("pipeline/nets/training.py", one_more_function, NETS, "code of nets/training.py changed"),
-        ("pipeline/nets/copies.py", one_more_function, NETS, "code of nets/copies.py changed"),
-        ("pipeline/faces/alignment.py", one_more_function, NETS, "code of faces/alignment.py changed"),
-        ("pipeline/faces/affine.py", one_more_function, {"Augment", *NETS}, "code of faces/affine.py changed"),
+        ("pipeline/nets/samples.py", one_more_function, NETS, "code of nets/samples.py changed"),
+        ("pipeline/geometry/alignment.py", one_more_function, NETS, "code of geometry/alignment.py changed"),
+        ("pipeline/geometry/affine.py", one_more_function, {"Augment", *NETS}, "code of geometry/affine.py changed"),
         ("pipeline/results/curves.py", one_more_function, {"LearningCurves"}, "code of results/curves.py changed"),
         ("pipeline/results/submission.py", one_more_function, {"Predict"}, "code of results/submission.py changed"),
-        ("pipeline/faces/pixels.py", one_more_function, DATA, "code of faces/pixels.py changed"),
+        ("pipeline/data/formats/pixels.py", one_more_function, DATA, "code of data/formats/pixels.py changed"),
         ("pipeline/nets/schedules.py", one_more_function, NETS, "code of nets/schedules.py changed"),
-        ("pipeline/store/files.py", one_more_function, set(), None),
+        ("pipeline/store/workspace/files.py", one_more_function, set(), None),
         ("pipeline/nets/training.py", lambda text: text + "\n# A comment.\n", set(), None),
         ("pipeline/nets/training.py", replaced('"""', '"""Otherwise said: '), set(), None),
         ("pipeline/nets/training.py", lambda text: re.sub(r"^( +)return ", r"\1return   ", text, flags=re.MULTILINE), set(), None),
@@ -132,13 +132,13 @@ def test_an_edit(project, name, change, stale, reason):
     assert changed(project.before, after) == stale
     if stale:
         first = next(address for address in after if address in stale)
-        assert lineage.differences(after[first], project.before[first]) == [reason]
+        assert recipe.differences(after[first], project.before[first]) == [reason]
 
 
 def test_code_of_the_drawn_faces(project):
     """It counts where the faces are drawn, and nowhere else."""
     before = project.recipes("--dataset-path=rendered")
-    undo = project.edit("pipeline/faces/portrait.py", one_more_function)
+    undo = project.edit("pipeline/data/synthetic/portrait.py", one_more_function)
     own, drawn = project.recipes(), project.recipes("--dataset-path=rendered")
     undo()
     assert changed(project.before, own) == set()
@@ -162,8 +162,8 @@ def test_the_version_of_a_package(project, monkeypatch, package, stale):
     after = project.recipes()
     shutil.rmtree(metadata.parent)
     assert changed(project.before, after) == stale
-    reasons = lineage.differences(after["TrainBase"], project.before["TrainBase"])
-    assert reasons == ([f"{package} {lineage.version(package)} -> 9.9"] if stale else [])
+    reasons = recipe.differences(after["TrainBase"], project.before["TrainBase"])
+    assert reasons == ([f"{package} {recipe.version(package)} -> 9.9"] if stale else [])
 
 
 def test_another_backend(project, monkeypatch):
@@ -171,4 +171,4 @@ def test_another_backend(project, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     after = project.recipes()
     assert changed(project.before, after) == NETS
-    assert lineage.differences(after["TrainBase"], project.before["TrainBase"]) == ["backend tensorflow -> jax"]
+    assert recipe.differences(after["TrainBase"], project.before["TrainBase"]) == ["backend tensorflow -> jax"]

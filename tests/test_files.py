@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.store import files, locks, notes, runlog, wreckage
+from pipeline.store.cleanup import recovery
+from pipeline.store.workspace import files, locks, runlog
 
 
 def names(folder):
@@ -110,10 +111,10 @@ def test_a_note_is_replaced_as_a_whole(tmp_path, monkeypatch):
     note = tmp_path / "last.json"
     (tmp_path / ".last.1.part.json").touch()
     (tmp_path / ".last.lock").touch()
-    notes.write(note, "1")
+    locks.rewrite(note, "1")
     assert (note.read_text(), names(tmp_path)) == ("1", ["last.json"])
     monkeypatch.setattr(Path, "write_text", failing(errno.ENOSPC))
-    notes.write(note, "2")
+    locks.rewrite(note, "2")
     assert (note.read_text(), names(tmp_path)) == ("1", ["last.json"])
 
 
@@ -125,7 +126,7 @@ def test_what_dead_writers_left_is_removed(tmp_path):
             (tmp_path / left).touch()
     (tmp_path / f"{done}.h5").touch()
     with locks.locked(tmp_path / f"{busy}.h5", lambda who: None):
-        wreckage.clear(tmp_path)
+        recovery.clear(tmp_path)
         left = [f".{busy}.1.part.h5", f".{busy}.lock", f"{busy}.checkpoint-0001.h5", f"{done}.h5", f"{training}.checkpoint-0001.h5"]
         assert names(tmp_path) == left
 

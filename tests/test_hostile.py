@@ -19,13 +19,13 @@ import h5py
 import numpy as np
 import pytest
 from mutations import with_checksum
-from test_csvfiles import zipped
+from test_kaggle_files import zipped
 
-from pipeline import commands, described
-from pipeline.keypointset import KAGGLE
+from pipeline import commands, schema
+from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.nets.trained import History
-from pipeline.store import artifacts, contents, pieces
-from pipeline.store.targets import Artifact
+from pipeline.store.hdf5 import artifacts, bytereader, contents
+from pipeline.store.run.targets import Artifact
 
 # Artifacts
 
@@ -283,13 +283,13 @@ def test_more_than_belongs_into_memory(tmp_path, monkeypatch):
 
 def test_more_pieces_than_any_artifact(tmp_path, monkeypatch):
     """A file of very many pieces is given up."""
-    monkeypatch.setattr(pieces, "MOST", 20)
+    monkeypatch.setattr(bytereader, "MOST", 20)
     refused(forged(tmp_path / "a.h5"), "it has more than 20 pieces")
 
 
 @dataclass(frozen=True)
 class Words:
-    words: np.ndarray = described.array("text", "word", "", "some words")
+    words: np.ndarray = schema.array("text", "word", "", "some words")
 
 
 def test_a_text_that_is_none(tmp_path):
@@ -476,15 +476,15 @@ import contextlib, json, sys, time
 import numpy as np
 from pathlib import Path
 from pipeline.errors import InputError
-from pipeline.faces import csvfiles
-from pipeline.keypointset import KAGGLE
+from pipeline.data.formats import kaggle
+from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.nets.trained import History
-from pipeline.store import artifacts
+from pipeline.store.hdf5 import artifacts
 
 READERS = {
-    "training": lambda path: csvfiles.read_training(path, KAGGLE),
-    "test": lambda path: csvfiles.read_test(path, KAGGLE),
-    "IdLookupTable": lambda path: csvfiles.read_lookup(path, KAGGLE, np.array([3, 5, 12])),
+    "training": lambda path: kaggle.read_training(path, KAGGLE),
+    "test": lambda path: kaggle.read_test(path, KAGGLE),
+    "IdLookupTable": lambda path: kaggle.read_lookup(path, KAGGLE, np.array([3, 5, 12])),
     "artifact": lambda path: artifacts.load(path, History),
 }
 for line in sys.stdin:

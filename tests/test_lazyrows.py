@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from pipeline import lazyrows
-from pipeline.described import array
-from pipeline.faces import augmentation, duplicates
-from pipeline.keypointset import KAGGLE
+from pipeline.data import duplicates
+from pipeline.geometry import augmentation
+from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.lazyrows import Collector, LazyRows, Spilled, blocks, chosen, each, in_blocks, runs
-from pipeline.store import artifacts
+from pipeline.schema import array
+from pipeline.store.hdf5 import artifacts
 
 SIDE = 48
 IMAGES = np.random.default_rng(0).integers(0, 256, (300, 4, 5), dtype=np.uint8)

@@ -9,7 +9,8 @@ import time
 
 from workplace import PATIENCE, until
 
-from pipeline.store import locks, needs
+from pipeline.store.cleanup import in_use
+from pipeline.store.workspace import locks
 
 
 def test_a_second_process_waits_and_uses_the_result(workplace):
@@ -157,24 +158,24 @@ def test_a_full_disk_does_not_keep_anybody_from_a_lock(tmp_path, monkeypatch):
 def test_lists_do_not_change_while_somebody_tidies(tmp_path):
     """A process that is about to start its run waits until it is clear what it finds."""
     context = multiprocessing.get_context("spawn")
-    with needs.settled(tmp_path):
+    with in_use.settled(tmp_path):
         process = context.Process(target=announce, args=(tmp_path,))
         process.start()
         until((tmp_path / "before").exists)
         time.sleep(0.2)
         assert not (tmp_path / "after").exists()
-        assert needs.needed_by(tmp_path, {"data/a"}) is None
+        assert in_use.needed_by(tmp_path, {"data/a"}) is None
     until((tmp_path / "after").exists)
-    assert needs.needed_by(tmp_path, {"data/a"}).startswith(f"process {process.pid} (")
-    assert needs.needed_by(tmp_path, {"data/b"}) is None
+    assert in_use.needed_by(tmp_path, {"data/a"}).startswith(f"process {process.pid} (")
+    assert in_use.needed_by(tmp_path, {"data/b"}) is None
     (tmp_path / "go").touch()
     process.join()
     assert process.exitcode == 0
-    assert needs.needed_by(tmp_path, {"data/a"}) is None
+    assert in_use.needed_by(tmp_path, {"data/a"}) is None
 
 
 def announce(folder):
     (folder / "before").touch()
-    needs.add(folder, {"data/a"})
+    in_use.add(folder, {"data/a"})
     (folder / "after").touch()
     until((folder / "go").exists)

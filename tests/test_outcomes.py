@@ -58,19 +58,19 @@ def test_a_difference_counts_if_the_seeds_do_not_overlap(first, second, said):
 
 def test_a_stage_without_curves():
     """Of Predict there are figures and no curves; the figure shows the seeds alone."""
-    from pipeline.results import comparison
+    from pipeline.results import experiment_figure
 
     nothing = outcomes.outcome("done", 1.5, None, "key", "{}")
     content = compare(one=[nothing, nothing])
     assert content.validation_rmse.shape == (1, 2, 0)
-    assert len(comparison.compared(content).axes) == 1
+    assert len(experiment_figure.compared(content).axes) == 1
 
 
 def test_figure_names_what_differs_and_the_time():
     """Each variation stands beside its dots with its mean RMSE and the minutes of a training."""
-    from pipeline.results import comparison
+    from pipeline.results import experiment_figure
 
-    figure = comparison.compared(compare(small=[outcome(4, 3), outcome(4, 3.5)], wild=[outcome(9, np.nan, ended="diverged")] * 2))
+    figure = experiment_figure.compared(compare(small=[outcome(4, 3), outcome(4, 3.5)], wild=[outcome(9, np.nan, ended="diverged")] * 2))
     names = [label.get_text() for label in figure.axes[1].get_yticklabels()]
     assert names == ["small: 3.25 px, 1.0 min", "wild: diverged, 1.0 min"]
     assert len(figure.axes[0].lines) == 4

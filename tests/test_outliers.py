@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pytest
 
-from pipeline.faces import outliers
+from pipeline.data import outliers
 
 RULE = {"deviations": 4.5, "pixels": 5.0}
 SHAPE = np.array([[66, 37], [30, 37], [48, 58], [62, 74], [34, 74], [48, 80]], float)

@@ -5,8 +5,10 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from pipeline.data.formats import images
 from pipeline.errors import InputError
-from pipeline.faces import photographs
+from pipeline.geometry import crops
+from pipeline.inference import detection
 
 # Where eyes and mouth are in scikit-image's picture of an astronaut, read off it by eye, pixels.
 EYES_AND_MOUTH = (225, 118)
@@ -43,7 +45,7 @@ def test_read_turns_upright(orientation, tmp_path):
     exif[0x0112] = orientation
     stored = upright.transpose(STORED[orientation]) if STORED[orientation] is not None else upright
     stored.save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(photographs.read(tmp_path / "a.png"), upright)
+    assert np.array_equal(images.read(tmp_path / "a.png"), upright)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK", "F"])
@@ -57,7 +59,7 @@ def test_read_gives_eight_bits_of_colour(mode, tmp_path):
     image = image if mode in ("I;16", "CMYK") else image.convert(mode)
     path = tmp_path / ("a.tif" if mode in ("CMYK", "F") else "a.png")
     image.save(path)
-    read = photographs.read(path)
+    read = images.read(path)
     assert read.mode == "RGB"
     assert np.array_equal(read, np.repeat(grey[..., None], 3, axis=2))
 
@@ -65,7 +67,7 @@ def test_read_gives_eight_bits_of_colour(mode, tmp_path):
 def test_read_lays_transparency_over_white(tmp_path):
     """Half transparent black is mid grey, as viewers show it."""
     Image.new("RGBA", (5, 4), (0, 0, 0, 128)).save(tmp_path / "a.png")
-    assert set(np.unique(photographs.read(tmp_path / "a.png"))) == {127}
+    assert set(np.unique(images.read(tmp_path / "a.png"))) == {127}
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", "cut short"])
@@ -77,14 +79,14 @@ def test_read_refuses_what_is_no_picture(content, tmp_path):
         content = path.read_bytes()[:3000]
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"a\.jpg cannot be read as a picture"):
-        photographs.read(path)
+        images.read(path)
 
 
 @pytest.mark.parametrize("enlarged", [1, 4])
 def test_find_finds_a_face(astronaut, enlarged):
     """One of the squares is about the astronaut's face, also in a photograph that is looked at in a smaller copy."""
     photo = astronaut.resize((512 * enlarged, 512 * enlarged))
-    squares = photographs.find(photo) / enlarged
+    squares = detection.find(photo) / enlarged
     centre = squares[:, :2] + squares[:, 2:] / 2
     about = (np.abs(centre - EYES_AND_MOUTH) < 12).all(axis=1)
     # From eyebrows to chin are 90 pixels.
@@ -94,7 +96,7 @@ def test_find_finds_a_face(astronaut, enlarged):
 @pytest.mark.parametrize("size", [(1, 1), (10, 300), (3000, 2)])
 def test_find_in_what_holds_no_face(size):
     """Nothing is found in photographs too small for one, and nothing fails."""
-    assert photographs.find(Image.new("RGB", size)).shape == (0, 3)
+    assert detection.find(Image.new("RGB", size)).shape == (0, 3)
 
 
 def dotted(size, place, radius):
@@ -120,38 +122,38 @@ def test_a_dot_comes_back(square):
     """A dot in the photograph is found in the crop and mapped back to where it was, to a twentieth of a pixel of the crop."""
     place = np.array([151.3, 121.6]) if square[0] != 150 else np.array([250.2, 180.7])
     squares, photo = np.array([square], float), dotted((300, 240), place, max(2.5, square[2] / 20))
-    crop = photographs.crop(photo, squares, 96)
+    crop = crops.crop(photo, squares, 96)
     assert crop.shape == (1, 96, 96)
-    back = photographs.to_photo(brightest(crop[0])[None, None], squares, 96)[0, 0]
+    back = crops.to_photo(brightest(crop[0])[None, None], squares, 96)[0, 0]
     assert np.abs(back - place).max() < 0.05 * square[2] / 96
 
 
 def test_crop_is_luma_and_repeats_the_edge():
     """Red, green and blue weigh 0.299, 0.587 and 0.114 (ITU-R BT.601); beyond the photograph its edge goes on."""
     photo = Image.new("RGB", (50, 50), (200, 100, 50))
-    assert np.unique(photographs.crop(photo, np.array([[-60.0, 20.0, 200.0]]), 96)) == [round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)]
+    assert np.unique(crops.crop(photo, np.array([[-60.0, 20.0, 200.0]]), 96)) == [round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)]
 
 
 def test_crop_does_not_alias():
     """Stripes too fine for the crop become an even grey."""
     stripes = np.zeros((800, 800, 3), np.uint8)
     stripes[:, ::2] = 255
-    assert np.ptp(photographs.crop(Image.fromarray(stripes), np.array([[10.3, 10.0, 700.0]]), 96).astype(int)) < 12
+    assert np.ptp(crops.crop(Image.fromarray(stripes), np.array([[10.3, 10.0, 700.0]]), 96).astype(int)) < 12
 
 
 def test_boxes_become_squares():
     """The square about a box has its centre and longer side; a scaled one the same centre."""
-    assert photographs.around(np.array([[10.0, 20, 30, 50]])).tolist() == [[0, 20, 50]]
-    assert photographs.scaled(np.array([[10.0, 20, 30]]), 2.0).tolist() == [[-5, 5, 60]]
+    assert crops.around(np.array([[10.0, 20, 30, 50]])).tolist() == [[0, 20, 50]]
+    assert crops.scaled(np.array([[10.0, 20, 30]]), 2.0).tolist() == [[-5, 5, 60]]
 
 
 def test_distinct_faces_from_left_to_right():
     """Of two squares whose keypoints are together the one with less doubt stays; the rest is ordered from left to right."""
     squares = np.array([[300.0, 0, 100], [0, 50, 100], [10, 40, 60], [150, 90, 100]])
     keypoints = np.array([[350.0, 50], [50, 100], [52, 101], [200, 140]])[:, None] + np.zeros((1, 15, 1))
-    assert photographs.distinct(squares, keypoints, np.array([0.1, 0.5, 0.2, 0.3])) == [2, 3, 0]
-    assert photographs.distinct(squares, keypoints, np.array([0.1, 0.1, 0.2, 0.3])) == [1, 3, 0]
-    assert photographs.distinct(squares[:0], keypoints[:0], np.zeros(0)) == []
+    assert detection.distinct(squares, keypoints, np.array([0.1, 0.5, 0.2, 0.3])) == [2, 3, 0]
+    assert detection.distinct(squares, keypoints, np.array([0.1, 0.1, 0.2, 0.3])) == [1, 3, 0]
+    assert detection.distinct(squares[:0], keypoints[:0], np.zeros(0)) == []
 
 
 def test_listed_takes_files_and_folders(tmp_path):
@@ -159,9 +161,9 @@ def test_listed_takes_files_and_folders(tmp_path):
     for name in ("b.JPG", "a.png", ".hidden.png", "notes.txt"):
         (tmp_path / name).touch()
     a, b = tmp_path / "a.png", tmp_path / "b.JPG"
-    assert photographs.listed([b, tmp_path]) == [b, a]
+    assert images.listed([b, tmp_path]) == [b, a]
     with pytest.raises(InputError, match="does not exist"):
-        photographs.listed([tmp_path / "c.png"])
+        images.listed([tmp_path / "c.png"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no pictures directly in it"):
-        photographs.listed([tmp_path / "empty"])
+        images.listed([tmp_path / "empty"])

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from fresh import ROOT, first_command, recipes, run
 
-from pipeline.faces.rendered import write_kaggle_files
-from pipeline.keypointset import KAGGLE
+from pipeline.data.synthetic.rendered import write_kaggle_files
+from pipeline.keypoints.kaggle import KAGGLE
 
 SMALL = (
     "--Render-training=80",
@@ -72,8 +72,8 @@ class TestChain:
 
     def test_artifact_of_predict(self, chain):
         """Predictions of all validation and test faces, of specialists and base net, and their RMSE for each group."""
-        from pipeline.results.submission import Predictions
-        from pipeline.store import artifacts
+        from pipeline.results.predictions import Predictions
+        from pipeline.store.hdf5 import artifacts
 
         workspace, _ = chain
         content = artifacts.load(next((workspace / "submissions").glob("*.h5")), Predictions)
@@ -87,7 +87,7 @@ class TestChain:
     def test_a_specialist_sees_a_window_or_the_whole_face(self, chain, tmp_path):
         """By default an input of its own size, brought there by its window; with view = face the image. Both have a validation RMSE."""
         from pipeline.nets.trained import Trained
-        from pipeline.store import artifacts
+        from pipeline.store.hdf5 import artifacts
 
         workspace, _ = chain
         shutil.copytree(workspace, tmp_path, dirs_exist_ok=True)
@@ -271,7 +271,7 @@ class TestInterface:
     def test_each_group_has_as_many_windows_in_an_epoch(self):
         """Of nine faces to train on three have a mouth: each is named three times. All have a nose tip: once. No held-out face is named."""
         from pipeline import TrainSpecialist
-        from pipeline.faces import alignment
+        from pipeline.geometry import alignment
 
         n, target = 12, np.random.default_rng(0).uniform(20, 76, (len(KAGGLE.names), 2)).astype(np.float32)
         keypoints = np.tile(target, (n, 1, 1))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.faces import pixels
-from pipeline.faces.pixels import PixelError, parse_images
+from pipeline.data.formats import pixels
+from pipeline.data.formats.pixels import PixelError, parse_images
 
 SIDE = 2
 

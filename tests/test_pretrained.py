@@ -12,7 +12,8 @@ from toys import DOTS, EYES, TARGET, build, copies_of, labelled, recipe, structu
 
 from pipeline.errors import InputError
 from pipeline.nets.options import PRETRAINED
-from pipeline.tasks import TrainBase
+from pipeline.nets.sources import of_source
+from pipeline.tasks.training import TrainBase
 
 FACES, HELD_OUT = together(labelled(40, seed=1), labelled(20, seed=2))
 
@@ -128,19 +129,19 @@ def small(pretrained, monkeypatch, tmp_path):
 
 
 def trained(copies, *, base=None, window=None, imagenet=None):
-    from pipeline.nets import models
+    from pipeline.nets import fitting
 
     start = {"base": base, "window": window, "target": None if base else TARGET, "keep_head": True, "scratch": False, "imagenet": imagenet}
     options = {"keypointset": DOTS, "seed": 0, "report": lambda *values: None}
     plan = recipe(epochs=1, learning_rate=1e-9)
-    return models.train(structure("vgg16", pixel_mean=0.0, pixel_std=1.0), copies, FACES, HELD_OUT, plan, **start, **options)
+    return fitting.train(structure("vgg16", pixel_mean=0.0, pixel_std=1.0), copies, FACES, HELD_OUT, plan, **start, **options)
 
 
 @pytest.mark.keras
 def test_a_base_net_begins_with_the_weights_that_were_fetched(pretrained, small, tmp_path):
     """And its specialists, through a window, with its own; without the file the artifact says the same again."""
-    from pipeline.faces import alignment
-    from pipeline.nets import evaluation, models
+    from pipeline.geometry import alignment
+    from pipeline.inference import prediction
 
     path = pretrained.fetched("vgg16")
     assert path == tmp_path / "cache" / "models" / "one.h5"
@@ -155,8 +156,8 @@ def test_a_base_net_begins_with_the_weights_that_were_fetched(pretrained, small,
     assert not len(eyes.new)
     path.unlink()
     (tmp_path / "one.h5").unlink()
-    answer = models.predict(base, FACES.images[HELD_OUT], DOTS, None)
-    np.testing.assert_allclose(evaluation.of_source(answer, FACES.source[HELD_OUT]), base.validation, atol=1e-4)
+    answer = prediction.predict(base, FACES.images[HELD_OUT], DOTS, None)
+    np.testing.assert_allclose(of_source(answer, FACES.source[HELD_OUT]), base.validation, atol=1e-4)
 
 
 # ---- what can't be had -----------------------------------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.faces import head, portrait
-from pipeline.faces.rendered import labels_for, rendered_faces, with_repeats, write_kaggle_files
-from pipeline.keypointset import KAGGLE, KeypointSet
+from pipeline.data.synthetic import anatomy, portrait
+from pipeline.data.synthetic.rendered import labels_for, rendered_faces, with_repeats, write_kaggle_files
+from pipeline.keypoints.definition import KeypointSet
+from pipeline.keypoints.kaggle import KAGGLE
 
 FILES = ("training.csv", "test.csv", "IdLookupTable.csv")
 
@@ -79,7 +80,7 @@ def test_every_keypoint_and_every_label_lies_in_the_image(faces):
 
 def test_a_head_beyond_the_frame_is_placed_anew(monkeypatch):
     """The first view drawn here puts the left brow outside the image; the second one is taken."""
-    views = [head.view(centre=(x, 40), scale=35, yaw=0, pitch=0, roll=0) for x in (75, 48)]
+    views = [anatomy.view(centre=(x, 40), scale=35, yaw=0, pitch=0, roll=0) for x in (75, 48)]
     monkeypatch.setattr(portrait, "draw_view", lambda *_, **__: views.pop(0))
     _, keypoints = portrait.portrait(KAGGLE.names, side=96, steady=True, rng=np.random.default_rng(0))
     assert not views
@@ -158,8 +159,8 @@ def test_the_picture_shows_each_keypoint_where_it_is_projected():
     """At the projected pixel the painter's grids hold the keypoint's own head coordinates: to 0.2 px, turned, tilted and small."""
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        person, view = head.draw_person(rng), head.draw_view(rng, 96, steady=False)
-        uv = np.array(list(head.positions(person).values()))
+        person, view = anatomy.draw_person(rng), anatomy.draw_view(rng, 96, steady=False)
+        uv = np.array(list(anatomy.positions(person).values()))
         xy = view.project(person, uv)
         u, v, _ = view.grids(person, 96)
         for (x, y), wanted in zip(xy, uv, strict=True):
@@ -178,11 +179,12 @@ def _between_pixels(grid, x, y):
 
 def test_a_head_turned_the_other_way_is_the_mirror_image():
     """Mirror x -> 96 - x with left and right exchanged: the keypoints of a symmetric head with yaw and roll of the other sign."""
-    person = head.draw_person(np.random.default_rng(0))
-    person.mouth_tilt, person.brow_lift = 0.0, dict.fromkeys(head.SIDES, 0.0)
-    uv = [head.positions(person)[name] for name in KAGGLE.names]
+    person = anatomy.draw_person(np.random.default_rng(0))
+    person.mouth_tilt, person.brow_lift = 0.0, dict.fromkeys(anatomy.SIDES, 0.0)
+    uv = [anatomy.positions(person)[name] for name in KAGGLE.names]
     here, there = (
-        head.view(centre=(48 + sign * 5, 40), scale=30, yaw=sign * 0.3, pitch=0.1, roll=sign * 0.2).project(person, uv) for sign in (1, -1)
+        anatomy.view(centre=(48 + sign * 5, 40), scale=30, yaw=sign * 0.3, pitch=0.1, roll=sign * 0.2).project(person, uv)
+        for sign in (1, -1)
     )
     mirrored = here[list(KAGGLE.mirror_order)] * [-1, 1] + [96, 0]
     np.testing.assert_allclose(mirrored, there)

@@ -15,10 +15,12 @@ from naive import rmse as naive_rmse
 from PIL import Image
 from toys import DOTS, TARGET, labelled, structure
 
-from pipeline.faces import dataset as datasets
-from pipeline.faces.augmentation import Copies
+from pipeline.data import dataset as datasets
+from pipeline.geometry.augmentation import Copies
+from pipeline.inference import ensemble
 from pipeline.nets.trained import Health, History, Snapshots, Trained
-from pipeline.results import gallery, health, report, scores, style, submission
+from pipeline.results import gallery, health, net_summary, report, scores, style
+from pipeline.results import predictions as results
 
 SHOWN = 3
 RULES = {
@@ -106,7 +108,7 @@ def nets(faces):
 @pytest.fixture(scope="module")
 def predictions(faces, nets):
     tests = [np.tile(TARGET[net.indices], (6, 1, 1)) for net in nets.values()]
-    return submission.predictions(faces, DOTS, [submission.chain(faces, list(nets.values()), tests, base_share=0.3)])
+    return results.predictions(faces, DOTS, [ensemble.chain(faces, list(nets.values()), tests, base_share=0.3)])
 
 
 @pytest.fixture(scope="module")
@@ -410,13 +412,13 @@ def contrast(one, other):
 
 def test_layers_come_from_the_weights_alone(nets):
     """In the net's order, what follows a kernel counted with it: 36 + 4, 32, 48 + 6 weights."""
-    stem, block, output = report.layers(nets["base"])
+    stem, block, output = net_summary.layers(nets["base"])
     times = "\N{MULTIPLICATION SIGN}"
     assert (stem.name, stem.kernel, stem.output, stem.weights) == ("stem", f"3 {times} 3, 1 → 4", f"16 {times} 16 {times} 4", 40)
     assert (block.kernel, block.output, block.weights) == (f"1 {times} 1, 4 → 8", f"8 {times} 8 {times} 8", 32)
     assert (output.name, output.kernel, output.output, output.weights) == ("keypoints", "8 → 6", "6", 54)
-    assert [layer.name for layer in report.layers(nets["eyes"])] == list(LAYERS)
-    assert report.layers(replace(nets["base"], shapes=None))[0].output == ""
+    assert [layer.name for layer in net_summary.layers(nets["eyes"])] == list(LAYERS)
+    assert net_summary.layers(replace(nets["base"], shapes=None))[0].output == ""
 
 
 # ---- the page --------------------------------------------------------------------------------------------------------------------------
@@ -474,7 +476,7 @@ def test_the_weights_over_time_are_shown_from_the_image_to_the_output():
     """Eight layers in a figure, then the rest, in the order given."""
     layers = [f"layer{number}" for number in range(10, 0, -1)]
     kept = Snapshots(np.array([1, 3], np.int32), {f"{layer}/kernel": np.ones((2, 3, 1), np.float32) for layer in sorted(layers)})
-    titles = [one.title.split(": ")[1] for one in report._followed(kept, layers)]
+    titles = [one.title.split(": ")[1] for one in net_summary._followed(kept, layers)]
     assert titles == ["layer10 to layer3", "layer2 to layer1"]
 
 

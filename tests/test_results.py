@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 from naive import rmse as naive_rmse
 from toys import DOTS, EYES
 
-from pipeline.results import curves, style, submission, weights
+from pipeline.inference import ensemble
+from pipeline.results import curves, predictions, style, submission, weights
 
 # ---- submission ------------------------------------------------------------------------------------------------------------------------
 
@@ -80,7 +81,7 @@ def outputs():
 
 def together(faces, *outputs, base_share=0.0):
     """The table of one chain, or of several that share a data set."""
-    return submission.predictions(faces, DOTS, [submission.chain(faces, *output, base_share=base_share) for output in outputs])
+    return predictions.predictions(faces, DOTS, [ensemble.chain(faces, *output, base_share=base_share) for output in outputs])
 
 
 def test_the_specialists_keypoints_stand_side_by_side(faces, outputs):
@@ -139,8 +140,8 @@ def folds(faces, outputs):
 def test_folds_give_the_mean_for_test_faces_and_their_own_for_those_held_out(folds):
     """Every labelled face once, in its order, predicted by the chain that has not been trained on it; RMSE over all of them."""
     data, (one, other) = folds
-    parts = [submission.chain(faces, *outputs, base_share=0.0) for faces, outputs in zip(data, (one, other), strict=True)]
-    table = submission.predictions(data[0], DOTS, parts)
+    parts = [ensemble.chain(faces, *outputs, base_share=0.0) for faces, outputs in zip(data, (one, other), strict=True)]
+    table = predictions.predictions(data[0], DOTS, parts)
     np.testing.assert_allclose(table.test[:, EYES], (one[1][1] + other[1][1]) / 2, rtol=1e-6)
     np.testing.assert_allclose(table.test_base, (one[1][0] + other[1][0]) / 2, rtol=1e-6)
     assert table.test.dtype == table.test_base.dtype == np.float32
@@ -160,7 +161,7 @@ def test_folds_give_the_mean_for_test_faces_and_their_own_for_those_held_out(fol
 def test_the_table_shows_every_group_and_source(faces, outputs):
     """One line for all keypoints, one for each group beside the base net, one with the label sources, one with the interval."""
     table = together(faces, outputs)
-    lines = submission.table(table).splitlines()
+    lines = predictions.table(table).splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["eyes", "nose", "by", "95"]
     assert lines[2].split()[1:] == [f"{table.group_rmse[0]:.3f}", f"{table.group_rmse_base[0]:.3f}"]
     assert lines[-1].endswith(f"{table.rmse_interval[0]:.2f} to {table.rmse_interval[1]:.2f}")

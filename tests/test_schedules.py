@@ -130,8 +130,10 @@ def descend(optimizer, steps):
 
 
 def made(schedules, name, rate=0.05, **changes):
+    from pipeline.nets import optimizers
+
     values = {"momentum": 0.8, "momentum_stop": 0.8, "weight_decay": 0.0, "clip_norm": 0.0, "total_steps": 30}
-    return schedules.optimizer(name, rate, **values | changes)
+    return optimizers.optimizer(name, rate, **values | changes)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

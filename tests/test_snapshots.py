@@ -8,9 +8,11 @@ from workplace import make
 
 from pipeline import commands
 from pipeline.commands import forget, inspect, verify
-from pipeline.described import array
 from pipeline.nets.trained import Snapshots
-from pipeline.store import artifacts, contents, snapshots, unfinished
+from pipeline.schema import array
+from pipeline.store.hdf5 import artifacts, contents
+from pipeline.store.run import snapshots
+from pipeline.store.workspace import partials
 
 
 def taken(epoch):
@@ -78,7 +80,7 @@ def test_snapshots_are_published_with_the_artifact(draw, monkeypatch):
     make(draw)
     assert set(seen) == {".snapshots.h5"}
     assert artifacts.load(draw.sibling(".snapshots.h5"), Snapshots).epoch.tolist() == [2, 4, 5]
-    assert unfinished.of(draw.path) == []
+    assert partials.of(draw.path) == []
 
 
 def test_what_is_gone_or_damaged_is_lacking(draw, capsys):
@@ -102,8 +104,8 @@ def test_what_a_killed_stage_set_down_stays(workplace):
         snapshots.save(artifact, 1, taken(1), {})
         artifact.with_name(f".{artifact.stem}.lock").touch()
     make(stages["Scale"])
-    assert unfinished.of(finished) == []
-    assert len(unfinished.of(killed)) == 1
+    assert partials.of(finished) == []
+    assert len(partials.of(killed)) == 1
 
 
 def test_verify_and_forget_know_snapshots(draw, capsys):
@@ -117,7 +119,7 @@ def test_verify_and_forget_know_snapshots(draw, capsys):
     assert f"damaged: {snapshot} is" in capsys.readouterr().out
     snapshot.write_bytes(whole)
     assert forget.run("Draw", [draw]) == 0
-    assert unfinished.of(draw.path) == []
+    assert partials.of(draw.path) == []
     assert snapshot.with_name(f"{snapshot.name}.forgotten-1").exists()
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
+from pipeline.data.split import split
 from pipeline.errors import InputError
-from pipeline.faces.split import split
 
 
 def test_split_keeps_groups_together_and_sources_apart():

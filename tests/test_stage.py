@@ -7,7 +7,7 @@ import pytest
 from workplace import make
 
 from pipeline.errors import InputError
-from pipeline.store import artifacts
+from pipeline.store.hdf5 import artifacts
 
 
 def test_a_chain_runs_and_a_finished_one_does_nothing(workplace):

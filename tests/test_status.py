@@ -5,7 +5,7 @@ from workplace import make
 
 from pipeline import units
 from pipeline.commands import forget, inspect, status
-from pipeline.store import runlog
+from pipeline.store.workspace import runlog
 
 
 def told(workplace, capsys, **parameters):

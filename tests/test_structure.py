@@ -10,9 +10,9 @@ from pipeline.errors import InputError
 from pipeline.nets.options import ACTIVATIONS, NETWORKS, SETTINGS
 from pipeline.nets.structure import normalised
 from pipeline.nets.trained import Trained
-from pipeline.store import artifacts
-from pipeline.studies import Sanity
-from pipeline.tasks import TrainBase, TrainSpecialist
+from pipeline.store.hdf5 import artifacts
+from pipeline.tasks.studies import Sanity
+from pipeline.tasks.training import TrainBase, TrainSpecialist
 
 CHANGED = {"filters": 0.5, "kernel": 5, "pool": 3, "activation": "tanh", "hidden": 20, "normalisation": "unit"}
 
@@ -170,18 +170,18 @@ FACES, HELD_OUT = together(labelled(60, seed=1), labelled(20, seed=2))
 
 
 def trained(built_from, copies=None, *, base=None, window=None, scratch=False):
-    from pipeline.nets import models
+    from pipeline.nets import fitting
 
     start = {"base": base, "window": window, "target": None if base else TARGET, "keep_head": True, "scratch": scratch, "imagenet": None}
     options = {"keypointset": DOTS, "seed": 0, "report": lambda *values: None}
     copies = copies or copies_of(labelled(60, seed=1))
-    return models.train(built_from, copies, FACES, HELD_OUT, recipe(epochs=1), **start, **options)
+    return fitting.train(built_from, copies, FACES, HELD_OUT, recipe(epochs=1), **start, **options)
 
 
 @pytest.mark.keras
 def test_the_artifact_alone_rebuilds_the_net(network, other, tmp_path):
     """Record and weights come back from the file as they were, in plain types, and the net built from them says the same."""
-    from pipeline.nets import models
+    from pipeline.inference import prediction
 
     path = tmp_path / "net-0123456789.h5"
     with artifacts.writing(path, {"stage": "TrainBase"}) as file:
@@ -190,8 +190,8 @@ def test_the_artifact_alone_rebuilds_the_net(network, other, tmp_path):
     assert read.structure == other.structure
     assert {type(value) for value in vars(read.structure).values()} == {str, int, float}
     images = FACES.images[:3]
-    np.testing.assert_array_equal(models.predict(read, images, DOTS, None), models.predict(other, images, DOTS, None))
-    assert {name: value.shape for name, value in network.weights(models.rebuilt(read, DOTS)).items()} == {
+    np.testing.assert_array_equal(prediction.predict(read, images, DOTS, None), prediction.predict(other, images, DOTS, None))
+    assert {name: value.shape for name, value in network.weights(prediction.rebuilt(read, DOTS)).items()} == {
         name: value.shape for name, value in other.weights.items()
     }
 
@@ -200,7 +200,7 @@ def test_the_artifact_alone_rebuilds_the_net(network, other, tmp_path):
 @pytest.mark.parametrize("scratch", [False, True])
 def test_a_specialist_has_its_base_nets_structure(network, other, scratch):
     """Through a window of another side, too; with the base net's weights, or from scratch with none of them."""
-    from pipeline.faces import alignment
+    from pipeline.geometry import alignment
 
     window = alignment.window(TARGET, EYES, margin=8.0, extent=1.0, zoom=1.5)
     built_from = dataclasses.replace(other.structure, dropout=0.0)

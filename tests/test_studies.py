@@ -7,12 +7,13 @@ import kinds
 import numpy as np
 import pytest
 
-from pipeline import studies, tasks
+import pipeline
 from pipeline.commands.chain import Run
 from pipeline.errors import Diverged
 from pipeline.experiments.outcomes import Comparison, Outcome
 from pipeline.nets.trained import History, Trained
-from pipeline.store import lastwords
+from pipeline.store.run import closing
+from pipeline.tasks import studies
 
 CURVE = (5.0, 4.0, 3.0)  # validation RMSE after each epoch
 SEARCH = (
@@ -35,23 +36,23 @@ def trained(tmp_path, monkeypatch):
         net = dataclasses.replace(kinds.filled(Trained, np.random.default_rng(0)), history=history, rmse=np.float32(stage.batch))
         stage.save(net)
 
-    for data in (tasks.Load, tasks.Augment):
+    for data in (pipeline.Load, pipeline.Augment):
         monkeypatch.setattr(data, "complete", lambda self: True)
-    monkeypatch.setattr(tasks.TrainBase, "run", run)
-    monkeypatch.setattr(tasks.TrainSpecialist, "run", run)
-    monkeypatch.setattr(lastwords, "begin", lambda stage, workspace: None)  # this is no run of luigi's
+    monkeypatch.setattr(pipeline.TrainBase, "run", run)
+    monkeypatch.setattr(pipeline.TrainSpecialist, "run", run)
+    monkeypatch.setattr(closing, "begin", lambda stage, workspace: None)  # this is no run of luigi's
     with Run(["--dataset-path=rendered", f"--workspace-root={tmp_path}"]).chain():
         yield made
 
 
 def trial(stage="TrainBase", search="", **parameters):
-    return studies.Trial(stage=stage, search=search, overrides={"TrainBase": {"batch": 16, **parameters}})
+    return pipeline.Trial(stage=stage, search=search, overrides={"TrainBase": {"batch": 16, **parameters}})
 
 
 def experiment(tmp_path, text):
     path = tmp_path / f"{len(list(tmp_path.glob('*.toml')))}.toml"
     path.write_text(text)
-    return studies.Experiment(file=str(path))
+    return pipeline.Experiment(file=str(path))
 
 
 def outcome(task):
@@ -69,7 +70,7 @@ def test_a_base_net_that_diverges_is_an_outcome_of_its_specialist(trained, monke
     def diverge(stage):
         raise Diverged("no number", History.of([(1, 9.0, math.nan, 0.1)]))
 
-    monkeypatch.setattr(tasks.TrainBase, "run", diverge)
+    monkeypatch.setattr(pipeline.TrainBase, "run", diverge)
     for stage in ("TrainSpecialist:mouth", "Predict"):
         found = outcome(trial(stage))
         assert (str(found.ended), len(found.history.epoch)) == ("diverged", 0)

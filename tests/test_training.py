@@ -16,7 +16,9 @@ from naive import masked_mean as naive_masked_mean
 from toys import DOTS, EYES, build, copies_of, labelled, linear_net, recipe, train_dots
 
 from pipeline.errors import InputError
-from pipeline.nets.copies import Copies, Faces
+from pipeline.metrics.rmse import rmse
+from pipeline.nets.samples import Copies, Faces
+from pipeline.nets.sources import of_source
 
 pytestmark = pytest.mark.keras
 
@@ -55,9 +57,11 @@ def same(first, second):
 @pytest.mark.parametrize("share", [1.0, 0.4, 0.0])
 def test_the_masked_mean_is_the_loops(training, share):
     """The mean over the known values alone, each counted once; 0 where nothing is known."""
+    from pipeline.nets import losses
+
     rng = np.random.default_rng(3)
     values, known = rng.normal(0, 5, (6, 4, 2)).astype(np.float32), (rng.random((6, 4, 2)) < share).astype(np.float32)
-    assert float(training.masked_mean(values, known)) == pytest.approx(naive_masked_mean(values, known), rel=1e-5)
+    assert float(losses.masked_mean(values, known)) == pytest.approx(naive_masked_mean(values, known), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -71,12 +75,16 @@ def test_the_masked_mean_is_the_loops(training, share):
 )
 def test_the_robust_square_is_the_square_of_small_errors_and_proportional_to_gross_ones(training, difference, expected):
     """The pseudo-Huber loss with its bend at 2 px, by hand."""
-    assert float(training.robust_square(np.float32(difference), robust_from=2.0)) == pytest.approx(expected, rel=1e-3)
+    from pipeline.nets import losses
+
+    assert float(losses.robust_square(np.float32(difference), robust_from=2.0)) == pytest.approx(expected, rel=1e-3)
 
 
 def test_without_a_bend_the_loss_is_the_plain_square(training):
     """robust_from 0 leaves every error squared."""
-    np.testing.assert_array_equal(training.robust_square(np.float32([-3, 50]), robust_from=0.0), [9, 2500])
+    from pipeline.nets import losses
+
+    np.testing.assert_array_equal(losses.robust_square(np.float32([-3, 50]), robust_from=0.0), [9, 2500])
 
 
 def test_a_gross_error_counts_less_in_the_loss_and_in_full_in_the_rmse(training, faces):
@@ -101,11 +109,10 @@ def loss_of(trainer):
 
 def test_the_loss_is_the_squared_error_of_each_faces_own_source(training, faces):
     """On a net with two heads the loss is the squared RMSE, in pixels, of of_source's choice."""
-    from pipeline.nets import evaluation
 
     net = build("compact")
     predicted = DOTS.to_pixels(np.asarray(net(faces.images.astype(np.float32), training=True)))
-    expected = evaluation.rmse(evaluation.of_source(predicted, faces.source), faces.keypoints) ** 2
+    expected = rmse(of_source(predicted, faces.source), faces.keypoints) ** 2
     assert loss_of(trainer_with(training, net, faces)) == pytest.approx(expected, rel=1e-4)
 
 
@@ -348,7 +355,7 @@ def test_a_net_learns_where_the_dots_are(training, name, changes):
     """Both nets find the dots far better than the mean face does; history and reports tell of each epoch, the last one's weights stay."""
     import keras
 
-    from pipeline.nets import evaluation, prediction
+    from pipeline.nets import views
 
     keras.utils.set_random_seed(0)
     copies, validation, reports = [labelled(300, seed=seed) for seed in (1, 2)], labelled(60, seed=3), []
@@ -358,11 +365,11 @@ def test_a_net_learns_where_the_dots_are(training, name, changes):
     assert [told.rows() for told in reports] == [history.rows()[:epochs] for epochs in range(1, len(history.epoch) + 1)]
     assert history.learning_rate[-1] < history.learning_rate[5]
 
-    predicted = prediction.predict(net, validation.images, DOTS, indices=[0, 1, 2], mirrored=False)
-    last = evaluation.rmse(evaluation.of_source(predicted, validation.source), validation.keypoints)
+    predicted = views.predict(net, validation.images, DOTS, indices=[0, 1, 2], mirrored=False)
+    last = rmse(of_source(predicted, validation.source), validation.keypoints)
     assert last == pytest.approx(history.validation_rmse[-1], rel=1e-5)
     mean_face = np.broadcast_to(np.nanmean(copies[0].keypoints, axis=0), validation.keypoints.shape)
-    assert last < 0.5 * evaluation.rmse(mean_face, validation.keypoints)
+    assert last < 0.5 * rmse(mean_face, validation.keypoints)
 
 
 # ---- processes and backends ------------------------------------------------------------------------------------------------------------

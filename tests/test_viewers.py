@@ -13,8 +13,8 @@ import nexus
 import numpy as np
 import pytest
 
-from pipeline.points import points
-from pipeline.store import artifacts
+from pipeline.scatter import points
+from pipeline.store.hdf5 import artifacts
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 (SNIPPET,) = re.findall(r"^```python\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)

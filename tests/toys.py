@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.faces import affine, alignment, augmentation
-from pipeline.keypointset import KeypointSet
-from pipeline.nets.copies import Copies, Faces, Windows, rows_with
+from pipeline.geometry import affine, alignment, augmentation
+from pipeline.keypoints.definition import KeypointSet
+from pipeline.nets.samples import Copies, Faces, Windows, rows_with
 
 DOTS = KeypointSet(
     name="dots",

@@ -104,7 +104,7 @@ def _run(options, flags: list[str]) -> int:
     from pipeline.commands.chain import Run
 
     if options.command == "annotate":
-        from pipeline.commands import annotate  # with numpy and Pillow, which the others do without
+        from pipeline.commands import annotate
 
     asked_for = Run.meant_by(flags)
     with asked_for.chain() as stages:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pipeline.commands import drawing, reading
 from pipeline.errors import InputError
-from pipeline.keypointset import KAGGLE
-from pipeline.store import artifacts
-from pipeline.store.stage import Stage
-from pipeline.tasks import device
+from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.run.stage import Stage
+from pipeline.tasks.sections import device
 
 
 def run(what: str, stages: list[Stage], *, face: int, test_face: int | None, out: str | None) -> int:
@@ -16,33 +16,33 @@ def run(what: str, stages: list[Stage], *, face: int, test_face: int | None, out
     0, or InputError where there is no such net or face, or where the data set or the base net that it was made from is gone.
     """
     from pipeline.nets.trained import Trained
+    from pipeline.results import feature_maps
 
     path = drawing.find_net(what, stages)
     net = reading.load(path, Trained)
     base = None if net.window is None else reading.load(reading.made_from(path, "TrainBase")[0], Trained)
     image = _image(reading.made_from(path, "Load")[0], face, test_face)
     look = _look(net, image, base)
-    from pipeline.results import insides
 
     name = f"face {face} of the training table" if test_face is None else f"test face {test_face}"
     suffix = f"face-{face}" if test_face is None else f"test-face-{test_face}"
-    return drawing.write(insides.activations(drawing.title(path), name, image, look), out or f"activations-{path.stem}-{suffix}.png")
+    return drawing.write(feature_maps.activations(drawing.title(path), name, image, look), out or f"activations-{path.stem}-{suffix}.png")
 
 
 def _look(net, image, base):
     from pipeline.nets import device as devices
 
     devices.prepare(seed=0, threads=device().threads)
-    from pipeline.nets import insides
+    from pipeline.inference import activations
 
-    return insides.look(net, image, KAGGLE, base)
+    return activations.look(net, image, KAGGLE, base)
 
 
 def _image(path: Path, face: int, test_face: int | None):
     """One face of a data set, uint8 (s, s), by its row in the training table or its ImageId."""
     import numpy as np
 
-    from pipeline.faces.dataset import Dataset
+    from pipeline.data.dataset import Dataset
 
     with reading.refusing(path), artifacts.reading(path, Dataset) as file:
         if test_face is None:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 from pipeline.commands.chain import artifacts_of, find, split
 from pipeline.errors import InputError
-from pipeline.store import adoptions, artifacts, lineage, names
-from pipeline.store.adoptions import Adoption
-from pipeline.store.stage import Stage
-from pipeline.store.targets import workspace_root
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.keys import adoptions, recipe
+from pipeline.store.keys.adoptions import Adoption
+from pipeline.store.run.stage import Stage
+from pipeline.store.run.targets import workspace_root
+from pipeline.store.workspace import names
 
 ALLOWED = ("code", "inputs")
 
@@ -61,7 +63,7 @@ def _plan(stage: Stage, path: Path) -> dict[Path, Adoption]:
         raise Refused(f"{path} is not there any more, so nothing can say what has changed since {stage.address} was made.") from None
     except artifacts.Damaged as error:
         raise Refused(f"{error}.") from None
-    changes = lineage.changes(stage.recipe, then)
+    changes = recipe.changes(stage.recipe, then)
     if others := [line for part, lines in changes.items() if part not in ALLOWED for line in lines]:
         raise Refused(f"{path} can't be adopted, because not only code has changed: {'; '.join(others)}.")
     if stage.inputs().keys() != then["inputs"].keys():
@@ -73,9 +75,9 @@ def _plan(stage: Stage, path: Path) -> dict[Path, Adoption]:
     return plan | _own(stage, {**stage.recipe, "inputs": then["inputs"]}, path, changes["code"])
 
 
-def _own(stage: Stage, recipe: dict, path: Path, in_spite_of: list[str]) -> dict[Path, Adoption]:
+def _own(stage: Stage, made_from: dict, path: Path, in_spite_of: list[str]) -> dict[Path, Adoption]:
     """The adoption of `path` for a recipe, if it needs one."""
-    key = lineage.key(recipe)
+    key = recipe.key(made_from)
     if not in_spite_of:
         return {}
     if (made := path.with_name(f"{stage.stem}-{key}.h5")).exists():

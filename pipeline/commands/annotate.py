@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import units
+from pipeline.data.formats import images
 from pipeline.errors import InputError
-from pipeline.faces import photographs
-from pipeline.keypointset import KAGGLE
-from pipeline.results.photographs import Annotated, draw, pictures, save_picture, shown, write_csv, write_json
-from pipeline.store import files
-from pipeline.store.progress import Progress
-from pipeline.store.stage import Stage
-from pipeline.tasks import Predict, dataset, device
+from pipeline.geometry import crops
+from pipeline.inference import detection
+from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.results.annotations import Annotated, draw, pictures, save_picture, shown, write_csv, write_json
+from pipeline.store.run.stage import Stage
+from pipeline.store.workspace import files
+from pipeline.store.workspace.console import Progress
+from pipeline.tasks.results import Predict
+from pipeline.tasks.sections import dataset, device
 
 TABLES = {"csv": write_csv, "json": write_json}
 # Pixels of the nets' input between what the base net and the specialists say, above which there is no face. 99 of 100 faces have at most
@@ -32,7 +35,7 @@ def run(options, stages: list[Stage], command: str) -> int:
 
     command: the one that makes the nets, to be told where there are none.
     """
-    photos, box = photographs.listed(options.photos), _box(options.box)
+    photos, box = images.listed(options.photos), _box(options.box)
     if box and len(photos) != 1:
         raise InputError(f"--box is for one photograph, here are {len(photos)}.")
     targets, table = pictures(photos, options.out), options.out / f"keypoints.{options.format}"
@@ -112,11 +115,11 @@ def _blocks(count: int, size: int) -> list[slice]:
 def _found(path: Path, box: tuple | None) -> tuple[Annotated, np.ndarray]:
     """The photograph with what may be faces in it, and the crops of those, uint8 (n, side, side)."""
     try:
-        photo = photographs.read(path)
+        photo = images.read(path)
     except InputError as error:
-        return Annotated(path, (0, 0), *NO_FACES, error=f"{error}"), photographs.crop(None, np.zeros((0, 3)), KAGGLE.side)
-    boxes = _inside(box, photo.size) if box else photographs.find(photo)[:, [0, 1, 2, 2]]
-    return Annotated(path, photo.size, boxes, NO_FACES[1]), photographs.crop(photo, _seen(boxes), KAGGLE.side)
+        return Annotated(path, (0, 0), *NO_FACES, error=f"{error}"), crops.crop(None, np.zeros((0, 3)), KAGGLE.side)
+    boxes = _inside(box, photo.size) if box else detection.find(photo)[:, [0, 1, 2, 2]]
+    return Annotated(path, photo.size, boxes, NO_FACES[1]), crops.crop(photo, _seen(boxes), KAGGLE.side)
 
 
 def _inside(box: tuple, size: tuple[int, int]) -> np.ndarray:
@@ -129,15 +132,15 @@ def _inside(box: tuple, size: tuple[int, int]) -> np.ndarray:
 
 def _seen(boxes: np.ndarray) -> np.ndarray:
     """The squares (n, 3) that the nets see of boxes (n, 4)."""
-    return photographs.scaled(photographs.around(boxes), photographs.FRAME)
+    return crops.scaled(crops.around(boxes), detection.FRAME)
 
 
 def _predict(found: list[tuple[Annotated, np.ndarray]], chains: list[list[Stage]], base_share: float, *, sure: bool) -> list[Annotated]:
     """The photographs with the faces that the nets agree on, or all if they are `sure` to be some, and their keypoints."""
-    crops = np.concatenate([crops for _, crops in found])
-    if not len(crops):
+    cropped = np.concatenate([crop for _, crop in found])
+    if not len(cropped):
         return [annotated for annotated, _ in found]
-    keypoints, doubt = _look(crops, chains, base_share)
+    keypoints, doubt = _look(cropped, chains, base_share)
     result, start = [], 0
     for annotated, own in found:
         rows = slice(start, start := start + len(own))
@@ -145,28 +148,27 @@ def _predict(found: list[tuple[Annotated, np.ndarray]], chains: list[list[Stage]
     return result
 
 
-def _look(crops: np.ndarray, chains: list[list[Stage]], base_share: float) -> tuple[np.ndarray, np.ndarray]:
+def _look(cropped: np.ndarray, chains: list[list[Stage]], base_share: float) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints (n, K, 2) in the crops, by the widest label source's convention, and how far apart the nets are (n,); chains' means."""
     from pipeline.nets import device as devices
 
     devices.prepare(seed=0, threads=device().threads)
-    from pipeline.nets import models
+    from pipeline.inference import ensemble, prediction
     from pipeline.nets.trained import Trained
-    from pipeline.results import submission
 
     keypoints, doubt = [], []
     with Progress("predicting", sum(map(len, chains)), "net") as progress:
         for chain in chains:
             nets = [net.output().load(Trained) for net in chain]
-            answers = models.predict_chain(progress.over(nets), crops, np.zeros(len(crops), int), KAGGLE)
-            keypoints.append(submission.together(nets, answers, base_share=base_share))
-            doubt.append(submission.disagreement(nets, answers))
+            answers = prediction.predict_chain(progress.over(nets), cropped, np.zeros(len(cropped), int), KAGGLE)
+            keypoints.append(ensemble.together(nets, answers, base_share=base_share))
+            doubt.append(ensemble.disagreement(nets, answers))
     return np.mean(keypoints, axis=0), np.mean(doubt, axis=0)
 
 
 def _with_faces(annotated: Annotated, keypoints: np.ndarray, doubt: np.ndarray) -> Annotated:
-    placed = photographs.to_photo(keypoints, _seen(annotated.boxes), KAGGLE.side)
-    faces = [face for face in photographs.distinct(photographs.around(annotated.boxes), placed, doubt) if doubt[face] <= DOUBTFUL]
+    placed = crops.to_photo(keypoints, _seen(annotated.boxes), KAGGLE.side)
+    faces = [face for face in detection.distinct(crops.around(annotated.boxes), placed, doubt) if doubt[face] <= DOUBTFUL]
     return replace(annotated, boxes=annotated.boxes[faces], keypoints=placed[faces])
 
 
@@ -179,7 +181,7 @@ def _write_pictures(annotated: list[Annotated], targets: list[Path], done: list[
 
 def _drawn(annotated: Annotated, target: Path) -> Annotated:
     try:
-        photo = photographs.read(annotated.photo)
+        photo = images.read(annotated.photo)
     except InputError as error:  # it was there a minute ago
         return Annotated(annotated.photo, (0, 0), *NO_FACES, error=f"{error}")
     with files.publishing(target) as draft:

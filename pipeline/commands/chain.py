@@ -13,9 +13,10 @@ from luigi.cmdline_parser import CmdlineParser
 from luigi.task_register import Register
 
 from pipeline.errors import InputError, meant
-from pipeline.store import lastwords, names, runlog
-from pipeline.store.stage import Stage
-from pipeline.store.targets import workspace_root
+from pipeline.store.run import closing
+from pipeline.store.run.stage import Stage
+from pipeline.store.run.targets import workspace_root
+from pipeline.store.workspace import names, runlog
 
 ASIDE = ("Experiment", "Sanity")  # what is asked for beside the chain
 PATHS = ("--dataset-path", "--Experiment-file", "--TrainBase-weights")  # flags that name files
@@ -104,7 +105,7 @@ def _last_entry(flags: list[str]) -> dict | None:
             entries = runlog.entries(workspace_root() / "models")
     else:
         try:
-            entries = [json.loads(lastwords.LAST_RUN.read_text())]
+            entries = [json.loads(closing.LAST_RUN.read_text())]
         except (OSError, ValueError):
             return None
     return next((entry for entry in reversed(entries) if entry.get("event") == "run"), None)

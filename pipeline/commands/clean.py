@@ -8,10 +8,10 @@ from luigi.task import flatten
 
 from pipeline import units
 from pipeline.errors import InputError
-from pipeline.store import leftovers, needs
-from pipeline.store.leftovers import Leftover
-from pipeline.store.stage import Stage
-from pipeline.store.targets import workspace_root
+from pipeline.store.cleanup import garbage, in_use
+from pipeline.store.cleanup.garbage import Leftover
+from pipeline.store.run.stage import Stage
+from pipeline.store.run.targets import workspace_root
 
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -22,18 +22,18 @@ def run(stages: list[Stage], settings: str, *, older_than: str, keep_last: int, 
     stages: of the chain; besides: others that are needed.
     """
     root, oldest = workspace_root(), duration(older_than)
-    kept = {stage.place for stage in (*stages, *besides)} | leftovers.newest(root, keep_last)
+    kept = {stage.place for stage in (*stages, *besides)} | garbage.newest(root, keep_last)
     if missing := [
         task.path for stage in stages for task in flatten(stage.requires()) if not isinstance(task, Stage) and not task.complete()
     ]:
         raise InputError(f"{', '.join(missing)} does not exist: without it nothing can say what is needed.")
     print(f"Needed is what belongs to {settings}.")
-    for link in (root / folder for folder in leftovers.FOLDERS if (root / folder).is_symlink()):
+    for link in (root / folder for folder in garbage.FOLDERS if (root / folder).is_symlink()):
         print(f"{link} is a link: what is there is left alone.")
     # A run that starts meanwhile waits until it is clear what it finds.
-    with needs.settled(root / "models") if yes and (root / "models").is_dir() else contextlib.nullcontext():
-        found = [leftover for leftover in leftovers.find(root, kept) if leftover.age >= oldest]
-        users = [leftovers.user(root, leftover) for leftover in found]
+    with in_use.settled(root / "models") if yes and (root / "models").is_dir() else contextlib.nullcontext():
+        found = [leftover for leftover in garbage.find(root, kept) if leftover.age >= oldest]
+        users = [garbage.user(root, leftover) for leftover in found]
         _print(found, users)
         unused = [leftover for leftover, user in zip(found, users, strict=True) if not user]
         sizes = [size for leftover in unused for size in leftover.files.values()]
@@ -77,6 +77,6 @@ def _warn(stages: list[Stage], unused: list[Leftover]) -> None:
 def _removed(leftover: Leftover) -> str | None:
     """Removes the files; what went wrong, None if nothing did."""
     try:
-        return None if leftovers.remove(workspace_root(), leftover) else f"{leftover.place} is in use"
+        return None if garbage.remove(workspace_root(), leftover) else f"{leftover.place} is in use"
     except OSError as error:
         return f"{error.filename}: {error.strerror.lower()}"

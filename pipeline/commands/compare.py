@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from pipeline.commands import drawing, origin, reading
+from pipeline.commands import drawing, provenance, reading
 from pipeline.commands.chain import find
 from pipeline.errors import InputError
-from pipeline.store import artifacts, lineage
-from pipeline.store.stage import Stage
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.keys import recipe
+from pipeline.store.run.stage import Stage
 
 
 def run(one: str, other: str, out: str | None, stages: list[Stage]) -> int:
@@ -25,7 +26,7 @@ def _differences(one: Path, other: Path) -> list[str]:
     lines = []
     for address in reversed({**now, **then}):
         if address in then and address in now:
-            changes = lineage.changes(now[address], then[address])
+            changes = recipe.changes(now[address], then[address])
             lines += [f"{address}: {line}" for part, said in changes.items() if part != "inputs" for line in said]
         else:
             lines.append(f"{address}: only of the {'first' if address in then else 'second'}")
@@ -35,7 +36,7 @@ def _differences(one: Path, other: Path) -> list[str]:
 def _recipes(path: Path) -> dict[str, dict]:
     """What an artifact and all that it was made from were made from, by address, itself first."""
     found = {}
-    for place, file in {("itself", ""): path, **origin.ancestors(path)}.items():
+    for place, file in {("itself", ""): path, **provenance.ancestors(path)}.items():
         if file is not None:
             made_from = _recipe(file)
             found[made_from["stage"] if place[0] == "itself" else place[0]] = made_from
@@ -52,17 +53,17 @@ def _recipe(path: Path) -> dict:
 
 
 def _compare(paths: list[Path], out: str | None) -> None:
-    from pipeline.results import versus
+    from pipeline.results import paired
 
     held_out = [_held_out(path) for path in paths]
-    one, other = versus.common(*held_out)
+    one, other = paired.common(*held_out)
     if not len(one.row) or not one.keypoints:
         print("They have no validation face or no keypoint in common: the RMSEs cannot be compared.")
         return
-    if not versus.same_labels(one, other):
+    if not paired.same_labels(one, other):
         raise InputError("They were validated on other faces, or on other labels of them: the RMSEs cannot be compared.")
     print(f"{len(one.row):,} validation faces that both have, neither trained on")
-    print("\n".join(versus.table(one, other)))
+    print("\n".join(paired.table(one, other)))
     if out:
         _draw(paths, held_out, out)
 
@@ -78,10 +79,10 @@ def _draw(paths: list[Path], held_out: list, out: str) -> None:
 
 def _held_out(path: Path):
     """What the artifact of a training or a prediction says of its validation faces."""
-    from pipeline.faces.dataset import Dataset
+    from pipeline.data.dataset import Dataset
     from pipeline.nets.trained import Trained
-    from pipeline.results.submission import Predictions
-    from pipeline.results.versus import HeldOut
+    from pipeline.results.paired import HeldOut
+    from pipeline.results.predictions import Predictions
 
     stage = _recipe(path)["stage"].split(":")[0]
     if stage not in ("TrainBase", "TrainSpecialist", "Predict"):

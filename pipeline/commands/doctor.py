@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.store import lineage
+from pipeline.store.keys import recipe
 
 DISTRIBUTION = "keypoints"
 # A full run on Kaggle's faces leaves about 1.2 GB.
@@ -26,7 +26,7 @@ def run() -> int:
     if not rows:
         print(f"  {DISTRIBUTION} is not installed: {_pip()} -e .")
     devices, starts = _devices()
-    print(f"backend: {lineage.backend()['backend']}; devices: {devices}")
+    print(f"backend: {recipe.backend()['backend']}; devices: {devices}")
     free = shutil.disk_usage(Path.cwd()).free
     print(
         f"disk: {free / 1e9:.1f} GB free in {Path.cwd()}"

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from pipeline.commands.chain import find, split
 from pipeline.errors import InputError
-from pipeline.store import artifacts, files
-from pipeline.store.stage import Stage
-from pipeline.tasks import Training
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.run.stage import Stage
+from pipeline.store.workspace import files
+from pipeline.tasks.training import Training
 
 
 def find_net(what: str, stages: list[Stage]) -> Path:

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-from pipeline.commands import origin
+from pipeline.commands import provenance
 from pipeline.commands.chain import find, split
 from pipeline.errors import InputError
-from pipeline.store import adoptions, names, needs, unfinished
-from pipeline.store.files import set_aside
-from pipeline.store.stage import Stage
-from pipeline.store.targets import workspace_root
+from pipeline.store.cleanup import in_use
+from pipeline.store.keys import adoptions
+from pipeline.store.run.stage import Stage
+from pipeline.store.run.targets import workspace_root
+from pipeline.store.workspace import names, partials
+from pipeline.store.workspace.files import set_aside
 
 
 def run(what: str, stages: list[Stage]) -> int:
@@ -20,12 +22,12 @@ def run(what: str, stages: list[Stage]) -> int:
     # The artifact of an adopted stage is what its own key says. Without the record the stage has another one, and so has all that follows.
     records = [adoptions.path(workspace_root(), stage.stem, stage.adoption.key) for stage in found if stage.adoption and not key]
     artifacts = [find(what, stages)] if key else [stage.path for stage in found if not stage.adoption]
-    there = [path for path in artifacts if path.exists() or unfinished.of(path)]
+    there = [path for path in artifacts if path.exists() or partials.of(path)]
     if not there and not records:
         raise InputError(f"{artifacts[0]} does not exist: there is nothing to forget.")
     paths, models = [*records, *_with_descendants(there)], workspace_root() / "models"
-    with needs.settled(models):
-        if who := needs.needed_by(models, {f"{path.parent.name}/{path.stem}" for path in paths}):
+    with in_use.settled(models):
+        if who := in_use.needed_by(models, {f"{path.parent.name}/{path.stem}" for path in paths}):
             raise InputError(f"{who} needs what is to be forgotten: nothing was set aside. Wait until it has ended.")
         for path in paths:
             for aside in set_aside(path, "forgotten"):
@@ -37,7 +39,7 @@ def run(what: str, stages: list[Stage]) -> int:
 def _with_descendants(artifacts: list[Path]) -> list[Path]:
     """The artifacts and all of the workspace that was made from them, directly or not, finished or unfinished."""
     paths = names.all_artifacts(workspace_root(), ("artifact", *names.UNFINISHED))
-    made_from = {path: set(origin.inputs(path).values()) for path in paths}
+    made_from = {path: set(provenance.inputs(path).values()) for path in paths}
     forgotten, keys = [*artifacts], {names.key(path) for path in artifacts}
     while new := [path for path, inputs in made_from.items() if path not in forgotten and inputs & keys]:
         forgotten += new

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from pipeline.commands import origin, reading
+from pipeline.commands import provenance, reading
 from pipeline.commands.chain import find
-from pipeline.store import artifacts, layout, lineage, snapshots
-from pipeline.store.stage import Stage
+from pipeline.store.hdf5 import artifacts, layout
+from pipeline.store.keys import recipe
+from pipeline.store.run import snapshots
+from pipeline.store.run.stage import Stage
 
 
 def run(what: str, stages: list[Stage]) -> int:
@@ -14,7 +16,7 @@ def run(what: str, stages: list[Stage]) -> int:
     with reading.refusing(path):
         with artifacts.reading(path) as file:
             print(path)
-            _print_origin(path, [*origin.adopted(path), *origin.set_aside_since(path)])
+            _print_origin(path, [*provenance.adopted(path), *provenance.set_aside_since(path)])
             _print_tree(file, artifacts.verify(path))
         _print_snapshots(path)
     return 0
@@ -24,7 +26,7 @@ def _print_origin(path: Path, remarks: list[str]) -> None:
     attributes = artifacts.attributes(path)
     made_from, versions = attributes.get("made_from", {}), attributes.get("versions", {})
     print(f"\nmade by {attributes.get('stage', 'another program')}")
-    for title in lineage.PARTS:
+    for title in recipe.PARTS:
         for number, (name, value) in enumerate(made_from.get(title, {}).items()):
             print(f"  {title if number == 0 else '':<12}{name} = {value}")
     for number, remark in enumerate(remarks):

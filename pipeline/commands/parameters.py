@@ -1,8 +1,8 @@
 """`keypoints parameters`: every parameter with its value now, default, range and meaning."""
 
 from pipeline.errors import InputError, meant
-from pipeline.store.settings import Checked
-from pipeline.store.stage import Stage
+from pipeline.store.run.parameters import Checked
+from pipeline.store.run.stage import Stage
 
 
 def run(sections: list[str]) -> int:

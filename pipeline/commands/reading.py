@@ -4,9 +4,10 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.commands import origin
+from pipeline.commands import provenance
 from pipeline.errors import InputError
-from pipeline.store import artifacts, names
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.workspace import names
 
 
 @contextlib.contextmanager
@@ -28,7 +29,7 @@ def load(path: Path, kind: type):
 
 def made_from(path: Path, stage: str) -> list[Path]:
     """The artifacts of a stage that another one was made from; InputError where one is gone or set aside, or where it tells of none."""
-    found = [(key, file) for (name, key), file in origin.ancestors(path).items() if name == stage]
+    found = [(key, file) for (name, key), file in provenance.ancestors(path).items() if name == stage]
     if not found:
         raise InputError(f"{path} does not say which {stage} it was made from.")
     if gone := [key for key, file in found if file is None or names.parsed(file).kind != "artifact"]:

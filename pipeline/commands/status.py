@@ -3,11 +3,13 @@
 from luigi.task import flatten
 
 from pipeline import units
-from pipeline.commands import origin
+from pipeline.commands import provenance
 from pipeline.commands.chain import artifacts_of
-from pipeline.store import artifacts, lineage, runlog
-from pipeline.store.stage import Stage
-from pipeline.store.targets import workspace_root
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.keys import recipe
+from pipeline.store.run.stage import Stage
+from pipeline.store.run.targets import workspace_root
+from pipeline.store.workspace import runlog
 
 
 def run(stages: list[Stage]) -> int:
@@ -15,7 +17,7 @@ def run(stages: list[Stage]) -> int:
     seconds = runlog.last_seconds(workspace_root() / "models")
     rows = [_row(stage, seconds) for stage in stages]
     width = max(len(row[0]) for row in rows)
-    print(f"{'stage':<{width}}  {'key':<{lineage.KEY_LENGTH}}  {'state':<8}{'size':>9}{'took':>14}  why")
+    print(f"{'stage':<{width}}  {'key':<{recipe.KEY_LENGTH}}  {'state':<8}{'size':>9}{'took':>14}  why")
     for name, key, state, size, took, (why, *more) in rows:
         line = f"{name:<{width}}  {key}  {state:<8}{size:>9}{took:>14}  "
         print(f"{line}{why}".rstrip())
@@ -40,7 +42,7 @@ def _state(stage: Stage, ran: bool) -> tuple[str, list[str]]:
         return _absent(stage, ran)
     except artifacts.Damaged as error:
         return "damaged", [str(error)]
-    remarks = origin.set_aside_since(stage.path)
+    remarks = provenance.set_aside_since(stage.path)
     if adopted := [address for address, adoption in stage.adopted.items() if adoption != stage.adoption]:
         remarks = [f"made from adopted {', '.join(adopted)}", *remarks]
     return ("adopted", [f"{stage.adoption}", *remarks]) if stage.adoption else ("cached", remarks)
@@ -60,7 +62,7 @@ def _reasons(stage: Stage, then: dict) -> list[str]:
     tasks = {name: task for name, task in stage.inputs().items() if then["inputs"].get(name) != task.key}
     causes = {task.task_family for task in tasks.values()}
     following = {name: task.key for name, task in tasks.items() if causes & task.families() - {task.task_family}}
-    return lineage.differences(stage.recipe, {**then, "inputs": then["inputs"] | following})
+    return recipe.differences(stage.recipe, {**then, "inputs": then["inputs"] | following})
 
 
 def _latest(stage: Stage):

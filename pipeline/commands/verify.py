@@ -1,7 +1,8 @@
 """`keypoints verify`: every artifact of the workspace, and the files published with it, against their checksums."""
 
-from pipeline.store import artifacts, names
-from pipeline.store.targets import workspace_root
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.run.targets import workspace_root
+from pipeline.store.workspace import names
 
 
 def run() -> int:

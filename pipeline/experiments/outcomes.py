@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.described import Plot, array
 from pipeline.experiments.plans import Plan
 from pipeline.nets.trained import History, padded
+from pipeline.schema import Plot, array
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
-from pipeline.described import array
 from pipeline.nets import monitoring
 from pipeline.nets.checkup import Checkup
 from pipeline.nets.trained import Health, History
+from pipeline.schema import array
 
 # What callbacks carry from epoch to epoch, beside the best weights; all plain numbers.
 REMEMBERED = {

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from pipeline.described import array
-from pipeline.keypointset import KeypointSet
-from pipeline.nets import evaluation, network, prediction, training
-from pipeline.nets.copies import Copies, Faces
+from pipeline.keypoints.definition import KeypointSet
+from pipeline.metrics.rmse import rmse
+from pipeline.nets import network, training, views
+from pipeline.nets.samples import Copies, Faces
+from pipeline.nets.sources import of_source
 from pipeline.nets.structure import Structure
+from pipeline.schema import array
 
 TINY = 8  # faces to learn by heart
 STEPS = 8  # of an epoch at least
@@ -96,9 +98,9 @@ def run(trial: Trial, epochs: int) -> Iterator[Check]:
 def first_loss(trial: Trial) -> Check:
     """A fresh net knows nothing of faces: its answers are spread around the middle of the image, and cost what that answer costs."""
     faces = trial.faces
-    answer = prediction.predict(trial.build(), faces.images, trial.keypointset, indices=trial.indices, mirrored=False)
-    own = evaluation.rmse(evaluation.of_source(answer, faces.source), faces.keypoints)
-    middle = evaluation.rmse(np.full_like(faces.keypoints, trial.keypointset.side / 2), faces.keypoints)
+    answer = views.predict(trial.build(), faces.images, trial.keypointset, indices=trial.indices, mirrored=False)
+    own = rmse(of_source(answer, faces.source), faces.keypoints)
+    middle = rmse(np.full_like(faces.keypoints, trial.keypointset.side / 2), faces.keypoints)
     return Check(
         "first loss",
         f"an untrained net beside the answer 'the middle of the image' ({middle:.1f} px) for {len(faces.images)} faces",
@@ -134,7 +136,7 @@ def blind(trial: Trial, epochs: int) -> Check:
     faces = _first(trial.faces, TINY * 4)
     grey = dataclasses.replace(faces, images=np.full_like(faces.images, int(faces.images.mean())))
     rmse = trial.fit(grey, grey, epochs=epochs, batch=TINY)
-    best = evaluation.rmse(_mean_faces(faces)[faces.source], faces.keypoints)
+    best = rmse(_mean_faces(faces)[faces.source], faces.keypoints)
     return Check(
         "blind",
         f"a net that was trained on {len(faces.images)} faces without seeing them, beside their mean face ({best:.2f} px)",
@@ -167,7 +169,7 @@ def mirrored(trial: Trial) -> Check:
     images, order = _first(trial.held_out, 64).images, list(trial.keypointset.mirror_order)
     net = trial.build()
     answer, of_mirror = (
-        prediction.predict(net, seen, trial.keypointset, indices=trial.indices, mirrored=True) for seen in (images, images[:, :, ::-1])
+        views.predict(net, seen, trial.keypointset, indices=trial.indices, mirrored=True) for seen in (images, images[:, :, ::-1])
     )
     back = of_mirror[:, :, order] * np.float32([-1, 1]) + np.float32([trial.keypointset.side, 0])
     return Check(
@@ -186,7 +188,7 @@ def shuffled(trial: Trial, epochs: int = 12) -> Iterator[Check]:
     faces, held_out = _first(trial.faces, MANY), _first(trial.held_out, MANY)
     order = np.random.default_rng(trial.seed).permutation(len(faces.images))
     wrong = dataclasses.replace(faces, keypoints=faces.keypoints[order], source=faces.source[order])
-    best = evaluation.rmse(trial.mean_face[held_out.source], held_out.keypoints)
+    best = rmse(trial.mean_face[held_out.source], held_out.keypoints)
     tried = f"{len(faces.images)} faces, {epochs} epochs, validated on {len(held_out.images)} others, beside the mean face ({best:.2f} px)"
     right, shuffled = (trial.fit(given, held_out, epochs=epochs, batch=trial.recipe.batch) for given in (faces, wrong))
     unit = "of the mean face's RMSE"

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipeline.described import array
 from pipeline.nets.options import PRETRAINED
+from pipeline.schema import array
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.described import Plot, array
 from pipeline.nets.structure import Structure
+from pipeline.schema import Plot, array
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,15 @@ import numpy as np
 from keras import ops
 
 from pipeline.errors import InputError
-from pipeline.keypointset import KeypointSet
-from pipeline.nets import device, evaluation, monitoring, prediction, schedules
+from pipeline.keypoints.definition import KeypointSet
+from pipeline.metrics.rmse import rmse
+from pipeline.nets import device, monitoring, optimizers, schedules, views
 from pipeline.nets.checkpoints import Checkpoints, Keeper
 from pipeline.nets.checkup import Checkup
-from pipeline.nets.copies import Copies, Faces, Windows
+from pipeline.nets.losses import masked_mean, robust_square
+from pipeline.nets.samples import Copies, Faces, Windows
 from pipeline.nets.snapshots import Series, TakeSnapshots
+from pipeline.nets.sources import of_source
 from pipeline.nets.trained import Health, History
 
 
@@ -41,23 +44,6 @@ class Recipe:
     patience_factor: float
     improvement: float
     device_memory: int
-
-
-def masked_mean(values, known):
-    """Mean over the known values: values (B, K, 2), known (B, K, 2) 1 or 0; 0 where nothing is known."""
-    return ops.sum(known * values) / ops.maximum(ops.sum(known), 1.0)
-
-
-def robust_square(difference, *, robust_from: float):
-    """Square of differences well below `robust_from`, proportional to those well above it; 0 is the plain square. Pixels to square pixels.
-
-    The pseudo-Huber loss 2 d^2 (sqrt(1 + (x / d)^2) - 1) (Charbonnier et al. 1997, https://doi.org/10.1109/83.551699): a label that is
-    grossly wrong pulls at the weights as one that is `robust_from` off would, where the square lets it outshout a thousand good ones.
-    """
-    if not robust_from:
-        return ops.square(difference)
-    # The same as the formula above, without its difference of nearly equal numbers.
-    return 2 * ops.square(difference) / (ops.sqrt(1 + ops.square(difference / robust_from)) + 1)
 
 
 class FacesOnDevice(keras.Model):
@@ -189,7 +175,7 @@ def fit(
     sizes = [block.stop - block.start for block in blocks]
     steps = [size // batch for size in sizes]
 
-    unit_loss = recipe.optimizer in schedules.STEP_WITH_THE_LOSS
+    unit_loss = recipe.optimizer in optimizers.STEP_WITH_THE_LOSS
     trainer = FacesOnDevice(net, max(sizes), keypointset, robust_from=recipe.robust_from, unit_loss=unit_loss)
     trainer.compile(optimizer=_optimizer(recipe, sum(steps)))
     trainer.optimizer.build(trainer.trainable_variables)
@@ -231,7 +217,7 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
         epochs=recipe.epochs,
         steps=steps,
     )
-    return schedules.optimizer(
+    return optimizers.optimizer(
         recipe.optimizer,
         rate,
         momentum=recipe.momentum,
@@ -243,6 +229,6 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 
 
 def _validation_rmse(net: keras.Model, validation: Faces, keypointset: KeypointSet, indices: list[int]) -> float:
-    predicted = prediction.predict(net, validation.images, keypointset, indices=indices, mirrored=False)
+    predicted = views.predict(net, validation.images, keypointset, indices=indices, mirrored=False)
     pixel = validation.pixel[:, None, None]
-    return evaluation.rmse(evaluation.of_source(predicted, validation.source) * pixel, validation.keypoints * pixel)
+    return rmse(of_source(predicted, validation.source) * pixel, validation.keypoints * pixel)

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from pipeline.described import Plot, array
 from pipeline.nets.trained import Trained, padded
 from pipeline.results.style import LIGHT, End, Theme, label_ends, plain
+from pipeline.schema import Plot, array
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image
 
-from pipeline.faces import affine, alignment
-from pipeline.faces.dataset import Dataset, labels
-from pipeline.keypointset import KeypointSet
+from pipeline.data.dataset import Dataset, labels
+from pipeline.geometry import affine, alignment
+from pipeline.keypoints.definition import KeypointSet
+from pipeline.results.predictions import Predictions
 from pipeline.results.scores import Scores, face_rmse
 from pipeline.results.style import data_uri
-from pipeline.results.submission import Predictions
 
 # Radii of marks, pixels of the image.
 DOT, RING, WARNING = 1.3, 2.0, 3.4

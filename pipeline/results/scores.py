@@ -4,17 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.described import Plot, array
-from pipeline.faces.dataset import Dataset, held_out
-from pipeline.nets.evaluation import (
-    BOOTSTRAP,
-    bootstrap_interval,
-    difference_interval,
-    rmse,
-    rmse_by_keypoint,
-    rmse_by_source,
-    squared_error,
-)
+from pipeline.data.dataset import Dataset, held_out
+from pipeline.metrics.bootstrap import BOOTSTRAP, bootstrap_interval, difference_interval
+from pipeline.metrics.rmse import rmse, rmse_by_keypoint, rmse_by_source, squared_error
+from pipeline.schema import Plot, array
 
 ANSWERS = ("specialists", "base net", "mean face")
 

@@ -118,3 +118,7 @@ def apart(places: np.ndarray, gap: float) -> np.ndarray:
     for number, index in enumerate(order[::-1]):
         result[index] = min(result[index], ceiling - number * gap)
     return result
+
+
+def words(name: str) -> str:
+    return str(name).replace("_", " ")

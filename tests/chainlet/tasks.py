@@ -2,9 +2,9 @@
 
 import luigi
 
-from pipeline.store.settings import choice, real, switch, whole
-from pipeline.store.stage import Stage
-from pipeline.store.targets import ExternalFile
+from pipeline.store.run.parameters import choice, real, switch, whole
+from pipeline.store.run.stage import Stage
+from pipeline.store.run.targets import ExternalFile
 
 LIMIT = 1e9
 UNUSED = 1
@@ -61,7 +61,7 @@ class Scale(Scaling, Stage):
 
     def run(self):
         from chainlet import work
-        from pipeline.store import artifacts
+        from pipeline.store.hdf5 import artifacts
 
         work.hook("Scale")
         values = self.scaled(self.input().load(work.Numbers))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.described import array
 from pipeline.errors import InputError
+from pipeline.schema import array
 
 from . import deep
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workplace import Workplace
 
-from pipeline.store.files import sha256
+from pipeline.store.workspace.files import sha256
 
 from .injected import FOLDERS
 from .processes import Fresh, Nursery, Run
@@ -35,7 +35,7 @@ TRAININGS = {
     "Predict": ("TrainSpecialist", ()),
     "Predict alone": ("Predict", ("learningcurves", "submission")),
 }
-LIBRARIES = ("luigi.cmdline", "h5py", "numpy", "pipeline.store.stage")
+LIBRARIES = ("luigi.cmdline", "h5py", "numpy", "pipeline.store.run.stage")
 LIBRARIES_OF_TRAININGS = ("luigi.cmdline", "h5py", "pandas", "keras", "pipeline.tasks")
 
 

@@ -10,8 +10,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from pipeline.store import runlog
-from pipeline.store.lastwords import GO_ON
+from pipeline.store.run.closing import GO_ON
+from pipeline.store.workspace import runlog
 
 from .injected import FOLDERS
 from .points import KILLS, SHORTAGES, SIGNALS, Point

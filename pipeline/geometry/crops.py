@@ -1,0 +1,44 @@
+"""Square crops of a photograph, and the way back from a crop's pixels to the photograph's."""
+
+import numpy as np
+from PIL import Image
+
+
+def scaled(squares: np.ndarray, factor: float) -> np.ndarray:
+    """Squares (n, 3) about the same centres with `factor` times the side."""
+    grown = squares[:, 2:] * (factor - 1) / 2
+    return np.concatenate([squares[:, :2] - grown, squares[:, 2:] + 2 * grown], axis=1)
+
+
+def around(boxes: np.ndarray) -> np.ndarray:
+    """The squares (n, 3) about the centres of boxes (n, 4), x, y, width, height, with their longer sides."""
+    side = boxes[:, 2:].max(axis=1, keepdims=True)
+    return np.concatenate([boxes[:, :2] + (boxes[:, 2:] - side) / 2, side], axis=1)
+
+
+def crop(photo: Image.Image, squares: np.ndarray, side: int) -> np.ndarray:
+    """What lies in squares (n, 3), grey, uint8 (n, side, side); the edge pixels are repeated outside, as in the augmentation.
+
+    Grey is luma (ITU-R BT.601). Bilinear, with a wider filter where the square is larger than the result, so that nothing aliases.
+    """
+    if len(squares) == 0:
+        return np.zeros((0, side, side), np.uint8)
+    return np.stack([_crop(photo, square, side) for square in squares])
+
+
+def _crop(photo: Image.Image, square: np.ndarray, side: int) -> np.ndarray:
+    reach = int(np.ceil(square[2] / side)) + 1  # pixels beyond the square that the filter sees
+    low, high = np.floor(square[:2]).astype(int) - reach, np.ceil(square[:2] + square[2]).astype(int) + reach
+    # The pixels of the photo between `low` and `high`, at least one row and column, and how many to repeat on each side.
+    first = np.clip(low, 0, np.array(photo.size) - 1)
+    last = np.clip(high, first + 1, photo.size)
+    inside = np.asarray(photo.crop((*first, *last)).convert("L"))
+    (left, top), (right, bottom) = first - low, high - last
+    padded = Image.fromarray(np.pad(inside, ((top, max(0, bottom)), (left, max(0, right))), mode="edge"))
+    corner = square[:2] - low
+    return np.asarray(padded.resize((side, side), Image.Resampling.BILINEAR, box=(*corner, *(corner + square[2]))))
+
+
+def to_photo(keypoints: np.ndarray, squares: np.ndarray, side: int) -> np.ndarray:
+    """Keypoints (n, K, 2) in pixels of what `crop` cut out -> in pixels of the photo."""
+    return keypoints * (squares[:, None, 2:] / side) + squares[:, None, :2]

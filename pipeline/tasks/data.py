@@ -1,0 +1,115 @@
+"""Stages from label files to augmented training data."""
+
+from pathlib import Path
+
+from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.store.run.parameters import real, switch, whole
+from pipeline.store.run.stage import Stage
+from pipeline.tasks.sections import FILES, dataset, from_parameters
+
+
+class Render(Stage):
+    """Faces that the program draws itself, in Kaggle's formats: so that everything runs without Kaggle's files."""
+
+    folder = "data"
+    training = whole(600, "labelled faces to draw", 60)
+    test = whole(150, "faces to draw for the test set", 6)
+    seed = whole(0, "seed of the drawing", 0)
+
+    def run(self):
+        from pipeline.data.synthetic import rendered
+        from pipeline.scatter import points
+
+        suffixes = tuple(f".{stem}.csv" for stem in FILES)
+        counts = {"training": self.training, "test": self.test}
+        with (
+            self.publishing(*suffixes) as paths,
+            self.collecting() as collector,
+            self.progress(sum(counts.values()), "face drawn") as progress,
+        ):
+            truth = rendered.write_files(*paths, KAGGLE, **counts, seed=self.seed, collector=collector, report=progress.add)
+        self.save(rendered.Truth(truth, points(truth, KAGGLE.side)), siblings=suffixes)
+
+
+class Load(Stage):
+    """Reads and checks the files, finds duplicates and outliers, splits the labelled faces into a training and a validation part."""
+
+    folder = "data"
+    validation_share = real(
+        0.1, "share of the labelled faces kept for validation, by duplicate groups; one of n folds: 0.3 is one of 3", 0.01, 0.5
+    )
+    fold = whole(0, "which of the 1 / validation-share folds is the validation part", 0)
+    faces = whole(0, "faces to train on at most, chosen at random; 0: all. The validation part stays as it is", 0)
+    seed = whole(0, "seed of the split", 0)
+    clean = switch(True, "leave out grossly wrong labels of the training part: outliers and conflicting duplicates")
+    twin_correlation = real(0.985, "correlation above which two images are near duplicates", 0.5, 1.0)
+    outlier_deviations = real(4.5, "an outlier is more than this many robust deviations off", 0.0)
+    outlier_pixels = real(5.0, "and more than this many pixels off where the face's other keypoints put it", 0.0)
+    conflict_pixels = real(8.0, "labels of identical images conflict when they are more than this many pixels apart", 0.0)
+
+    def requires(self):
+        return dataset().files() if dataset().folder() else {"rendered": Render()}
+
+    def run(self):
+        from pipeline.data import dataset as datasets
+        from pipeline.data import summary
+        from pipeline.data.formats import archives, kaggle
+
+        paths = self._paths()
+        self.say(f"reading {paths['training']}")
+        size = sum(archives.size(paths[stem]) for stem in ("training", "test"))
+        with self.collecting() as collector, self.progress(size, "MB read", scale=10**6) as progress:
+            training = kaggle.read_training(paths["training"], KAGGLE, images=collector(), report=progress.add)
+            test = kaggle.read_test(paths["test"], KAGGLE, images=collector(), report=progress.add)
+        lookup = kaggle.read_lookup(paths["IdLookupTable"], KAGGLE, test.image_ids)
+        rules = {name: getattr(self, name) for name, _ in self.get_params() if name != "overrides"}
+        with self.progress(len(training.images), "face compared") as progress:
+            faces = datasets.assemble(training, test, lookup, KAGGLE, **rules, report=progress.add)
+        self.say("\n" + summary.table(faces))
+        self.save(faces)
+
+    def _paths(self) -> dict[str, Path]:
+        if "rendered" in self.requires():
+            return {stem: self.requires()["rendered"].sibling(f".{stem}.csv") for stem in FILES}
+        return {stem: Path(file.path) for stem, file in self.requires().items()}
+
+
+class Augment(Stage):
+    """Augmented copies of the training part; a training epoch reads one copy."""
+
+    folder = "data"
+    copies = whole(16, "augmented copies of each training face", 1)
+    seed = whole(0, "seed of the random transforms", 0)
+    flip = real(0.5, "share of mirrored faces", 0.0, 1.0)
+    rotation = real(20.0, "rotation by up to this many degrees to either side", 0.0, 180.0)
+    shear = real(8.5, "shear by up to this many degrees", 0.0, 60.0)
+    shift = real(8.0, "shift by up to this many pixels in x and in y", 0.0)
+    scale = real(1.17, "scale by a factor up to this or its inverse", 1.0, 4.0)
+    stretch = real(1.08, "stretch x against y by a factor up to this or its inverse", 1.0, 2.0)
+    small_share = real(0.25, "share of faces that are also made smaller and moved away from the middle", 0.0, 1.0)
+    small_scale = real(0.45, "smallest factor for those", 0.1, 1.0)
+    gain = real(0.3, "contrast changes by up to this share", 0.0, 1.0)
+    bias = real(0.15, "brightness changes by up to this share of the full range", 0.0, 1.0)
+
+    def requires(self):
+        return Load()
+
+    def run(self):
+        from pipeline.data import dataset as datasets
+        from pipeline.geometry import augmentation
+        from pipeline.lazyrows import chosen
+        from pipeline.store.hdf5 import artifacts
+
+        faces = self.input().load(datasets.Dataset)
+        training = ~faces.validation
+        made = augmentation.copies(
+            chosen(faces.images, training),
+            datasets.labels(faces)[training],
+            keypointset=KAGGLE,
+            ranges=from_parameters(augmentation.Ranges, self),
+            count=self.copies,
+            seed=self.seed,
+        )
+        with self.writing() as file, self.progress(self.copies, "copy") as progress:
+            copies = ({"images": images, "keypoints": keypoints} for images, keypoints in progress.over(made))
+            artifacts.put_copies(file, augmentation.Copies, copies, self.copies)

@@ -1,0 +1,173 @@
+"""Stages from trained nets to a submission and a report."""
+
+from pathlib import Path
+
+from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.store.run.parameters import real, whole
+from pipeline.store.run.stage import Stage
+from pipeline.store.run.targets import ExternalFile, workspace_root
+from pipeline.tasks.data import Load
+from pipeline.tasks.sections import GROUPS, dataset, device
+from pipeline.tasks.training import TrainBase, TrainSpecialist
+
+
+def _chain(overrides: dict) -> dict:
+    """A base net with its specialists and the faces that they were trained on, as one variation of their parameters."""
+    specialists = {group: TrainSpecialist(group=group, overrides=overrides) for group in GROUPS}
+    return {"faces": Load(overrides=overrides), "base": TrainBase(overrides=overrides), "specialists": specialists}
+
+
+class LearningCurves(Stage):
+    """RMSE over epochs of the base net and the specialists, as arrays and as a picture."""
+
+    companion = True
+
+    @property
+    def shown(self):
+        return self.sibling(".png")
+
+    def requires(self):
+        return {"base": TrainBase(), **{group: TrainSpecialist(group=group) for group in GROUPS}}
+
+    def run(self):
+        from pipeline.nets.trained import Trained
+        from pipeline.results import curves, style
+
+        content = curves.curves({name: artifact.load(Trained) for name, artifact in self.input().items()})
+        with self.publishing(".png") as (picture,):
+            style.save_png(curves.learning_curves(content), picture)
+        self.save(content, siblings=(".png",))
+
+
+class Predict(Stage):
+    """The keypoints of the test faces as Kaggle's submission, and of the validation faces beside the truth."""
+
+    folder = "submissions"
+    on_backend = True
+    folds = whole(1, "1: one chain of nets; more: as many, each with another part of the faces held out, and the mean of what they say", 1)
+    base_share = real(0.33, "weight of the base net's answer in its mean with the specialist's; 0: the specialist alone", 0.0, 1.0)
+
+    def requires(self):
+        companions = [LearningCurves(overrides=overrides) for overrides in self.variations()]
+        return {"chains": [_chain(overrides) for overrides in self.variations()], "companions": companions}
+
+    def variations(self) -> list[dict]:
+        """The overrides of each fold's chain."""
+        if self.folds == 1:
+            return [{}]
+        return [{"Load": {"validation_share": 1 / self.folds, "fold": fold}} for fold in range(self.folds)]
+
+    @property
+    def shown(self):
+        return self.sibling(".csv")
+
+    @property
+    def stem(self):
+        return "submission" if dataset().folder() else "submission-rendered"
+
+    def run(self):
+        from pipeline.data import dataset as datasets
+        from pipeline.nets import device as devices
+
+        self.say(f"predicts on {devices.prepare(seed=0, threads=device().threads)}")
+        from pipeline.inference import ensemble, prediction
+        from pipeline.nets.trained import Trained
+        from pipeline.results import predictions, submission
+
+        chains = []
+        with self.progress(self.folds * (1 + len(GROUPS)), "net") as progress:
+            for inputs in self.input()["chains"]:
+                faces = inputs["faces"].load(datasets.Dataset)
+                nets = [artifact.load(Trained) for artifact in (inputs["base"], *inputs["specialists"].values())]
+                tests = prediction.predict_chain(progress.over(nets), faces.test_images, faces.test_source, KAGGLE)
+                chains.append(ensemble.chain(faces, nets, tests, base_share=self.base_share))
+        content = predictions.predictions(faces, KAGGLE, chains)
+        with self.publishing(".csv") as (csv,):
+            submission.write_csv(csv, content.row_ids, content.locations)
+        self.save(content, siblings=(".csv",))
+        self.say("\n" + predictions.table(content))
+        beside = f"base net alone {content.rmse_base:.3f}, mean face {content.rmse_mean_face:.3f}"
+        self.conclude(
+            result=f"validation RMSE {content.rmse:.3f} px ({beside})",
+            rmse=float(content.rmse),
+            rmse_base=float(content.rmse_base),
+            rmse_mean_face=float(content.rmse_mean_face),
+        )
+
+    def closing_words(self):
+        curves = ", ".join(str(companion.shown) for companion in self.requires()["companions"])
+        faces = dataset().folder() or "rendered by the program (not Kaggle's: give --dataset-path for those)"
+        return {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": "keypoints status"}
+
+
+class Report(Stage):
+    """One HTML page to send to a colleague: how good the answers are, faces with predictions, data, nets and what was run."""
+
+    folder = "submissions"
+    faces = whole(6, "faces of a kind to show", 1, 24)
+
+    def requires(self):
+        predict = Predict(overrides=self.overrides)
+        chains = predict.requires()["chains"]
+        nets = {"base": chains[0]["base"], **chains[0]["specialists"]}
+        # Edited, they are another page.
+        styles = {name: ExternalFile(path=str(Path(__file__).parents[1] / "results" / name)) for name in ("report.html", "report.css")}
+        faces = [chain["faces"] for chain in chains]
+        return {"predictions": predict, "faces": faces, "nets": nets, "copies": nets["base"].requires()["copies"], "styles": styles}
+
+    def run(self):
+        from pipeline.data import dataset as datasets
+        from pipeline.geometry import augmentation
+        from pipeline.nets import diagnosis
+        from pipeline.nets.trained import Snapshots, Trained
+        from pipeline.results import gallery, report, scores
+        from pipeline.results.predictions import Predictions
+
+        inputs = self.input()
+        predictions = inputs["predictions"].load(Predictions)
+        faces = [artifact.load(datasets.Dataset) for artifact in inputs["faces"]]
+        nets = {name: artifact.load(Trained) for name, artifact in inputs["nets"].items()}
+        content = scores.scores(predictions, faces, shown=self.faces)
+        example, count = gallery.example(faces[0]), 2 * self.faces - 1
+        with inputs["copies"].reading(augmentation.Copies) as file:
+            copies = augmentation.Copies(file["images"][:count, example], file["keypoints"][:count, example])
+        with self.publishing(".html") as (page,):
+            origin, warnings = (
+                self._origin_of_all(report),
+                {name: diagnosis.warnings(net.history, net.health) for name, net in nets.items()},
+            )
+            kept = {"warnings": warnings, "snapshots": self.requires()["nets"]["base"].published_snapshots(Snapshots)}
+            parts = report.parts(content, predictions, faces, copies, nets, origin, **kept, keypointset=KAGGLE)
+            with self.progress(len(parts), "part") as progress:
+                made = {name: make() for name, make in progress.over(parts.items())}
+            page.write_text(report.page(made), encoding="utf-8")
+        self.save(content, views=(".html",))
+        self.conclude(result=f"validation RMSE {predictions.rmse:.3f} px")
+
+    def _origin_of_all(self, report):
+        """What the page rests on, as `results.report` takes it."""
+        from pipeline.store.hdf5 import artifacts
+        from pipeline.store.workspace import runlog
+
+        stages, log, predict = self.ancestors(), runlog.made(workspace_root() / "models"), self.requires()["predictions"]
+        lines = [log.get(stage.key, {}) for stage in stages]
+        files = {name: digest for stage in stages if isinstance(stage, Load) for name, digest in stage.recipe["files"].items()}
+        return report.Origin(
+            faces=", ".join(files) or "drawn by the program",
+            files=files,
+            stages=[
+                report.Made(stage.address, stage.key, stage.settings, line.get("seconds"), line.get("time"))
+                for stage, line in zip(stages, lines, strict=True)
+            ],
+            versions=artifacts.attributes(predict.path)["versions"],
+            device=next((line["device"] for line in lines if "device" in line), None),
+            chains=predict.folds,
+            adopted=list(self.adopted),
+        )
+
+    @property
+    def shown(self):
+        return self.sibling(".html")
+
+    def closing_words(self):
+        return {"Report": self.shown}

@@ -1,0 +1,143 @@
+"""A net's first filters and its activations: computed and drawn."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import kinds
+import numpy as np
+import pytest
+from toys import DOTS, EYES, TARGET, build, dot_faces, structure
+
+from pipeline.geometry import affine, alignment
+from pipeline.nets.trained import Trained
+from pipeline.results import feature_maps, style
+
+# ---- drawn -----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_layer_is_found():
+    """The net's first convolution, whatever the order of the names; of three channels what they do to a grey image, their sum."""
+    kernel = np.arange(18, dtype=np.float32).reshape(3, 3, 1, 2)
+    weights = {"a/kernel": np.zeros((3, 3, 1, 2)), "conv1/kernel": kernel, "dense/kernel": np.zeros((4, 1)), "stem/bias": np.zeros(2)}
+    order = {"carried_over": np.array(["conv1/kernel"]), "new": np.array(["a/kernel", "dense/kernel", "stem/bias"])}
+    for whole in (kernel, np.concatenate([kernel, 0 * kernel, kernel], axis=2) / 2):
+        name, found = feature_maps.first_filters(SimpleNamespace(weights=weights | {"conv1/kernel": whole}, **order))
+        assert name == "conv1"
+        np.testing.assert_array_equal(found, kernel[:, :, 0])
+
+
+@pytest.mark.parametrize("number", [1, 8, 11])
+def test_filters_have_one_scale_around_zero(number, tmp_path):
+    """As many pictures as filters, each numbered, with white at 0 and the colours of all alike; the title says what they are."""
+    kernel = np.random.default_rng(0).normal(0.3, 1, (5, 5, number))
+    figure = feature_maps.filters("TrainBase@key", "stem", kernel)
+    pictures = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in pictures] == [str(n + 1) for n in range(number)]
+    for place, axes in enumerate(pictures):
+        (image,) = axes.images
+        np.testing.assert_array_equal(image.get_array(), kernel[:, :, place])
+        assert image.get_clim() == (-np.abs(kernel).max(), np.abs(kernel).max())
+        assert min(image.cmap(image.norm(0.0))) > 0.95  # white
+    assert figure.get_suptitle().startswith(f"TrainBase@key, layer stem: {number} filters of 5 x 5 pixels")
+    style.save_png(figure, tmp_path / "a.png")
+
+
+def looked(seen, **maps):
+    return SimpleNamespace(seen=seen, corners=np.array([[2, 2], [9, 2], [9, 9], [2, 9]]), maps=maps)
+
+
+def test_activations_are_rows_of_maps(tmp_path):
+    """At most sixteen of each layer, each stretched from its lowest to its highest value, a dead one dark; with names and shapes."""
+    maps = np.random.default_rng(0).normal(0, 1, (4, 4, 20))
+    maps[:, :, 1] = 3
+    image = np.zeros((16, 16), np.uint8)
+    figure = feature_maps.activations("Net", "face 7", image, looked(image[:8, :8] + 1, stem=maps, keypoints=maps[:2, :2, :3]))
+    axes = figure.axes[-1]
+    assert [text.get_text() for text in axes.texts] == ["stem\n4 x 4 x 20", "keypoints\n2 x 2 x 3"]
+    assert len(axes.images) == 16 + 3
+    first, dead = (axes.images[place].get_array() for place in (0, 1))
+    assert (first.min(), first.max()) == (0, 1)
+    assert (dead == 0).all()
+    said = " ".join(text.get_text() for part in figure.subfigs for text in part.texts)
+    assert "Net\nat work on face 7" in said
+    assert "at most the first 16 maps of a layer" in said
+    style.save_png(figure, tmp_path / "a.png")
+
+
+def test_a_net_that_sees_the_whole_image_has_one_picture_of_it():
+    """A specialist's window is a second one, outlined in the first."""
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    whole, window = (
+        feature_maps.activations("Net", "face 7", image, looked(seen, a=np.zeros((2, 2, 1)))) for seen in (image, image[:8, :8])
+    )
+    assert [axes.get_title() for axes in whole.axes] == ["the image, 16 x 16", ""]
+    assert [axes.get_title() for axes in window.axes] == ["the image, 16 x 16", "what the net sees, 8 x 8", ""]
+    assert window.axes[0].lines[0].get_xdata().tolist() == [2, 9, 9, 2, 2]
+
+
+# ---- computed --------------------------------------------------------------------------------------------------------------------------
+
+
+def trained(name, indices, **changes):
+    """A net with fresh weights, as its artifact holds it."""
+    from pipeline.nets import network
+
+    side = changes.get("side", DOTS.side)
+    weights = network.weights(build(name, keypoints=len(indices), side=side))
+    values = {"weights": weights, "indices": np.array(indices), "structure": structure(name), "target": None, "window": None, "side": side}
+    offsets = {"offsets": np.zeros((2, len(indices), 2), np.float32)}
+    return dataclasses.replace(kinds.filled(Trained, np.random.default_rng(0)), **values | offsets | changes)
+
+
+@pytest.fixture
+def base():
+    return trained("compact", [0, 1, 2], target=TARGET)
+
+
+@pytest.mark.keras
+def test_the_last_maps_are_those_that_the_net_answers_from(base):
+    """The mean position of the output layer's maps, by a loop, is the net's bare output; the layers come in the net's order."""
+    from pipeline.inference import activations as nets_insides
+    from pipeline.inference import prediction
+    from pipeline.nets import views
+
+    image = dot_faces(1, seed=0)[0][0]
+    look = nets_insides.look(base, image, DOTS, None)
+    np.testing.assert_array_equal(look.seen, image)
+    first, *_, last = look.maps
+    assert (first, last) == ("stem", "keypoints")
+    assert look.maps["stem"].shape == (16, 16, 16)
+    assert (look.maps["stem"].min(), look.maps["block1a"].min()) == (0, 0)  # after the ReLU
+    assert look.maps["block1b"].min() < 0  # which this one has not
+    heat = np.exp(look.maps["keypoints"])
+    centre = (np.arange(8) + 0.5) / 4 - 1
+    x, y = (np.einsum("yxc,x->c", heat, centre), np.einsum("yxc,y->c", heat, centre)) / heat.sum(axis=(0, 1))
+    wanted = views.forward(prediction.rebuilt(base, DOTS), image[None])[0].reshape(-1, 2)
+    np.testing.assert_allclose(np.stack([x, y], axis=1), wanted, atol=1e-5)
+
+
+@pytest.mark.keras
+def test_every_convolution_of_the_tutorial_s_net():
+    """Three, after their ReLU; the hidden layers are no maps."""
+    from pipeline.inference import activations as nets_insides
+
+    look = nets_insides.look(trained("kfkd", [0, 1, 2], target=TARGET), dot_faces(1, seed=0)[0][0], DOTS, None)
+    assert {name: maps.shape for name, maps in look.maps.items()} == {"conv1": (30, 30, 32), "conv2": (14, 14, 64), "conv3": (6, 6, 128)}
+    assert all(maps.min() == 0 for maps in look.maps.values())
+
+
+@pytest.mark.keras
+def test_a_specialist_looks_at_its_window_of_the_aligned_face(base):
+    """The window lies where the base net locates the face: its corners in the image are mapped onto those of what is seen."""
+    from pipeline.inference import activations as nets_insides
+    from pipeline.inference import prediction
+
+    window = alignment.window(TARGET, EYES, margin=4.0, extent=16.0, zoom=1.0)
+    image = dot_faces(1, seed=0)[0]
+    look = nets_insides.look(trained("compact", EYES, window=window.matrix, side=window.side), image[0], DOTS, base)
+    assert look.seen.shape == (window.side, window.side)
+    frame = alignment.to_frame(prediction.predict(base, image, DOTS, None)[:, 0], TARGET)
+    matrix = affine.compose(window.matrix, frame)
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * window.side
+    np.testing.assert_allclose(affine.move(look.corners[None], matrix)[0], square, atol=1e-6)
+    np.testing.assert_array_equal(look.seen, affine.warp(image, matrix, window.side)[0])

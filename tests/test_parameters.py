@@ -1,0 +1,140 @@
+"""Parameters and configuration files: what makes no sense is refused in one sentence."""
+
+import math
+import os
+import subprocess
+import sys
+
+import luigi
+import pytest
+from fresh import ROOT
+
+from pipeline.errors import InputError
+from pipeline.store.run.parameters import choice, real, switch, whole
+
+
+class Options(luigi.Config):
+    count = whole(3, "how many", 1, 9)
+    share = real(0.5, "which part", 0.0, 1.0)
+    open = real(1.0, "no upper end", 0.0)
+    kind = choice("a", "which", ("a", "b"))
+    on = switch(True, "whether")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("count", "9", 9),
+        ("count", 4.0, 4),
+        ("share", "1e-1", 0.1),
+        ("share", 1, 1.0),
+        ("kind", "b", "b"),
+        ("on", "False", False),
+        ("on", "yes", True),
+        ("on", "0", False),
+        ("on", True, True),
+    ],
+)
+def test_values_are_converted(name, text, value):
+    """Text, as in files and flags, and values, as in overrides; what is written out reads back."""
+    parameter = dict(Options.get_params())[name]
+    converted = parameter.normalize(text)
+    assert (converted, type(converted)) == (value, type(value))
+    assert parameter.parse(parameter.serialize(converted)) == converted
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("count", "0", "--Options-count 0: must be a whole number from 1 to 9."),
+        ("count", "2.5", "--Options-count 2.5: must be a whole number from 1 to 9."),
+        ("count", 2.5, "--Options-count 2.5: must be a whole number from 1 to 9."),
+        ("count", "many", "--Options-count many: must be a whole number from 1 to 9."),
+        ("count", None, "--Options-count None: must be a whole number from 1 to 9."),
+        ("share", "1.1", "--Options-share 1.1: must be a number from 0.0 to 1.0."),
+        ("open", "nan", "--Options-open nan: must be a number of at least 0.0."),
+        ("open", math.inf, "--Options-open inf: must be a number of at least 0.0."),
+        ("open", 10**400, None),
+        ("kind", "c", "--Options-kind c: must be one of a, b."),
+        ("on", "maybe", "--Options-on maybe: must be True or False."),
+        ("on", "", "--Options-on : must be True or False."),
+    ],
+)
+def test_values_that_make_no_sense(name, value, message):
+    """The message names the flag, the value and what may stand there."""
+    with pytest.raises(InputError) as error:
+        Options(**{name: value})
+    assert message in (None, str(error.value))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--Draw-size", "2.5"], "--Draw-size 2.5: must be a whole number of at least 1."),
+        (["--Draw-seed", "100"], "--Draw-seed 100: must be a whole number from 0 to 99."),
+        (["--Scale-factor", "-1"], "--Scale-factor -1: must be a number of at least 0"),
+        (["--Scale-mode", "odd"], "--Scale-mode odd: must be one of plain, fancy."),
+    ],
+)
+def test_wrong_flags_on_the_command_line(workplace, flags, message):
+    """A wrong type, a value out of range and an unknown choice end in one sentence and Luigi's code for what it did not expect."""
+    done = workplace.run("Total", *flags)
+    assert done.returncode == 40
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert workplace.files() == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[Scale]\nfactr = 3", "configuration file: [Scale] factr is not known; did you mean factor?"),
+        ("[Scale]\nFactor = 3", "configuration file: [Scale] Factor is not known; did you mean factor?"),
+        ("[scale]\nfactor = 3", "configuration file: section [scale] is not known; did you mean Scale?"),
+        ("[Totl]\nfactor = 3", "configuration file: section [Totl] is not known; did you mean Total?"),
+        ("[workspace]\nrot = x", "configuration file: [workspace] rot is not known; did you mean root?"),
+        ("[Scale]\nfactor = much", "--Scale-factor much: must be a number of at least 0"),
+    ],
+)
+def test_mistakes_in_the_configuration_file(workplace, text, message):
+    """Luigi ignores misspelt names; here they end the run, with the name that was meant."""
+    workplace.configure(text)
+    done = workplace.run("Total")
+    assert done.returncode == 40
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_preset_is_read_on_top(workplace):
+    """LUIGI_CONFIG_PATH adds to luigi.cfg and goes before it; Luigi's own sections, defaults and dashes are no mistakes."""
+    workplace.configure("[DEFAULT]\nx = 1\n[Scale]\nfactor = 5\nbe-loud = yes\n[Draw]\nsize = 4")
+    workplace.configure("[scheduler]\nretry_delay = 1\n[hadoop]\nversion = 1\n[resources]\ngpu = 1")
+    (workplace.root / "quick.cfg").write_text("[Scale]\nfactor = 3\n")
+    done = workplace.run("Total", LUIGI_CONFIG_PATH="quick.cfg")
+    assert done.returncode == 0, done.stderr
+    # 3 x (1 + 2 + 3 + 1) + (2 + 3 + 4 + 2)
+    assert "the sum is 32" in done.stderr
+
+
+def test_a_preset_that_is_not_there(workplace):
+    """Luigi would only warn and run without it."""
+    done = workplace.run("Total", LUIGI_CONFIG_PATH="quik.cfg")
+    assert done.returncode == 40
+    assert "LUIGI_CONFIG_PATH: quik.cfg does not exist." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("own", "code"),
+    [(None, 20), ("[Load]\nseed = 3\n", 20), ("[retcode]\nmissing_data = 77\n", 77)],
+    ids=["no luigi.cfg", "one that says nothing of Luigi", "one with another exit code"],
+)
+def test_luigi_can_be_started_in_any_folder(tmp_path, own, code):
+    """Without the project's luigi.cfg luigi would look for a server for a minute and end a failure with 0; the folder's own comes first."""
+    if own:
+        (tmp_path / "luigi.cfg").write_text(own)
+    command = [sys.executable, "-m", "luigi", "--module", "pipeline", "Load", "--dataset-path", "nowhere"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == code
+    assert "nowhere/training.csv does not exist" in done.stderr

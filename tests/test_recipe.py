@@ -1,0 +1,288 @@
+"""Keys: what renames an artifact and what doesn't, and why two recipes differ."""
+
+import json
+import os
+
+import pytest
+from workplace import make
+
+from pipeline.errors import InputError
+from pipeline.store.keys import recipe
+from pipeline.store.workspace import digests, files
+
+ALL = {"Draw", "Scale", "Guess", "Picture", "Total"}
+
+
+def changed(before, after):
+    """Addresses of the stages whose key is another."""
+    return {address for address in before if before[address] != after[address]}
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("deep", "  # a comment", ""),
+        ("deep", '"""Two imports away from a stage."""', '"""Another docstring."""'),
+        ("work", "values * factor * deep.UNIT", "(values\n        * factor * deep.UNIT)"),
+        ("tasks", '"""Values of at most LIMIT."""', ""),
+        ("tasks", "UNUSED = 1", "UNUSED = 2"),
+        ("tasks", '"how many numbers"', '"the number of numbers"'),
+        ("tasks", 'return {"scaled": Scale(), "guessed"', 'return {"scaled": Scale(), "guessed as well"'),
+        ("unrelated", "VALUE = 1", "VALUE = 2"),
+        ("store/layout", "LAYOUT = 1", "LAYOUT = 2"),
+    ],
+    ids=[
+        "comment",
+        "docstring",
+        "formatting",
+        "docstring removed",
+        "unused constant",
+        "description",
+        "requires",
+        "unrelated module",
+        "store",
+    ],
+)
+def test_what_does_not_matter_keeps_the_keys(workplace, module, old, new):
+    """Comments, docstrings, formatting, unused code, the wiring and the store are no part of a key."""
+    before = workplace.keys()
+    workplace.edit(module, old, new)
+    assert workplace.keys() == before
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "first"),
+    [
+        ("deep", "UNIT = 1.0", "UNIT = 1.5", ALL),
+        ("work", "def scale(values", "def rescale(values", ALL),
+        ("tasks", "LIMIT = 1e9", "LIMIT = 1e8", {"Scale", "Picture", "Total"}),
+        ("tasks", "values.clip(-LIMIT, LIMIT)", "values.clip(0, LIMIT)", {"Scale", "Picture", "Total"}),
+        ("tasks", "POWER = 1", "POWER = 2", {"Scale", "Picture", "Total"}),
+        ("tasks", "self.factor**self.POWER", "self.factor", {"Scale", "Picture", "Total"}),
+        ("tasks", '"{value}\\n"', '"{value};\\n"', {"Scale", "Picture", "Total"}),
+        ("tasks", "self.save(total)", "self.save(+total)", {"Total"}),
+        ("tasks", "self.save(self.input().load(work.Numbers))", "self.save(work.Numbers(1))", {"Picture"}),
+    ],
+    ids=["two imports away", "helper module", "constant", "function", "attribute", "inherited method", "run", "last run", "companion"],
+)
+def test_code_that_a_run_uses_renames_what_it_makes(workplace, module, old, new, first):
+    """An edit renames the stages that use the code and what is made from them, nothing else. (work is used by all stages.)"""
+    before = workplace.keys()
+    workplace.edit(module, old, new)
+    assert changed(before, workplace.keys()) == first
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from . import extra",
+        "from .extra import VALUE",
+        "from chainlet import extra",
+        "from chainlet.extra import *",
+        "import chainlet.extra as e",
+    ],
+)
+def test_every_form_of_import_is_followed(workplace, statement):
+    """An edit in a module is seen however it is imported, in a function too."""
+    extra = workplace.root / "chainlet" / "extra.py"
+    extra.write_text("VALUE = 1\n")
+    workplace.edit("deep", "UNIT = 1.0", f"{statement}\nUNIT = 1.0")
+    before = workplace.keys()
+    extra.write_text("VALUE = 2\n")
+    assert changed(before, workplace.keys()) == ALL
+
+
+def test_imports_of_a_package_within_the_package_are_followed(workplace):
+    """Code in a subpackage's __init__ and what it imports relatively count."""
+    inner = workplace.root / "chainlet" / "inner"
+    inner.mkdir()
+    (inner / "__init__.py").write_text("from .leaf import VALUE\n")
+    (inner / "leaf.py").write_text("from ..unrelated import VALUE\n")
+    workplace.edit("tasks", 'work.hook("Guess")', "from chainlet.inner import VALUE")
+    before = workplace.keys()
+    workplace.edit("unrelated", "VALUE = 1", "VALUE = 2")
+    assert changed(before, workplace.keys()) == {"Guess", "Total"}
+
+
+def test_a_class_that_run_uses_counts(workplace):
+    """A helper class in the stage's own module is code, another stage is not."""
+    workplace.edit("tasks", "class Draw(Stage)", "class Helper:\n    SIZE = 1\n\n\nclass Draw(Stage)")
+    workplace.edit("tasks", 'work.hook("Guess")', "assert Helper and Total")
+    before = workplace.keys()
+    workplace.edit("tasks", "SIZE = 1", "SIZE = 2")
+    assert changed(before, workplace.keys()) == {"Guess", "Total"}
+    before = workplace.keys()
+    workplace.edit("tasks", "self.save(total)", "self.save(+total)")
+    assert changed(before, workplace.keys()) == {"Total"}
+
+
+def test_a_parameter_renames_this_stage_and_what_follows(workplace):
+    """From luigi.cfg or as an argument; an equal value written otherwise is the same."""
+    before = workplace.keys()
+    scaled = workplace.chain(overrides={"Scale": {"factor": 3}})
+    after = {address: stage.key for address, stage in scaled.items()}
+    assert changed(before, after) == {"Scale", "Picture", "Total"}
+    assert workplace.keys(overrides={"Scale": {"factor": "3.0"}}) == after
+    assert workplace.keys(overrides={"Scale": {"factor": "2"}}) == before
+
+
+def test_files_count_by_content(workplace):
+    """A new date changes nothing, one other byte renames all; so does the file's absence."""
+    before = workplace.keys()
+    os.utime(workplace.numbers, (1, 1))
+    assert workplace.keys() == before
+    workplace.numbers.write_text("1 2 4\n")
+    assert changed(before, workplace.keys()) == ALL
+    workplace.numbers.unlink()
+    assert changed(before, workplace.keys()) == ALL
+
+
+def test_files_of_one_name_both_count(workplace):
+    """Two files of the same name in two folders are two ingredients, and so are two variations of one stage."""
+    workplace.edit(
+        "tasks",
+        'return {"numbers": ExternalFile(path=source().path, advice="Write some numbers into it.")}',
+        'return [ExternalFile(path="numbers.txt"), ExternalFile(path="other/numbers.txt")]',
+    )
+    other = workplace.root / "other" / "numbers.txt"
+    other.parent.mkdir()
+    other.write_text("5")
+    before = workplace.chain()
+    assert before["Draw"].recipe["files"].keys() == {"numbers.txt", "numbers.txt #2"}
+    other.write_text("6")
+    assert changed({a: s.key for a, s in before.items()}, workplace.keys()) == ALL
+    workplace.edit("tasks", '{"scaled": Scale(), "guessed": Guess()', '{"scaled": Scale(), "guessed": Scale(factor=1)')
+    inputs = workplace.chain()["Total"].recipe["inputs"]
+    assert inputs.keys() == {"Scale", "Scale #2"}
+    assert len(set(inputs.values())) == 2
+
+
+def test_the_backend_counts_where_it_is_used(workplace, monkeypatch):
+    """Its name and version are in the keys of stages that train or predict, and in no others before them."""
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(workplace.root))
+    before = workplace.chain()
+    assert before["Guess"].recipe["backend"].keys() == {"backend", "keras", "tensorflow"}
+    assert before["Draw"].recipe["backend"] == {}
+    keys = {address: stage.key for address, stage in before.items()}
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert changed(keys, workplace.keys()) == {"Guess", "Total"}
+    monkeypatch.delenv("KERAS_BACKEND")
+    (workplace.root / "keras.json").write_text(json.dumps({"backend": "torch"}))
+    assert workplace.chain()["Guess"].recipe["backend"]["backend"] == "torch"
+    (workplace.root / "keras.json").unlink()
+    monkeypatch.setattr(recipe, "version", lambda package: "9.9")
+    assert changed(keys, workplace.keys()) == {"Guess", "Total"}
+
+
+def test_a_stage_whose_code_cannot_be_found_is_refused(workplace):
+    """Without its source a key would be silent about the code."""
+    workplace.edit("tasks", "class Guess(Stage)", "def hidden():\n    pass\n\n\nclass Guess(Stage)")
+    workplace.edit("__init__", "__all__", "Guess.__qualname__ = 'Elsewhere'\n__all__")
+    with pytest.raises(ValueError, match="must be a class at the top level of a module"):
+        workplace.keys("Guess")
+
+
+RECIPE = {
+    "schema": 1,
+    "parameters": {"seed": 0, "size": 3},
+    "inputs": {"Draw": "k1"},
+    "files": {"a.csv": "h1"},
+    "code": {"work": "c1"},
+    "backend": {"backend": "tensorflow", "keras": "3.15", "tensorflow": "2.21"},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reasons"),
+    [
+        ({}, []),
+        ({"parameters": {"seed": 7, "size": 3}}, ["seed 0 -> 7"]),
+        ({"parameters": {"seed": 0, "width": 3}}, ["size is no longer used", "width is new"]),
+        ({"files": {"a.csv": "h2"}}, ["a.csv changed"]),
+        ({"code": {"work": "c2", "deep": "c"}}, ["code of deep is new", "code of work changed"]),
+        ({"code": {}}, ["code of work is no longer used"]),
+        ({"backend": {"backend": "jax", "keras": "3.15", "jax": "0.7"}}, ["backend tensorflow -> jax"]),
+        ({"backend": {**RECIPE["backend"], "keras": "3.16"}}, ["keras 3.15 -> 3.16"]),
+        ({"inputs": {"Draw": "k2"}}, ["its input Draw changed"]),
+        ({"schema": 2}, ["the file layout changed"]),
+    ],
+)
+def test_differences_say_why(changes, reasons):
+    """One line for each changed ingredient."""
+    assert recipe.differences({**RECIPE, **changes}, RECIPE) == reasons
+
+
+def test_differences_of_a_real_artifact(workplace):
+    """What was written into an artifact compares with the recipe of now, parameters and all."""
+    stages = workplace.chain()
+    make(stages["Total"])
+    workplace.edit("deep", "UNIT = 1.0", "UNIT = 2.0")
+    now = workplace.chain("Scale", overrides={"Scale": {"factor": 3}})["Scale"]
+    from pipeline.store.hdf5 import artifacts
+
+    then = artifacts.attributes(stages["Scale"].path)["made_from"]
+    assert recipe.differences(now.recipe, then) == ["factor 2.0 -> 3.0", "code of deep.py changed", "its input Draw changed"]
+    assert recipe.differences(stages["Scale"].recipe, then) == []
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """The paths of which a checksum was computed."""
+    paths = []
+    monkeypatch.setattr(files, "sha256", lambda path, real=files.sha256: paths.append(path.name) or real(path))
+    return paths
+
+
+def test_checksums_of_files_are_remembered(tmp_path, hashed):
+    """By path, size, date and inode, in a file that outlives the process; a broken memory is made anew."""
+    file, memory = tmp_path / "a.csv", tmp_path / "data"
+    file.write_text("abc")
+    os.utime(file, (1000, 1000))
+    # sha256sum of "abc": FIPS 180-4's first example.
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert [digests.file_digest(file, memory) for _ in range(3)] == [digest] * 3
+    assert hashed == ["a.csv"]
+    for broken in ("[]", "{", '{"x": 1}'):
+        (memory / digests.HASHES).write_text(broken)
+        assert digests.file_digest(file, memory) == digest
+    assert len(hashed) == 4
+    for change in (lambda: os.utime(file, (2000, 2000)), lambda: _replace(file, "abc"), lambda: _replace(file, "abd")):
+        change()
+        assert (digests.file_digest(file, memory) == digest) == (file.read_text() == "abc")
+    assert len(hashed) == 7
+
+
+def _replace(file, text):
+    """Another inode with the same date."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    os.utime(new, (2000, 2000))
+    new.replace(file)
+
+
+def test_a_file_written_just_now_is_not_remembered(tmp_path, hashed):
+    """It can change again within the resolution of its date, at the same size."""
+    file = tmp_path / "a.csv"
+    found = []
+    for text in ("abc", "abd"):
+        file.write_text(text)
+        os.utime(file)
+        found.append(digests.file_digest(file, tmp_path))
+    assert len(set(found)) == 2
+    assert not (tmp_path / digests.HASHES).exists()
+
+
+def test_what_is_no_file(tmp_path, monkeypatch):
+    """A missing file and a folder have a word for a checksum; an unreadable file is an error with its name."""
+    assert digests.file_digest(tmp_path / "a.csv", tmp_path) == "missing"
+    assert digests.file_digest(tmp_path, tmp_path) == "not a file"
+    file = tmp_path / "b.csv"
+    file.touch()
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files, "sha256", refuse)
+    with pytest.raises(InputError, match=r"b\.csv can't be read: permission denied"):
+        digests.file_digest(file, tmp_path)

@@ -1,0 +1,198 @@
+"""The faces that a training reads: stored copies in turn, and windows drawn anew for each epoch."""
+
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+from toys import DOTS, EYES, STILL, centroid, copies_of, dots_at, labelled
+
+from pipeline import lazyrows
+from pipeline.geometry import affine
+from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.nets.samples import Copies, Windows, repeated, rows_with
+
+SIDE, K = KAGGLE.side, len(KAGGLE.names)
+RANGES = replace(STILL, rotation=15.0, shift=5.0, scale=1.16, stretch=1.06)
+
+
+def test_copies_take_turns():
+    """Epoch e reads copy e modulo the number of copies, and of it the chosen faces and keypoints, from arrays and HDF5 datasets alike."""
+    sets = [labelled(12, seed=seed) for seed in (1, 2)]
+    rows = np.array([1, 3, 4, 9, 11])
+    copies = copies_of(*sets, rows=rows, indices=[2, 0])
+    assert len(copies) == 5
+    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
+        file["images"], file["keypoints"] = copies.images, copies.keypoints
+        stored = Copies(file["images"], file["keypoints"], copies.source, faces=rows, indices=[2, 0])
+        for epoch, number in ((0, 0), (1, 1), (2, 0), (7, 1)):
+            for part in (slice(0, 5), slice(1, 4)):
+                chosen = rows[part]
+                for block in (copies.block(copies.copy(epoch), part), stored.block(stored.copy(epoch), part)):
+                    np.testing.assert_array_equal(block.images, sets[number].images[chosen])
+                    np.testing.assert_array_equal(block.keypoints, sets[number].keypoints[chosen][:, [2, 0]])
+                    np.testing.assert_array_equal(block.source, sets[0].source[chosen])
+                    np.testing.assert_array_equal(block.pixel, np.ones(len(chosen)))
+
+
+def test_a_few_faces_of_many_are_read_in_blocks(monkeypatch):
+    """However far apart they lie, no more than a block of a copy is in memory, and they are the faces asked for."""
+    faces, rows, read = labelled(600, seed=1), np.arange(3, 600, 50), []
+    monkeypatch.setattr(lazyrows, "BLOCK_BYTES", 128 * faces.images[0].nbytes)
+
+    class Recorded:
+        shape, dtype = (1, *faces.images.shape), faces.images.dtype
+
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            found = faces.images[None][index]
+            read.append(len(found))
+            return found
+
+    copies = Copies(Recorded(), faces.keypoints[None], faces.source, faces=rows, indices=[0])
+    np.testing.assert_array_equal(copies.block(0, slice(None)).images, faces.images[rows])
+    assert len(read) == 5
+    assert max(read) <= 128
+
+
+def test_a_specialist_sees_only_faces_with_its_keypoints():
+    """rows_with finds the faces with any of a group's keypoints: the eyes are labelled in the faces of the first source alone."""
+    faces = labelled(50, seed=1)
+    np.testing.assert_array_equal(rows_with(faces.keypoints, EYES), np.flatnonzero(faces.source == 0))
+    keypoints = faces.keypoints.copy()
+    keypoints[0, 0] = np.nan  # one of the two eyes is enough
+    keypoints[3, :2] = np.nan
+    assert rows_with(keypoints, EYES)[:3].tolist() == [0, 1, 4]
+    assert rows_with(keypoints, EYES, among=np.arange(50) >= 4)[:3].tolist() == [4, 6, 7]
+
+
+# ---- windows ---------------------------------------------------------------------------------------------------------------------------
+
+
+def frames(n, *, zoom=1.0, side=SIDE, seed=0):
+    """Maps that turn faces about the image's middle, magnify them by zoom / 1.2 to zoom * 1.2 and shift them a little."""
+    rng = np.random.default_rng(seed)
+    angle, factor = rng.uniform(-0.5, 0.5, n), zoom * np.exp(rng.uniform(-np.log(1.2), np.log(1.2), n))
+    linear = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2) * factor[:, None, None]
+    middle = np.full(2, side / 2)
+    return np.concatenate([linear, (zoom * middle - linear @ middle + rng.uniform(-3, 3, (n, 2)))[:, :, None]], axis=2)
+
+
+def windows(images, keypoints, matrix, *, side=SIDE, ranges=RANGES, seed=0, keypointset=KAGGLE, rows=None, indices=None):
+    n = len(images)
+    return Windows(
+        images,
+        keypoints,
+        (np.arange(n) % 2).astype(np.int8),
+        matrix,
+        keypointset=replace(keypointset, side=side),
+        ranges=ranges,
+        seed=seed,
+        faces=np.arange(n) if rows is None else rows,
+        indices=list(range(keypoints.shape[1])) if indices is None else indices,
+    )
+
+
+def keypoints_near_the_middle(n, reach=14):
+    return (SIDE / 2 + np.random.default_rng(1).uniform(-reach, reach, (n, K, 2))).astype(np.float32)
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0], ids=["plain", "mirrored"])
+@pytest.mark.parametrize(("side", "zoom"), [(SIDE, 1.0), (160, 1.6)])
+def test_a_dot_follows_its_keypoint_into_the_window(flip, side, zoom):
+    """The centroid of a dot drawn at a keypoint stays within 0.1 px of it, or of its mirror image's name where the window is mirrored."""
+    n = 60
+    keypoints, which = keypoints_near_the_middle(n), np.arange(n) % K
+    images = dots_at(keypoints[np.arange(n), which], side=SIDE)
+    seen = windows(images, keypoints, frames(n, zoom=zoom), side=side, ranges=replace(RANGES, flip=flip)).block(3, slice(0, n))
+    wanted = seen.keypoints[np.arange(n), np.array(KAGGLE.mirror_order)[which] if flip else which]
+    assert seen.images.shape == (n, side, side)
+    inside = (np.abs(wanted - side / 2) < side / 2 - 14 * zoom).all(axis=1)  # the dots that are wholly in the window
+    assert inside.sum() > n / 2
+    assert np.abs(centroid(seen.images[inside]) - wanted[inside]).max() < 0.1
+
+
+def test_a_still_window_is_the_part_of_the_image_that_the_matrix_says():
+    """Without random transforms, and with a matrix that moves 12 and 20 pixels to the corner: those pixels, byte for byte; a keypoint
+    outside of them is no label."""
+    images = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE), dtype=np.uint8)
+    keypoints = np.full((3, K, 2), 40, np.float32)
+    keypoints[:, 1] = [12 + 32.5, 30]
+    matrix = np.tile([[1.0, 0, -12], [0, 1, -20]], (3, 1, 1))
+    seen = windows(images, keypoints, matrix, side=32, ranges=STILL).block(0, slice(0, 3))
+    np.testing.assert_array_equal(seen.images, images[:, 20:52, 12:44])
+    np.testing.assert_array_equal(seen.keypoints[:, 0], np.full((3, 2), [28, 20]))
+    assert np.isnan(seen.keypoints[:, 1]).all()
+
+
+@pytest.mark.parametrize(("size", "times"), [(1, 1), (4, 1), (7, 2), (8, 2), (13, 3), (400, 100)])
+def test_few_faces_are_repeated_until_an_epoch_is_as_long_as_over_all(size, times):
+    assert repeated(np.array([1, 3, 4, 9]), size).tolist() == [1, 3, 4, 9] * times
+    assert len(repeated(np.zeros(0, np.int64), size)) == 0
+
+
+def test_a_face_that_is_named_several_times_has_as_many_different_windows():
+    faces = labelled(6, seed=1)
+    rows = repeated(np.array([2, 5]), 6)
+    seen = windows(faces.images, faces.keypoints, affine.identity(6), side=DOTS.side, keypointset=DOTS, rows=rows).block(0, slice(0, 6))
+    assert len(np.unique(seen.images.reshape(6, -1), axis=0)) == 6
+    np.testing.assert_array_equal(seen.source, [0, 1] * 3)
+
+
+def test_windows_are_those_of_the_chosen_faces_and_keypoints():
+    """`faces` are rows of the images, `rows` of a block are rows of those; source and keypoints follow, in the order of `indices`."""
+    faces, rows = labelled(12, seed=1), np.array([1, 3, 4, 9, 11])
+    matrix = affine.identity(12)
+    matrix[:, 0, 2] = np.arange(12) / 4  # each face its own
+    seen = windows(faces.images, faces.keypoints, matrix, side=DOTS.side, ranges=STILL, keypointset=DOTS, rows=rows, indices=[2, 0])
+    assert len(seen) == 5
+    block = seen.block(0, slice(1, 4))
+    np.testing.assert_array_equal(block.images, affine.warp(faces.images[[3, 4, 9]], matrix[[3, 4, 9]], DOTS.side))
+    expected = faces.keypoints[[3, 4, 9]][:, [2, 0]] + np.array([3, 4, 9])[:, None, None] / 4 * [1, 0]
+    np.testing.assert_allclose(block.keypoints, expected, rtol=1e-6)
+    np.testing.assert_array_equal(block.source, [1, 0, 1])
+    assert (block.keypoints.dtype, block.pixel.dtype) == (np.float32, np.float32)
+
+
+def test_pixel_tells_how_long_the_windows_pixels_are():
+    """Where a frame magnifies twice a window's pixel is half of the image's long."""
+    keypoints = keypoints_near_the_middle(2)
+    images = np.zeros((2, SIDE, SIDE), np.uint8)
+    matrix = np.tile([[2.0, 0, 0], [0, 2, 0]], (2, 1, 1))
+    matrix[1] /= 4
+    np.testing.assert_array_equal(windows(images, keypoints, matrix, side=192, ranges=STILL).block(0, slice(0, 2)).pixel, [0.5, 2])
+
+
+def test_pixel_counts_every_magnification():
+    """That of the frame and that of the random scale: distances in the window times `pixel` are those in the image."""
+    n = 30
+    keypoints = keypoints_near_the_middle(n)
+    ranges = replace(RANGES, scale=1.5, stretch=1.0, flip=0.5)
+    windows_of_zeros = windows(np.zeros((n, SIDE, SIDE), np.uint8), keypoints, frames(n, zoom=1.6), side=256, ranges=ranges)
+    seen = windows_of_zeros.block(0, slice(0, n))
+    # The eye centres exchange places in mirrored windows; how far apart they are stays.
+    apart, in_window = (np.linalg.norm(points[:, 0] - points[:, 1], axis=1) for points in (keypoints, seen.keypoints))
+    assert np.isfinite(in_window).all()
+    assert np.ptp(seen.pixel) > 0.2
+    np.testing.assert_allclose(in_window * seen.pixel, apart, rtol=1e-4)
+
+
+def bytes_of(faces):
+    return b"".join(value.tobytes() for value in vars(faces).values())
+
+
+def test_windows_are_those_of_seed_epoch_and_block():
+    """Equal ones give equal bytes, in whatever order they are asked for; another seed, epoch or block of equal faces gives others."""
+    images, keypoints = np.repeat(labelled(1, seed=1).images, 10, axis=0), np.repeat(labelled(1, seed=1).keypoints, 10, axis=0)
+
+    def made(seed):
+        ranges = replace(RANGES, flip=0.5, gain=0.3, bias=0.15)
+        return windows(images, keypoints, affine.identity(10), side=DOTS.side, keypointset=DOTS, ranges=ranges, seed=seed)
+
+    first, second = slice(0, 5), slice(5, 10)
+    one, again = made(0), made(0)
+    blocks = [bytes_of(one.block(one.copy(epoch), rows)) for epoch in (0, 1, 16) for rows in (first, second)]
+    assert blocks == [bytes_of(again.block(again.copy(epoch), rows)) for epoch in (16, 1, 0) for rows in (second, first)][::-1]
+    assert len({*blocks, bytes_of(made(1).block(0, first))}) == 7
