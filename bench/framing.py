@@ -84,7 +84,7 @@ def print_framing(canvases: list, boxes: np.ndarray, truth: np.ndarray, source: 
     frame = np.tile([MARGIN, MARGIN, KAGGLE.side], (len(boxes), 1)).astype(float)
     for name, squares in [("the frame", frame), *((f"{ratio}", crops.scaled(boxes, ratio)) for ratio in RATIOS)]:
         own = answers(canvases, squares, nets, source)
-        both = ensemble.together(nets, own, base_share=share), own[0]
+        both = ensemble.combined(nets, own, base_share=share), own[0]
         predicted, base = (crops.to_photo(keypoints, squares, KAGGLE.side) - MARGIN for keypoints in both)
         sources = rmse_by_source(predicted, truth, source, len(KAGGLE.sources))
         median = np.median(np.sqrt(np.nanmean(np.square(predicted - truth), axis=(1, 2))))

@@ -53,16 +53,16 @@ def main() -> None:
 
 def made_copies(data: datasets.Dataset):
     """Two augmented copies of the training part."""
-    from pipeline.nets.samples import Copies
+    from pipeline.nets.samples import StoredVersions
 
     training = ~data.validation
     faces = (data.images[training], datasets.labels(data)[training])
     ranges = defaults.of(augmentation.Ranges, pipeline.Augment)
-    copies = augmentation.copies(*faces, keypointset=KAGGLE, ranges=ranges, count=2, seed=0)
+    copies = augmentation.versions(*faces, keypointset=KAGGLE, ranges=ranges, count=2, seed=0)
     made = [(images[:], keypoints) for images, keypoints in copies]
     images, keypoints = (np.stack(arrays) for arrays in zip(*made, strict=True))
     everything = list(range(len(KAGGLE.names)))
-    return Copies(images, keypoints, data.source[training], faces=np.arange(len(images[0])), indices=everything)
+    return StoredVersions(images, keypoints, data.source[training], faces=np.arange(len(images[0])), indices=everything)
 
 
 @contextlib.contextmanager
@@ -152,11 +152,11 @@ def _nvidia_samples():
 
 def epochs(options, flags) -> None:
     from pipeline.nets import training
-    from pipeline.nets.samples import Copies
+    from pipeline.nets.samples import StoredVersions
 
     print(f"\n{f'{options.epochs} epochs of the base net':<44}{'s/epoch':>10}{'faces/s':>10}{'first':>9}{'RMSE, px':>10}")
     recipe, two = defaults.of(training.Recipe, pipeline.TrainBase, epochs=options.epochs), options.copies
-    one = Copies(two.images[:1], two.keypoints[:1], two.source, faces=two.faces, indices=two.indices)
+    one = StoredVersions(two.images[:1], two.keypoints[:1], two.source, faces=two.faces, indices=two.indices)
     for name, copies, what in (
         ("float32", one, "one copy, never swapped"),
         ("float32", two, "a copy brought for each epoch"),

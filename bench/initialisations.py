@@ -68,7 +68,7 @@ def trained(initialisation: str, data: datasets.Dataset, faces: int, epochs: int
     net = network.build(defaults.structure(float(data.pixel_mean), float(data.pixel_std), **kfkd), **sizes)
     return training.fit(
         net,
-        samples.Copies(part.images[None], part.keypoints[None], part.source, faces=rows, indices=everything),
+        samples.StoredVersions(part.images[None], part.keypoints[None], part.source, faces=rows, indices=everything),
         held_out,
         defaults.of(training.Recipe, pipeline.TrainBase, epochs=epochs, **RECIPE),
         keypointset=KAGGLE,

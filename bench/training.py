@@ -95,13 +95,13 @@ def training_step(net, stage: type, side: int, keypoints: int, batch: int):
     from dataclasses import replace
 
     from pipeline.nets import training
-    from pipeline.nets.samples import Faces
+    from pipeline.nets.samples import Samples
 
     rng, recipe, n = np.random.default_rng(0), defaults.of(training.Recipe, stage), 4 * batch
     trainer = training.FacesOnDevice(net, n, replace(KAGGLE, side=side), robust_from=recipe.robust_from)
     trainer.compile(optimizer=training._optimizer(recipe, 80))
     images, points = rng.integers(0, 256, (n, side, side), np.uint8), rng.uniform(0, side, (n, keypoints, 2)).astype(np.float32)
-    trainer.place(Faces(images, points, np.arange(n, dtype=np.int8) % 2, np.ones(n, np.float32)))
+    trainer.place(Samples(images, points, np.arange(n, dtype=np.int8) % 2, np.ones(n, np.float32)))
     order = itertools.cycle(np.split(rng.permutation(n).astype(np.int32), n // batch))
     return lambda: trainer.train_on_batch(next(order))
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-Report = Callable[[int], None]
+OnProgress = Callable[[int], None]
 
 
-def nobody(count: int) -> None:
+def ignored(count: int) -> None:
     """For work that nobody watches."""

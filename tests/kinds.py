@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.data.dataset import Dataset
 from pipeline.data.synthetic.rendered import Truth
 from pipeline.experiments.outcomes import Comparison, Outcome
-from pipeline.geometry.augmentation import Copies
+from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.nets.trained import Snapshots, Trained
 from pipeline.results.curves import Curves
 from pipeline.results.predictions import Predictions
@@ -17,7 +17,10 @@ from pipeline.results.scores import Scores
 from pipeline.store.hdf5 import artifacts, contents
 from pipeline.store.workspace import files
 
-KINDS = {kind.__name__: kind for kind in (Truth, Dataset, Copies, Trained, Snapshots, Curves, Predictions, Scores, Outcome, Comparison)}
+KINDS = {
+    kind.__name__: kind
+    for kind in (Truth, Dataset, AugmentedVersions, Trained, Snapshots, Curves, Predictions, Scores, Outcome, Comparison)
+}
 SIBLINGS = {Truth: (".training.csv", ".test.csv"), Curves: (".png",), Predictions: (".csv",), Comparison: (".csv", ".png")}
 LENGTHS = {"copy": 3, "x": 8, "y": 8, "row": 8, "column": 8, "xy": 2, "coordinate": 2}  # of axes; the others have 5
 
@@ -31,9 +34,9 @@ def write(kind: type, folder: Path) -> Path:
             draft.write_bytes(rng.bytes(300))
     made_from = {"stage": kind.__name__, "parameters": {"seed": 0}, "inputs": {"Load": "0123456789"}, "code": {"a.py": "0" * 16}}
     with artifacts.writing(path, {"stage": kind.__name__, "key": "0123456789", "made_from": made_from}, siblings) as file:
-        if kind is Copies:
+        if kind is AugmentedVersions:
             whole = vars(filled(kind, rng))
-            artifacts.put_copies(file, kind, ({name: value[n] for name, value in whole.items()} for n in range(3)), 3)
+            artifacts.put_versions(file, kind, ({name: value[n] for name, value in whole.items()} for n in range(3)), 3)
         elif kind is Snapshots:
             for _ in range(3):
                 contents.append(file, filled(kind, rng))

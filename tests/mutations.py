@@ -110,15 +110,15 @@ def read_artifact(path: Path, kind: type) -> bool:
     return True
 
 
-def _as_h5py_sees(group) -> layout.Group:
+def _as_h5py_sees(group) -> layout.StoredGroup:
     members = {name: _as_h5py_sees(item) if isinstance(item, h5py.Group) else _array_as_h5py_sees(item) for name, item in group.items()}
-    return layout.Group(members, _attributes(group))
+    return layout.StoredGroup(members, _attributes(group))
 
 
-def _array_as_h5py_sees(dataset) -> layout.Dataset:
+def _array_as_h5py_sees(dataset) -> layout.StoredArray:
     dataset[()]
     dtype = "text" if dataset.dtype.kind == "S" else dataset.dtype.name
-    return layout.Dataset(dtype, dataset.dtype.itemsize, dataset.shape, _attributes(dataset))
+    return layout.StoredArray(dtype, dataset.dtype.itemsize, dataset.shape, _attributes(dataset))
 
 
 def _attributes(item) -> layout.Attributes:

@@ -102,7 +102,7 @@ def test_the_last_maps_are_those_that_the_net_answers_from(base):
     from pipeline.nets import views
 
     image = dot_faces(1, seed=0)[0][0]
-    look = nets_insides.look(base, image, DOTS, None)
+    look = nets_insides.activations_of(base, image, DOTS, None)
     np.testing.assert_array_equal(look.seen, image)
     first, *_, last = look.maps
     assert (first, last) == ("stem", "keypoints")
@@ -121,7 +121,7 @@ def test_every_convolution_of_the_tutorial_s_net():
     """Three, after their ReLU; the hidden layers are no maps."""
     from pipeline.inference import activations as nets_insides
 
-    look = nets_insides.look(trained("kfkd", [0, 1, 2], target=TARGET), dot_faces(1, seed=0)[0][0], DOTS, None)
+    look = nets_insides.activations_of(trained("kfkd", [0, 1, 2], target=TARGET), dot_faces(1, seed=0)[0][0], DOTS, None)
     assert {name: maps.shape for name, maps in look.maps.items()} == {"conv1": (30, 30, 32), "conv2": (14, 14, 64), "conv3": (6, 6, 128)}
     assert all(maps.min() == 0 for maps in look.maps.values())
 
@@ -134,7 +134,7 @@ def test_a_specialist_looks_at_its_window_of_the_aligned_face(base):
 
     window = alignment.window(TARGET, EYES, margin=4.0, extent=16.0, zoom=1.0)
     image = dot_faces(1, seed=0)[0]
-    look = nets_insides.look(trained("compact", EYES, window=window.matrix, side=window.side), image[0], DOTS, base)
+    look = nets_insides.activations_of(trained("compact", EYES, window=window.matrix, side=window.side), image[0], DOTS, base)
     assert look.seen.shape == (window.side, window.side)
     frame = alignment.to_frame(prediction.predict(base, image, DOTS, None)[:, 0], TARGET)
     matrix = affine.compose(window.matrix, frame)

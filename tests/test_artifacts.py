@@ -177,12 +177,12 @@ def test_copies_are_written_one_by_one(tmp_path):
     """Copies become one dataset in whose chunks no two copies share; a wrong count is refused."""
     copies = [np.full((100, 3000), number, "uint8") for number in range(3)]
     with artifacts.writing(tmp_path / "a.h5", {}) as file:
-        artifacts.put_copies(file, Copies, ({"images": copy} for copy in copies), 3)
+        artifacts.put_versions(file, Copies, ({"images": copy} for copy in copies), 3)
     with artifacts.reading(tmp_path / "a.h5") as file:
         assert file["images"].chunks == (1, 64, 3000)
         assert np.array_equal(file["images"][()], np.stack(copies))
     with pytest.raises(ValueError, match="2 copies came where 3 were announced"), artifacts.writing(tmp_path / "b.h5", {}) as file:
-        artifacts.put_copies(file, Copies, ({"images": copy} for copy in copies[:2]), 3)
+        artifacts.put_versions(file, Copies, ({"images": copy} for copy in copies[:2]), 3)
     assert not (tmp_path / "b.h5").exists()
 
 
@@ -217,7 +217,7 @@ def test_lazy_rows_are_written_as_an_array_is(tmp_path):
     assert write(tmp_path / "c.h5", reversed_lazy).read_bytes() == write(tmp_path / "d.h5", reversed_one).read_bytes()
     for name, images in (("e.h5", IMAGES), ("f.h5", lazy.images)):
         with artifacts.writing(tmp_path / name, {}) as file:
-            artifacts.put_copies(file, Copies, iter([{"images": images}, {"images": images}]), 2)
+            artifacts.put_versions(file, Copies, iter([{"images": images}, {"images": images}]), 2)
     assert (tmp_path / "e.h5").read_bytes() == (tmp_path / "f.h5").read_bytes()
 
 

@@ -10,7 +10,7 @@ from skimage.transform import warp as skimage_warp
 from toys import STILL, centroid, dots_at
 
 from pipeline.geometry import augmentation
-from pipeline.geometry.augmentation import Transforms, copies, draw, move, warp
+from pipeline.geometry.augmentation import Transforms, draw, move, versions, warp
 from pipeline.keypoints.kaggle import KAGGLE
 
 SIDE, K = KAGGLE.side, len(KAGGLE.names)
@@ -217,7 +217,7 @@ def test_grey_levels_saturate():
 
 def made(count, seed=5, n=9):
     options = {"keypointset": KAGGLE, "ranges": ranges(**DEFAULT, gain=0.3, bias=0.15), "count": count, "seed": seed}
-    return [(images[:], keypoints) for images, keypoints in copies(noise(n), random_keypoints(n, reach=45), **options)]
+    return [(images[:], keypoints) for images, keypoints in versions(noise(n), random_keypoints(n, reach=45), **options)]
 
 
 def test_a_copy_depends_on_the_seed_and_its_number_alone():

@@ -157,8 +157,8 @@ def write(images, file):
 def augment(images, file):
     ranges = augmentation.Ranges(0.5, 10, 5, 3, 1.1, 1.05, 0.2, 0.5, 0.2, 0.1)
     keypoints, small = np.zeros((len(images), 15, 2), np.float32), dataclasses.replace(KAGGLE, side=SIDE)
-    made = augmentation.copies(images, keypoints, keypointset=small, ranges=ranges, count=2, seed=0)
-    artifacts.put_copies(file, augmentation.Copies, ({"images": copy, "keypoints": own} for copy, own in made), 2)
+    made = augmentation.versions(images, keypoints, keypointset=small, ranges=ranges, count=2, seed=0)
+    artifacts.put_versions(file, augmentation.AugmentedVersions, ({"images": copy, "keypoints": own} for copy, own in made), 2)
 
 
 def peak(work, images, path):

@@ -16,7 +16,7 @@ from PIL import Image
 from toys import DOTS, TARGET, labelled, structure
 
 from pipeline.data import dataset as datasets
-from pipeline.geometry.augmentation import Copies
+from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.inference import ensemble
 from pipeline.nets.trained import Health, History, Snapshots, Trained
 from pipeline.results import gallery, health, net_summary, report, scores, style
@@ -108,7 +108,7 @@ def nets(faces):
 @pytest.fixture(scope="module")
 def predictions(faces, nets):
     tests = [np.tile(TARGET[net.indices], (6, 1, 1)) for net in nets.values()]
-    return results.predictions(faces, DOTS, [ensemble.chain(faces, list(nets.values()), tests, base_share=0.3)])
+    return results.predictions(faces, DOTS, [ensemble.chain_predictions(faces, list(nets.values()), tests, base_share=0.3)])
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def content(faces, predictions):
 def copies(faces):
     """Four copies of the face that shows augmentation."""
     row = np.flatnonzero(~faces.validation)[gallery.example(faces)]
-    return Copies(np.tile(faces.images[row], (4, 1, 1)), np.tile(faces.keypoints[row], (4, 1, 1)))
+    return AugmentedVersions(np.tile(faces.images[row], (4, 1, 1)), np.tile(faces.keypoints[row], (4, 1, 1)))
 
 
 @pytest.fixture(scope="module")

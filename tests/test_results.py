@@ -81,7 +81,7 @@ def outputs():
 
 def together(faces, *outputs, base_share=0.0):
     """The table of one chain, or of several that share a data set."""
-    return predictions.predictions(faces, DOTS, [ensemble.chain(faces, *output, base_share=base_share) for output in outputs])
+    return predictions.predictions(faces, DOTS, [ensemble.chain_predictions(faces, *output, base_share=base_share) for output in outputs])
 
 
 def test_the_specialists_keypoints_stand_side_by_side(faces, outputs):
@@ -140,7 +140,7 @@ def folds(faces, outputs):
 def test_folds_give_the_mean_for_test_faces_and_their_own_for_those_held_out(folds):
     """Every labelled face once, in its order, predicted by the chain that has not been trained on it; RMSE over all of them."""
     data, (one, other) = folds
-    parts = [ensemble.chain(faces, *outputs, base_share=0.0) for faces, outputs in zip(data, (one, other), strict=True)]
+    parts = [ensemble.chain_predictions(faces, *outputs, base_share=0.0) for faces, outputs in zip(data, (one, other), strict=True)]
     table = predictions.predictions(data[0], DOTS, parts)
     np.testing.assert_allclose(table.test[:, EYES], (one[1][1] + other[1][1]) / 2, rtol=1e-6)
     np.testing.assert_allclose(table.test_base, (one[1][0] + other[1][0]) / 2, rtol=1e-6)

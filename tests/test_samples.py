@@ -10,7 +10,7 @@ from toys import DOTS, EYES, STILL, centroid, copies_of, dots_at, labelled
 from pipeline import lazyrows
 from pipeline.geometry import affine
 from pipeline.keypoints.kaggle import KAGGLE
-from pipeline.nets.samples import Copies, Windows, repeated, rows_with
+from pipeline.nets.samples import DrawnWindows, StoredVersions, repeated, rows_with
 
 SIDE, K = KAGGLE.side, len(KAGGLE.names)
 RANGES = replace(STILL, rotation=15.0, shift=5.0, scale=1.16, stretch=1.06)
@@ -24,7 +24,7 @@ def test_copies_take_turns():
     assert len(copies) == 5
     with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
         file["images"], file["keypoints"] = copies.images, copies.keypoints
-        stored = Copies(file["images"], file["keypoints"], copies.source, faces=rows, indices=[2, 0])
+        stored = StoredVersions(file["images"], file["keypoints"], copies.source, faces=rows, indices=[2, 0])
         for epoch, number in ((0, 0), (1, 1), (2, 0), (7, 1)):
             for part in (slice(0, 5), slice(1, 4)):
                 chosen = rows[part]
@@ -51,7 +51,7 @@ def test_a_few_faces_of_many_are_read_in_blocks(monkeypatch):
             read.append(len(found))
             return found
 
-    copies = Copies(Recorded(), faces.keypoints[None], faces.source, faces=rows, indices=[0])
+    copies = StoredVersions(Recorded(), faces.keypoints[None], faces.source, faces=rows, indices=[0])
     np.testing.assert_array_equal(copies.block(0, slice(None)).images, faces.images[rows])
     assert len(read) == 5
     assert max(read) <= 128
@@ -82,7 +82,7 @@ def frames(n, *, zoom=1.0, side=SIDE, seed=0):
 
 def windows(images, keypoints, matrix, *, side=SIDE, ranges=RANGES, seed=0, keypointset=KAGGLE, rows=None, indices=None):
     n = len(images)
-    return Windows(
+    return DrawnWindows(
         images,
         keypoints,
         (np.arange(n) % 2).astype(np.int8),

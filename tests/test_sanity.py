@@ -33,7 +33,7 @@ def trial(sanity):
         return keras.Model(image, layers.Reshape((2, 3, 2))(x))
 
     mean_face = np.stack([TARGET, TARGET])
-    return sanity.Trial(build, recipe(batch=16), DOTS, labelled(96, seed=1), labelled(48, seed=2), mean_face, 0)
+    return sanity.Setup(build, recipe(batch=16), DOTS, labelled(96, seed=1), labelled(48, seed=2), mean_face, 0)
 
 
 def test_a_sound_net_passes_all(sanity, trial):

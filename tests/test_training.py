@@ -17,7 +17,7 @@ from toys import DOTS, EYES, build, copies_of, labelled, linear_net, recipe, tra
 
 from pipeline.errors import InputError
 from pipeline.metrics.rmse import rmse
-from pipeline.nets.samples import Copies, Faces
+from pipeline.nets.samples import Samples, StoredVersions
 from pipeline.nets.sources import of_source
 
 pytestmark = pytest.mark.keras
@@ -154,7 +154,7 @@ def test_the_history_is_in_pixels_of_the_image(training, faces):
         indices, copy, __len__ = copies.indices, copies.copy, lambda self: 50
 
         def block(self, copy, rows):
-            return Faces(*(values[rows] for values in vars(seen).values()))
+            return Samples(*(values[rows] for values in vars(seen).values()))
 
     plain, zoomed = (fitted(training, linear_net(), *parts, **rate) for parts in ((copies, faces), (Magnified(), seen)))
     np.testing.assert_allclose(zoomed.training_rmse, plain.training_rmse, rtol=1e-5)
@@ -203,7 +203,7 @@ def test_faces_come_in_the_order_of_the_loops(training, tmp_path):
     net = linear_net()
     with h5py.File(tmp_path / "copies.h5", "w") as file:
         file["images"], file["keypoints"] = np.stack([c.images for c in copies]), np.stack([c.keypoints for c in copies])
-        source = Copies(file["images"], file["keypoints"], copies[0].source, faces=np.arange(50), indices=[0, 1, 2])
+        source = StoredVersions(file["images"], file["keypoints"], copies[0].source, faces=np.arange(50), indices=[0, 1, 2])
         options = {"optimizer": "sgd", "learning_rate": 3e-4, "epochs": 4, "batch": 8, "device_memory": 0, "patience": 4}
         history = fitted(training, net, source, validation, seed=9, **options)
     order = order_of_faces([12, 13, 12, 13], batch=8, epochs=4, seed=9)
@@ -254,7 +254,7 @@ def test_what_cant_be_read_ahead_ends_the_training(training, faces):
 
 def test_a_batch_larger_than_the_set_is_the_whole_set(training, faces):
     """With fewer faces than a batch there is one step an epoch, with all faces."""
-    few = Faces(*(values[:5] for values in vars(faces).values()))
+    few = Samples(*(values[:5] for values in vars(faces).values()))
     net = linear_net()
     fitted(training, net, copies_of(few), faces, optimizer="sgd", learning_rate=3e-4, epochs=1, batch=64)
     order = order_of_faces([5], batch=5, epochs=1, seed=0)

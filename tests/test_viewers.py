@@ -21,7 +21,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 SHOWN = {
     "Truth": ("scatter", "keypoint"),
     "Dataset": ("image", "images"),
-    "Copies": ("image", "images"),
+    "AugmentedVersions": ("image", "images"),
     "Trained": ("curve", "validation_rmse"),
     "Curves": ("curve", "validation_rmse"),
     "Scores": ("curve", "keypoint_rmse"),
@@ -102,14 +102,14 @@ class Counting(io.FileIO):
         return count
 
 
-@pytest.mark.parametrize("kind", ["Dataset", "Copies"])
+@pytest.mark.parametrize("kind", ["Dataset", "AugmentedVersions"])
 def test_one_face_is_read_without_the_others(tmp_path, kind):
     """Of 300 faces no more than a chunk of 64 is read, and what tells where it lies."""
     images = np.random.default_rng(0).integers(0, 256, (300, 96, 96), np.uint8)
     filled = kinds.filled(kinds.KINDS[kind], np.random.default_rng(0))
     with artifacts.writing(tmp_path / "a.h5", {}) as file:
-        if kind == "Copies":
-            artifacts.put_copies(file, type(filled), ({"images": images, "keypoints": np.zeros((300, 5, 2), "f4")} for _ in "ab"), 2)
+        if kind == "AugmentedVersions":
+            artifacts.put_versions(file, type(filled), ({"images": images, "keypoints": np.zeros((300, 5, 2), "f4")} for _ in "ab"), 2)
         else:
             artifacts.put(file, dataclasses.replace(filled, images=images))
     with Counting(tmp_path / "a.h5") as counting, h5py.File(counting) as file:

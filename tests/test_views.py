@@ -142,7 +142,7 @@ def test_through_any_view_a_look_gives_pixels_of_the_image(prediction, name):
     """A net that tells where the dots are in what it sees: the answer is where they are in the image, to 0.1 px, for every source."""
     images, keypoints = clear_faces(20, turn=0.1)
     indices = EYES if name == "window" else [0, 1, 2]
-    found = views.look(Teller(indices), images, views(views, name, 20), DOTS, indices=indices)
+    found = views.predict_view(Teller(indices), images, views(views, name, 20), DOTS, indices=indices)
     assert (found.shape, found.dtype) == ((20, 2, len(indices), 2), np.float32)
     np.testing.assert_allclose(found, np.repeat(keypoints[:, None, indices], 2, axis=1), atol=0.1)
 
@@ -151,7 +151,7 @@ def test_a_look_at_whole_images_is_the_mirrored_average(prediction, net, images)
     """Byte for byte: the whole view changes nothing."""
     view = views.whole(11, DOTS.side)
     np.testing.assert_array_equal(view.images(images)[:], images)
-    found = views.look(net, images, view, DOTS, indices=[0, 1, 2])
+    found = views.predict_view(net, images, view, DOTS, indices=[0, 1, 2])
     np.testing.assert_array_equal(found, views.predict(net, images, DOTS, indices=[0, 1, 2], mirrored=True))
 
 
@@ -165,7 +165,7 @@ def test_the_second_look_is_at_the_aligned_face(prediction):
     """Turned, smaller faces come upright, to size and to the middle: the net sees their dots at the target; both looks tell the truth."""
     images, keypoints = clear_faces(20, turn=0.25)
     net = Teller([0, 1, 2])
-    found = views.look_twice(net, images, DOTS, TARGET)
+    found = views.predict_refined(net, images, DOTS, TARGET)
     np.testing.assert_allclose(found[:, 0], keypoints, atol=0.1)
     first, _, second, _ = (DOTS.to_pixels(unit[:20]) for unit in net.seen)  # each look is followed by one at the mirror images
     assert np.abs(first - TARGET).max() > 2
@@ -174,11 +174,11 @@ def test_the_second_look_is_at_the_aligned_face(prediction):
 
 def test_two_looks_are_averaged(prediction, net, images):
     """An untrained net says two things; the answer is their mean, for every label source, the frame being that of the first source."""
-    first = views.look(net, images, views.whole(11, DOTS.side), DOTS, indices=[0, 1, 2])
+    first = views.predict_view(net, images, views.whole(11, DOTS.side), DOTS, indices=[0, 1, 2])
     aligned = views.View(alignment.to_frame(first[:, 0], TARGET), DOTS.side)
-    second = views.look(net, images, aligned, DOTS, indices=[0, 1, 2])
+    second = views.predict_view(net, images, aligned, DOTS, indices=[0, 1, 2])
     assert np.abs(second - first).max() > 0.1
-    np.testing.assert_allclose(views.look_twice(net, images, DOTS, TARGET), (first + second) / 2, atol=1e-4)
+    np.testing.assert_allclose(views.predict_refined(net, images, DOTS, TARGET), (first + second) / 2, atol=1e-4)
 
 
 # ---- offsets ---------------------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.geometry import affine, alignment, augmentation
 from pipeline.keypoints.definition import KeypointSet
-from pipeline.nets.samples import Copies, Faces, Windows, rows_with
+from pipeline.nets.samples import DrawnWindows, Samples, StoredVersions, rows_with
 
 DOTS = KeypointSet(
     name="dots",
@@ -40,25 +40,25 @@ def labelled(n, *, seed):
     images, keypoints = dot_faces(n, seed=seed)
     source = (np.arange(n) % 3 == 2).astype(np.int8)
     keypoints[source == 1, :2] = np.nan
-    return Faces(images, keypoints, source, np.ones(n, np.float32))
+    return Samples(images, keypoints, source, np.ones(n, np.float32))
 
 
 def together(training, validation):
     """All labelled faces, and which of them are held out, as `models.train` takes them."""
     both = (np.concatenate(values) for values in zip(vars(training).values(), vars(validation).values(), strict=True))
-    return Faces(*both), np.arange(len(training.images) + len(validation.images)) >= len(training.images)
+    return Samples(*both), np.arange(len(training.images) + len(validation.images)) >= len(training.images)
 
 
 def copies_of(*faces, rows=None, indices=None):
     """Sets of equally many faces as the copies of one set, as `copies.Copies`."""
     images, keypoints = np.stack([f.images for f in faces]), np.stack([f.keypoints for f in faces])
     rows = np.arange(images.shape[1]) if rows is None else rows
-    return Copies(images, keypoints, faces[0].source, faces=rows, indices=indices or list(range(keypoints.shape[2])))
+    return StoredVersions(images, keypoints, faces[0].source, faces=rows, indices=indices or list(range(keypoints.shape[2])))
 
 
 def windows_of(faces, held_out, base, window):
     """Windows around the eyes of those labelled faces that are not held out, where `base` has located them; mirrored, turned, shifted."""
-    return Windows(
+    return DrawnWindows(
         faces.images,
         faces.keypoints,
         faces.source,

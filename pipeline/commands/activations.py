@@ -35,7 +35,7 @@ def _look(net, image, base):
     devices.prepare(seed=0, threads=device().threads)
     from pipeline.inference import activations
 
-    return activations.look(net, image, KAGGLE, base)
+    return activations.activations_of(net, image, KAGGLE, base)
 
 
 def _image(path: Path, face: int, test_face: int | None):

@@ -83,4 +83,4 @@ def _own(stage: Stage, made_from: dict, path: Path, in_spite_of: list[str]) -> d
     if (made := path.with_name(f"{stage.stem}-{key}.h5")).exists():
         raise Refused(f"{made} was made with the code as it is now: set it aside first, with keypoints forget {stage.address}@{key}.")
     file = adoptions.path(workspace_root(), stage.stem, key)
-    return {file: Adoption(stage.address, key, names.key(path), time.strftime("%Y-%m-%d"), in_spite_of)}
+    return {file: Adoption(stage.address, key, names.key_of(path), time.strftime("%Y-%m-%d"), in_spite_of)}

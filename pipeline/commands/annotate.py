@@ -12,7 +12,7 @@ from pipeline.data.formats import images
 from pipeline.errors import InputError
 from pipeline.geometry import crops
 from pipeline.inference import detection
-from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.results.annotations import Annotated, draw, pictures, save_picture, shown, write_csv, write_json
 from pipeline.store.run.stage import Stage
 from pipeline.store.workspace import files
@@ -117,9 +117,9 @@ def _found(path: Path, box: tuple | None) -> tuple[Annotated, np.ndarray]:
     try:
         photo = images.read(path)
     except InputError as error:
-        return Annotated(path, (0, 0), *NO_FACES, error=f"{error}"), crops.crop(None, np.zeros((0, 3)), KAGGLE.side)
+        return Annotated(path, (0, 0), *NO_FACES, error=f"{error}"), crops.crop(None, np.zeros((0, 3)), SIDE)
     boxes = _inside(box, photo.size) if box else detection.find(photo)[:, [0, 1, 2, 2]]
-    return Annotated(path, photo.size, boxes, NO_FACES[1]), crops.crop(photo, _seen(boxes), KAGGLE.side)
+    return Annotated(path, photo.size, boxes, NO_FACES[1]), crops.crop(photo, _seen(boxes), SIDE)
 
 
 def _inside(box: tuple, size: tuple[int, int]) -> np.ndarray:
@@ -161,13 +161,13 @@ def _look(cropped: np.ndarray, chains: list[list[Stage]], base_share: float) -> 
         for chain in chains:
             nets = [net.output().load(Trained) for net in chain]
             answers = prediction.predict_chain(progress.over(nets), cropped, np.zeros(len(cropped), int), KAGGLE)
-            keypoints.append(ensemble.together(nets, answers, base_share=base_share))
+            keypoints.append(ensemble.combined(nets, answers, base_share=base_share))
             doubt.append(ensemble.disagreement(nets, answers))
     return np.mean(keypoints, axis=0), np.mean(doubt, axis=0)
 
 
 def _with_faces(annotated: Annotated, keypoints: np.ndarray, doubt: np.ndarray) -> Annotated:
-    placed = crops.to_photo(keypoints, _seen(annotated.boxes), KAGGLE.side)
+    placed = crops.to_photo(keypoints, _seen(annotated.boxes), SIDE)
     faces = [face for face in detection.distinct(crops.around(annotated.boxes), placed, doubt) if doubt[face] <= DOUBTFUL]
     return replace(annotated, boxes=annotated.boxes[faces], keypoints=placed[faces])
 

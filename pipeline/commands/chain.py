@@ -75,9 +75,9 @@ def find(address: str, stages: list[Stage]) -> Path:
     (stage, *_), key = split(address, stages)
     if not key:
         return stage.path
-    found = [path for path in artifacts_of(stage) if names.key(path).startswith(key)]
+    found = [path for path in artifacts_of(stage) if names.key_of(path).startswith(key)]
     if len(found) != 1:
-        known = ", ".join(names.key(path) for path in artifacts_of(stage))
+        known = ", ".join(names.key_of(path) for path in artifacts_of(stage))
         raise InputError(f"{stage.address} has {len(found)} artifacts with a key that starts with {key}; its keys: {known or 'none'}.")
     return found[0]
 

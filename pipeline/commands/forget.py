@@ -40,8 +40,8 @@ def _with_descendants(artifacts: list[Path]) -> list[Path]:
     """The artifacts and all of the workspace that was made from them, directly or not, finished or unfinished."""
     paths = names.all_artifacts(workspace_root(), ("artifact", *names.UNFINISHED))
     made_from = {path: set(provenance.inputs(path).values()) for path in paths}
-    forgotten, keys = [*artifacts], {names.key(path) for path in artifacts}
+    forgotten, keys = [*artifacts], {names.key_of(path) for path in artifacts}
     while new := [path for path, inputs in made_from.items() if path not in forgotten and inputs & keys]:
         forgotten += new
-        keys |= {names.key(path) for path in new}
+        keys |= {names.key_of(path) for path in new}
     return forgotten

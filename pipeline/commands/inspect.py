@@ -34,7 +34,7 @@ def _print_origin(path: Path, remarks: list[str]) -> None:
     print(f"  {'versions':<12}{', '.join(f'{name} {version}' for name, version in versions.items())}\n")
 
 
-def _print_tree(file, tree: layout.Group) -> None:
+def _print_tree(file, tree: layout.StoredGroup) -> None:
     found = [(name.removeprefix("/"), array) for name, array in tree.arrays() if not name.startswith("/plot/")]
     width = max((len(name) for name, _ in found), default=0)
     for name, array in found:

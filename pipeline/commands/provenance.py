@@ -22,7 +22,7 @@ def set_aside_since(path: Path) -> list[str]:
     return [
         f"made from {stage}@{key}, which is set aside as {file.name}"
         for (stage, key), file in sorted(ancestors(path).items())
-        if file and names.parsed(file).kind == "set aside"
+        if file and names.parse(file).kind == "set aside"
     ]
 
 
@@ -49,5 +49,5 @@ def inputs(path: Path) -> dict[str, str]:
 def _by_key() -> dict[str, Path]:
     """The file of each key: its artifact, or else what is set aside of it."""
     folders = [workspace_root() / folder for folder in names.FOLDERS]
-    aside = {name.key: path for folder in folders for path in folder.glob("*.h5.*") if (name := names.parsed(path))}
-    return aside | {names.key(path): path for path in names.all_artifacts(workspace_root())}
+    aside = {name.key: path for folder in folders for path in folder.glob("*.h5.*") if (name := names.parse(path))}
+    return aside | {names.key_of(path): path for path in names.all_artifacts(workspace_root())}

@@ -32,6 +32,6 @@ def made_from(path: Path, stage: str) -> list[Path]:
     found = [(key, file) for (name, key), file in provenance.ancestors(path).items() if name == stage]
     if not found:
         raise InputError(f"{path} does not say which {stage} it was made from.")
-    if gone := [key for key, file in found if file is None or names.parsed(file).kind != "artifact"]:
+    if gone := [key for key, file in found if file is None or names.parse(file).kind != "artifact"]:
         raise InputError(f"{path} was made from {stage}@{gone[0]}, which is not there any more.")
     return [file for _, file in found]

@@ -9,7 +9,7 @@ from pipeline.data import duplicates, outliers
 from pipeline.data.split import split
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images, Selected, chosen, each
-from pipeline.progress import Report, nobody
+from pipeline.progress import OnProgress, ignored
 from pipeline.schema import Plot, array
 
 
@@ -80,7 +80,7 @@ def assemble(
     outlier_deviations: float,
     outlier_pixels: float,
     conflict_pixels: float,
-    report: Report = nobody,
+    report: OnProgress = ignored,
 ) -> Dataset:
     """The data set from the three parsed tables (csvfiles.read_training, read_test, read_lookup).
 
@@ -115,7 +115,7 @@ def assemble(
         conflict=conflict[used],
         dropped=dropped,
         labelled=_by_source(labelled[used], source, keypointset).astype(np.int32),
-        mean_face=_mean_face(_without(keypoints, dropped)[~validation], source[~validation], keypointset),
+        mean_face=_mean_face(_without(keypoints, dropped)[~validation], source[~validation], keypointset, images.shape[-1]),
         **_pixel_statistics(Selected(images, np.flatnonzero(~validation))),
         **_asked_for(test, lookup, keypointset),
         keypoint_names=np.array(keypointset.names),
@@ -153,12 +153,12 @@ def _by_source(values, source, keypointset):
     return np.stack([values[source == number].sum(axis=0) for number in range(len(keypointset.sources))])
 
 
-def _mean_face(keypoints, source, keypointset):
+def _mean_face(keypoints, source, keypointset, side):
     """Mean label by source (S, K, 2); where a source has none the mean of all, where nobody has one the middle of the image."""
     there = ~np.isnan(keypoints).any(axis=2, keepdims=True)
     sums = _by_source(np.where(there, keypoints, 0).astype(np.float64), source, keypointset)
     counts = _by_source(there, source, keypointset)
-    overall = np.where(counts.sum(axis=0) > 0, sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1), keypointset.side / 2)
+    overall = np.where(counts.sum(axis=0) > 0, sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1), side / 2)
     return np.where(counts > 0, sums / np.maximum(counts, 1), overall).astype(np.float32)
 
 

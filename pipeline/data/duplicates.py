@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.decomposition import PCA
 
 from pipeline.lazyrows import Images, LazyRows, Selected, chosen, each, in_blocks
-from pipeline.progress import Report, nobody
+from pipeline.progress import OnProgress, ignored
 
 CELLS = 48  # side of the pooled image
 COMPONENTS = 16  # of the search for candidates: it costs time alone, no twin is lost by few
@@ -53,7 +53,7 @@ def copies(images: Images) -> np.ndarray:
     return np.fromiter((numbers.setdefault(digest, len(numbers)) for digest in digests), np.int32, count=len(images))
 
 
-def groups(images: Images, *, correlation: float, copy: np.ndarray | None = None, report: Report = nobody) -> np.ndarray:
+def groups(images: Images, *, correlation: float, copy: np.ndarray | None = None, report: OnProgress = ignored) -> np.ndarray:
     """Group of each image, numbered by first appearance: near twins, their twins and exact copies share one.
 
     images uint8 (n, side, side), correlation: of the pooled images, above which two are near twins -> int32 (n,).
@@ -72,7 +72,7 @@ def groups(images: Images, *, correlation: float, copy: np.ndarray | None = None
     return _by_first_appearance(label[copy])
 
 
-def _twins(patterns: Images, projected: np.ndarray, correlation: float, report: Report) -> np.ndarray:
+def _twins(patterns: Images, projected: np.ndarray, correlation: float, report: OnProgress) -> np.ndarray:
     """Unit vectors (n, p) -> index of a representative of each one's connected component (n,).
 
     Candidates are neighbours in their projection (n, k), in which no distance is longer than in full; |a - b|² = 2 - 2 corr(a, b) for unit

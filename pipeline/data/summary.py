@@ -9,7 +9,7 @@ from pipeline.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
-class Faces:
+class FaceCounts:
     """Those of a label source. complete: with every keypoint labelled, of training and validation."""
 
     source: str
@@ -36,7 +36,7 @@ class Counts:
     dropped: labels that are not trained on, of how many faces.
     """
 
-    faces: list[Faces]
+    faces: list[FaceCounts]
     labels: list[Labels]
     copies: int
     twins: int
@@ -61,10 +61,10 @@ def counts(dataset: Dataset) -> Counts:
     )
 
 
-def _faces(dataset: Dataset, number: int, name: str) -> Faces:
+def _faces(dataset: Dataset, number: int, name: str) -> FaceCounts:
     ours = dataset.source == number
     parts = ours & ~dataset.validation, ours & dataset.validation, dataset.test_source == number, ours & dataset.complete
-    return Faces(name, *(int(part.sum()) for part in parts))
+    return FaceCounts(name, *(int(part.sum()) for part in parts))
 
 
 def _labels(dataset: Dataset, number: int, name: str) -> Labels:

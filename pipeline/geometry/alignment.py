@@ -24,9 +24,14 @@ class Window:
     side: int
 
 
-def upright(mean_face: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
-    """The mean face (K, 2) made symmetric about the image's middle: where aligned keypoints lie, pixels."""
-    mirrored = mean_face[list(keypointset.mirror_order)] * [-1, 1] + [keypointset.side, 0]
+def upright(mean_face: np.ndarray, keypointset: KeypointSet, *, side: int) -> np.ndarray:
+    """Where aligned keypoints lie (K, 2), pixels: the mean face (K, 2) made symmetric about the middle of an image of side x side pixels.
+
+    Without mirror pairs nothing says what is symmetric to what, and it is the mean face itself.
+    """
+    if not keypointset.mirror:
+        return mean_face
+    mirrored = mean_face[list(keypointset.mirror_order)] * [-1, 1] + [side, 0]
     return (mean_face + mirrored) / 2
 
 

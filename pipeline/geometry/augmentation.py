@@ -55,7 +55,7 @@ class Transforms:
 
 
 @dataclass(frozen=True)
-class Copies:
+class AugmentedVersions:
     """Augmented copies of the training part; copy c of face i stands at [c, i] in every array."""
 
     images: np.ndarray = array("uint8", "copy face row column", "grey level", "augmented faces")
@@ -91,23 +91,29 @@ def draw(n: int, side: int, ranges: Ranges, *, rng: np.random.Generator) -> Tran
     return Transforms(matrix, mirrored, gain, 255 * uniform(ranges.bias))
 
 
-def apply(images: Images, keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet) -> tuple[affine.Warped, np.ndarray]:
+def apply(
+    images: Images, keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet, *, side: int
+) -> tuple[affine.Warped, np.ndarray]:
     """Transforms faces and their keypoints together; the images when they are asked for.
 
     images: uint8 (n, s, s). keypoints: float32 (n, K, 2) pixels, NaN where not labelled.
-    Returns both in the same form, the images with the keypoint set's side; a keypoint that leaves the image becomes NaN.
+    Returns both in the same form, the images with side x side pixels; a keypoint that leaves the image becomes NaN.
     """
     if not len(images) == len(keypoints) == len(transforms.matrix):
         raise ValueError(f"{len(images)} images, {len(keypoints)} rows of keypoints and {len(transforms.matrix)} transforms do not match")
-    return warp(images, transforms, keypointset.side), move(keypoints, transforms, keypointset)
+    return warp(images, transforms, side), move(keypoints, transforms, keypointset, side=side)
 
 
-def move(keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet) -> np.ndarray:
-    """Keypoints (n, K, 2) in pixels after the transforms; float32, NaN outside the image."""
-    exchanged = keypoints[:, keypointset.mirror_order, :]
-    ordered = np.where(transforms.mirrored[:, None, None], exchanged, keypoints)
+def move(keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet, *, side: int) -> np.ndarray:
+    """Keypoints (n, K, 2) in pixels after the transforms; float32, NaN outside the image of side x side pixels.
+
+    Raises ValueError for a mirrored image of a set whose images must not be mirrored.
+    """
+    ordered = keypoints
+    if transforms.mirrored.any():
+        ordered = np.where(transforms.mirrored[:, None, None], keypoints[:, keypointset.mirror_order, :], keypoints)
     moved = affine.move(ordered, transforms.matrix)
-    outside = ((moved < 0) | (moved > keypointset.side)).any(axis=2, keepdims=True)
+    outside = ((moved < 0) | (moved > side)).any(axis=2, keepdims=True)
     return np.where(outside, np.nan, moved).astype(np.float32)
 
 
@@ -116,13 +122,22 @@ def warp(images: Images, transforms: Transforms, side: int) -> affine.Warped:
     return affine.Warped(images, transforms.matrix, side, gain=transforms.gain, bias=transforms.bias)
 
 
-def copies(
+def versions(
     images: Images, keypoints: np.ndarray, *, keypointset: KeypointSet, ranges: Ranges, count: int, seed: int
 ) -> Iterator[tuple[affine.Warped, np.ndarray]]:
-    """Yields `count` augmented copies (images, keypoints) of the faces; copy c depends on the seed and c alone."""
-    for copy in range(count):
-        transforms = draw(len(images), keypointset.side, ranges, rng=np.random.default_rng([seed, copy]))
-        yield apply(images, keypoints, transforms, keypointset)
+    """Yields `count` augmented versions (images, keypoints) of images uint8 (n, s, s) and keypoints (n, K, 2), of the same size.
+
+    Version v depends only on the seed and v. `ranges.flip` counts as 0 for a set whose images must not be mirrored.
+    """
+    side, ranges = images.shape[-1], allowed(ranges, keypointset)
+    for version in range(count):
+        transforms = draw(len(images), side, ranges, rng=np.random.default_rng([seed, version]))
+        yield apply(images, keypoints, transforms, keypointset, side=side)
+
+
+def allowed(ranges: Ranges, keypointset: KeypointSet) -> Ranges:
+    """The ranges without mirroring where the keypoint set forbids it."""
+    return ranges if keypointset.mirror is not None else replace(ranges, flip=0.0)
 
 
 def _rotation(angle: np.ndarray) -> np.ndarray:

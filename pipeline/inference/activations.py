@@ -13,7 +13,7 @@ from pipeline.nets.trained import Trained
 
 
 @dataclass(frozen=True)
-class Look:
+class Activations:
     """One look at one face.
 
     seen: the net's input, uint8 (side, side). corners: where its corners lie in the image, float64 (4, 2) pixels, one after the other.
@@ -25,7 +25,7 @@ class Look:
     maps: dict[str, np.ndarray]
 
 
-def look(trained: Trained, image: np.ndarray, keypointset: KeypointSet, base: Trained | None) -> Look:
+def activations_of(trained: Trained, image: np.ndarray, keypointset: KeypointSet, base: Trained | None) -> Activations:
     """What a net makes of an image uint8 (s, s).
 
     base: the net that locates the face for a specialist with a window. The activations are those after the batch norm and the activation
@@ -37,7 +37,7 @@ def look(trained: Trained, image: np.ndarray, keypointset: KeypointSet, base: Tr
     view, net = prediction.seen(trained, 1, keypointset, frame), prediction.rebuilt(trained, keypointset)
     corners = np.array([[[0, 0], [1, 0], [1, 1], [0, 1]]], float) * view.side
     seen = view.images(images)[:]
-    return Look(seen[0], affine.move(corners, affine.inverse(view.matrix))[0], _maps(net, seen))
+    return Activations(seen[0], affine.move(corners, affine.inverse(view.matrix))[0], _maps(net, seen))
 
 
 def _maps(net: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:

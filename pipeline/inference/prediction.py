@@ -11,7 +11,7 @@ from pipeline.lazyrows import Images
 from pipeline.nets import network
 from pipeline.nets.sources import of_source
 from pipeline.nets.trained import Trained
-from pipeline.nets.views import View, look_as_trained, view_of, within_image
+from pipeline.nets.views import View, predict_as_trained, view_of, within_image
 
 
 def predict(trained: Trained, images: Images, keypointset: KeypointSet, frame: np.ndarray | None) -> np.ndarray:
@@ -22,7 +22,7 @@ def predict(trained: Trained, images: Images, keypointset: KeypointSet, frame: n
     """
     indices = trained.indices.tolist()
     view, net = seen(trained, len(images), keypointset, frame), rebuilt(trained, keypointset)
-    return within_image(look_as_trained(net, images, view, trained.target, keypointset, indices) + trained.offsets, keypointset, indices)
+    return within_image(predict_as_trained(net, images, view, trained.target, keypointset, indices) + trained.offsets, keypointset, indices)
 
 
 def rebuilt(trained: Trained, keypointset: KeypointSet) -> keras.Model:

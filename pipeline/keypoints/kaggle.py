@@ -2,6 +2,8 @@
 
 from pipeline.keypoints.definition import KeypointSet
 
+SIDE = 96  # width and height of the competition's images, pixels
+
 
 def _sides(*names: str) -> tuple[str, ...]:
     return tuple(f"{side}_{name}" for name in names for side in ("left", "right"))
@@ -28,8 +30,15 @@ _FIFTEEN = (
 
 KAGGLE = KeypointSet(
     name="Kaggle Facial Keypoints Detection",
-    side=96,
     names=_FIFTEEN,
+    mirror=(
+        ("left_eye_center", "right_eye_center"),
+        ("left_eye_inner_corner", "right_eye_inner_corner"),
+        ("left_eye_outer_corner", "right_eye_outer_corner"),
+        ("left_eyebrow_inner_end", "right_eyebrow_inner_end"),
+        ("left_eyebrow_outer_end", "right_eyebrow_outer_end"),
+        ("mouth_left_corner", "mouth_right_corner"),
+    ),
     sources={
         "15-point": _FIFTEEN,
         "4-point": (*_sides("eye_center"), "nose_tip", "mouth_center_bottom_lip"),

@@ -11,18 +11,18 @@ from pipeline.lazyrows import Images, chosen
 from pipeline.metrics.rmse import rmse
 from pipeline.nets import monitoring, network, pretrained, training
 from pipeline.nets.checkpoints import Checkpoints
-from pipeline.nets.samples import Copies, Faces, Windows
+from pipeline.nets.samples import DrawnWindows, Samples, StoredVersions
 from pipeline.nets.snapshots import Series
 from pipeline.nets.sources import of_source, source_offsets
 from pipeline.nets.structure import Structure
 from pipeline.nets.trained import Trained
-from pipeline.nets.views import look_as_trained, seen_part, view_of, within_image
+from pipeline.nets.views import predict_as_trained, seen_part, view_of, within_image
 
 
 def train(
     structure: Structure,
-    copies: Copies | Windows,
-    labelled: Faces,
+    copies: StoredVersions | DrawnWindows,
+    labelled: Samples,
     held_out: np.ndarray,
     recipe: training.Recipe,
     *,
@@ -34,7 +34,7 @@ def train(
     scratch: bool,
     imagenet: Path | None,
     seed: int,
-    report: monitoring.Report,
+    report: monitoring.OnEpoch,
     checkpoints: Checkpoints | None = None,
     snapshots: Series | None = None,
 ) -> Trained:
@@ -74,7 +74,7 @@ def train(
     # Of the faces to train on, those without a label tell nothing about the offsets; but a base net locates all, for its specialists.
     asked = held_out | known if target is None else np.ones_like(known)
     labels, source, held_out = labelled.keypoints[asked][:, indices], labelled.source[asked], held_out[asked]
-    unshifted = look_as_trained(net, chosen(labelled.images, asked), view.of(asked), target, keypointset, indices)
+    unshifted = predict_as_trained(net, chosen(labelled.images, asked), view.of(asked), target, keypointset, indices)
     offsets = source_offsets(unshifted[~held_out], labels[~held_out], source[~held_out])
     predicted = within_image(unshifted + offsets, keypointset, indices)
     validated = of_source(predicted, source)[held_out]
@@ -98,6 +98,6 @@ def train(
     )
 
 
-def labelled(images: Images, keypoints: np.ndarray, source: np.ndarray) -> Faces:
+def labelled(images: Images, keypoints: np.ndarray, source: np.ndarray) -> Samples:
     """Whole labelled faces as they are."""
-    return Faces(images, keypoints, source, np.ones(len(images), np.float32))
+    return Samples(images, keypoints, source, np.ones(len(images), np.float32))

@@ -9,13 +9,13 @@ from pipeline.errors import Diverged
 from pipeline.nets.trained import History
 
 # Told after each epoch: the history up to it.
-Report = Callable[[History], None]
+OnEpoch = Callable[[History], None]
 
 
 class Validation(keras.callbacks.Callback):
     """After each epoch measures the validation RMSE, hands it on as `validation_rmse`, keeps a row of the history and reports."""
 
-    def __init__(self, measure: Callable[[], float], report: Report, rows: list[tuple]):
+    def __init__(self, measure: Callable[[], float], report: OnEpoch, rows: list[tuple]):
         """rows: of the epochs before."""
         super().__init__()
         self.measure, self.report, self.rows = measure, report, list(rows)

@@ -10,7 +10,7 @@ from pipeline.lazyrows import Images, Selected, block_rows
 
 
 @dataclass(frozen=True)
-class Faces:
+class Samples:
     """Labelled faces as a net sees them: images uint8 (n, side, side), keypoints float32 (n, K, 2) in their pixels, NaN where not labelled.
 
     source: int8 (n,). pixel: float32 (n,), the length of one of these pixels in pixels of the original image.
@@ -22,7 +22,7 @@ class Faces:
     pixel: np.ndarray
 
 
-class Copies:
+class StoredVersions:
     """Augmented copies of the training faces, read piece by piece.
 
     images (C, n, side, side) and keypoints (C, n, K, 2) may be HDF5 datasets. faces: which of the n to train on, ascending.
@@ -40,11 +40,11 @@ class Copies:
         """Number of the copy that epoch `epoch` (from 0) trains on."""
         return epoch % self.count
 
-    def block(self, copy: int, rows: slice) -> Faces:
+    def block(self, copy: int, rows: slice) -> Samples:
         """The faces number `rows` of a copy."""
         faces = self.faces[rows]
         images, keypoints = _of_copy(self.images, copy, faces), _of_copy(self.keypoints, copy, faces)
-        return Faces(images, keypoints[:, self.indices], self.source[faces], np.ones(len(faces), np.float32))
+        return Samples(images, keypoints[:, self.indices], self.source[faces], np.ones(len(faces), np.float32))
 
 
 def _of_copy(array, copy: int, faces: np.ndarray) -> np.ndarray:
@@ -57,7 +57,7 @@ def _of_copy(array, copy: int, faces: np.ndarray) -> np.ndarray:
     return read
 
 
-class Windows:
+class DrawnWindows:
     """Augmented windows of the training faces, drawn anew for each epoch; used as `Copies` are.
 
     images uint8 (n, s, s), keypoints (n, K, 2) and source (n,) of all training faces; matrix (n, 2, 3) maps each image into its window.
@@ -87,13 +87,13 @@ class Windows:
     def copy(self, epoch: int) -> int:
         return epoch
 
-    def block(self, copy: int, rows: slice) -> Faces:
+    def block(self, copy: int, rows: slice) -> Samples:
         faces = self.faces[rows]
         rng = np.random.default_rng([self.seed, copy, rows.start])
         drawn = augmentation.draw(len(faces), self.keypointset.side, self.ranges, rng=rng).after(self.matrix[faces])
         images, keypoints = augmentation.apply(Selected(self.images, faces), self.keypoints[faces], drawn, self.keypointset)
         pixel = 1 / affine.magnification(drawn.matrix)
-        return Faces(images[:], keypoints[:, self.indices], self.source[faces], pixel.astype(np.float32))
+        return Samples(images[:], keypoints[:, self.indices], self.source[faces], pixel.astype(np.float32))
 
 
 def repeated(faces: np.ndarray, size: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.metrics.rmse import rmse
 from pipeline.nets import network, training, views
-from pipeline.nets.samples import Copies, Faces
+from pipeline.nets.samples import Samples, StoredVersions
 from pipeline.nets.sources import of_source
 from pipeline.nets.structure import Structure
 from pipeline.schema import array
@@ -57,15 +57,15 @@ class Checks:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Setup:
     """What every check takes: how to build the net (or with another penalty: `l2`), how to train it, on which faces. faces: those to
     learn; held_out: others to validate with."""
 
     build: Callable[..., keras.Model]
     recipe: training.Recipe
     keypointset: KeypointSet
-    faces: Faces
-    held_out: Faces
+    faces: Samples
+    held_out: Samples
     mean_face: np.ndarray
     seed: int
 
@@ -73,19 +73,19 @@ class Trial:
     def indices(self) -> list[int]:
         return list(range(len(self.keypointset.names)))
 
-    def fit(self, faces: Faces, validation: Faces, *, epochs: int, batch: int) -> float:
+    def fit(self, faces: Samples, validation: Samples, *, epochs: int, batch: int) -> float:
         """The validation RMSE at the end of a fresh net that was trained on the faces as they are."""
         net = self.build()
         # Of few faces an epoch takes each several times: what is done after an epoch takes longer than a step.
         rows = np.repeat(np.arange(len(faces.images)), max(1, STEPS * batch // len(faces.images)))
-        copies = Copies(faces.images[None], faces.keypoints[None], faces.source, faces=rows, indices=self.indices)
+        copies = StoredVersions(faces.images[None], faces.keypoints[None], faces.source, faces=rows, indices=self.indices)
         recipe = dataclasses.replace(self.recipe, epochs=epochs, batch=batch, warmup=min(self.recipe.warmup, epochs / 4))
         quiet = {"seed": self.seed, "report": lambda *_: None}
         history, _ = training.fit(net, copies, validation, recipe, keypointset=self.keypointset, **quiet)
         return float(history.validation_rmse[-1])
 
 
-def run(trial: Trial, epochs: int) -> Iterator[Check]:
+def run(trial: Setup, epochs: int) -> Iterator[Check]:
     """Yields the checks, one after the other. epochs: of learning a few faces by heart."""
     yield first_loss(trial)
     yield stronger_penalty(trial)
@@ -95,7 +95,7 @@ def run(trial: Trial, epochs: int) -> Iterator[Check]:
     yield from shuffled(trial)
 
 
-def first_loss(trial: Trial) -> Check:
+def first_loss(trial: Setup) -> Check:
     """A fresh net knows nothing of faces: its answers are spread around the middle of the image, and cost what that answer costs."""
     faces = trial.faces
     answer = views.predict(trial.build(), faces.images, trial.keypointset, indices=trial.indices, mirrored=False)
@@ -112,7 +112,7 @@ def first_loss(trial: Trial) -> Check:
     )
 
 
-def stronger_penalty(trial: Trial) -> Check:
+def stronger_penalty(trial: Setup) -> Check:
     """The loss of one and the same fresh net must grow with the penalty on its weights."""
     losses = []
     for penalty in PENALTIES:
@@ -131,7 +131,7 @@ def stronger_penalty(trial: Trial) -> Check:
     )
 
 
-def blind(trial: Trial, epochs: int) -> Check:
+def blind(trial: Setup, epochs: int) -> Check:
     """Without a picture the best answer is the mean face: what the loss begins with for a net that knows the labels alone."""
     faces = _first(trial.faces, TINY * 4)
     grey = dataclasses.replace(faces, images=np.full_like(faces.images, int(faces.images.mean())))
@@ -148,7 +148,7 @@ def blind(trial: Trial, epochs: int) -> Check:
     )
 
 
-def by_heart(trial: Trial, epochs: int) -> Check:
+def by_heart(trial: Setup, epochs: int) -> Check:
     """A net must be able to learn a few faces to the last digit."""
     faces = _first(trial.faces, TINY)
     # Batches of twice as many faces are more alike: with TINY of them batch normalisation shakes the last tenth of a pixel.
@@ -164,7 +164,7 @@ def by_heart(trial: Trial, epochs: int) -> Check:
     )
 
 
-def mirrored(trial: Trial) -> Check:
+def mirrored(trial: Setup) -> Check:
     """What is said of a face and what is said of its mirror image must be mirror images."""
     images, order = _first(trial.held_out, 64).images, list(trial.keypointset.mirror_order)
     net = trial.build()
@@ -183,7 +183,7 @@ def mirrored(trial: Trial) -> Check:
     )
 
 
-def shuffled(trial: Trial, epochs: int = 12) -> Iterator[Check]:
+def shuffled(trial: Setup, epochs: int = 12) -> Iterator[Check]:
     """Right labels teach something of other faces, labels of other faces nothing."""
     faces, held_out = _first(trial.faces, MANY), _first(trial.held_out, MANY)
     order = np.random.default_rng(trial.seed).permutation(len(faces.images))
@@ -204,7 +204,7 @@ def shuffled(trial: Trial, epochs: int = 12) -> Iterator[Check]:
     )
 
 
-def _mean_faces(faces: Faces) -> np.ndarray:
+def _mean_faces(faces: Samples) -> np.ndarray:
     """Mean label of each source (S, K, 2); 0 where it has none, for nothing is compared there."""
     known = ~np.isnan(faces.keypoints)
     own = faces.source == np.arange(faces.source.max() + 1)[:, None]  # (S, n)
@@ -212,8 +212,8 @@ def _mean_faces(faces: Faces) -> np.ndarray:
     return np.einsum("sn,nkd->skd", own, np.where(known, faces.keypoints, 0)) / np.maximum(counts, 1)
 
 
-def _first(faces: Faces, count: int) -> Faces:
-    return Faces(*(getattr(faces, field.name)[:count] for field in dataclasses.fields(Faces)))
+def _first(faces: Samples, count: int) -> Samples:
+    return Samples(*(getattr(faces, field.name)[:count] for field in dataclasses.fields(Samples)))
 
 
 def build(structure: Structure, keypointset: KeypointSet) -> Callable[..., keras.Model]:
@@ -222,11 +222,11 @@ def build(structure: Structure, keypointset: KeypointSet) -> Callable[..., keras
     return lambda **changes: network.build(dataclasses.replace(structure, **changes), **options)
 
 
-def chosen(faces, labels: np.ndarray, *, held_out: bool, seed: int) -> Faces:
+def chosen(faces, labels: np.ndarray, *, held_out: bool, seed: int) -> Samples:
     """The labelled faces of the data set's training or validation part in random order: the first of them are of every source."""
     rows = np.flatnonzero((faces.validation == held_out) & ~np.isnan(labels).all(axis=(1, 2)))
     rows = np.random.default_rng(seed).permutation(rows)
-    return Faces(faces.images[rows], labels[rows], faces.source[rows], np.ones(len(rows), np.float32))
+    return Samples(faces.images[rows], labels[rows], faces.source[rows], np.ones(len(rows), np.float32))
 
 
 def record(checks: list[Check]) -> Checks:

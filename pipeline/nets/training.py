@@ -16,7 +16,7 @@ from pipeline.nets import device, monitoring, optimizers, schedules, views
 from pipeline.nets.checkpoints import Checkpoints, Keeper
 from pipeline.nets.checkup import Checkup
 from pipeline.nets.losses import masked_mean, robust_square
-from pipeline.nets.samples import Copies, Faces, Windows
+from pipeline.nets.samples import DrawnWindows, Samples, StoredVersions
 from pipeline.nets.snapshots import Series, TakeSnapshots
 from pipeline.nets.sources import of_source
 from pipeline.nets.trained import Health, History
@@ -69,7 +69,7 @@ class FacesOnDevice(keras.Model):
         self.pixel = resident("pixel")
         self.squared_error = keras.metrics.Mean(name="squared_error")
 
-    def place(self, faces: Faces) -> None:
+    def place(self, faces: Samples) -> None:
         """Copies a block of faces to the device; at most `capacity`."""
         known = ~np.isnan(faces.keypoints)
         sources = self.own_source.shape[1]
@@ -123,7 +123,7 @@ class PlaceFaces(keras.callbacks.Callback):
     Without the thread a specialist's training stands still for a tenth of its time, while its windows are cut.
     """
 
-    def __init__(self, copies: Copies | Windows, blocks: list[slice], steps: list[int], reader: Executor):
+    def __init__(self, copies: StoredVersions | DrawnWindows, blocks: list[slice], steps: list[int], reader: Executor):
         super().__init__()
         self.copies, self.blocks, self.reader, self.epoch = copies, blocks, reader, 0
         self.block_at = {int(step): number for number, step in enumerate(np.cumsum([0, *steps[:-1]]))}
@@ -141,7 +141,7 @@ class PlaceFaces(keras.callbacks.Callback):
         if epoch < self.params["epochs"] and (upcoming := self._wanted(epoch, number)) != wanted:
             self.coming = upcoming, self.reader.submit(self.copies.block, *upcoming)
 
-    def brought(self, wanted: tuple[int, slice]) -> Faces:
+    def brought(self, wanted: tuple[int, slice]) -> Samples:
         """The faces of a block of a copy, waited for if the thread is on them."""
         upcoming, promise = self.coming
         return promise.result() if upcoming == wanted else self.copies.block(*wanted)
@@ -152,13 +152,13 @@ class PlaceFaces(keras.callbacks.Callback):
 
 def fit(
     net: keras.Model,
-    copies: Copies | Windows,
-    validation: Faces,
+    copies: StoredVersions | DrawnWindows,
+    validation: Samples,
     recipe: Recipe,
     *,
     keypointset: KeypointSet,
     seed: int,
-    report: monitoring.Report,
+    report: monitoring.OnEpoch,
     checkpoints: Checkpoints | None = None,
     snapshots: Series | None = None,
 ) -> tuple[History, Health]:
@@ -199,7 +199,7 @@ def fit(
     return history, checkup.health
 
 
-def _check_labels(copies: Copies | Windows, validation: Faces, keypointset: KeypointSet) -> None:
+def _check_labels(copies: StoredVersions | DrawnWindows, validation: Samples, keypointset: KeypointSet) -> None:
     names = ", ".join(keypointset.names[k] for k in copies.indices)
     if len(copies) == 0:
         raise InputError(f"No face of the training part has a label for {names}: give more labelled faces.")
@@ -228,7 +228,7 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     )
 
 
-def _validation_rmse(net: keras.Model, validation: Faces, keypointset: KeypointSet, indices: list[int]) -> float:
+def _validation_rmse(net: keras.Model, validation: Samples, keypointset: KeypointSet, indices: list[int]) -> float:
     predicted = views.predict(net, validation.images, keypointset, indices=indices, mirrored=False)
     pixel = validation.pixel[:, None, None]
     return rmse(of_source(predicted, validation.source) * pixel, validation.keypoints * pixel)

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 
 from pipeline.geometry import affine, alignment
+from pipeline.geometry.frame import Frame
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images, chosen, in_blocks
-from pipeline.nets.samples import Faces
+from pipeline.nets.samples import Samples
 from pipeline.nets.sources import widest_where_unlabelled
 
 BATCH = 128  # 256 is no faster on a CPU and takes 70 MB more
@@ -35,23 +36,22 @@ def whole(n: int, side: int) -> View:
     return View(affine.identity(n), side)
 
 
-def look(model: keras.Model, images: Images, view: View, keypointset: KeypointSet, *, indices: list[int]) -> np.ndarray:
+def predict_view(model: keras.Model, images: Images, view: View, keypointset: KeypointSet, *, indices: list[int]) -> np.ndarray:
     """Keypoints float32 (n, S, K, 2) in pixels of images uint8 (n, s, s) seen through a view: the mirrored average, see `predict`."""
-    inputs = replace(keypointset, side=view.side)
-    found = [predict(model, block, inputs, indices=indices, mirrored=True) for _, block in in_blocks(view.images(images))]
+    found = [predict(model, block, keypointset, indices=indices, mirrored=True) for _, block in in_blocks(view.images(images))]
     return affine.move(np.concatenate(found), affine.inverse(view.matrix)).astype(np.float32)
 
 
-def look_twice(model: keras.Model, images: Images, keypointset: KeypointSet, target: np.ndarray) -> np.ndarray:
+def predict_refined(model: keras.Model, images: Images, keypointset: KeypointSet, target: np.ndarray) -> np.ndarray:
     """The mean of a look at the whole images and one at the faces that the first look has found, aligned with target (K, 2).
 
     The net must predict all of the set's keypoints. float32 (n, S, K, 2) pixels. It finds turned and small faces better when they are
     brought to where most faces are.
     """
     everything = list(range(len(keypointset.names)))
-    first = look(model, images, whole(len(images), keypointset.side), keypointset, indices=everything)
-    aligned = View(alignment.to_frame(first[:, 0], target), keypointset.side)
-    return (first + look(model, images, aligned, keypointset, indices=everything)) / 2
+    first = predict_view(model, images, whole(len(images), images.shape[-1]), keypointset, indices=everything)
+    aligned = View(alignment.to_frame(first[:, 0], target), images.shape[-1])
+    return (first + predict_view(model, images, aligned, keypointset, indices=everything)) / 2
 
 
 def predict(model: keras.Model, images: Images, keypointset: KeypointSet, *, indices: list[int], mirrored: bool) -> np.ndarray:
@@ -61,11 +61,11 @@ def predict(model: keras.Model, images: Images, keypointset: KeypointSet, *, ind
     must be in memory.
     """
     unit = forward(model, images)
-    if mirrored:
+    if mirrored and keypointset.mirror is not None:
         order = [indices.index(keypointset.mirror_order[k]) for k in indices]
         reflected = forward(model, images[:, :, ::-1])[:, :, order] * np.array([-1, 1], np.float32)
         unit = (unit + reflected) / 2
-    return keypointset.to_pixels(unit)
+    return Frame(images.shape[-1]).to_pixels(unit)
 
 
 def forward(model: keras.Model, images: Images) -> np.ndarray:
@@ -84,19 +84,21 @@ def view_of(n: int, keypointset: KeypointSet, window: alignment.Window | None, f
     return View(affine.compose(window.matrix, frame), window.side) if window else whole(n, keypointset.side)
 
 
-def look_as_trained(net: keras.Model, images: Images, view: View, target: np.ndarray | None, keypointset: KeypointSet, indices: list[int]):
+def predict_as_trained(
+    net: keras.Model, images: Images, view: View, target: np.ndarray | None, keypointset: KeypointSet, indices: list[int]
+):
     if target is None:
-        return look(net, images, view, keypointset, indices=indices)
-    return look_twice(net, images, keypointset, target)
+        return predict_view(net, images, view, keypointset, indices=indices)
+    return predict_refined(net, images, keypointset, target)
 
 
-def seen_part(labelled: Faces, view: View, which: np.ndarray, indices: list[int]) -> Faces:
+def seen_part(labelled: Samples, view: View, which: np.ndarray, indices: list[int]) -> Samples:
     """Some of the labelled faces as the net sees them; made once where the labelled images are in memory, else for each reading."""
     part = view.of(which)
     images = part.images(chosen(labelled.images, which))
     keypoints = affine.move(labelled.keypoints[which][:, indices], part.matrix).astype(np.float32)
     pixel = (1 / affine.magnification(part.matrix)).astype(np.float32)
-    return Faces(images[:] if isinstance(labelled.images, np.ndarray) else images, keypoints, labelled.source[which], pixel)
+    return Samples(images[:] if isinstance(labelled.images, np.ndarray) else images, keypoints, labelled.source[which], pixel)
 
 
 def within_image(by_source: np.ndarray, keypointset: KeypointSet, indices: list[int]) -> np.ndarray:

@@ -77,24 +77,24 @@ def draw_base(axes: Axes, content: Curves, theme: Theme) -> None:
 def draw_specialists(axes: Axes, content: Curves, theme: Theme) -> None:
     """The specialists' curves and their mean; without specialists nothing."""
     _, *specialists = _nets(content, theme)
-    mean = Net("weighted mean", content.mean_training_rmse, content.mean_validation_rmse, theme.ink, 2.6)
+    mean = NetCurve("weighted mean", content.mean_training_rmse, content.mean_validation_rmse, theme.ink, 2.6)
     if specialists:
         _panel(axes, "Specialists: a few keypoints each", [*specialists, mean])
     else:
         axes.set_axis_off()
 
 
-def _nets(content: Curves, theme: Theme) -> list["Net"]:
+def _nets(content: Curves, theme: Theme) -> list["NetCurve"]:
     colours = [theme.ink, *islice(cycle(theme.colours), len(content.names) - 1)]
     return [
-        Net(name.replace("_", " "), content.training_rmse[row], content.validation_rmse[row], colours[row], 1.3)
+        NetCurve(name.replace("_", " "), content.training_rmse[row], content.validation_rmse[row], colours[row], 1.3)
         for row, name in enumerate(content.names)
     ]
 
 
 def two_trainings(titles: tuple[str, str], rmse: list[tuple[np.ndarray, np.ndarray]]) -> Figure:
     """The curves of two trainings in one picture; rmse: (training, validation) of each."""
-    nets = [Net(title, *pair, colour, 1.6) for title, pair, colour in zip(titles, rmse, LIGHT.colours, strict=False)]
+    nets = [NetCurve(title, *pair, colour, 1.6) for title, pair, colour in zip(titles, rmse, LIGHT.colours, strict=False)]
     figure = Figure(figsize=(9, 5), layout="constrained")
     _panel(figure.subplots(), "RMSE over epochs", nets)
     figure.legend(handles=_key(), loc="outside lower center", ncols=3, frameon=False, fontsize="medium")
@@ -102,7 +102,7 @@ def two_trainings(titles: tuple[str, str], rmse: list[tuple[np.ndarray, np.ndarr
 
 
 @dataclass(frozen=True)
-class Net:
+class NetCurve:
     """How one net is drawn: RMSE (e,) of training and validation in pixels, NaN after the last epoch."""
 
     name: str
@@ -123,7 +123,7 @@ class Net:
         return End(last, f"{self.name} {self.validation[self.best]:.2f}", self.colour, bold=self.width > 2)
 
 
-def _panel(axes: Axes, title: str, nets: list[Net]) -> None:
+def _panel(axes: Axes, title: str, nets: list[NetCurve]) -> None:
     epochs = max(int(np.flatnonzero(~np.isnan(net.validation))[-1]) + 1 for net in nets)
     axes.set_yscale("log")
     axes.set_ylim(*_limits(np.concatenate([values for net in nets for values in (net.training, net.validation)])))

@@ -118,10 +118,11 @@ def errors(images: np.ndarray, mean_face: np.ndarray, predictions: Predictions, 
 
     images: of all validation faces, uint8 (n, s, s). mean_face: (K, 2), pixels.
     """
-    target = alignment.upright(mean_face, keypointset)
+    side = images.shape[-1]
+    target = alignment.upright(mean_face, keypointset, side=side)
     frames = alignment.to_frame(predictions.validation, target)
     return [
-        _mean_face(affine.warp(images[ours], frames[ours], keypointset.side), target, error, name)
+        _mean_face(affine.warp(images[ours], frames[ours], side), target, error, name)
         for number, (name, error) in enumerate(zip(scores.sources, scores.error_by_place, strict=True))
         if (ours := predictions.validation_source == number).any() and not np.isnan(error).all()
     ]

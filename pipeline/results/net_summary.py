@@ -20,7 +20,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Net:
+class NetSummary:
     """A net as the page describes it. side: of its input, pixels; window: part of the aligned face; keypoints: that it answers.
 
     carried_over: whether it began with another net's weights.
@@ -41,10 +41,10 @@ class Net:
         return sum(layer.weights for layer in self.layers)
 
 
-def net_of(name: str, net: Trained) -> Net:
+def net_of(name: str, net: Trained) -> NetSummary:
     keypoints, epochs = [words(keypoint) for keypoint in net.keypoints], len(net.history.epoch)
     sees = int(net.side), net.window is not None
-    return Net(words(name), net.structure.network, *sees, len(net.carried_over) > 0, keypoints, epochs, float(net.rmse), layers(net))
+    return NetSummary(words(name), net.structure.network, *sees, len(net.carried_over) > 0, keypoints, epochs, float(net.rmse), layers(net))
 
 
 def layers(net: Trained) -> list[Layer]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.inference.ensemble import Chain
+from pipeline.inference.ensemble import ChainPredictions
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
 from pipeline.metrics.bootstrap import BOOTSTRAP, bootstrap_interval
@@ -47,7 +47,7 @@ class Predictions:
     points: Points  # of the test faces
 
 
-def predictions(faces, keypointset: KeypointSet, chains: list[Chain]) -> Predictions:
+def predictions(faces, keypointset: KeypointSet, chains: list[ChainPredictions]) -> Predictions:
     """The mean of what the chains say of the test faces, and what each says of the faces that it was not trained on.
 
     faces: the data set of any of the chains, for what is asked.
@@ -80,7 +80,7 @@ def predictions(faces, keypointset: KeypointSet, chains: list[Chain]) -> Predict
         rmse_mean_face=np.float32(rmse(held_out["mean_face"], truth)),
         row_ids=faces.lookup_row,
         locations=locations(test, faces.lookup_face, faces.lookup_keypoint, faces.lookup_axis),
-        points=points(test, keypointset.side),
+        points=points(test, faces.images.shape[-1]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.store.run.parameters import real, switch, whole
 from pipeline.store.run.stage import Stage
 from pipeline.tasks.sections import FILES, dataset, from_parameters
@@ -27,8 +27,8 @@ class Render(Stage):
             self.collecting() as collector,
             self.progress(sum(counts.values()), "face drawn") as progress,
         ):
-            truth = rendered.write_files(*paths, KAGGLE, **counts, seed=self.seed, collector=collector, report=progress.add)
-        self.save(rendered.Truth(truth, points(truth, KAGGLE.side)), siblings=suffixes)
+            truth = rendered.write_files(*paths, KAGGLE, side=SIDE, **counts, seed=self.seed, collector=collector, report=progress.add)
+        self.save(rendered.Truth(truth, points(truth, SIDE)), siblings=suffixes)
 
 
 class Load(Stage):
@@ -59,8 +59,8 @@ class Load(Stage):
         self.say(f"reading {paths['training']}")
         size = sum(archives.size(paths[stem]) for stem in ("training", "test"))
         with self.collecting() as collector, self.progress(size, "MB read", scale=10**6) as progress:
-            training = kaggle.read_training(paths["training"], KAGGLE, images=collector(), report=progress.add)
-            test = kaggle.read_test(paths["test"], KAGGLE, images=collector(), report=progress.add)
+            training = kaggle.read_training(paths["training"], KAGGLE, side=SIDE, images=collector(), report=progress.add)
+            test = kaggle.read_test(paths["test"], side=SIDE, images=collector(), report=progress.add)
         lookup = kaggle.read_lookup(paths["IdLookupTable"], KAGGLE, test.image_ids)
         rules = {name: getattr(self, name) for name, _ in self.get_params() if name != "overrides"}
         with self.progress(len(training.images), "face compared") as progress:
@@ -102,7 +102,7 @@ class Augment(Stage):
 
         faces = self.input().load(datasets.Dataset)
         training = ~faces.validation
-        made = augmentation.copies(
+        made = augmentation.versions(
             chosen(faces.images, training),
             datasets.labels(faces)[training],
             keypointset=KAGGLE,
@@ -112,4 +112,4 @@ class Augment(Stage):
         )
         with self.writing() as file, self.progress(self.copies, "copy") as progress:
             copies = ({"images": images, "keypoints": keypoints} for images, keypoints in progress.over(made))
-            artifacts.put_copies(file, augmentation.Copies, copies, self.copies)
+            artifacts.put_versions(file, augmentation.AugmentedVersions, copies, self.copies)

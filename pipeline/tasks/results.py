@@ -80,7 +80,7 @@ class Predict(Stage):
                 faces = inputs["faces"].load(datasets.Dataset)
                 nets = [artifact.load(Trained) for artifact in (inputs["base"], *inputs["specialists"].values())]
                 tests = prediction.predict_chain(progress.over(nets), faces.test_images, faces.test_source, KAGGLE)
-                chains.append(ensemble.chain(faces, nets, tests, base_share=self.base_share))
+                chains.append(ensemble.chain_predictions(faces, nets, tests, base_share=self.base_share))
         content = predictions.predictions(faces, KAGGLE, chains)
         with self.publishing(".csv") as (csv,):
             submission.write_csv(csv, content.row_ids, content.locations)
@@ -129,8 +129,8 @@ class Report(Stage):
         nets = {name: artifact.load(Trained) for name, artifact in inputs["nets"].items()}
         content = scores.scores(predictions, faces, shown=self.faces)
         example, count = gallery.example(faces[0]), 2 * self.faces - 1
-        with inputs["copies"].reading(augmentation.Copies) as file:
-            copies = augmentation.Copies(file["images"][:count, example], file["keypoints"][:count, example])
+        with inputs["copies"].reading(augmentation.AugmentedVersions) as file:
+            copies = augmentation.AugmentedVersions(file["images"][:count, example], file["keypoints"][:count, example])
         with self.publishing(".html") as (page,):
             origin, warnings = (
                 self._origin_of_all(report),

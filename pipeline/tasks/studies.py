@@ -232,7 +232,7 @@ class Sanity(Structured, Training, Stage):
 
         faces = self.input()["faces"].load(datasets.Dataset)
         labels = datasets.labels(faces)
-        trial = sanity.Trial(
+        trial = sanity.Setup(
             sanity.build(self.structure(faces, None), KAGGLE),
             from_parameters(training.Recipe, self, patience=0, patience_factor=0.0, improvement=0.0),
             KAGGLE,

@@ -158,11 +158,11 @@ class Training:
         """The augmented faces to train on: those of Augment."""
         from pipeline.data import dataset as datasets
         from pipeline.geometry import augmentation
-        from pipeline.nets.samples import Copies, rows_with
+        from pipeline.nets.samples import StoredVersions, rows_with
 
         source, rows = faces.source[~faces.validation], rows_with(datasets.labels(faces)[~faces.validation], indices)
-        with self.input()["copies"].reading(augmentation.Copies) as file:
-            yield Copies(file["images"], file["keypoints"], source, faces=rows, indices=indices)
+        with self.input()["copies"].reading(augmentation.AugmentedVersions) as file:
+            yield StoredVersions(file["images"], file["keypoints"], source, faces=rows, indices=indices)
 
     def _report(self, progress, history) -> None:
         progress.step(history.last)
@@ -282,10 +282,10 @@ class TrainSpecialist(Training, Stage):
             return
         from pipeline.data import dataset as datasets
         from pipeline.geometry import affine, alignment, augmentation
-        from pipeline.nets.samples import Windows, repeated, rows_with
+        from pipeline.nets.samples import DrawnWindows, repeated, rows_with
 
         labels, held_out = datasets.labels(faces), faces.validation
-        yield Windows(
+        yield DrawnWindows(
             faces.images,
             labels,
             faces.source,

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from pipeline.errors import InputError
-from pipeline.progress import Report, nobody
+from pipeline.progress import OnProgress, ignored
 
 BLOCK = 4 << 20  # bytes; 1 MiB cost a third more time in the reader above this one, 8 MiB gained nothing
 LARGEST = 4 << 30  # bytes inflated from a zip; Kaggle's largest file has 195 MB
@@ -36,7 +36,7 @@ def find_file(folder: Path, stem: str) -> Path | None:
     return found[0] if found else None
 
 
-def open_csv(path: Path, report: Report = nobody) -> Source:
+def open_csv(path: Path, report: OnProgress = ignored) -> Source:
     """The bytes of a CSV file or, if the path ends in .zip, of the one CSV inside.
 
     report: told of each block's bytes when the next one is asked for.
@@ -109,7 +109,7 @@ def _ahead(blocks: Iterator[bytes]) -> Iterator[bytes]:
             yield block
 
 
-def _reported(blocks: Iterator[bytes], report: Report) -> Iterator[bytes]:
+def _reported(blocks: Iterator[bytes], report: OnProgress) -> Iterator[bytes]:
     for block in blocks:
         yield block
         report(len(block))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.data.formats.archives import open_csv
 from pipeline.errors import InputError
-from pipeline.progress import Report, nobody
+from pipeline.progress import OnProgress, ignored
 
 CORRECT_ROW = "correct the row or download the file again"
 CUT_OFF = "the file looks cut off, download it again"
@@ -45,7 +45,7 @@ class Rows:
         return self.last and index == len(self.table) - 1
 
 
-def read_rows(path, check_columns: Callable[[str, list[str]], None], *, may_lack: str = "", report: Report = nobody) -> Iterator[Rows]:
+def read_rows(path, check_columns: Callable[[str, list[str]], None], *, may_lack: str = "", report: OnProgress = ignored) -> Iterator[Rows]:
     """All rows of a CSV file or of the one in a zip, a few hundred at a time; `check_columns` gets the label and the header's names.
 
     may_lack: a column that rows may leave out, comma and all, if it is the last one. report: told of the bytes read, see `open_csv`.

@@ -13,7 +13,7 @@ from pipeline.data.formats.pixels import PixelError, parse_images
 from pipeline.errors import InputError
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Collector, Images
-from pipeline.progress import Report, nobody
+from pipeline.progress import OnProgress, ignored
 from pipeline.schema import array
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -40,7 +40,9 @@ class Lookup:
     axis: np.ndarray = array("int8", "row", "", "which coordinate: 0 = x, 1 = y")
 
 
-def read_training(path: Path, keypointset: KeypointSet, *, images: Collector | None = None, report: Report = nobody) -> LabelledFaces:
+def read_training(
+    path: Path, keypointset: KeypointSet, *, side: int, images: Collector | None = None, report: OnProgress = ignored
+) -> LabelledFaces:
     """Labelled faces: images uint8 (n, side, side); keypoints float32 (n, K, 2), pixels, x then y, NaN where not labelled.
 
     The file, plain or zipped, has the columns of the keypoint set and Image, in any order. A coordinate that is empty or "nan" is not
@@ -51,8 +53,8 @@ def read_training(path: Path, keypointset: KeypointSet, *, images: Collector | N
     required = (*keypointset.columns, "Image")
     images, keypoints = images or Collector(), []
     for rows in read_rows(path, _column_check(required), report=report):
-        images.add(_images(rows, keypointset.side))
-        keypoints.append(_coordinates(rows, keypointset))
+        images.add(_images(rows, side))
+        keypoints.append(_coordinates(rows, keypointset, side))
         label = rows.label
     table = LabelledFaces(images.rows(), np.concatenate(keypoints))
     if np.isnan(table.keypoints).all():
@@ -60,7 +62,7 @@ def read_training(path: Path, keypointset: KeypointSet, *, images: Collector | N
     return table
 
 
-def read_test(path: Path, keypointset: KeypointSet, *, images: Collector | None = None, report: Report = nobody) -> UnlabelledFaces:
+def read_test(path: Path, *, side: int, images: Collector | None = None, report: OnProgress = ignored) -> UnlabelledFaces:
     """Faces to predict: image_ids int64 (n,), positive, each once; images uint8 (n, side, side); in the file's order.
 
     The file, plain or zipped, has the columns ImageId and Image. Raises InputError for anything amiss. images, report: as above.
@@ -68,7 +70,7 @@ def read_test(path: Path, keypointset: KeypointSet, *, images: Collector | None 
     image_ids, images, seen = [], images or Collector(), set()
     for rows in read_rows(path, _column_check(("ImageId", "Image")), report=report):
         image_ids.append(_new_integers(rows, "ImageId", seen))
-        images.add(_images(rows, keypointset.side))
+        images.add(_images(rows, side))
     return UnlabelledFaces(np.concatenate(image_ids), images.rows())
 
 
@@ -123,19 +125,19 @@ def _images(rows: Rows, side: int) -> np.ndarray:
         raise InputError(f"{rows.place(error.index, 'Image')}: {error}; {advice}.") from error
 
 
-def _coordinates(rows: Rows, keypointset: KeypointSet) -> np.ndarray:
+def _coordinates(rows: Rows, keypointset: KeypointSet, side: int) -> np.ndarray:
     """Keypoints float32 (n, K, 2) in pixels, NaN where the text is empty or "nan"."""
     columns = keypointset.columns
     cells = rows.table[list(columns)].to_numpy()
     filled, values = cells != "", np.full(cells.shape, np.nan)
     values[filled] = [_number(text) for text in cells[filled]]
-    reach = keypointset.side / 2
-    outside = (values < -reach) | (values > keypointset.side + reach)
+    reach = side / 2
+    outside = (values < -reach) | (values > side + reach)
     if outside.any():
         row, column = np.argwhere(outside)[0]
         raise InputError(
             f"{rows.place(row, columns[column])} is {_shown(cells[row, column])}, not a coordinate in or near an image of "
-            f"{keypointset.side} pixels; correct it, or leave it empty if it is not labelled."
+            f"{side} pixels; correct it, or leave it empty if it is not labelled."
         )
     return values.reshape(-1, len(keypointset.names), 2).astype(np.float32)
 

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-KAGGLE_SIDE = 96  # lengths in pixels (distance of the eyes, place, blur, label noise) are those of Kaggle's images of this side
+# Lengths in pixels (distance of the eyes, place, blur, label noise) are given for images of this side.
+DESIGN_SIDE = 96
 
 # What people differ in: (lowest, highest), drawn independently with a hump in the middle. Lengths in distances between the eyes.
 _TRAITS = {
@@ -142,7 +143,7 @@ def lower_lip(person):
 
 
 @dataclass(frozen=True)
-class View:
+class HeadPose:
     """image = centre + scale * (plane @ (u, v) + parallax * z(u, v)), pixels; `depth` gives a point's nearness from (u, v, z)."""
 
     centre: np.ndarray
@@ -179,12 +180,12 @@ def view(*, centre, scale, yaw, pitch, roll):
     nod = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
     tilt = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
     whole = tilt @ nod @ turn
-    return View(np.asarray(centre, dtype=float), scale, whole[:2, :2], whole[:2, 2], whole[2])
+    return HeadPose(np.asarray(centre, dtype=float), scale, whole[:2, :2], whole[:2, 2], whole[2])
 
 
 def draw_view(rng, side, *, steady):
     """A random View. Steady: a sitting for the camera. Else a snapshot: more turned, and one in seven small or away from the middle."""
-    pixel = side / KAGGLE_SIDE
+    pixel = side / DESIGN_SIDE
     away = not steady and rng.random() < 0.15
     spread = 0.6 if steady else 1.0
     scale = rng.normal(35.5, 1.5 + 1.5 * (not steady)) * (rng.uniform(0.42, 0.8) if away else 1)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pipeline.data.synthetic.anatomy import KAGGLE_SIDE, SIDES, brow_ends, draw_person, draw_view, eye_line, lower_lip, positions, upper_lip
+from pipeline.data.synthetic.anatomy import DESIGN_SIDE, SIDES, brow_ends, draw_person, draw_view, eye_line, lower_lip, positions, upper_lip
 
 _OVERSAMPLING = 2  # as done by _doubled
 
@@ -300,7 +300,7 @@ def _around(person, view, uv, radius, fine):
 def _photograph(scene, rng, side, *, steady):
     """The lens' blur, exposure, contrast, the sensor's noise: (side, side) uint8."""
     picture = scene.reshape(side, _OVERSAMPLING, side, _OVERSAMPLING).mean(axis=(1, 3), dtype=np.float32)
-    picture = _blurred(picture, rng.uniform(0.2, 0.5 if steady else 1.0) * side / KAGGLE_SIDE)
+    picture = _blurred(picture, rng.uniform(0.2, 0.5 if steady else 1.0) * side / DESIGN_SIDE)
     exposure = np.clip(rng.uniform(0.32, 0.56) / float(picture.mean()), 0.65, 2.2)
     picture = 0.5 + rng.uniform(0.9, 1.4) * (picture * float(exposure) - 0.5)
     picture = np.clip(picture, 0, 1.15) ** rng.uniform(0.75, 1.3)

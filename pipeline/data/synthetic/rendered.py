@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.synthetic.anatomy import KAGGLE_SIDE
+from pipeline.data.synthetic.anatomy import DESIGN_SIDE
 from pipeline.data.synthetic.portrait import portrait
 from pipeline.lazyrows import Collector, Images, chosen, each
-from pipeline.progress import Report, nobody
+from pipeline.progress import OnProgress, ignored
 from pipeline.scatter import Points
 from pipeline.schema import array
 
@@ -50,7 +50,14 @@ class Truth:
 
 
 def rendered_faces(
-    keypointset, *, count: int, widest_source_share: float, seed: int, images: Collector | None = None, report: Report = nobody
+    keypointset,
+    *,
+    side: int,
+    count: int,
+    widest_source_share: float,
+    seed: int,
+    images: Collector | None = None,
+    report: OnProgress = ignored,
 ) -> RenderedFaces:
     """Draw `count` faces; the first round(count * widest_source_share) are labelled by the first source, the rest by the last.
 
@@ -64,14 +71,14 @@ def rendered_faces(
     source = np.zeros(count, np.int8)
     source[round(count * widest_source_share) :] = len(keypointset.source_names) - 1
     images = images or Collector()
-    images.add(np.empty((0, keypointset.side, keypointset.side), np.uint8))
+    images.add(np.empty((0, side, side), np.uint8))
     keypoints = np.empty((count, len(keypointset.names), 2))
     for i in range(count):
         rng = _generator(seed, i + 1)
-        image, keypoints[i] = portrait(keypointset.names, side=keypointset.side, steady=source[i] == 0, rng=rng)
+        image, keypoints[i] = portrait(keypointset.names, side=side, steady=source[i] == 0, rng=rng)
         images.add(image[None])
         report(1)
-    labels = labels_for(keypointset, keypoints, source, rng=_generator(seed, 0))
+    labels = labels_for(keypointset, keypoints, source, side=side, rng=_generator(seed, 0))
     return RenderedFaces(images.rows(), keypoints, labels, source)
 
 
@@ -80,22 +87,22 @@ def _generator(seed: int, number: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
 
 
-def labels_for(keypointset, keypoints, source, *, rng) -> np.ndarray:
+def labels_for(keypointset, keypoints, source, *, side: int, rng) -> np.ndarray:
     """What labellers of each face's source would write: (n, k, 2) float64 pixels within the image, NaN where they wrote nothing.
 
     keypoints: (n, k, 2) true positions, pixels. source: (n,) integers. Adds noise and each source's constant shift, leaves out what the
     source does not label and a few labels of the first, and misplaces a few by a third of the image.
     """
     other = (source > 0).astype(int)
-    pixel = keypointset.side / KAGGLE_SIDE
+    pixel = side / DESIGN_SIDE
     is_eye = np.array(["eye_center" in name for name in keypointset.names])
     shift = np.where(is_eye, np.take(_SHIFT_OF_EYES, other)[:, None], np.take(_SHIFT_OF_REST, other)[:, None])
     noise = np.take(_NOISE, other)[:, None, None] * rng.standard_normal(keypoints.shape)
     labels = keypoints + pixel * (noise + np.stack([shift, np.zeros_like(shift)], axis=-1))
     wrong = rng.random(labels.shape[:2]) < _WRONG_LABELS
-    labels[wrong] += rng.normal(0, keypointset.side / 3, (int(wrong.sum()), 2))
+    labels[wrong] += rng.normal(0, side / 3, (int(wrong.sum()), 2))
     labelled = _labelled_by(keypointset)[source] & ~_left_out(source, len(keypointset.names), rng=rng)
-    return np.where(labelled[..., None], np.clip(labels, 0, keypointset.side), np.nan)
+    return np.where(labelled[..., None], np.clip(labels, 0, side), np.nan)
 
 
 def _labelled_by(keypointset):
@@ -119,16 +126,16 @@ def with_repeats(keypointset, faces: RenderedFaces, *, rng) -> RenderedFaces:
         shown[others[place]] = shown[others[rng.integers(place)]]
     images, keypoints, labels = chosen(faces.images, shown), faces.keypoints[shown], faces.labels.copy()
     again = others[places]
-    labels[again] = labels_for(keypointset, keypoints[again], faces.source[again], rng=rng)
+    labels[again] = labels_for(keypointset, keypoints[again], faces.source[again], side=images.shape[-1], rng=rng)
     return replace(faces, images=images, keypoints=keypoints, labels=labels)
 
 
-def write_kaggle_files(folder, keypointset, *, training: int, test: int, seed: int) -> np.ndarray:
+def write_kaggle_files(folder, keypointset, *, side: int, training: int, test: int, seed: int) -> np.ndarray:
     """Write training.csv, test.csv and IdLookupTable.csv into a folder, which is made if need be: see `write_files`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = (folder / name for name in ("training.csv", "test.csv", "IdLookupTable.csv"))
-    return write_files(*paths, keypointset, training=training, test=test, seed=seed)
+    return write_files(*paths, keypointset, side=side, training=training, test=test, seed=seed)
 
 
 def write_files(
@@ -137,11 +144,12 @@ def write_files(
     lookup_path,
     keypointset,
     *,
+    side: int,
     training: int,
     test: int,
     seed: int,
     collector: Callable[[], Collector] = Collector,
-    report: Report = nobody,
+    report: OnProgress = ignored,
 ) -> np.ndarray:
     """Write `training` and `test` drawn faces as Kaggle hands faces out: labelled faces, faces to label, values asked for.
 
@@ -150,7 +158,9 @@ def write_files(
     """
     seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
     drawn, asked = (
-        rendered_faces(keypointset, count=count, widest_source_share=_WIDEST_SOURCE_SHARE, seed=own, images=collector(), report=report)
+        rendered_faces(
+            keypointset, side=side, count=count, widest_source_share=_WIDEST_SOURCE_SHARE, seed=own, images=collector(), report=report
+        )
         for count, own in zip((training, test), seeds, strict=False)
     )
     drawn = with_repeats(keypointset, drawn, rng=np.random.default_rng(seeds[2]))

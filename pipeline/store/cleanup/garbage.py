@@ -42,7 +42,7 @@ def find(root: Path, kept: set[str]) -> Iterator[Leftover]:
         for path in regular_files(root / folder):
             # A process that lives may take its files away meanwhile.
             with contextlib.suppress(FileNotFoundError):
-                if (name := names.parsed(path)) and (found := _found(root, path, name, kept)):
+                if (name := names.parse(path)) and (found := _found(root, path, name, kept)):
                     place, why, *beside = found
                     sizes = {file: file.lstat().st_size for file in (*beside, path)}
                     yield Leftover(sizes, name.kind, place, why, time.time() - path.lstat().st_mtime)
@@ -60,7 +60,7 @@ def newest(root: Path, count: int) -> set[str]:
     by_stage: dict[tuple[str, str], list[Path]] = {}
     for path in sorted(names.all_artifacts(root), key=lambda path: path.lstat().st_mtime, reverse=True):
         if _published(path) is not None:
-            by_stage.setdefault((path.parent.name, names.parsed(path).stem), []).append(path)
+            by_stage.setdefault((path.parent.name, names.parse(path).stem), []).append(path)
     return {f"{path.parent.name}/{path.stem}" for paths in by_stage.values() for path in paths[:count]}
 
 

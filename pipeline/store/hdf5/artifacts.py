@@ -21,13 +21,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.store.hdf5 import contents, layout
-from pipeline.store.hdf5.contents import put, put_copies
+from pipeline.store.hdf5.contents import put, put_versions
 from pipeline.store.hdf5.steady import Steady
 from pipeline.store.keys import recipe
 from pipeline.store.workspace import files
 from pipeline.store.workspace.files import Damaged
 
-__all__ = ["SCHEMA", "Damaged", "attributes", "load", "published", "put", "put_copies", "reading", "verify", "writing"]
+__all__ = ["SCHEMA", "Damaged", "attributes", "load", "published", "put", "put_versions", "reading", "verify", "writing"]
 
 # Changes when files of an older layout must not be read any more; part of every key.
 SCHEMA = 1
@@ -42,7 +42,7 @@ ANY = ""
 LARGEST = 8 << 30
 
 # What was verified: the state of its files then, and what it holds.
-_verified: dict[Path, tuple[dict[Path, tuple | None], layout.Group]] = {}
+_verified: dict[Path, tuple[dict[Path, tuple | None], layout.StoredGroup]] = {}
 
 
 # Writing
@@ -134,12 +134,12 @@ def attributes(path: Path) -> dict[str, typing.Any]:
     return _decoded_attributes(verify(path), path)
 
 
-def _check_content(path: Path, tree: layout.Group, kind: type) -> None:
+def _check_content(path: Path, tree: layout.StoredGroup, kind: type) -> None:
     if faults := list(contents.faults(tree, kind)):
         raise Damaged(f"{path} is no {kind.__name__} of this program: {'; '.join(faults[:3])}")
 
 
-def _decoded_attributes(tree: layout.Group, path: Path) -> dict[str, typing.Any]:
+def _decoded_attributes(tree: layout.StoredGroup, path: Path) -> dict[str, typing.Any]:
     found = {name: _decoded(text, f"{path}: {name}") for name, text in tree.attributes.items()}
     made_from = found.get("made_from", {})
     if not isinstance(made_from, dict) or not all(isinstance(made_from.get(part, {}), dict) for part in recipe.PARTS):
@@ -171,7 +171,7 @@ def published(path: Path) -> dict[str, str]:
         return _parse(file.read(USER_BLOCK), path)[1]
 
 
-def verify(path: Path) -> layout.Group:
+def verify(path: Path) -> layout.StoredGroup:
     """What the artifact holds, after a check that it and the files published with it are, byte for byte, what was written.
 
     Remembered for each state of these files. Raises FileNotFoundError, or Damaged with what is wrong.
@@ -196,7 +196,7 @@ def verify(path: Path) -> layout.Group:
     return tree
 
 
-def _verified_content(path: Path) -> tuple[dict[str, str], layout.Group]:
+def _verified_content(path: Path) -> tuple[dict[str, str], layout.StoredGroup]:
     """The files published with an artifact and their checksums, and what it holds, after its own layout and checksum were verified."""
     try:
         with path.open("rb") as file:

@@ -28,7 +28,7 @@ def put(group, content: typing.Any) -> None:
     _default_plot(group, type(content))
 
 
-def put_copies(group, kind: type, copies: Iterable[dict[str, typing.Any]], count: int) -> None:
+def put_versions(group, kind: type, copies: Iterable[dict[str, typing.Any]], count: int) -> None:
     """Writes `count` dicts of arrays or LazyRows (field name -> array), one after the other, as datasets with a leading axis.
 
     Never more than one of them is in memory, of lazy rows a block.
@@ -140,7 +140,7 @@ def _default_plot(group, kind: type) -> None:
         group.file.attrs["default"] = view.name.strip("/")
 
 
-def faults(group: layout.Group, kind: type, path: str = "") -> Iterator[str]:
+def faults(group: layout.StoredGroup, kind: type, path: str = "") -> Iterator[str]:
     """What keeps a group from being the dataclass `kind`: arrays that lack, that are unknown, or that are not as described."""
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
@@ -153,10 +153,10 @@ def faults(group: layout.Group, kind: type, path: str = "") -> Iterator[str]:
     yield from (f"{path}/{name} is unknown" for name in group.members if name not in known)
 
 
-def _faults(item: layout.Group | layout.Dataset, field: dataclasses.Field, kinds: tuple[type, ...], name: str) -> Iterator[str]:
+def _faults(item: layout.StoredGroup | layout.StoredArray, field: dataclasses.Field, kinds: tuple[type, ...], name: str) -> Iterator[str]:
     nested, is_dict = next(filter(dataclasses.is_dataclass, kinds), None), any(typing.get_origin(kind) is dict for kind in kinds)
-    if isinstance(item, layout.Dataset) == bool(nested or is_dict):
-        yield f"{name} is {'an array' if isinstance(item, layout.Dataset) else 'a group'}"
+    if isinstance(item, layout.StoredArray) == bool(nested or is_dict):
+        yield f"{name} is {'an array' if isinstance(item, layout.StoredArray) else 'a group'}"
     elif nested:
         yield from faults(item, nested, name)
     else:

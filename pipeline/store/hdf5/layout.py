@@ -63,7 +63,7 @@ CHUNKED = ONE_PIECE | {"filter"}
 Attributes = dict[str, str | list[str]]
 
 
-class Dataset(NamedTuple):
+class StoredArray(NamedTuple):
     """dtype: numpy's name, or "text" for bytes in UTF-8. itemsize: bytes of one value."""
 
     dtype: str
@@ -76,17 +76,17 @@ class Dataset(NamedTuple):
         return self.itemsize * math.prod(self.shape)
 
 
-class Group(NamedTuple):
-    members: dict[str, "Group | Dataset"]
+class StoredGroup(NamedTuple):
+    members: dict[str, "StoredGroup | StoredArray"]
     attributes: Attributes
 
-    def arrays(self, path: str = "") -> Iterator[tuple[str, Dataset]]:
+    def arrays(self, path: str = "") -> Iterator[tuple[str, StoredArray]]:
         """All datasets in it and in the groups in it, with their paths."""
         for name, member in self.members.items():
-            yield from member.arrays(f"{path}/{name}") if isinstance(member, Group) else [(f"{path}/{name}", member)]
+            yield from member.arrays(f"{path}/{name}") if isinstance(member, StoredGroup) else [(f"{path}/{name}", member)]
 
 
-def survey(file, path: Path, start: int) -> Group:
+def survey(file, path: Path, start: int) -> StoredGroup:
     """The root group of the HDF5 file that begins at byte `start` of an open file. Raises Damaged where it is not an artifact's.
 
     All bytes that the datasets declare are there, each for one of them.
@@ -101,9 +101,9 @@ class _Survey:
         self.pieces, self.refuse = pieces, pieces.refuse
         self.texts: dict[int, dict[int, bytes]] = {}
         self.text_size = 0
-        self.datasets: dict[int, Dataset] = {}
+        self.datasets: dict[int, StoredArray] = {}
 
-    def root(self) -> Group:
+    def root(self) -> StoredGroup:
         """[II.A, III.C]"""
         block = self.pieces.read(0, 96, "the superblock")
         block.expect(SUPERBLOCK)
@@ -118,7 +118,7 @@ class _Survey:
 
     # Groups
 
-    def group(self, header: int, repeated: list[int], path: str, depth: int) -> Group:
+    def group(self, header: int, repeated: list[int], path: str, depth: int) -> StoredGroup:
         """repeated: where the list of members is, as the entry that led here says too."""
         if depth > MOST_NESTED:
             self.refuse(f"{path} is nested too deeply")
@@ -136,7 +136,7 @@ class _Survey:
                 members[name] = self.group(address, lists, inner, depth + 1)
             else:
                 self.refuse(f"{inner} is a soft link")
-        return Group(members, attributes)
+        return StoredGroup(members, attributes)
 
     def entries(self, tree: int, names: int, path: str) -> Iterator[tuple[str, int, int, list[int]]]:
         """(name, address of the header, kind, what the entry repeats of the header) of each member, by name. [III.B, III.C]"""
@@ -174,7 +174,7 @@ class _Survey:
 
     # Datasets
 
-    def dataset(self, header: int, path: str, *, linked: bool) -> Dataset:
+    def dataset(self, header: int, path: str, *, linked: bool) -> StoredArray:
         if linked and header in self.datasets:
             return self.datasets[header]
         messages, attributes = self.header(header, path, ONE_PIECE, CHUNKED)
@@ -189,7 +189,7 @@ class _Survey:
             self.one_piece(messages["storage"], math.prod(shape) * itemsize, path)
         for message in messages.values():
             message.end()
-        self.datasets[header] = Dataset(dtype, itemsize, shape, attributes)
+        self.datasets[header] = StoredArray(dtype, itemsize, shape, attributes)
         return self.datasets[header]
 
     def shape(self, message: Piece, *, may_grow: bool = False) -> tuple[int, ...]:

@@ -45,7 +45,7 @@ def abandoned(folder: Path, pattern: str = "*") -> Iterator[str]:
 
     A lock file of another program, such as an editor's, is none of them.
     """
-    for name in sorted(path for path in folder.glob(f".{pattern}.lock") if names.parsed(path)):
+    for name in sorted(path for path in folder.glob(f".{pattern}.lock") if names.parse(path)):
         descriptor = None
         with contextlib.suppress(OSError):
             descriptor = taken(name, os.O_RDWR)

@@ -31,28 +31,28 @@ class Name(NamedTuple):
     kind: str
     owner: str
     stem: str | None
-    key: str | None
+    key_of: str | None
     pid: int | None
 
 
-def parsed(path: Path) -> Name | None:
+def parse(path: Path) -> Name | None:
     """What a file is by its name; None if that is none of this program's, or of a file published with an artifact."""
     for kind, pattern in _KINDS.items():
         if found := re.fullmatch(pattern, path.name):
             parts = found.groupdict()
             owner = parts["owner"] or parts["other"]
-            return Name(kind, owner, parts["stem"], parts["key"], int(parts["pid"]) if "pid" in parts else None)
+            return Name(kind, owner, parts["stem"], parts["key_of"], int(parts["pid"]) if "pid" in parts else None)
     return None
 
 
-def key(path: Path) -> str:
+def key_of(path: Path) -> str:
     """The key in the file name of an artifact or of what an unfinished stage left."""
-    return parsed(path).key
+    return parse(path).key
 
 
 def artifacts(folder: Path, stem: str | None = None, kinds: tuple[str, ...] = ("artifact",)) -> list[Path]:
     """The artifacts in a folder, sound or not, and files like them; with `stem` those of one stage."""
-    named = ((path, parsed(path)) for path in sorted(folder.glob("*.h5")))
+    named = ((path, parse(path)) for path in sorted(folder.glob("*.h5")))
     return [path for path, name in named if name and name.kind in kinds and stem in (None, name.stem)]
 
 
