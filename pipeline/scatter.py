@@ -1,13 +1,11 @@
 """Keypoints as a list of points: the one form in which viewers of HDF5 files draw them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from pipeline.schema import Plot, array
+from pipeline.schema import Plot, array, record
 
 
-@dataclass(frozen=True)
+@record
 class Points:
     """The keypoints of some faces, all in one list, without those that are not known; y upwards, as diagrams have it."""
 

@@ -4,8 +4,10 @@ The rooms hand arrays on as frozen dataclasses. The description stands once, bes
 (`units`, `long_name`, `axes`) and checks it again when the file is read.
 """
 
-from dataclasses import field
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar, dataclass_transform
+
+Record = TypeVar("Record")
 
 
 class Description(NamedTuple):
@@ -31,6 +33,12 @@ class Plot(NamedTuple):
     beside: tuple[str, ...] = ()
 
 
-def array(dtype: str, axes: str, units: str, meaning: str):
-    """A dataclass field that holds a numpy array; `axes` are the names of its dimensions, separated by blanks."""
+def array(dtype: str, axes: str, units: str, meaning: str) -> Any:
+    """A field of a `record` that holds a numpy array; `axes` are the names of its dimensions, separated by blanks."""
     return field(metadata={"array": Description(dtype, tuple(axes.split()), units, meaning)})
+
+
+@dataclass_transform(field_specifiers=(array,), frozen_default=True)
+def record(cls: type[Record]) -> type[Record]:
+    """A frozen dataclass; type checkers see that a field made by `array` has no default."""
+    return dataclass(frozen=True)(cls)

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -13,14 +12,14 @@ import pytest
 
 from pipeline.errors import InputError
 from pipeline.lazyrows import Images, LazyRows, chosen
-from pipeline.schema import Plot, array
+from pipeline.schema import Plot, array, record
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.run import targets
 from pipeline.store.run.targets import Artifact
 from pipeline.store.workspace import files
 
 
-@dataclass(frozen=True)
+@record
 class Inner:
     step: np.ndarray = array("int32", "step", "", "counted from 1")
     error: np.ndarray = array("float32", "step", "px", "error after the step")
@@ -28,7 +27,7 @@ class Inner:
     PLOT = Plot("error", ("step",))
 
 
-@dataclass(frozen=True)
+@record
 class Content:
     inner: Inner
     points: np.ndarray = array("float32", "face point xy", "px", "x then y, NaN where unknown")
@@ -160,7 +159,7 @@ def test_another_layout_is_damaged(tmp_path):
     with pytest.raises(artifacts.Damaged, match=r"a\.h5 is no Content of this program: it lacks /inner; it lacks /points; "):
         artifacts.load(path, Content)
 
-    @dataclass(frozen=True)
+    @record
     class Doubles:
         error: np.ndarray = array("float64", "step", "px", "error")
 
@@ -168,7 +167,7 @@ def test_another_layout_is_damaged(tmp_path):
         artifacts.load(path, Doubles)
 
 
-@dataclass(frozen=True)
+@record
 class Copies:
     images: np.ndarray = array("uint8", "copy face pixel", "grey level", "copies")
 
@@ -186,7 +185,7 @@ def test_copies_are_written_one_by_one(tmp_path):
     assert not (tmp_path / "b.h5").exists()
 
 
-@dataclass(frozen=True)
+@record
 class Album:
     images: Images = array("uint8", "face pixel", "grey level", "so many that they may stay in the file")
     number: np.ndarray = array("int32", "face", "", "not so many")

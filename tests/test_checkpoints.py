@@ -1,7 +1,7 @@
 """Trainings that go on from a checkpoint end with the bytes of undisturbed ones; what becomes of the files."""
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,14 +13,14 @@ from pipeline.commands import chain, forget, status, verify
 from pipeline.errors import InputError
 from pipeline.geometry import alignment
 from pipeline.nets.trained import Snapshots, Trained
-from pipeline.schema import array
+from pipeline.schema import array, record
 from pipeline.store.hdf5 import artifacts, contents
 from pipeline.store.run import checkpoints
 from pipeline.store.workspace import partials
 from pipeline.store.workspace.console import Progress
 
 
-@dataclass(frozen=True)
+@record
 class Numbers:
     values: np.ndarray = array("float64", "number", "", "some numbers")
 

@@ -12,7 +12,6 @@ import socket
 import struct
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -287,7 +286,7 @@ def test_more_pieces_than_any_artifact(tmp_path, monkeypatch):
     refused(forged(tmp_path / "a.h5"), "it has more than 20 pieces")
 
 
-@dataclass(frozen=True)
+@schema.record
 class Words:
     words: np.ndarray = schema.array("text", "word", "", "some words")
 

@@ -11,7 +11,7 @@ from pipeline.data import duplicates
 from pipeline.geometry import augmentation
 from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.lazyrows import Collector, LazyRows, Spilled, blocks, chosen, each, in_blocks, runs
-from pipeline.schema import array
+from pipeline.schema import array, record
 from pipeline.store.hdf5 import artifacts
 
 SIDE = 48
@@ -141,7 +141,7 @@ def test_runs(rows, expected):
 # Memory
 
 
-@dataclasses.dataclass(frozen=True)
+@record
 class Album:
     images: lazyrows.Images = array("uint8", "face y x", "grey level", "faces")
 

@@ -1,7 +1,5 @@
 """Snapshots: arrays that grow in a file, kept one by one until they are published, and what the commands make of their files."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 from workplace import make
@@ -9,7 +7,7 @@ from workplace import make
 from pipeline import commands
 from pipeline.commands import forget, inspect, verify
 from pipeline.nets.trained import Snapshots
-from pipeline.schema import array
+from pipeline.schema import array, record
 from pipeline.store.hdf5 import artifacts, contents
 from pipeline.store.run import snapshots
 from pipeline.store.workspace import partials
@@ -123,7 +121,7 @@ def test_verify_and_forget_know_snapshots(draw, capsys):
     assert snapshot.with_name(f"{snapshot.name}.forgotten-1").exists()
 
 
-@dataclass(frozen=True)
+@record
 class Anything:
     number: np.ndarray = array("int32", "", "", "a number")
 

@@ -1,7 +1,6 @@
 """From the parsed tables to the one data set that every stage shares: label sources, duplicates, the split, labels left out, statistics."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,10 +9,10 @@ from pipeline.data.split import split
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images, Selected, chosen, each
 from pipeline.progress import OnProgress, ignored
-from pipeline.schema import Plot, array
+from pipeline.schema import Plot, array, record
 
 
-@dataclass(frozen=True)
+@record
 class Dataset:
     """Labelled faces, all or some, in the order of the training table, faces to predict in the order of the test table, what is asked for.
 

@@ -1,16 +1,14 @@
 """What became of the trainings of an experiment: one record each, and all of them side by side."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from pipeline.experiments.plans import Plan
 from pipeline.nets.trained import History, padded
-from pipeline.schema import Plot, array
+from pipeline.schema import Plot, array, record
 
 
-@dataclass(frozen=True)
+@record
 class Outcome:
     """One training."""
 
@@ -21,7 +19,7 @@ class Outcome:
     overrides: np.ndarray = array("text", "", "", "the parameters that were set, as JSON")
 
 
-@dataclass(frozen=True)
+@record
 class Comparison:
     """All trainings of an experiment, the best variation first. NaN: diverged, or after the last epoch."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.geometry import affine
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
-from pipeline.schema import Plot, array
+from pipeline.schema import Plot, array, record
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Transforms:
         return replace(self, matrix=affine.compose(self.matrix, matrix))
 
 
-@dataclass(frozen=True)
+@record
 class AugmentedVersions:
     """Augmented copies of the training part; copy c of face i stands at [c, i] in every array."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.nets import monitoring
 from pipeline.nets.checkup import Checkup
 from pipeline.nets.trained import Health, History
-from pipeline.schema import array
+from pipeline.schema import array, record
 
 # What callbacks carry from epoch to epoch, beside the best weights; all plain numbers.
 REMEMBERED = {
@@ -24,7 +24,7 @@ REMEMBERED = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class Checkpoint:
     """The state of a training after an epoch."""
 

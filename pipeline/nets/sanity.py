@@ -16,7 +16,7 @@ from pipeline.nets import network, training, views
 from pipeline.nets.samples import Samples, StoredVersions
 from pipeline.nets.sources import of_source
 from pipeline.nets.structure import Structure
-from pipeline.schema import array
+from pipeline.schema import array, record
 
 TINY = 8  # faces to learn by heart
 STEPS = 8  # of an epoch at least
@@ -42,7 +42,7 @@ class Check:
         return bool(self.at_least <= self.figure <= self.at_most)
 
 
-@dataclass(frozen=True)
+@record
 class Checks:
     """What each check tried and found."""
 

@@ -1,12 +1,10 @@
 """What a net is built from, as a record that its artifact holds. Apart from the code that needs Keras, as `trained` is."""
 
-from dataclasses import dataclass
-
 from pipeline.nets.options import PRETRAINED
-from pipeline.schema import array
+from pipeline.schema import array, record
 
 
-@dataclass(frozen=True)
+@record
 class Structure:
     """What `network.build` takes beside the side of the images and the number of outputs; see the tasks' parameters.
 

@@ -1,14 +1,12 @@
 """What a training leaves: the records that its artifact holds. Apart from the code that needs Keras, so that reading does not start it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pipeline.nets.structure import Structure
-from pipeline.schema import Plot, array
+from pipeline.schema import Plot, array, record
 
 
-@dataclass(frozen=True)
+@record
 class History:
     """What a training did, one value for each epoch."""
 
@@ -39,7 +37,7 @@ def padded(rmse: np.ndarray, epochs: int) -> np.ndarray:
     return np.pad(rmse.astype(np.float32), (0, epochs - len(rmse)), constant_values=np.nan)
 
 
-@dataclass(frozen=True)
+@record
 class Health:
     """How the layers with a kernel fare, one row for each epoch. NaN: not asked for or not defined.
 
@@ -70,7 +68,7 @@ class Health:
         return list(np.stack(columns, axis=1))
 
 
-@dataclass(frozen=True)
+@record
 class Snapshots:
     """The weights of a net after some epochs of its training; the epoch is the first axis of every array."""
 
@@ -78,7 +76,7 @@ class Snapshots:
     weights: dict[str, np.ndarray] = array("float32", "", "", "weight of the net after each of the epochs")
 
 
-@dataclass(frozen=True)
+@record
 class Trained:
     """Everything that is needed to predict with a net, and what its training was like. S label sources, K keypoints of the net."""
 

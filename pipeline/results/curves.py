@@ -11,10 +11,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 
 from pipeline.nets.trained import Trained, padded
 from pipeline.results.style import LIGHT, End, Theme, label_ends, plain
-from pipeline.schema import Plot, array
+from pipeline.schema import Plot, array, record
 
 
-@dataclass(frozen=True)
+@record
 class Curves:
     """The learning curves of the base net and its specialists, one row each, padded with NaN to the longest training."""
 

@@ -1,7 +1,5 @@
 """All predictions of a run beside the labels: the record of Predict's artifact."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pipeline.inference.ensemble import ChainPredictions
@@ -11,13 +9,13 @@ from pipeline.metrics.bootstrap import BOOTSTRAP, bootstrap_interval
 from pipeline.metrics.rmse import rmse, rmse_by_source
 from pipeline.results.submission import locations
 from pipeline.scatter import Points, points
-from pipeline.schema import array
+from pipeline.schema import array, record
 
 # What `predictions` puts in the order of the faces.
 HELD_OUT = ("validation", "validation_base", "truth", "mean_face", "face", "source", "group")
 
 
-@dataclass(frozen=True)
+@record
 class Predictions:
     """All predictions of the chain beside the truth where it is known. K keypoints; NaN: not labelled."""
 

@@ -1,18 +1,16 @@
 """How good the answers are, as the report shows it: RMSE in pixels overall, by label source, by keypoint, with intervals."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pipeline.data.dataset import Dataset, held_out
 from pipeline.metrics.bootstrap import BOOTSTRAP, bootstrap_interval, difference_interval
 from pipeline.metrics.rmse import rmse, rmse_by_keypoint, rmse_by_source, squared_error
-from pipeline.schema import Plot, array
+from pipeline.schema import Plot, array, record
 
 ANSWERS = ("specialists", "base net", "mean face")
 
 
-@dataclass(frozen=True)
+@record
 class Scores:
     """RMSE on the validation faces of three answers: the specialists' with a share of the base net's, the base net's, the mean face.
 

@@ -5,25 +5,24 @@ import hashlib
 import os
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.schema import array
+from pipeline.schema import array, record
 
 from . import deep
 
 
-@dataclass(frozen=True)
+@record
 class Numbers:
     """Some numbers."""
 
     values: np.ndarray = array("float64", "number", "px", "the numbers")
 
 
-@dataclass(frozen=True)
+@record
 class Sum:
     """One number."""
 

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +13,25 @@ from pipeline.errors import InputError
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Collector, Images
 from pipeline.progress import OnProgress, ignored
-from pipeline.schema import array
+from pipeline.schema import array, record
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"\d{1,18}", re.ASCII)  # fits int64
 
 
-@dataclass(frozen=True)
+@record
 class LabelledFaces:
     images: Images = array("uint8", "face y x", "grey level", "faces, 0 = black to 255 = white")
     keypoints: np.ndarray = array("float32", "face keypoint coordinate", "px", "x then y, NaN where not labelled")
 
 
-@dataclass(frozen=True)
+@record
 class UnlabelledFaces:
     image_ids: np.ndarray = array("int64", "face", "", "ImageId, as the lookup table names the images; each once")
     images: Images = array("uint8", "face y x", "grey level", "faces, 0 = black to 255 = white")
 
 
-@dataclass(frozen=True)
+@record
 class Lookup:
     row_ids: np.ndarray = array("int64", "row", "", "RowId, as the submission names the values asked for; each once")
     face: np.ndarray = array("int32", "row", "", "which of the test images, counted from 0")

@@ -5,7 +5,7 @@ and habits, small faces away from the middle, repeated images, labels that are m
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from pipeline.data.synthetic.portrait import portrait
 from pipeline.lazyrows import Collector, Images, chosen, each
 from pipeline.progress import OnProgress, ignored
 from pipeline.scatter import Points
-from pipeline.schema import array
+from pipeline.schema import array, record
 
 _WIDEST_SOURCE_SHARE = 1 / 3  # in Kaggle's files 2,284 of 7,049 training faces and 591 of 1,783 test faces
 
@@ -31,7 +31,7 @@ _REPEATED_IMAGES = 0.04  # of the training faces of the other sources
 _GREYS = tuple(str(level) for level in range(256))
 
 
-@dataclass(frozen=True)
+@record
 class RenderedFaces:
     """n drawn faces, those of the keypoint set's first source first."""
 
@@ -41,7 +41,7 @@ class RenderedFaces:
     source: np.ndarray = array("int8", "face", "", "index into the keypoint set's source_names")
 
 
-@dataclass(frozen=True)
+@record
 class Truth:
     """What no file of Kaggle's tells: where the keypoints of the test faces are."""
 
