@@ -31,7 +31,7 @@ class Name(NamedTuple):
     kind: str
     owner: str
     stem: str | None
-    key_of: str | None
+    key: str | None
     pid: int | None
 
 
@@ -41,7 +41,7 @@ def parse(path: Path) -> Name | None:
         if found := re.fullmatch(pattern, path.name):
             parts = found.groupdict()
             owner = parts["owner"] or parts["other"]
-            return Name(kind, owner, parts["stem"], parts["key_of"], int(parts["pid"]) if "pid" in parts else None)
+            return Name(kind, owner, parts["stem"], parts["key"], int(parts["pid"]) if "pid" in parts else None)
     return None
 
 
