@@ -34,7 +34,7 @@ def run(*command, cwd=None):
 def recipes(*flags, cwd=None):
     """The recipe of each stage by address, its key added, as a fresh process finds them."""
     code = (
-        "import json, sys; from pipeline.commands.chain import Run\n"
+        "import json, sys; from pipeline.commands.support.last_run import Run\n"
         "with Run.meant_by(sys.argv[1:]).chain() as stages:\n"
         "    print(json.dumps({stage.address: {**stage.recipe, 'key': stage.key} for stage in stages}))"
     )

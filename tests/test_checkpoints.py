@@ -9,7 +9,8 @@ from toys import DOTS, EYES, TARGET, build, copies_of, labelled, linear_net, rec
 from workplace import make
 
 import pipeline
-from pipeline.commands import chain, forget, status, verify
+from pipeline.commands import forget, status, verify
+from pipeline.commands.support import addresses
 from pipeline.errors import InputError
 from pipeline.geometry import alignment
 from pipeline.nets.trained import Snapshots, Trained
@@ -343,9 +344,9 @@ def test_verify_and_forget_know_checkpoints(draw, workplace, capsys):
     assert verify.run() == 1
     assert f"damaged: {partials.of(other)[0]} is" in capsys.readouterr().out
 
-    assert chain.find(f"Draw@{draw.key[:3]}", [draw]) == draw.path
+    assert addresses.find(f"Draw@{draw.key[:3]}", [draw]) == draw.path
     with pytest.raises(InputError, match=f"0 artifacts with a key that starts with 0012; its keys: {draw.key}"):
-        chain.find("Draw@0012", [draw])
+        addresses.find("Draw@0012", [draw])
     draw.path.unlink()
     assert status._state(draw, False) == ("missing", ["never made in this workspace"])
     assert forget.run("Draw", [draw]) == 0

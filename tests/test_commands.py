@@ -16,7 +16,7 @@ from luigi.task_register import Register
 
 from pipeline import commands
 from pipeline.commands import compare, doctor
-from pipeline.commands.chain import Run
+from pipeline.commands.support.last_run import Run
 from pipeline.errors import InputError
 from pipeline.nets.trained import Trained
 from pipeline.results.paired import HeldOut

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pipeline
-from pipeline.commands.chain import Run
+from pipeline.commands.support.last_run import Run
 from pipeline.errors import Diverged
 from pipeline.experiments.outcomes import Comparison, Outcome
 from pipeline.nets.trained import History, Trained

@@ -101,7 +101,7 @@ def _run(options, flags: list[str]) -> int:
             raise InputError(f"doctor looks at this machine alone; leave out {' '.join(flags)}.")
         return doctor.run()
     from pipeline.commands import activations, adopt, clean, compare, filters, forget, inspect, parameters, status, verify
-    from pipeline.commands.chain import Run
+    from pipeline.commands.support.last_run import Run
 
     if options.command == "annotate":
         from pipeline.commands import annotate

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.commands import drawing, reading
+from pipeline.commands.support import drawing, reading
 from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.store.hdf5 import artifacts

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from pipeline.commands.chain import artifacts_of, find, split
+from pipeline.commands.support.addresses import artifacts_of, find, split
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import adoptions, recipe

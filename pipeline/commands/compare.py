@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.commands import drawing, provenance, reading
-from pipeline.commands.chain import find
+from pipeline.commands.support import drawing, provenance, reading
+from pipeline.commands.support.addresses import find
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import recipe

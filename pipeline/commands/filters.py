@@ -1,6 +1,6 @@
 """`keypoints filters`: the filters of a net's first layer as a picture."""
 
-from pipeline.commands import drawing, reading
+from pipeline.commands.support import drawing, reading
 from pipeline.store.run.stage import Stage
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.commands import provenance
-from pipeline.commands.chain import find, split
+from pipeline.commands.support import provenance
+from pipeline.commands.support.addresses import find, split
 from pipeline.errors import InputError
 from pipeline.store.cleanup import in_use
 from pipeline.store.keys import adoptions

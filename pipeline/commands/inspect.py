@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.commands import provenance, reading
-from pipeline.commands.chain import find
+from pipeline.commands.support import provenance, reading
+from pipeline.commands.support.addresses import find
 from pipeline.store.hdf5 import artifacts, layout
 from pipeline.store.keys import recipe
 from pipeline.store.run import snapshots

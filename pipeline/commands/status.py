@@ -3,8 +3,8 @@
 from luigi.task import flatten
 
 from pipeline import units
-from pipeline.commands import provenance
-from pipeline.commands.chain import artifacts_of
+from pipeline.commands.support import provenance
+from pipeline.commands.support.addresses import artifacts_of
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import recipe
 from pipeline.store.run.stage import Stage

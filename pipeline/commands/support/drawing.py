@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.commands.chain import find, split
+from pipeline.commands.support.addresses import find, split
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.run.stage import Stage

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.commands import provenance
+from pipeline.commands.support import provenance
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.workspace import names

@@ -1,0 +1,1 @@
+"""Helpers that several subcommands share. No module in this package is a subcommand."""
