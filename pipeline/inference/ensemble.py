@@ -1,16 +1,22 @@
-"""A base net and its specialists together."""
+"""A base net and its specialists, combined into one prediction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.data.dataset import Dataset
+from pipeline.nets.trained import Trained
+
 
 @dataclass(frozen=True)
 class ChainPredictions:
-    """What one chain of a base net and its specialists predicts: keypoints (n, K, 2) in pixels of the test faces and of those held out.
+    """What one chain, a base net and its specialists, predicts for the test faces and for the faces that it was not trained on.
 
-    truth: labels of the held-out faces, NaN where not labelled; mean_face: their sources' mean faces; face, source, group: (n,), see
-    `Predictions` and `Dataset`.
+    All keypoints are (n, K, 2), pixels, x then y. `test` and `validation` are the chain's predictions, `test_base` and `validation_base`
+    those of its base net. `truth` has the labels of the held-out faces, NaN where not labelled, and `mean_face` the mean face of each
+    one's annotation source. `face`, `source` and `group` (n,) are the held-out faces' rows in the training table, their annotation
+    sources and their duplicate groups.
     """
 
     test: np.ndarray
@@ -24,37 +30,44 @@ class ChainPredictions:
     group: np.ndarray
 
 
-def chain_predictions(faces, nets: list, tests: list[np.ndarray], *, base_share: float) -> ChainPredictions:
-    """Puts the outputs of a base net and its specialists together: the mean of both, in which the base net has the weight `base_share`.
+def chain_predictions(dataset: Dataset, nets: Sequence[Trained], tests: Sequence[np.ndarray], *, base_share: float) -> ChainPredictions:
+    """Combines the predictions of a base net and its specialists, see `combined`.
 
-    faces: the data set (`faces.dataset.Dataset`) that they were trained on. nets: the base net, then one for each group, in the order of
-    the set's groups (`nets.trained.Trained`); tests: their keypoints of the test faces (n, k, 2).
+    dataset: the data set that they were trained on.
+    nets: the base net, then one specialist for each group, in the order of the keypoint set's groups.
+    tests: what each net predicts for the test faces, (n, k, 2), pixels.
     """
-    held_out = faces.validation
+    held_out = dataset.validation
     return ChainPredictions(
         test=combined(nets, tests, base_share=base_share),
         test_base=tests[0],
         validation=combined(nets, [net.validation for net in nets], base_share=base_share),
         validation_base=nets[0].validation,
-        truth=faces.keypoints[held_out],
-        mean_face=faces.mean_face[faces.source[held_out]],
-        face=faces.row[held_out],
-        source=faces.source[held_out],
-        group=faces.group[held_out],
+        truth=dataset.keypoints[held_out],
+        mean_face=dataset.mean_face[dataset.source[held_out]],
+        face=dataset.row[held_out],
+        source=dataset.source[held_out],
+        group=dataset.group[held_out],
     )
 
 
-def combined(nets: list, answers: list[np.ndarray], *, base_share: float) -> np.ndarray:
-    """Keypoints (n, K, 2) from what a base net and its specialists answer, (n, k, 2): the mean.
+def combined(nets: Sequence[Trained], predictions: Sequence[np.ndarray], *, base_share: float) -> np.ndarray:
+    """The weighted mean of what a base net and its specialists predict: keypoints (n, K, 2), pixels.
 
-    base_share: the weight of the base net's answer in it.
+    nets: the base net, then the specialists.
+    predictions: (n, k, 2) of each net, pixels.
+    base_share: the weight of the base net in the mean, 0 to 1; the specialist of a keypoint has the rest.
     """
-    keypoints = answers[0].copy()
-    for net, own in zip(nets[1:], answers[1:], strict=True):
-        keypoints[:, net.indices] = base_share * answers[0][:, net.indices] + (1 - base_share) * own
+    base, *specialists = predictions
+    keypoints = base.copy()
+    for net, own in zip(nets[1:], specialists, strict=True):
+        keypoints[:, net.indices] = base_share * base[:, net.indices] + (1 - base_share) * own
     return keypoints
 
 
-def disagreement(nets: list, answers: list[np.ndarray]) -> np.ndarray:
-    """How far apart a base net and its specialists place the keypoints: root mean square over a face's values, (n,), pixels."""
-    return np.sqrt(np.square(combined(nets, answers, base_share=0) - answers[0]).mean(axis=(1, 2)))
+def disagreement(nets: Sequence[Trained], predictions: Sequence[np.ndarray]) -> np.ndarray:
+    """How far apart a base net and its specialists place the keypoints of each face: root mean square over its values (n,), pixels.
+
+    nets and predictions are those of `combined`.
+    """
+    return np.sqrt(np.square(combined(nets, predictions, base_share=0) - predictions[0]).mean(axis=(1, 2)))

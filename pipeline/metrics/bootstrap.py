@@ -1,11 +1,21 @@
 """Bootstrap intervals of the RMSE over groups of samples that belong together."""
 
+from typing import TypedDict
+
 import numpy as np
 
 from pipeline.metrics.rmse import squared_error
 
-# Of every interval that is shown.
-BOOTSTRAP = {"draws": 2000, "confidence": 0.95}
+
+class BootstrapOptions(TypedDict):
+    """How an interval is estimated: the number of bootstrap draws, and the share of them that lies within the interval."""
+
+    draws: int
+    confidence: float
+
+
+# For every interval that is shown to a user.
+BOOTSTRAP: BootstrapOptions = {"draws": 2000, "confidence": 0.95}
 
 
 def bootstrap_interval(

@@ -1,13 +1,18 @@
-"""From predicted keypoints to Kaggle's submission, and to one table of what was predicted and how well."""
+"""From predicted keypoints to Kaggle's submission file."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 
 def locations(keypoints: np.ndarray, face: np.ndarray, keypoint: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """The value asked for by each row of the lookup table: float32 (m,), pixels.
+    """The values that the lookup table asks for, in its order: float32 (m,), pixels.
 
-    keypoints (n, K, 2); face, keypoint and axis (m,) indices. ValueError if one of them is not a number.
+    keypoints: predictions float32 (n, K, 2), pixels, x then y.
+    face, keypoint, axis: the index of each row's value in `keypoints`, (m,).
+
+    Raises ValueError if one of these values is NaN or infinite.
     """
     values = keypoints[face, keypoint, axis]
     if not np.isfinite(values).all():
@@ -15,6 +20,6 @@ def locations(keypoints: np.ndarray, face: np.ndarray, keypoint: np.ndarray, axi
     return values
 
 
-def write_csv(path, row_ids: np.ndarray, values: np.ndarray) -> None:
-    """Kaggle's format: RowId,Location, in the order of the lookup table; four decimals."""
+def write_csv(path: Path, row_ids: np.ndarray, values: np.ndarray) -> None:
+    """Writes Kaggle's format: the columns RowId and Location, in the order of the lookup table, with four decimals."""
     pd.DataFrame({"RowId": row_ids, "Location": values}).to_csv(path, index=False, float_format="%.4f", lineterminator="\n")
