@@ -135,8 +135,8 @@ def _check_message(error: Exception, path: Path) -> None:
 # Tables and zips
 
 READERS = {
-    "training": lambda path: kaggle.read_training(path, tables.SMALL),
-    "test": lambda path: kaggle.read_test(path, tables.SMALL),
+    "training": lambda path: kaggle.read_training(path, tables.SMALL, side=tables.SIDE),
+    "test": lambda path: kaggle.read_test(path, side=tables.SIDE),
     "IdLookupTable": lambda path: kaggle.read_lookup(path, tables.SMALL, tables.IDS),
 }
 SOUND_TABLES = {"training": tables.TRAINING, "test": tables.TEST, "IdLookupTable": tables.LOOKUP}
@@ -228,7 +228,7 @@ def _check_table(table) -> None:
         assert np.isin(table.axis, (0, 1)).all()
         return
     assert table.images.dtype == np.uint8
-    assert table.images.shape[1:] == (small.side, small.side)
+    assert table.images.shape[1:] == (tables.SIDE, tables.SIDE)
     if isinstance(table, kaggle.UnlabelledFaces):
         assert len(set(table.image_ids)) == len(table.image_ids) == len(table.images) > 0
         assert (table.image_ids > 0).all()
@@ -236,7 +236,7 @@ def _check_table(table) -> None:
         assert table.keypoints.shape == (len(table.images), len(small.names), 2)
         labelled = table.keypoints[~np.isnan(table.keypoints)]
         assert labelled.size
-        assert ((labelled >= -small.side / 2) & (labelled <= 1.5 * small.side)).all()
+        assert ((labelled >= -tables.SIDE / 2) & (labelled <= 1.5 * tables.SIDE)).all()
 
 
 def _compare_with_csv(path: Path, table) -> None:

@@ -8,6 +8,7 @@ from skimage.transform import warp as skimage_warp
 from toys import centroid, dots_at
 
 from pipeline.geometry import affine
+from pipeline.geometry.frame import Frame
 
 
 def maps(n, *, seed=0, reach=6.0):
@@ -107,3 +108,12 @@ def test_as_many_images_as_maps():
     with pytest.raises(ValueError, match="3 images and 2 maps"):
         affine.warp(noise(3, 16), affine.identity(2), 16)
     assert affine.warp(noise(3, 16)[:0], affine.identity(0), 20).shape == (0, 20, 20)
+
+
+def test_units_are_inverse_and_keep_what_is_missing():
+    """The image spans -1..1; there and back changes nothing, NaN stays NaN, float32 stays float32."""
+    pixels = np.array([[0, 20], [10, 15], [np.nan, np.nan]], np.float32)
+    unit = Frame(20).to_unit(pixels)
+    assert unit.dtype == np.float32
+    np.testing.assert_array_equal(unit, [[-1, 1], [0, 0.5], [np.nan, np.nan]])
+    np.testing.assert_array_equal(Frame(20).to_pixels(unit), pixels)

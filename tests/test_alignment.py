@@ -5,15 +5,15 @@ import pytest
 
 from pipeline.geometry import affine
 from pipeline.geometry.alignment import LARGEST, MULTIPLE, SMALLEST, to_frame, upright, window
-from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
 
-K, SIDE = len(KAGGLE.names), KAGGLE.side
+K = len(KAGGLE.names)
 
 
 @pytest.fixture
 def target():
     """A symmetric face: any points, the mean with their mirror image."""
-    return upright(np.random.default_rng(0).uniform(20, 76, (K, 2)), KAGGLE)
+    return upright(np.random.default_rng(0).uniform(20, 76, (K, 2)), KAGGLE, side=SIDE)
 
 
 def similarities(scale, seed=1):
@@ -29,14 +29,14 @@ def test_upright_is_symmetric(target):
     mirrored = target[list(KAGGLE.mirror_order)] * [-1, 1] + [SIDE, 0]
     np.testing.assert_allclose(mirrored, target)
     assert target[KAGGLE.names.index("nose_tip"), 0] == pytest.approx(SIDE / 2)
-    np.testing.assert_allclose(upright(target, KAGGLE), target)
+    np.testing.assert_allclose(upright(target, KAGGLE, side=SIDE), target)
 
 
 def test_upright_is_the_mean_with_the_mirror_image():
     """Eyes at x = 70 and 30, y = 40 and 36 come to 68 and 28 (2 px too far to the right), both at 38."""
     face = np.full((K, 2), SIDE / 2)
     face[:2] = [[70, 40], [30, 36]]
-    np.testing.assert_allclose(upright(face, KAGGLE)[:2], [[68, 38], [28, 38]])
+    np.testing.assert_allclose(upright(face, KAGGLE, side=SIDE)[:2], [[68, 38], [28, 38]])
 
 
 def test_a_known_similarity_is_found(target):

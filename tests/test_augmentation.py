@@ -11,9 +11,9 @@ from toys import STILL, centroid, dots_at
 
 from pipeline.geometry import augmentation
 from pipeline.geometry.augmentation import Transforms, draw, move, versions, warp
-from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
 
-SIDE, K = KAGGLE.side, len(KAGGLE.names)
+K = len(KAGGLE.names)
 ALONE = {
     "still": {},
     "flip": {"flip": 1.0},
@@ -31,7 +31,7 @@ WIDE = {"flip": 0.5, "rotation": 180.0, "shear": 20.0, "shift": 10.0, "scale": 1
 
 def apply(*arguments):
     """Of `augmentation.apply` the images that it makes, and the keypoints."""
-    images, keypoints = augmentation.apply(*arguments)
+    images, keypoints = augmentation.apply(*arguments, side=SIDE)
     return images[:], keypoints
 
 
@@ -71,7 +71,7 @@ def test_a_flip_of_a_flip_is_the_identity():
 def test_a_flip_exchanges_left_and_right():
     """What stood at the left eye stands, mirrored, at the right eye; the nose keeps its name."""
     keypoints = random_keypoints(3, reach=40)
-    flipped = move(keypoints, drawn(3, flip=1.0), KAGGLE)
+    flipped = move(keypoints, drawn(3, flip=1.0), KAGGLE, side=SIDE)
     for name, other in (("left_eye_center", "right_eye_center"), ("mouth_right_corner", "mouth_left_corner"), ("nose_tip", "nose_tip")):
         here, there = KAGGLE.names.index(name), KAGGLE.names.index(other)
         np.testing.assert_allclose(flipped[:, there], np.array([SIDE, 0]) + keypoints[:, here] * [-1, 1], atol=1e-4)
@@ -108,7 +108,7 @@ def test_a_keypoint_that_leaves_the_image_is_nan():
     keypoints = np.full((1, K, 2), 50, np.float32)
     keypoints[0, :5] = [[86, 50], [86.01, 50], [50, 86.01], [np.nan, np.nan], [0, 50]]
     by_ten = Transforms(np.array([[[1.0, 0, 10], [0, 1, 10]]]), np.array([False]), np.ones(1), np.zeros(1))
-    moved = move(keypoints, by_ten, KAGGLE)
+    moved = move(keypoints, by_ten, KAGGLE, side=SIDE)
     np.testing.assert_allclose(moved[0, 0], [96, 60])
     assert np.isnan(moved[0, 1:4]).all()
     np.testing.assert_allclose(moved[0, 4:6], [[10, 60], [60, 60]])
@@ -119,7 +119,7 @@ def test_a_flip_moves_missing_labels_with_their_names():
     keypoints = random_keypoints(1, reach=20)
     left, right = (KAGGLE.names.index(f"{side}_eye_center") for side in ("left", "right"))
     keypoints[0, left] = np.nan
-    flipped = move(keypoints, drawn(1, flip=1.0), KAGGLE)
+    flipped = move(keypoints, drawn(1, flip=1.0), KAGGLE, side=SIDE)
     assert np.flatnonzero(np.isnan(flipped[0, :, 0])).tolist() == [right]
 
 

@@ -14,8 +14,8 @@ from pipeline.keypoints.kaggle import KAGGLE
 
 TINY = KeypointSet(
     name="tiny",
-    side=20,
     names=("left_eye", "right_eye", "nose", "chin"),
+    mirror=(("left_eye", "right_eye"),),
     sources={"wide": ("left_eye", "right_eye", "nose", "chin"), "narrow": ("nose", "chin")},
     groups={"all": ("left_eye", "right_eye", "nose", "chin")},
 )
@@ -172,15 +172,6 @@ def test_exploration_of_kaggles_set_fits_on_a_screen():
     columns = {name: np.zeros((len(dataset.source), 15), bool) for name in ("outlier", "conflict", "dropped")}
     columns |= {"labelled": np.zeros((2, 15), np.int32), "keypoint_names": np.array(KAGGLE.names)}
     assert len(summary.table(replace(dataset, **columns)).splitlines()) <= 35
-
-
-def test_units_are_inverse_and_keep_what_is_missing():
-    """The image spans -1..1; there and back changes nothing, NaN stays NaN, float32 stays float32."""
-    pixels = np.array([[0, 20], [10, 15], [np.nan, np.nan]], np.float32)
-    unit = TINY.to_unit(pixels)
-    assert unit.dtype == np.float32
-    np.testing.assert_array_equal(unit, [[-1, 1], [0, 0.5], [np.nan, np.nan]])
-    np.testing.assert_array_equal(TINY.to_pixels(unit), pixels)
 
 
 def test_held_out_faces_come_in_the_order_of_the_table():

@@ -476,13 +476,13 @@ import numpy as np
 from pathlib import Path
 from pipeline.errors import InputError
 from pipeline.data.formats import kaggle
-from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.nets.trained import History
 from pipeline.store.hdf5 import artifacts
 
 READERS = {
-    "training": lambda path: kaggle.read_training(path, KAGGLE),
-    "test": lambda path: kaggle.read_test(path, KAGGLE),
+    "training": lambda path: kaggle.read_training(path, KAGGLE, side=SIDE),
+    "test": lambda path: kaggle.read_test(path, side=SIDE),
     "IdLookupTable": lambda path: kaggle.read_lookup(path, KAGGLE, np.array([3, 5, 12])),
     "artifact": lambda path: artifacts.load(path, History),
 }

@@ -16,15 +16,17 @@ from pipeline.data.formats.kaggle import read_lookup, read_test, read_training
 from pipeline.errors import InputError
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.kaggle import SIDE as KAGGLE_SIDE
 
 SMALL = KeypointSet(
     name="a small set",
-    side=4,
     names=("left_eye", "right_eye", "nose_tip", "chin"),
+    mirror=(("left_eye", "right_eye"),),
     sources={"full": ("left_eye", "right_eye", "nose_tip", "chin"), "short": ("nose_tip",)},
     groups={"eyes": ("left_eye", "right_eye"), "middle": ("nose_tip", "chin")},
 )
-IMAGES = np.random.default_rng(7).integers(0, 256, (3, 4, 4)).astype(np.uint8)
+SIDE = 4
+IMAGES = np.random.default_rng(7).integers(0, 256, (3, SIDE, SIDE)).astype(np.uint8)
 KEYPOINTS = np.array(
     [
         [[2.5, 1.0], [1.5, 1.25], [2.0, 2.0], [2.0, 3.75]],
@@ -62,7 +64,7 @@ def zipped(folder: Path, members: dict, name="training.zip", method=zipfile.ZIP_
     return folder / name
 
 
-def refused(path: Path, *said: str, read=lambda path: read_training(path, SMALL)) -> str:
+def refused(path: Path, *said: str, read=lambda path: read_training(path, SMALL, side=SIDE)) -> str:
     """The message of the InputError, which must contain each of the texts."""
     with pytest.raises(InputError) as caught:
         read(path)
@@ -83,7 +85,7 @@ def with_row(number: int, row: str) -> str:
 
 def test_training_values(tmp_path):
     """Images and keypoints come back as they were written, NaN where the field is empty."""
-    faces = read_training(written(tmp_path, TRAINING), SMALL)
+    faces = read_training(written(tmp_path, TRAINING), SMALL, side=SIDE)
     assert (faces.images.dtype, faces.keypoints.dtype) == (np.uint8, np.float32)
     np.testing.assert_array_equal(faces.images, IMAGES)
     np.testing.assert_array_equal(faces.keypoints, KEYPOINTS)
@@ -93,7 +95,7 @@ def test_columns_in_any_order(tmp_path):
     """The header decides which column is which, not its position."""
     order = np.random.default_rng(1).permutation(len(SMALL.columns) + 1)
     lines = [",".join(np.array(line.split(","))[order]) for line in (HEADER, *ROWS)]
-    faces = read_training(written(tmp_path, "\n".join(lines)), SMALL)
+    faces = read_training(written(tmp_path, "\n".join(lines)), SMALL, side=SIDE)
     np.testing.assert_array_equal(faces.images, IMAGES)
     np.testing.assert_array_equal(faces.keypoints, KEYPOINTS)
 
@@ -115,14 +117,14 @@ def test_columns_in_any_order(tmp_path):
 )
 def test_harmless_variants(tmp_path, content):
     """Other line ends, a missing last one, blank last lines, a byte order mark, quotes and "nan" change nothing."""
-    faces = read_training(written(tmp_path, content), SMALL)
+    faces = read_training(written(tmp_path, content), SMALL, side=SIDE)
     np.testing.assert_array_equal(faces.images, IMAGES)
     np.testing.assert_array_equal(faces.keypoints, KEYPOINTS)
 
 
 def test_test_values(tmp_path):
     """The test file gives its ids and images in its own order."""
-    faces = read_test(written(tmp_path, TEST, "test.csv"), SMALL)
+    faces = read_test(written(tmp_path, TEST, "test.csv"), side=SIDE)
     assert faces.image_ids.dtype == np.int64
     np.testing.assert_array_equal(faces.image_ids, IDS)
     np.testing.assert_array_equal(faces.images, IMAGES)
@@ -145,8 +147,8 @@ def test_lookup_values(tmp_path, content):
 def test_arrays_are_as_described(tmp_path):
     """Each array has the dtype and the number of axes that its field declares."""
     tables = (
-        read_training(written(tmp_path, TRAINING), SMALL),
-        read_test(written(tmp_path, TEST, "test.csv"), SMALL),
+        read_training(written(tmp_path, TRAINING), SMALL, side=SIDE),
+        read_test(written(tmp_path, TEST, "test.csv"), side=SIDE),
         read_lookup(written(tmp_path, LOOKUP, "IdLookupTable.csv"), SMALL, IDS),
     )
     for table in tables:
@@ -160,8 +162,8 @@ def test_blocks_of_any_size(tmp_path, monkeypatch, block):
     """Where one block of bytes ends and the next begins leaves no trace, in the arrays or in the numbers of rows."""
     monkeypatch.setattr(archives, "BLOCK", block)
     path = written(tmp_path, "\ufeff" + TRAINING.replace("\n", "\r\n") + "\r\n\r\n")
-    np.testing.assert_array_equal(read_training(path, SMALL).images, IMAGES)
-    np.testing.assert_array_equal(read_training(path, SMALL).keypoints, KEYPOINTS)
+    np.testing.assert_array_equal(read_training(path, SMALL, side=SIDE).images, IMAGES)
+    np.testing.assert_array_equal(read_training(path, SMALL, side=SIDE).keypoints, KEYPOINTS)
     refused(written(tmp_path, with_row(2, ROWS[1] + " 3") + "\n\n"), "row 2 (line 3), column Image", "17 pixels instead of 16")
     refused(written(tmp_path, with_row(3, ROWS[2][:-9]) + "\n\n"), "row 3 (line 4), column Image", "looks cut off")
 
@@ -177,7 +179,7 @@ def test_rows_are_counted_over_all_blocks(tmp_path, monkeypatch, block):
 def test_a_face_without_labels(tmp_path):
     """One face without any label is accepted; a file in which no face has one is not."""
     bare = "," * len(SMALL.columns)
-    faces = read_training(written(tmp_path, with_row(2, bare + PIXELS[1])), SMALL)
+    faces = read_training(written(tmp_path, with_row(2, bare + PIXELS[1])), SMALL, side=SIDE)
     assert np.isnan(faces.keypoints[1]).all()
     refused(written(tmp_path, "\n".join([HEADER, *(bare + text for text in PIXELS)])), "no labelled keypoint", "3 rows")
 
@@ -325,7 +327,7 @@ def test_bad_coordinate(tmp_path, value):
 
 def test_coordinates_a_little_outside(tmp_path):
     """Half an image side outside the image is still accepted."""
-    faces = read_training(written(tmp_path, with_row(2, ROWS[1].replace("2.125", "6.0").replace(",2.0,", ",-2.0,"))), SMALL)
+    faces = read_training(written(tmp_path, with_row(2, ROWS[1].replace("2.125", "6.0").replace(",2.0,", ",-2.0,"))), SMALL, side=SIDE)
     assert faces.keypoints[1, 2].tolist() == [6.0, -2.0]
 
 
@@ -335,7 +337,7 @@ def test_bad_id(tmp_path, value):
     refused(
         written(tmp_path, TEST.replace("5,", f"{value},", 1), "test.csv"),
         f"row 2 (line 3), column ImageId is '{value}'",
-        read=lambda path: read_test(path, SMALL),
+        read=lambda path: read_test(path, side=SIDE),
     )
     refused(
         written(tmp_path, LOOKUP.replace("\n8,", f"\n{value},"), "IdLookupTable.csv"),
@@ -349,7 +351,7 @@ def test_repeated_id(tmp_path):
     refused(
         written(tmp_path, TEST.replace("\n12,", "\n03,"), "test.csv"),
         "row 3 (line 4), column ImageId is 3",
-        read=lambda path: read_test(path, SMALL),
+        read=lambda path: read_test(path, side=SIDE),
     )
     refused(
         written(tmp_path, LOOKUP.replace("\n2,", "\n8,"), "IdLookupTable.csv"),
@@ -381,7 +383,7 @@ def test_bad_lookup(tmp_path, old, new, said):
 def test_zip(tmp_path):
     """The one CSV of a zip is read, whatever its name; hidden files and macOS' twins are not looked at."""
     path = zipped(tmp_path, {"__MACOSX/faces.csv": b"\0", ".hidden.csv": b"", "readme.txt": "", "data/faces.csv": TRAINING})
-    np.testing.assert_array_equal(read_training(path, SMALL).images, IMAGES)
+    np.testing.assert_array_equal(read_training(path, SMALL, side=SIDE).images, IMAGES)
 
 
 def test_messages_name_the_file_inside(tmp_path):
@@ -472,7 +474,7 @@ def test_blank_images_compress_well(tmp_path):
     black = rows_of(np.zeros((4000, 4, 4), np.uint8), np.full((4000, 4, 2), 2.0, np.float32))
     path = zipped(tmp_path, {"training.csv": "\n".join([HEADER, *black])})
     assert path.stat().st_size * archives.LARGEST_RATIO < 4000 * len(black[0])
-    assert read_training(path, SMALL).images.shape == (4000, 4, 4)
+    assert read_training(path, SMALL, side=SIDE).images.shape == (4000, 4, 4)
 
 
 # The real files
@@ -483,13 +485,13 @@ def test_blank_images_compress_well(tmp_path):
 def test_real_files():
     """Kaggle's own files are read as pandas and numpy read them."""
     folder = Path(os.environ["KEYPOINTS_DATASET"])
-    faces = read_training(find_file(folder, "training"), KAGGLE)
+    faces = read_training(find_file(folder, "training"), KAGGLE, side=KAGGLE_SIDE)
     table = pd.read_csv(find_file(folder, "training"))
     expected = table[list(KAGGLE.columns)].to_numpy().reshape(len(table), -1, 2)
     np.testing.assert_array_equal(faces.keypoints, expected.astype(np.float32))
     for row in range(0, len(table), 50):
         np.testing.assert_array_equal(faces.images[row].ravel(), np.array(table["Image"][row].split(" "), np.uint8))
-    asked = read_test(find_file(folder, "test"), KAGGLE)
+    asked = read_test(find_file(folder, "test"), side=KAGGLE_SIDE)
     lookup = read_lookup(find_file(folder, "IdLookupTable"), KAGGLE, asked.image_ids)
     names = np.array(KAGGLE.columns)[lookup.keypoint.astype(int) * 2 + lookup.axis]
     table = pd.read_csv(find_file(folder, "IdLookupTable"))

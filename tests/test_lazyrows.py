@@ -1,6 +1,5 @@
 """Rows that are read or made when asked for are, to whoever asks, the rows of an array."""
 
-import dataclasses
 import tracemalloc
 
 import numpy as np
@@ -14,7 +13,6 @@ from pipeline.lazyrows import Collector, LazyRows, Spilled, blocks, chosen, each
 from pipeline.schema import array, record
 from pipeline.store.hdf5 import artifacts
 
-SIDE = 48
 IMAGES = np.random.default_rng(0).integers(0, 256, (300, 4, 5), dtype=np.uint8)
 
 
@@ -156,8 +154,8 @@ def write(images, file):
 
 def augment(images, file):
     ranges = augmentation.Ranges(0.5, 10, 5, 3, 1.1, 1.05, 0.2, 0.5, 0.2, 0.1)
-    keypoints, small = np.zeros((len(images), 15, 2), np.float32), dataclasses.replace(KAGGLE, side=SIDE)
-    made = augmentation.versions(images, keypoints, keypointset=small, ranges=ranges, count=2, seed=0)
+    keypoints = np.zeros((len(images), 15, 2), np.float32)
+    made = augmentation.versions(images, keypoints, keypointset=KAGGLE, ranges=ranges, count=2, seed=0)
     artifacts.put_versions(file, augmentation.AugmentedVersions, ({"images": copy, "keypoints": own} for copy, own in made), 2)
 
 

@@ -10,20 +10,20 @@ import pytest
 from pipeline.data.synthetic import anatomy, portrait
 from pipeline.data.synthetic.rendered import labels_for, rendered_faces, with_repeats, write_kaggle_files
 from pipeline.keypoints.definition import KeypointSet
-from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
 
 FILES = ("training.csv", "test.csv", "IdLookupTable.csv")
 
 
 @pytest.fixture(scope="module")
 def faces():
-    return rendered_faces(KAGGLE, count=90, widest_source_share=1 / 3, seed=11)
+    return rendered_faces(KAGGLE, side=SIDE, count=90, widest_source_share=1 / 3, seed=11)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kaggle")
-    keypoints = write_kaggle_files(folder, KAGGLE, training=24, test=9, seed=5)
+    keypoints = write_kaggle_files(folder, KAGGLE, side=SIDE, training=24, test=9, seed=5)
     np.save(folder / "keypoints.npy", keypoints)
     return folder
 
@@ -33,7 +33,7 @@ def many_labels():
     """4,000 labelled faces of each source whose keypoints all lie in the middle of the image."""
     keypoints = np.full((8000, len(KAGGLE.names), 2), 48.0)
     source = np.repeat(np.array([0, 1], np.int8), 4000)
-    return labels_for(KAGGLE, keypoints, source, rng=np.random.default_rng(2)) - keypoints, source
+    return labels_for(KAGGLE, keypoints, source, side=SIDE, rng=np.random.default_rng(2)) - keypoints, source
 
 
 def at(faces, name):
@@ -50,14 +50,14 @@ def around(image, xy, reach):
 
 def test_equal_arguments_give_equal_bytes_and_another_seed_others():
     """The seed alone decides what is drawn and how it is labelled."""
-    once, again, other = (rendered_faces(KAGGLE, count=3, widest_source_share=0.5, seed=seed) for seed in (1, 1, 2))
+    once, again, other = (rendered_faces(KAGGLE, side=SIDE, count=3, widest_source_share=0.5, seed=seed) for seed in (1, 1, 2))
     assert all(a.tobytes() == b.tobytes() for a, b in zip(astuple(once), astuple(again), strict=True))
     assert not np.array_equal(once.images, other.images)
 
 
 def test_a_face_does_not_depend_on_how_many_follow():
     """The first faces of a longer run are those of a shorter one (all of one source, so that no face changes source)."""
-    short, long = (rendered_faces(KAGGLE, count=count, widest_source_share=1, seed=4) for count in (2, 4))
+    short, long = (rendered_faces(KAGGLE, side=SIDE, count=count, widest_source_share=1, seed=4) for count in (2, 4))
     np.testing.assert_array_equal(short.images, long.images[:2])
     np.testing.assert_array_equal(short.keypoints, long.keypoints[:2])
 
@@ -73,9 +73,9 @@ def test_arrays_are_what_their_descriptions_say(faces):
 
 def test_every_keypoint_and_every_label_lies_in_the_image(faces):
     """A head that would put a keypoint outside is placed anew; labels are clipped."""
-    assert ((faces.keypoints > 0) & (faces.keypoints < KAGGLE.side)).all()
+    assert ((faces.keypoints > 0) & (faces.keypoints < SIDE)).all()
     labels = faces.labels[np.isfinite(faces.labels)]
-    assert ((labels >= 0) & (labels <= KAGGLE.side)).all()
+    assert ((labels >= 0) & (labels <= SIDE)).all()
 
 
 def test_a_head_beyond_the_frame_is_placed_anew(monkeypatch):
@@ -131,8 +131,8 @@ def test_most_faces_fill_the_frame_and_some_snapshots_are_small(faces):
 def test_another_keypoint_set_is_drawn_at_its_own_side_with_its_own_names():
     """Neither 96 nor fifteen is built in; a face at twice the side is the same face, its keypoints at twice the coordinates."""
     names = ("left_eye_center", "right_eye_center", "nose_tip")
-    small, large = (KeypointSet(f"eyes {side}", side, names, {"all": names}, {"all": names}) for side in (40, 80))
-    one, two = (rendered_faces(drawn, count=2, widest_source_share=1, seed=3) for drawn in (small, large))
+    eyes = KeypointSet("eyes", names, (names[:2],), {"all": names}, {"all": names})
+    one, two = (rendered_faces(eyes, side=side, count=2, widest_source_share=1, seed=3) for side in (40, 80))
     assert one.images.shape == (2, 40, 40)
     assert two.images.shape == (2, 80, 80)
     np.testing.assert_allclose(2 * one.keypoints, two.keypoints)
@@ -140,16 +140,16 @@ def test_another_keypoint_set_is_drawn_at_its_own_side_with_its_own_names():
 
 def test_no_faces_are_no_error():
     """Zero faces give empty arrays of the usual shapes."""
-    assert rendered_faces(KAGGLE, count=0, widest_source_share=0.5, seed=0).labels.shape == (0, 15, 2)
+    assert rendered_faces(KAGGLE, side=SIDE, count=0, widest_source_share=0.5, seed=0).labels.shape == (0, 15, 2)
 
 
 def test_an_unknown_keypoint_and_a_share_beyond_one_are_refused():
     """What cannot be drawn is named in the message."""
-    ears = KeypointSet("ears", 32, ("ear",), {"all": ("ear",)}, {"all": ("ear",)})
+    ears = KeypointSet("ears", ("ear",), (), {"all": ("ear",)}, {"all": ("ear",)})
     with pytest.raises(ValueError, match="ear"):
-        rendered_faces(ears, count=1, widest_source_share=1, seed=0)
+        rendered_faces(ears, side=32, count=1, widest_source_share=1, seed=0)
     with pytest.raises(ValueError, match="widest_source_share"):
-        rendered_faces(KAGGLE, count=1, widest_source_share=1.5, seed=0)
+        rendered_faces(KAGGLE, side=SIDE, count=1, widest_source_share=1.5, seed=0)
 
 
 # ---- the view of the head --------------------------------------------------------------------------------------------------------------
@@ -267,7 +267,9 @@ def test_files_hold_what_was_drawn(folder):
     np.testing.assert_array_equal(again["ImageId"], np.arange(1, 10))
     keypoints = np.load(folder / "keypoints.npy")
     seeds = np.random.SeedSequence(5).generate_state(3).tolist()
-    drawn, asked = (rendered_faces(KAGGLE, count=n, widest_source_share=1 / 3, seed=s) for n, s in zip((24, 9), seeds, strict=False))
+    drawn, asked = (
+        rendered_faces(KAGGLE, side=SIDE, count=n, widest_source_share=1 / 3, seed=s) for n, s in zip((24, 9), seeds, strict=False)
+    )
     np.testing.assert_allclose(table.iloc[:8, :-1], drawn.labels[:8].reshape(8, -1), atol=1e-6)
     np.testing.assert_array_equal(np.array(again["Image"][4].split(), np.uint8), asked.images[4].ravel())
     np.testing.assert_array_equal(keypoints, asked.keypoints)
@@ -286,8 +288,8 @@ def test_lookup_table_asks_for_30_values_of_a_15_point_face_and_8_of_a_4_point_f
 
 def test_files_are_equal_byte_for_byte(folder, tmp_path):
     """The same arguments write the same three files, another seed others; lines end as on Kaggle."""
-    write_kaggle_files(tmp_path / "again", KAGGLE, training=24, test=9, seed=5)
-    write_kaggle_files(tmp_path / "other", KAGGLE, training=24, test=9, seed=6)
+    write_kaggle_files(tmp_path / "again", KAGGLE, side=SIDE, training=24, test=9, seed=5)
+    write_kaggle_files(tmp_path / "other", KAGGLE, side=SIDE, training=24, test=9, seed=6)
     for name in FILES:
         written = (folder / name).read_bytes()
         assert written == (tmp_path / "again" / name).read_bytes()
