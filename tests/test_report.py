@@ -214,7 +214,7 @@ def test_faces_from_best_to_worst(content, predictions, faces):
     assert best == sorted(by_row.values())[:SHOWN]
     assert worst == sorted(by_row.values(), reverse=True)[:SHOWN]
     assert max(best) <= min(typical) <= np.median(list(by_row.values())) <= max(typical) <= min(worst)
-    twins = replace(faces, group=np.zeros_like(faces.group))
+    twins = replace(faces, duplicate_group=np.zeros_like(faces.duplicate_group))
     assert scores.scores(predictions, [twins], shown=SHOWN).best.tolist() == content.best[:1].tolist()
 
 
@@ -314,7 +314,7 @@ def test_near_twins_stand_side_by_side(faces):
 def test_a_clean_data_set_has_nothing_to_show(faces):
     """No outlier, no conflict, no twin."""
     none = np.zeros_like(faces.outlier)
-    clean = replace(faces, outlier=none, conflict=none, group=np.arange(60))
+    clean = replace(faces, outlier=none, conflict=none, duplicate_group=np.arange(60))
     assert gallery.outliers(clean, 3) == gallery.conflicts(clean, 3) == gallery.twins(clean, 4) == []
 
 

@@ -58,7 +58,7 @@ def faces():
         keypoints=keypoints,
         row=np.arange(10, dtype=np.int32),
         source=source,
-        group=np.arange(10),
+        duplicate_group=np.arange(10),
         validation=np.arange(10) >= 6,
         mean_face=rng.uniform(5, 25, (2, 3, 2)).astype(np.float32),
         test_images=np.zeros((2, 32, 32), np.uint8),

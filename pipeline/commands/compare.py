@@ -90,13 +90,13 @@ def _held_out(path: Path):
     faces = [reading.load(file, Dataset) for file in reading.made_from(path, "Load")]
     if stage == "Predict":
         content = reading.load(path, Predictions)
-        group = {row: group for each in faces for row, group in zip(each.row.tolist(), each.group.tolist(), strict=True)}
+        group = {row: group for each in faces for row, group in zip(each.row.tolist(), each.duplicate_group.tolist(), strict=True)}
         rows = content.validation_face
         return HeldOut(content.validation, content.validation_truth, rows, _numbers(group, rows), content.keypoints.tolist(), None, None)
     net, own = reading.load(path, Trained), faces[0]
     rows, truth = own.row[own.validation], own.keypoints[own.validation][:, net.indices]
     curves = net.history.training_rmse, net.history.validation_rmse
-    return HeldOut(net.validation, truth, rows, own.group[own.validation], net.keypoints.tolist(), *curves)
+    return HeldOut(net.validation, truth, rows, own.duplicate_group[own.validation], net.keypoints.tolist(), *curves)
 
 
 def _numbers(group: dict[int, int], rows):

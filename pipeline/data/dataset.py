@@ -24,7 +24,7 @@ class Dataset:
     row: np.ndarray = array("int32", "face", "", "row of the training table, counted from 0")
     source: np.ndarray = array("int8", "face", "", "label source: which group of people labelled the face")
     copy: np.ndarray = array("int32", "face", "", "number of the image: equal for exactly equal images")
-    group: np.ndarray = array("int32", "face", "", "duplicate group: equal for near twins, which the split keeps together")
+    duplicate_group: np.ndarray = array("int32", "face", "", "duplicate group: equal for near twins, which the split keeps together")
     validation: np.ndarray = array("bool", "face", "", "held out for validation; the rest is the training part")
     complete: np.ndarray = array("bool", "face", "", "every keypoint is labelled")
     outlier: np.ndarray = array("bool", "face keypoint", "", "label far from where the face's other keypoints put it")
@@ -106,7 +106,7 @@ def assemble(
         row=np.arange(len(labelled), dtype=np.int32)[used],
         source=source,
         copy=copy[used],
-        group=group[used],
+        duplicate_group=group[used],
         validation=validation,
         complete=labelled[used].all(axis=1),
         outlier=outlier[used],

@@ -48,7 +48,7 @@ class Counts:
 
 def counts(dataset: Dataset) -> Counts:
     """Counts faces, labels and duplicates."""
-    sizes = np.bincount(dataset.group)
+    sizes = np.bincount(dataset.duplicate_group)
     return Counts(
         faces=[_faces(dataset, number, name) for number, name in enumerate(dataset.source_names.tolist())],
         labels=[_labels(dataset, number, name) for number, name in enumerate(dataset.keypoint_names.tolist())],

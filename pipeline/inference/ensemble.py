@@ -47,7 +47,7 @@ def chain_predictions(dataset: Dataset, nets: Sequence[Trained], tests: Sequence
         mean_face=dataset.mean_face[dataset.source[held_out]],
         face=dataset.row[held_out],
         source=dataset.source[held_out],
-        group=dataset.group[held_out],
+        group=dataset.duplicate_group[held_out],
     )
 
 

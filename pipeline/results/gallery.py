@@ -89,12 +89,12 @@ def conflicts(faces: Dataset, shown: int) -> list[Face]:
 
 def twins(faces: Dataset, shown: int) -> list[Face]:
     """Two faces of each of the largest duplicate groups."""
-    sizes = np.bincount(faces.group)
+    sizes = np.bincount(faces.duplicate_group)
     groups = [group for group in np.argsort(-sizes, kind="stable")[: shown // 2] if sizes[group] > 1]
     return [
         _labelled(faces, row, f"row {faces.row[row] + 1}, one of {sizes[group]}", "a face that occurs more than once")
         for group in groups
-        for row in np.flatnonzero(faces.group == group)[:2]
+        for row in np.flatnonzero(faces.duplicate_group == group)[:2]
     ]
 
 

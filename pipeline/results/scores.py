@@ -46,7 +46,7 @@ class Scores:
 def scores(predictions, data_sets: list[Dataset], *, shown: int) -> Scores:
     """From the predictions (`submission.Predictions`) and the data set of each chain. shown: faces of a kind."""
     mean_face = held_out(data_sets, lambda faces: faces.mean_face[faces.source])
-    group, asked = held_out(data_sets, lambda faces: faces.group), _asked(data_sets[0])
+    group, asked = held_out(data_sets, lambda faces: faces.duplicate_group), _asked(data_sets[0])
     truth, source = predictions.validation_truth, predictions.validation_source
     answers = (predictions.validation, predictions.validation_base, mean_face)
     sources, error = len(predictions.sources), np.sqrt(_known(squared_error(predictions.validation, truth)))
