@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.geometry import affine
-from pipeline.geometry.alignment import LARGEST, MULTIPLE, SMALLEST, to_frame, upright, window
+from pipeline.geometry.alignment import LARGEST, MULTIPLE, SMALLEST, aligning, upright, window
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 
 K = len(KAGGLE.names)
@@ -43,14 +43,14 @@ def test_a_known_similarity_is_found(target):
     """Faces that are the target turned, scaled and moved: exactly the maps back to it."""
     expected = similarities(np.linspace(1 / LARGEST, 1 / SMALLEST, 20))
     keypoints = affine.move(np.tile(target, (20, 1, 1)), affine.inverse(expected))
-    np.testing.assert_allclose(to_frame(keypoints, target), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(aligning(keypoints, target), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_the_map_is_that_of_least_squares(target):
     """With noise in the keypoints: the a, b, x, y for which the points (a x - b y + x0, b x + a y + y0) lie closest to the target."""
     keypoints = affine.move(np.tile(target, (6, 1, 1)), affine.inverse(similarities(np.linspace(0.7, 1.5, 6))))
     keypoints = (keypoints + np.random.default_rng(2).normal(0, 4, keypoints.shape)).astype(np.float32)
-    found = to_frame(keypoints, target.astype(np.float32))
+    found = aligning(keypoints, target.astype(np.float32))
     for points, matrix in zip(keypoints.astype(float), found, strict=True):
         (x, y), one, none = points.T, np.ones(K), np.zeros(K)
         rows = np.concatenate([np.stack([x, -y, one, none], axis=1), np.stack([y, x, none, one], axis=1)])
@@ -62,7 +62,7 @@ def test_it_never_reflects(target):
     """Mirror images and random points are turned, not turned over: the determinant is positive."""
     mirror_image = target * [-1, 1] + [SIDE, 0]
     nonsense = np.random.default_rng(3).uniform(0, SIDE, (50, K, 2))
-    found = to_frame(np.concatenate([mirror_image[None], nonsense]), target)
+    found = aligning(np.concatenate([mirror_image[None], nonsense]), target)
     assert (np.linalg.det(found[:, :, :2]) > 0).all()
 
 
@@ -72,14 +72,14 @@ def test_it_never_reflects(target):
 def test_a_face_is_taken_to_be_of_a_sensible_size(target, size, expected):
     """A first prediction a twentieth or thirty times as large as the mean face is scaled as the smallest or largest face would be."""
     keypoints = (size * target + 11)[None]
-    found = to_frame(keypoints, target)
+    found = aligning(keypoints, target)
     np.testing.assert_allclose(affine.magnification(found), expected)
     np.testing.assert_allclose(affine.move(keypoints, found).mean(axis=1)[0], target.mean(axis=0))
 
 
 def test_keypoints_in_one_point_divide_by_nothing(target):
     """All in one point: a finite map of a sensible size that brings the point to the target's middle."""
-    found = to_frame(np.full((1, K, 2), 30.0), target)
+    found = aligning(np.full((1, K, 2), 30.0), target)
     assert 1 / LARGEST <= affine.magnification(found)[0] <= 1 / SMALLEST
     np.testing.assert_allclose(affine.move(np.full((1, 2), 30.0), found)[0], target.mean(axis=0))
 

@@ -64,7 +64,7 @@ def net(request):
 
 
 def frame_of(located):
-    return alignment.to_frame(located, TARGET)
+    return alignment.aligning(located, TARGET)
 
 
 def test_a_base_net_begins_fresh(base):

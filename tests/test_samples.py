@@ -10,7 +10,7 @@ from toys import DOTS, EYES, STILL, centroid, copies_of, dots_at, labelled
 from pipeline import lazyrows
 from pipeline.geometry import affine
 from pipeline.keypoints.kaggle import KAGGLE
-from pipeline.nets.samples import DrawnWindows, StoredVersions, repeated, rows_with
+from pipeline.nets.samples import DrawnVersions, StoredVersions, repeated, rows_with
 
 SIDE, K = KAGGLE.side, len(KAGGLE.names)
 RANGES = replace(STILL, rotation=15.0, shift=5.0, scale=1.16, stretch=1.06)
@@ -82,7 +82,7 @@ def frames(n, *, zoom=1.0, side=SIDE, seed=0):
 
 def windows(images, keypoints, matrix, *, side=SIDE, ranges=RANGES, seed=0, keypointset=KAGGLE, rows=None, indices=None):
     n = len(images)
-    return DrawnWindows(
+    return DrawnVersions(
         images,
         keypoints,
         (np.arange(n) % 2).astype(np.int8),

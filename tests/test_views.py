@@ -175,7 +175,7 @@ def test_the_second_look_is_at_the_aligned_face(prediction):
 def test_two_looks_are_averaged(prediction, net, images):
     """An untrained net says two things; the answer is their mean, for every label source, the frame being that of the first source."""
     first = views.predict_view(net, images, views.whole(11, DOTS.side), DOTS, indices=[0, 1, 2])
-    aligned = views.View(alignment.to_frame(first[:, 0], TARGET), DOTS.side)
+    aligned = views.View(alignment.aligning(first[:, 0], TARGET), DOTS.side)
     second = views.predict_view(net, images, aligned, DOTS, indices=[0, 1, 2])
     assert np.abs(second - first).max() > 0.1
     np.testing.assert_allclose(views.predict_refined(net, images, DOTS, TARGET), (first + second) / 2, atol=1e-4)

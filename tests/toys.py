@@ -5,17 +5,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.geometry import affine, alignment, augmentation
+from pipeline.geometry import alignment, augmentation
 from pipeline.keypoints.definition import KeypointSet
-from pipeline.nets.samples import DrawnWindows, Samples, StoredVersions, rows_with
+from pipeline.nets.samples import DrawnVersions, Labelled, Samples, StoredVersions, rows_with
+from pipeline.nets.sight import AlignedWindow
 
 DOTS = KeypointSet(
     name="dots",
-    side=32,
     names=("left_eye", "right_eye", "nose_tip"),
+    mirror=(("left_eye", "right_eye"),),
     sources={"all": ("left_eye", "right_eye", "nose_tip"), "nose": ("nose_tip",)},
     groups={"eyes": ("left_eye", "right_eye"), "nose": ("nose_tip",)},
 )
+SIDE = 32  # of the images, pixels
 EYES = DOTS.indices("eyes")
 # Where the dots lie on average; left and right of the image's middle alike.
 TARGET = np.array([[23, 10], [9, 10], [16, 23]], np.float32)
@@ -29,14 +31,14 @@ def dot_faces(n, *, seed):
     """Images uint8 (n, 32, 32) of two bright dots, the left one at the larger x, above a dark one; where they are (n, 3, 2), pixels."""
     rng = np.random.default_rng(seed)
     keypoints = TARGET.astype(float) + rng.uniform(-5, 5, (n, 3, 2))
-    centre = np.arange(DOTS.side) + 0.5
+    centre = np.arange(SIDE) + 0.5
     x, y = (np.exp(-((centre - keypoints[:, :, [axis]]) ** 2) / (2 * 1.5**2)) for axis in (0, 1))
-    grey = 120 + np.einsum("k,nky,nkx->nyx", np.array([120, 120, -100]), y, x) + rng.normal(0, 2, (n, DOTS.side, DOTS.side))
+    grey = 120 + np.einsum("k,nky,nkx->nyx", np.array([120, 120, -100]), y, x) + rng.normal(0, 2, (n, SIDE, SIDE))
     return np.clip(np.round(grey), 0, 255).astype(np.uint8), keypoints.astype(np.float32)
 
 
 def labelled(n, *, seed):
-    """Dot faces as `copies.Faces`; every third one is of the second source, with its nose alone labelled."""
+    """Dot faces as samples; every third one is of the second source, which labels only the nose."""
     images, keypoints = dot_faces(n, seed=seed)
     source = (np.arange(n) % 3 == 2).astype(np.int8)
     keypoints[source == 1, :2] = np.nan
@@ -44,29 +46,34 @@ def labelled(n, *, seed):
 
 
 def together(training, validation):
-    """All labelled faces, and which of them are held out, as `models.train` takes them."""
-    both = (np.concatenate(values) for values in zip(vars(training).values(), vars(validation).values(), strict=True))
-    return Samples(*both), np.arange(len(training.images) + len(validation.images)) >= len(training.images)
+    """Two sets of samples as one labelled data set that holds the second one out."""
+    images, keypoints, source = (
+        np.concatenate([getattr(part, name) for part in (training, validation)]) for name in ("images", "keypoints", "source")
+    )
+    return Labelled(images, keypoints, source, np.arange(len(images)) >= len(training.images))
 
 
-def copies_of(*faces, rows=None, indices=None):
-    """Sets of equally many faces as the copies of one set, as `copies.Copies`."""
+def versions_of(*faces, rows=None, indices=None):
+    """Sets of equally many faces as the augmented versions of one set."""
     images, keypoints = np.stack([f.images for f in faces]), np.stack([f.keypoints for f in faces])
     rows = np.arange(images.shape[1]) if rows is None else rows
-    return StoredVersions(images, keypoints, faces[0].source, faces=rows, indices=indices or list(range(keypoints.shape[2])))
+    return StoredVersions(images, keypoints, faces[0].source, rows=rows, indices=indices or list(range(keypoints.shape[2])))
 
 
-def windows_of(faces, held_out, base, window):
-    """Windows around the eyes of those labelled faces that are not held out, where `base` has located them; mirrored, turned, shifted."""
-    return DrawnWindows(
-        faces.images,
-        faces.keypoints,
-        faces.source,
-        affine.compose(window.matrix, alignment.to_frame(base.located, base.target)),
-        keypointset=replace(DOTS, side=window.side),
+def sight_of(base, window):
+    """What a specialist sees through a window of the faces that `base` has aligned."""
+    return AlignedWindow(window, alignment.aligning(base.located, base.target))
+
+
+def windows_of(faces, base, window):
+    """Windows around the eyes of the labelled faces that are not held out, where `base` has located them; mirrored, rotated, shifted."""
+    return DrawnVersions(
+        faces,
+        sight_of(base, window).view(len(faces.images)),
+        keypointset=DOTS,
         ranges=replace(STILL, flip=0.5, rotation=10.0, shift=2.0),
         seed=1,
-        faces=rows_with(faces.keypoints, EYES, among=~held_out),
+        rows=rows_with(faces.keypoints, EYES, among=~faces.held_out),
         indices=EYES,
     )
 
@@ -108,6 +115,7 @@ def recipe(**changes):
         "patience_factor": 0.5,
         "improvement": 0.005,
         "device_memory": 64,
+        "seed": 0,
     }
     return Recipe(**values | changes)
 
@@ -128,13 +136,13 @@ def build(name, *, side=32, keypoints=3, **changes):
 
 
 def train_dots(seed):
-    """SHA-256 of the weights of a compact net with dropout, trained for two epochs on two copies in four blocks; its history and health."""
+    """SHA-256 of the weights of a compact net with dropout, trained for two epochs on two augmented versions in four blocks; its history and health."""
     from pipeline.nets import device, network, training
 
     device.prepare(seed=seed, threads=0)
     net = build("compact", dropout=1.0)
-    copies, options = copies_of(*(labelled(30, seed=s) for s in (1, 2))), recipe(epochs=2, batch=4, device_memory=0)
-    history, health = training.fit(net, copies, labelled(10, seed=3), options, keypointset=DOTS, seed=seed, report=lambda history: None)
+    versions, options = versions_of(*(labelled(30, seed=s) for s in (1, 2))), recipe(epochs=2, batch=4, device_memory=0, seed=seed)
+    history, health = training.fit(net, versions, labelled(10, seed=3), options, keypointset=DOTS, hooks=training.Hooks())
     return hashlib.sha256(b"".join(value.tobytes() for value in network.weights(net).values())).hexdigest(), history, health
 
 

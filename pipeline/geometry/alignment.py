@@ -35,7 +35,7 @@ def upright(mean_face: np.ndarray, keypointset: KeypointSet, *, side: int) -> np
     return (mean_face + mirrored) / 2
 
 
-def to_frame(keypoints: np.ndarray, target: np.ndarray) -> np.ndarray:
+def aligning(keypoints: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The maps float64 (n, 2, 3) of rotation, scale and shift that bring keypoints (n, K, 2) closest to the target (K, 2), least squares.
 
     The closed form in two dimensions of Umeyama 1991, https://doi.org/10.1109/34.88573, without reflections.

@@ -1,4 +1,4 @@
-"""What goes on inside a trained net when it looks at a face."""
+"""What happens inside a trained net for one face."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ from pipeline.nets.trained import Trained
 
 @dataclass(frozen=True)
 class Activations:
-    """One look at one face.
+    """The input and the activations of a net for one face.
 
-    seen: the net's input, uint8 (side, side). corners: where its corners lie in the image, float64 (4, 2) pixels, one after the other.
-    maps: the activations of each convolution, float32 (height, width, channels), by the layer's name, from the image to the output.
+    seen: the net's input, uint8 (side, side). corners: where its corners lie in the image, float64 (4, 2) in pixels, in order around it.
+    maps: the activations of each convolution, float32 (height, width, channels), by the name of the layer, from the image to the output.
     """
 
     seen: np.ndarray
@@ -26,15 +26,14 @@ class Activations:
 
 
 def activations_of(trained: Trained, image: np.ndarray, keypointset: KeypointSet, base: Trained | None) -> Activations:
-    """What a net makes of an image uint8 (s, s).
+    """The activations of a net for an image uint8 (s, s), after the batch norm and activation that follow a convolution, if any.
 
-    base: the net that locates the face for a specialist with a window. The activations are those after the batch norm and the activation
-    that follow the convolution, if any.
+    base: the net that locates the face; only a specialist that sees a window needs it.
     """
-    images, frame = image[None], None
-    if trained.window is not None:
-        frame = alignment.to_frame(prediction.predict(base, images, keypointset, None)[:, 0], base.target)
-    view, net = prediction.seen(trained, 1, keypointset, frame), prediction.rebuilt(trained, keypointset)
+    images, aligning = image[None], None
+    if trained.window is not None and base is not None and base.target is not None:
+        aligning = alignment.aligning(prediction.predict(base, images, keypointset)[:, 0], base.target)
+    view, net = prediction.sight(trained, aligning).view(1), prediction.rebuilt(trained, keypointset)
     corners = np.array([[[0, 0], [1, 0], [1, 1], [0, 1]]], float) * view.side
     seen = view.images(images)[:]
     return Activations(seen[0], affine.move(corners, affine.inverse(view.matrix))[0], _maps(net, seen))

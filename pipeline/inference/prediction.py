@@ -1,4 +1,4 @@
-"""From a chain of trained nets to keypoints."""
+"""From trained nets to keypoints: of one net, and of a chain of a base net and its specialists."""
 
 from collections.abc import Iterable
 
@@ -8,21 +8,21 @@ import numpy as np
 from pipeline.geometry import alignment
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
-from pipeline.nets import network
-from pipeline.nets.sources import of_source
+from pipeline.nets import forward, network
+from pipeline.nets.sight import AlignedWindow, Sight, WholeImage
+from pipeline.nets.sources import of_source, within_image
 from pipeline.nets.trained import Trained
-from pipeline.nets.views import View, predict_as_trained, view_of, within_image
 
 
-def predict(trained: Trained, images: Images, keypointset: KeypointSet, frame: np.ndarray | None) -> np.ndarray:
-    """Keypoints float32 (n, S, k, 2) in pixels of images uint8 (n, side, side), as each label source would place them.
+def predict(trained: Trained, images: Images, keypointset: KeypointSet, aligning: np.ndarray | None = None) -> np.ndarray:
+    """Keypoints float32 (n, S, k, 2) in pixels of images uint8 (n, s, s), for each of S annotation sources.
 
-    Mirrored averages with the net's offsets, clipped to the image; the k keypoints are `trained.indices`.
-    frame (n, 2, 3): the maps that align the faces, see alignment.to_frame; for a specialist with a window.
+    Mirrored averages with the offsets of the net, clipped to the image; the k keypoints are `trained.indices`.
+    aligning: the maps float64 (n, 2, 3) that align the faces, for a specialist that sees a window; see `sight`.
     """
-    indices = trained.indices.tolist()
-    view, net = seen(trained, len(images), keypointset, frame), rebuilt(trained, keypointset)
-    return within_image(predict_as_trained(net, images, view, trained.target, keypointset, indices) + trained.offsets, keypointset, indices)
+    indices, net = trained.indices.tolist(), rebuilt(trained, keypointset)
+    predicted = forward.predict_sight(net, images, sight(trained, aligning), keypointset, indices=indices)
+    return within_image(predicted + trained.offsets, keypointset, indices, side=images.shape[-1])
 
 
 def rebuilt(trained: Trained, keypointset: KeypointSet) -> keras.Model:
@@ -33,21 +33,24 @@ def rebuilt(trained: Trained, keypointset: KeypointSet) -> keras.Model:
     return net
 
 
-def seen(trained: Trained, n: int, keypointset: KeypointSet, frame: np.ndarray | None) -> View:
-    """What the net sees of n faces, with `frame` as in `predict`; of a base net's two looks the first."""
-    window = None if trained.window is None else alignment.Window(trained.window, int(trained.side))
-    return view_of(n, keypointset, window, frame)
+def sight(trained: Trained, aligning: np.ndarray | None) -> Sight:
+    """What the net sees of images. aligning: see `predict`; ValueError if a net that sees a window has none."""
+    if trained.window is None:
+        return WholeImage(int(trained.side), trained.target)
+    if aligning is None:
+        raise ValueError("a net that sees a window of the aligned face needs the maps that align the faces")
+    return AlignedWindow(alignment.Window(trained.window, int(trained.side)), aligning)
 
 
 def predict_chain(nets: Iterable[Trained], images: Images, source: np.ndarray, keypointset: KeypointSet) -> list[np.ndarray]:
-    """What each net answers for its own keypoints, float32 (n, k, 2) in pixels, of images uint8 (n, side, side) of label sources (n,).
+    """The keypoints that each net of a chain predicts, float32 (n, k, 2) in pixels of images uint8 (n, s, s).
 
-    The first net is the base net: the others look where it has located the faces.
+    source: (n,), the annotation source whose convention to follow. The first net is the base net; it locates the faces for the others.
     """
-    answers, frame = [], None
+    predictions, aligning = [], None
     for net in nets:
-        by_source = predict(net, images, keypointset, frame)
+        by_source = predict(net, images, keypointset, aligning)
         if net.target is not None:
-            frame = alignment.to_frame(by_source[:, 0], net.target)
-        answers.append(of_source(by_source, source))
-    return answers
+            aligning = alignment.aligning(by_source[:, 0], net.target)
+        predictions.append(of_source(by_source, source))
+    return predictions

@@ -1,103 +1,93 @@
-"""From a structure, faces and a recipe to a `Trained` net, and from a `Trained` net to keypoints."""
+"""From a structure, samples and a recipe to a `Trained` net, evaluated on the samples that it was not trained on."""
 
-import dataclasses
-from pathlib import Path
+from dataclasses import dataclass
 
+import keras
 import numpy as np
 
-from pipeline.geometry import alignment
 from pipeline.keypoints.definition import KeypointSet
-from pipeline.lazyrows import Images, chosen
+from pipeline.lazyrows import chosen
 from pipeline.metrics.rmse import rmse
-from pipeline.nets import monitoring, network, pretrained, training
-from pipeline.nets.checkpoints import Checkpoints
-from pipeline.nets.samples import DrawnWindows, Samples, StoredVersions
-from pipeline.nets.snapshots import Series
-from pipeline.nets.sources import of_source, source_offsets
+from pipeline.nets import forward, network, training
+from pipeline.nets.samples import Labelled, Versions
+from pipeline.nets.sight import AlignedWindow, Sight
+from pipeline.nets.sources import of_source, source_offsets, within_image
+from pipeline.nets.start import Start
 from pipeline.nets.structure import Structure
 from pipeline.nets.trained import Trained
-from pipeline.nets.views import predict_as_trained, seen_part, view_of, within_image
 
 
-def train(
-    structure: Structure,
-    copies: StoredVersions | DrawnWindows,
-    labelled: Samples,
-    held_out: np.ndarray,
-    recipe: training.Recipe,
-    *,
-    keypointset: KeypointSet,
-    base: Trained | None,
-    target: np.ndarray | None,
-    window: alignment.Window | None,
-    keep_head: bool,
-    scratch: bool,
-    imagenet: Path | None,
-    seed: int,
-    report: monitoring.OnEpoch,
-    checkpoints: Checkpoints | None = None,
-    snapshots: Series | None = None,
-) -> Trained:
-    """Trains a net on the augmented copies, from fresh weights, ImageNet's or, as a specialist, from the weights of `base`.
+@dataclass(frozen=True)
+class TrainingJob:
+    """One training: of what, on what, and how.
 
-    labelled: all labelled faces as they are, with all of the set's keypoints, the net predicts `copies.indices`; held_out (n,): the
-    validation faces among them, for early stopping and the reported RMSE, the others give the offsets.
-    target: for a base net, see prediction.look_twice. window: for a specialist that looks where `base` has located the face.
-    keep_head: a specialist also begins with the base net's outputs for its keypoints; otherwise with a new output layer.
-    scratch: it begins with fresh weights, and owes the base net nothing but where to look.
-    imagenet: the file of the weights that a base net begins with, see pretrained.fetched; None: with fresh ones.
-    checkpoints, snapshots: see training.fit.
+    labelled: its held-out samples are for early stopping and the reported RMSE, the others give the offsets of the annotation sources.
+    indices: which keypoints of the set the net predicts. start: the first weights. sight: what the net sees of the labelled samples.
     """
-    indices, side = copies.indices, window.side if window else keypointset.side
-    net = network.build(structure, side=side, keypoints=len(indices), sources=len(keypointset.sources))
-    carried, new = [], [variable.path for variable in net.weights]
-    if imagenet:
-        carried, new = pretrained.load(net, imagenet)
-    if base and not scratch:
-        outputs = [base.indices.tolist().index(k) for k in indices] if keep_head else None
-        carried, new = network.transfer(net, base.weights, outputs=outputs)
-    view = view_of(len(labelled.images), keypointset, window, alignment.to_frame(base.located, base.target) if window else None)
-    known = ~np.isnan(labelled.keypoints[:, indices]).all(axis=(1, 2))
-    validation, seen = seen_part(labelled, view, held_out & known, indices), dataclasses.replace(keypointset, side=side)
-    history, health = training.fit(
-        net,
-        copies,
-        validation,
-        recipe,
-        keypointset=seen,
-        seed=seed,
-        report=report,
-        checkpoints=checkpoints,
-        snapshots=snapshots,
-    )
 
-    # Of the faces to train on, those without a label tell nothing about the offsets; but a base net locates all, for its specialists.
-    asked = held_out | known if target is None else np.ones_like(known)
-    labels, source, held_out = labelled.keypoints[asked][:, indices], labelled.source[asked], held_out[asked]
-    unshifted = predict_as_trained(net, chosen(labelled.images, asked), view.of(asked), target, keypointset, indices)
-    offsets = source_offsets(unshifted[~held_out], labels[~held_out], source[~held_out])
-    predicted = within_image(unshifted + offsets, keypointset, indices)
-    validated = of_source(predicted, source)[held_out]
+    structure: Structure
+    labelled: Labelled
+    recipe: training.Recipe
+    indices: list[int]
+    start: Start
+    sight: Sight
+
+
+def train(job: TrainingJob, versions: Versions, *, keypointset: KeypointSet, hooks: training.Hooks) -> Trained:
+    """Trains a net, in each epoch on the next of the augmented versions, and evaluates it on all labelled samples.
+
+    versions: of the training part, with the keypoints `job.indices`. See `training.fit` for the hooks and for what is raised.
+    """
+    labelled, sight, indices = job.labelled, job.sight, job.indices
+    net = network.build(job.structure, side=sight.side, keypoints=len(indices), sources=len(keypointset.sources))
+    carried, new = job.start.apply(net, indices)
+    known = ~np.isnan(labelled.keypoints[:, indices]).all(axis=(1, 2))
+    validation = labelled.seen(sight.view(len(labelled.images)), labelled.held_out & known, indices)
+    history, health = training.fit(net, versions, validation, job.recipe, keypointset=keypointset, hooks=hooks)
+    evaluation = _evaluated(net, job, keypointset)
     return Trained(
         health=health,
         history=history,
         weights=network.weights(net),
         shapes=network.shapes(net),
-        offsets=offsets,
-        validation=validated,
-        rmse=np.float32(rmse(validated, labels[held_out])),
+        offsets=evaluation.offsets,
+        validation=evaluation.validation,
+        rmse=np.float32(evaluation.rmse),
         indices=np.array(indices, np.int32),
         keypoints=np.array([keypointset.names[k] for k in indices]),
-        side=np.int32(side),
-        target=target,
-        located=None if target is None else predicted[:, 0],
-        window=window.matrix if window else None,
-        structure=structure,
+        side=np.int32(sight.side),
+        target=sight.target,
+        located=evaluation.located,
+        window=sight.window.matrix if isinstance(sight, AlignedWindow) else None,
+        structure=job.structure,
         carried_over=np.array(carried, dtype=str),
         new=np.array(new, dtype=str),
     )
 
 
-def labelled(images: Images, keypoints: np.ndarray, source: np.ndarray) -> Samples:
-    """Whole labelled faces as they are."""
-    return Samples(images, keypoints, source, np.ones(len(images), np.float32))
+@dataclass(frozen=True)
+class _Evaluation:
+    """What a trained net predicts for the labelled samples; the fields are those of `Trained`."""
+
+    offsets: np.ndarray
+    validation: np.ndarray
+    rmse: float
+    located: np.ndarray | None
+
+
+def _evaluated(net: keras.Model, job: TrainingJob, keypointset: KeypointSet) -> _Evaluation:
+    """Predicts the labelled samples, and measures the offsets of the annotation sources and the RMSE.
+
+    A sample of the training part without a label says nothing about the offsets. But a base net (its sight has a target) also locates
+    the faces for its specialists, so it predicts all of them.
+    """
+    labelled, sight, indices = job.labelled, job.sight, job.indices
+    known = ~np.isnan(labelled.keypoints[:, indices]).all(axis=(1, 2))
+    wanted = labelled.held_out | known if sight.target is None else np.ones_like(known)
+    labels, source, held_out = labelled.keypoints[wanted][:, indices], labelled.source[wanted], labelled.held_out[wanted]
+    unshifted = forward.predict_sight(net, chosen(labelled.images, wanted), sight.of(wanted), keypointset, indices=indices)
+    offsets = source_offsets(unshifted[~held_out], labels[~held_out], source[~held_out])
+    predicted = within_image(unshifted + offsets, keypointset, indices, side=labelled.images.shape[-1])
+    validation = of_source(predicted, source)[held_out]
+    located = None if sight.target is None else predicted[:, 0]
+    return _Evaluation(offsets, validation, rmse(validation, labels[held_out]), located)

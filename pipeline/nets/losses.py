@@ -1,18 +1,25 @@
 """The training loss."""
 
+from typing import Any
+
 from keras import ops
 
 
-def masked_mean(values, known):
-    """Mean over the known values: values (B, K, 2), known (B, K, 2) 1 or 0; 0 where nothing is known."""
+def masked_mean(values: Any, known: Any) -> Any:
+    """Mean of the known values: tensors `values` and `known` (1 or 0), both (B, K, 2); 0 if none is known.
+
+    Raises ValueError if the shapes differ: they would broadcast to a wrong mean.
+    """
+    if len(values.shape) != len(known.shape) or any(a != b for a, b in zip(values.shape, known.shape, strict=True) if None not in (a, b)):
+        raise ValueError(f"values {tuple(values.shape)} and known {tuple(known.shape)} differ in shape")
     return ops.sum(known * values) / ops.maximum(ops.sum(known), 1.0)
 
 
-def robust_square(difference, *, robust_from: float):
-    """Square of differences well below `robust_from`, proportional to those well above it; 0 is the plain square. Pixels to square pixels.
+def robust_square(difference: Any, *, robust_from: float) -> Any:
+    """The square of differences well below `robust_from`, proportional to those well above; 0: the plain square. Pixels to square pixels.
 
-    The pseudo-Huber loss 2 d^2 (sqrt(1 + (x / d)^2) - 1) (Charbonnier et al. 1997, https://doi.org/10.1109/83.551699): a label that is
-    grossly wrong pulls at the weights as one that is `robust_from` off would, where the square lets it outshout a thousand good ones.
+    The pseudo-Huber loss 2 d^2 (sqrt(1 + (x / d)^2) - 1) (Charbonnier et al. 1997, https://doi.org/10.1109/83.551699). A grossly wrong
+    label pulls at the weights only as strongly as one that is off by `robust_from`; with the square it would outweigh a thousand good ones.
     """
     if not robust_from:
         return ops.square(difference)

@@ -1,4 +1,4 @@
-"""The faces that a training reads: a new copy of them, augmented, for each epoch."""
+"""The samples that a training reads: for each epoch another augmented version of them."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,16 @@ import numpy as np
 
 from pipeline.geometry import affine, augmentation
 from pipeline.keypoints.definition import KeypointSet
-from pipeline.lazyrows import Images, Selected, block_rows
+from pipeline.lazyrows import Images, Selected, block_rows, chosen
+from pipeline.nets.sight import View
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled faces as a net sees them: images uint8 (n, side, side), keypoints float32 (n, K, 2) in their pixels, NaN where not labelled.
+    """Labelled samples as a net sees them.
 
-    source: int8 (n,). pixel: float32 (n,), the length of one of these pixels in pixels of the original image.
+    images: uint8 (n, side, side). keypoints: float32 (n, K, 2), in pixels of these images, NaN where not labelled.
+    source: int8 (n,), the annotation source of each sample. pixel: float32 (n,), the length of one pixel in pixels of the original image.
     """
 
     images: Images
@@ -22,85 +24,108 @@ class Samples:
     pixel: np.ndarray
 
 
-class StoredVersions:
-    """Augmented copies of the training faces, read piece by piece.
+@dataclass(frozen=True)
+class Labelled:
+    """All labelled samples of a data set as whole images, and which of them validate.
 
-    images (C, n, side, side) and keypoints (C, n, K, 2) may be HDF5 datasets. faces: which of the n to train on, ascending.
-    indices: which of the K keypoints.
+    images: uint8 (n, s, s). keypoints: float32 (n, K, 2) with all keypoints of the set, pixels, NaN where not labelled.
+    source: int8 (n,), the annotation source of each sample. held_out: bool (n,), the validation part.
     """
 
-    def __init__(self, images, keypoints, source: np.ndarray, *, faces: np.ndarray, indices: list[int]):
-        self.images, self.keypoints, self.source, self.faces, self.indices = images, keypoints, source, faces, indices
+    images: Images
+    keypoints: np.ndarray
+    source: np.ndarray
+    held_out: np.ndarray
+
+    def seen(self, view: View, which: np.ndarray, indices: list[int]) -> Samples:
+        """The samples `which`, a mask (n,), with the keypoints `indices`, as a net with this view of all samples sees them.
+
+        The images are computed once if those of the data set are in memory, otherwise each time they are read.
+        """
+        part = view.of(which)
+        images = part.images(chosen(self.images, which))
+        keypoints = affine.move(self.keypoints[which][:, indices], part.matrix).astype(np.float32)
+        pixel = (1 / affine.magnification(part.matrix)).astype(np.float32)
+        return Samples(images[:] if isinstance(self.images, np.ndarray) else images, keypoints, self.source[which], pixel)
+
+
+class StoredVersions:
+    """Augmented versions of the training samples, read block by block.
+
+    images (V, n, side, side) and keypoints (V, n, K, 2) may be HDF5 datasets; source (n,).
+    rows: which of the n samples to train on, ascending. indices: which of the K keypoints.
+    """
+
+    def __init__(self, images, keypoints, source: np.ndarray, *, rows: np.ndarray, indices: list[int]):
+        self.images, self.keypoints, self.source, self.rows, self.indices = images, keypoints, source, rows, indices
         self.count = len(images)
 
     def __len__(self) -> int:
-        return len(self.faces)
+        return len(self.rows)
 
-    def copy(self, epoch: int) -> int:
-        """Number of the copy that epoch `epoch` (from 0) trains on."""
+    def version(self, epoch: int) -> int:
+        """Number of the version that epoch `epoch` (from 0) trains on."""
         return epoch % self.count
 
-    def block(self, copy: int, rows: slice) -> Samples:
-        """The faces number `rows` of a copy."""
-        faces = self.faces[rows]
-        images, keypoints = _of_copy(self.images, copy, faces), _of_copy(self.keypoints, copy, faces)
-        return Samples(images, keypoints[:, self.indices], self.source[faces], np.ones(len(faces), np.float32))
+    def block(self, version: int, part: slice) -> Samples:
+        """The samples `part` of a version."""
+        rows = self.rows[part]
+        images, keypoints = _of_version(self.images, version, rows), _of_version(self.keypoints, version, rows)
+        return Samples(images, keypoints[:, self.indices], self.source[rows], np.ones(len(rows), np.float32))
 
 
-def _of_copy(array, copy: int, faces: np.ndarray) -> np.ndarray:
-    """Faces, ascending, of a copy in an HDF5 dataset: what lies between them is read too, but never more than a block of it is there."""
-    read = np.empty((len(faces), *array.shape[2:]), array.dtype)
-    block = faces // block_rows(array.shape[2:], array.dtype)
-    for places in np.split(np.arange(len(faces)), np.flatnonzero(np.diff(block)) + 1):
-        first, last = faces[places[[0, -1]]].tolist()
-        read[places] = array[copy, first : last + 1][faces[places] - first]
+def _of_version(array, version: int, rows: np.ndarray) -> np.ndarray:
+    """Ascending rows of a version in an HDF5 dataset: the rows between them are read too, but never more than a block at once."""
+    read = np.empty((len(rows), *array.shape[2:]), array.dtype)
+    block = rows // block_rows(array.shape[2:], array.dtype)
+    for places in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(block)) + 1):
+        first, last = rows[places[[0, -1]]].tolist()
+        read[places] = array[version, first : last + 1][rows[places] - first]
     return read
 
 
-class DrawnWindows:
-    """Augmented windows of the training faces, drawn anew for each epoch; used as `Copies` are.
+@dataclass(frozen=True)
+class DrawnVersions:
+    """Augmented versions of the training samples as a net sees them, drawn anew for each epoch; used like `StoredVersions`.
 
-    images uint8 (n, s, s), keypoints (n, K, 2) and source (n,) of all training faces; matrix (n, 2, 3) maps each image into its window.
-    keypointset: with the window's side. ranges: of the random transforms, in the window's pixels. faces, indices: as for Copies, but that a
-    face may be named several times, for as many windows in an epoch.
+    labelled, view: all samples, and what the net sees of them. ranges: of the random transforms, in pixels of the net's input.
+    rows: which of the samples to train on; one that occurs several times is drawn as often in each epoch. indices: which keypoints.
     """
 
-    def __init__(
-        self,
-        images: Images,
-        keypoints: np.ndarray,
-        source: np.ndarray,
-        matrix: np.ndarray,
-        *,
-        keypointset: KeypointSet,
-        ranges: augmentation.Ranges,
-        seed: int,
-        faces: np.ndarray,
-        indices: list[int],
-    ):
-        self.images, self.keypoints, self.source, self.matrix = images, keypoints, source, matrix
-        self.keypointset, self.ranges, self.seed, self.faces, self.indices = keypointset, ranges, seed, faces, indices
+    labelled: Labelled
+    view: View
+    keypointset: KeypointSet
+    ranges: augmentation.Ranges
+    seed: int
+    rows: np.ndarray
+    indices: list[int]
 
     def __len__(self) -> int:
-        return len(self.faces)
+        return len(self.rows)
 
-    def copy(self, epoch: int) -> int:
+    def version(self, epoch: int) -> int:
+        """Number of the version that epoch `epoch` (from 0) trains on: each epoch has its own."""
         return epoch
 
-    def block(self, copy: int, rows: slice) -> Samples:
-        faces = self.faces[rows]
-        rng = np.random.default_rng([self.seed, copy, rows.start])
-        drawn = augmentation.draw(len(faces), self.keypointset.side, self.ranges, rng=rng).after(self.matrix[faces])
-        images, keypoints = augmentation.apply(Selected(self.images, faces), self.keypoints[faces], drawn, self.keypointset)
+    def block(self, version: int, part: slice) -> Samples:
+        """The samples `part` of a version; equal arguments give equal samples."""
+        rows = self.rows[part]
+        rng, ranges = np.random.default_rng([self.seed, version, part.start]), augmentation.allowed(self.ranges, self.keypointset)
+        drawn = augmentation.draw(len(rows), self.view.side, ranges, rng=rng).after(self.view.matrix[rows])
+        images, labels = Selected(self.labelled.images, rows), self.labelled.keypoints[rows]
+        images, keypoints = augmentation.apply(images, labels, drawn, self.keypointset, side=self.view.side)
         pixel = 1 / affine.magnification(drawn.matrix)
-        return Samples(images[:], keypoints[:, self.indices], self.source[faces], pixel.astype(np.float32))
+        return Samples(images[:], keypoints[:, self.indices], self.labelled.source[rows], pixel.astype(np.float32))
 
 
-def repeated(faces: np.ndarray, size: int) -> np.ndarray:
-    """The faces (m,) over and over, as many times as brings their number nearest to `size`, but once at least."""
-    return np.tile(faces, max(1, round(size / max(1, len(faces)))))
+Versions = StoredVersions | DrawnVersions
+
+
+def repeated(rows: np.ndarray, size: int) -> np.ndarray:
+    """The rows (m,) repeated as a whole, as many times as brings their number nearest to `size`, at least once."""
+    return np.tile(rows, max(1, round(size / max(1, len(rows)))))
 
 
 def rows_with(labels: np.ndarray, indices: list[int], *, among: np.ndarray | bool = True) -> np.ndarray:
-    """Rows of labels (n, K, 2) that have any of the keypoints `indices`: int64 (m,). among: (n,), which rows may be taken."""
+    """Rows of labels (n, K, 2) in which any of the keypoints `indices` is labelled: int64 (m,). among: a mask (n,) of eligible rows."""
     return np.flatnonzero(~np.isnan(labels[:, indices]).all(axis=(1, 2)) & among)

@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.metrics.rmse import rmse
-from pipeline.nets import network, training, views
+from pipeline.nets import forward, network, training
 from pipeline.nets.samples import Samples, StoredVersions
 from pipeline.nets.sources import of_source
 from pipeline.nets.structure import Structure
@@ -71,6 +71,7 @@ class Setup:
 
     @property
     def indices(self) -> list[int]:
+        """All keypoints of the set."""
         return list(range(len(self.keypointset.names)))
 
     def fit(self, faces: Samples, validation: Samples, *, epochs: int, batch: int) -> float:
@@ -78,29 +79,29 @@ class Setup:
         net = self.build()
         # Of few faces an epoch takes each several times: what is done after an epoch takes longer than a step.
         rows = np.repeat(np.arange(len(faces.images)), max(1, STEPS * batch // len(faces.images)))
-        copies = StoredVersions(faces.images[None], faces.keypoints[None], faces.source, faces=rows, indices=self.indices)
+        versions = StoredVersions(faces.images[None], faces.keypoints[None], faces.source, rows=rows, indices=self.indices)
         recipe = dataclasses.replace(self.recipe, epochs=epochs, batch=batch, warmup=min(self.recipe.warmup, epochs / 4))
-        quiet = {"seed": self.seed, "report": lambda *_: None}
-        history, _ = training.fit(net, copies, validation, recipe, keypointset=self.keypointset, **quiet)
+        history, _ = training.fit(net, versions, validation, recipe, keypointset=self.keypointset, hooks=training.Hooks())
         return float(history.validation_rmse[-1])
 
 
-def run(trial: Setup, epochs: int) -> Iterator[Check]:
+def run(setup: Setup, epochs: int) -> Iterator[Check]:
     """Yields the checks, one after the other. epochs: of learning a few faces by heart."""
-    yield first_loss(trial)
-    yield stronger_penalty(trial)
-    yield blind(trial, epochs)
-    yield by_heart(trial, epochs)
-    yield mirrored(trial)
-    yield from shuffled(trial)
+    yield first_loss(setup)
+    yield stronger_penalty(setup)
+    yield blind(setup, epochs)
+    yield by_heart(setup, epochs)
+    if setup.keypointset.mirror is not None:
+        yield mirrored(setup)
+    yield from shuffled(setup)
 
 
-def first_loss(trial: Setup) -> Check:
+def first_loss(setup: Setup) -> Check:
     """A fresh net knows nothing of faces: its answers are spread around the middle of the image, and cost what that answer costs."""
-    faces = trial.faces
-    answer = views.predict(trial.build(), faces.images, trial.keypointset, indices=trial.indices, mirrored=False)
-    own = rmse(of_source(answer, faces.source), faces.keypoints)
-    middle = rmse(np.full_like(faces.keypoints, trial.keypointset.side / 2), faces.keypoints)
+    faces = setup.faces
+    predicted = forward.predict(setup.build(), faces.images, setup.keypointset, indices=setup.indices, mirrored=False)
+    own = rmse(of_source(predicted, faces.source), faces.keypoints)
+    middle = rmse(np.full_like(faces.keypoints, faces.images.shape[-1] / 2), faces.keypoints)
     return Check(
         "first loss",
         f"an untrained net beside the answer 'the middle of the image' ({middle:.1f} px) for {len(faces.images)} faces",
@@ -112,12 +113,12 @@ def first_loss(trial: Setup) -> Check:
     )
 
 
-def stronger_penalty(trial: Setup) -> Check:
+def stronger_penalty(setup: Setup) -> Check:
     """The loss of one and the same fresh net must grow with the penalty on its weights."""
     losses = []
     for penalty in PENALTIES:
-        keras.utils.set_random_seed(trial.seed)
-        net = trial.build(l2=penalty)
+        keras.utils.set_random_seed(setup.seed)
+        net = setup.build(l2=penalty)
         losses.append(float(sum(map(keras.ops.convert_to_numpy, net.losses))) if net.losses else 0.0)
     return Check(
         "regularisation",
@@ -131,16 +132,16 @@ def stronger_penalty(trial: Setup) -> Check:
     )
 
 
-def blind(trial: Setup, epochs: int) -> Check:
+def blind(setup: Setup, epochs: int) -> Check:
     """Without a picture the best answer is the mean face: what the loss begins with for a net that knows the labels alone."""
-    faces = _first(trial.faces, TINY * 4)
+    faces = _first(setup.faces, TINY * 4)
     grey = dataclasses.replace(faces, images=np.full_like(faces.images, int(faces.images.mean())))
-    rmse = trial.fit(grey, grey, epochs=epochs, batch=TINY)
+    reached = setup.fit(grey, grey, epochs=epochs, batch=TINY)
     best = rmse(_mean_faces(faces)[faces.source], faces.keypoints)
     return Check(
         "blind",
         f"a net that was trained on {len(faces.images)} faces without seeing them, beside their mean face ({best:.2f} px)",
-        rmse / best,
+        reached / best,
         "of that RMSE",
         1.1,
         0.98,
@@ -148,15 +149,15 @@ def blind(trial: Setup, epochs: int) -> Check:
     )
 
 
-def by_heart(trial: Setup, epochs: int) -> Check:
+def by_heart(setup: Setup, epochs: int) -> Check:
     """A net must be able to learn a few faces to the last digit."""
-    faces = _first(trial.faces, TINY)
+    faces = _first(setup.faces, TINY)
     # Batches of twice as many faces are more alike: with TINY of them batch normalisation shakes the last tenth of a pixel.
-    rmse = trial.fit(faces, faces, epochs=epochs, batch=2 * TINY)
+    reached = setup.fit(faces, faces, epochs=epochs, batch=2 * TINY)
     return Check(
         "by heart",
         f"{len(faces.images)} faces, {epochs} epochs of {STEPS} steps, validated on the same faces",
-        rmse,
+        reached,
         "px",
         LEARNED,
         0.0,
@@ -164,18 +165,18 @@ def by_heart(trial: Setup, epochs: int) -> Check:
     )
 
 
-def mirrored(trial: Setup) -> Check:
+def mirrored(setup: Setup) -> Check:
     """What is said of a face and what is said of its mirror image must be mirror images."""
-    images, order = _first(trial.held_out, 64).images, list(trial.keypointset.mirror_order)
-    net = trial.build()
-    answer, of_mirror = (
-        views.predict(net, seen, trial.keypointset, indices=trial.indices, mirrored=True) for seen in (images, images[:, :, ::-1])
+    images, order = _first(setup.held_out, 64).images, list(setup.keypointset.mirror_order)
+    net = setup.build()
+    predicted, of_mirror = (
+        forward.predict(net, seen, setup.keypointset, indices=setup.indices, mirrored=True) for seen in (images, images[:, :, ::-1])
     )
-    back = of_mirror[:, :, order] * np.float32([-1, 1]) + np.float32([trial.keypointset.side, 0])
+    back = of_mirror[:, :, order] * np.float32([-1, 1]) + np.float32([images.shape[-1], 0])
     return Check(
         "mirror",
         f"mirrored averaging for {len(images)} faces and for their mirror images, largest distance",
-        float(np.abs(answer - back).max()),
+        float(np.abs(predicted - back).max()),
         "px",
         0.01,
         0.0,
@@ -183,14 +184,14 @@ def mirrored(trial: Setup) -> Check:
     )
 
 
-def shuffled(trial: Setup, epochs: int = 12) -> Iterator[Check]:
+def shuffled(setup: Setup, epochs: int = 12) -> Iterator[Check]:
     """Right labels teach something of other faces, labels of other faces nothing."""
-    faces, held_out = _first(trial.faces, MANY), _first(trial.held_out, MANY)
-    order = np.random.default_rng(trial.seed).permutation(len(faces.images))
+    faces, held_out = _first(setup.faces, MANY), _first(setup.held_out, MANY)
+    order = np.random.default_rng(setup.seed).permutation(len(faces.images))
     wrong = dataclasses.replace(faces, keypoints=faces.keypoints[order], source=faces.source[order])
-    best = rmse(trial.mean_face[held_out.source], held_out.keypoints)
+    best = rmse(setup.mean_face[held_out.source], held_out.keypoints)
     tried = f"{len(faces.images)} faces, {epochs} epochs, validated on {len(held_out.images)} others, beside the mean face ({best:.2f} px)"
-    right, shuffled = (trial.fit(given, held_out, epochs=epochs, batch=trial.recipe.batch) for given in (faces, wrong))
+    right, shuffled = (setup.fit(given, held_out, epochs=epochs, batch=setup.recipe.batch) for given in (faces, wrong))
     unit = "of the mean face's RMSE"
     yield Check("right labels", tried, right / best, unit, 0.95, 0.0, "too few faces or epochs, or a learning rate that does not fit")
     yield Check(
@@ -216,9 +217,9 @@ def _first(faces: Samples, count: int) -> Samples:
     return Samples(*(getattr(faces, field.name)[:count] for field in dataclasses.fields(Samples)))
 
 
-def build(structure: Structure, keypointset: KeypointSet) -> Callable[..., keras.Model]:
+def build(structure: Structure, keypointset: KeypointSet, *, side: int) -> Callable[..., keras.Model]:
     """How to build a net of this structure for whole images; with other fields of the structure where they are given."""
-    options = {"side": keypointset.side, "keypoints": len(keypointset.names), "sources": len(keypointset.sources)}
+    options = {"side": side, "keypoints": len(keypointset.names), "sources": len(keypointset.sources)}
     return lambda **changes: network.build(dataclasses.replace(structure, **changes), **options)
 
 

@@ -43,3 +43,8 @@ def of_source(predicted: np.ndarray, source: np.ndarray) -> np.ndarray:
     if len(predicted) != len(source):
         raise ValueError(f"{len(predicted)} predictions and {len(source)} sources do not match")
     return predicted[np.arange(len(source)), source if predicted.shape[1] > 1 else 0]
+
+
+def within_image(by_source: np.ndarray, keypointset: KeypointSet, indices: list[int], *, side: int) -> np.ndarray:
+    """Predictions (n, S, k, 2) clipped to images of side x side pixels, after `widest_where_unlabelled`."""
+    return np.clip(widest_where_unlabelled(by_source, keypointset, indices), 0, side)

@@ -1,22 +1,24 @@
-"""Fitting a net: the loss, faces that live on the device, early stopping, the history of a training."""
+"""Fitting a net: samples that stay on the device, blocks and batches, and the loop over the epochs."""
 
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from itertools import count, pairwise
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from pipeline.errors import InputError
+from pipeline.geometry.frame import Frame
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.metrics.rmse import rmse
-from pipeline.nets import device, monitoring, optimizers, schedules, views
+from pipeline.nets import device, forward, monitoring, optimizers, schedules
 from pipeline.nets.checkpoints import Checkpoints, Keeper
 from pipeline.nets.checkup import Checkup
 from pipeline.nets.losses import masked_mean, robust_square
-from pipeline.nets.samples import DrawnWindows, Samples, StoredVersions
+from pipeline.nets.samples import Samples, Versions
 from pipeline.nets.snapshots import Series, TakeSnapshots
 from pipeline.nets.sources import of_source
 from pipeline.nets.trained import Health, History
@@ -24,7 +26,7 @@ from pipeline.nets.trained import Health, History
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; see the parameters of the tasks for the meaning and range of each field."""
+    """The hyper-parameters of a training. The parameters of the tasks with the same names tell the meaning and range of each field."""
 
     epochs: int
     batch: int
@@ -44,71 +46,90 @@ class Recipe:
     patience_factor: float
     improvement: float
     device_memory: int
+    seed: int
 
 
-class FacesOnDevice(keras.Model):
-    """A net with the faces that it trains on: the images lie on the device as a variable, a batch is a list of their indices.
+@dataclass(frozen=True)
+class Hooks:
+    """What a training tells others.
 
-    So an epoch copies its faces to the device once, and a training step copies nothing.
+    on_epoch: called after each epoch. checkpoints: receive the state after epochs, and may hold the state to resume from, as if the
+    training had never been interrupted. snapshots: of the weights after some of the epochs; None: none.
     """
 
-    def __init__(self, net: keras.Model, capacity: int, keypointset: KeypointSet, *, robust_from: float, unit_loss: bool = False):
-        super().__init__(name="faces_on_device")
-        self.net, self.keypointset, self.robust_from = net, keypointset, robust_from
-        # From square pixels to the squares of unit coordinates, for whom it matters: see schedules.STEP_WITH_THE_LOSS.
-        self.loss_scale = (2 / keypointset.side) ** 2 if unit_loss else 1.0
+    on_epoch: monitoring.OnEpoch = lambda history: None
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    snapshots: Series | None = None
+
+
+class SamplesOnDevice(keras.Model):
+    """A net with the samples that it trains on: the images are a variable on the device, and a batch is a list of their indices.
+
+    So an epoch copies its samples to the device once, and a training step copies nothing.
+    """
+
+    def __init__(self, net: keras.Model, capacity: int, frame: Frame, *, robust_from: float, unit_loss: bool = False) -> None:
+        """For up to `capacity` samples of this frame. robust_from: see `losses.robust_square`.
+
+        unit_loss: the loss is in the squares of unit coordinates instead of square pixels; see `optimizers.STEP_WITH_THE_LOSS`.
+        """
+        super().__init__(name="samples_on_device")
+        self.net, self.frame, self.robust_from = net, frame, robust_from
+        self.loss_scale = (2 / frame.side) ** 2 if unit_loss else 1.0
         sources, keypoints = net.output_shape[1:3]
 
-        def resident(name, *shape, dtype="float32"):
+        def resident(name: str, *shape: int, dtype: str = "float32") -> keras.Variable:
             return self.add_weight(shape=(capacity, *shape), dtype=dtype, initializer="zeros", trainable=False, name=name)
 
-        self.images = resident("images", keypointset.side, keypointset.side, dtype="uint8")
+        self.images = resident("images", frame.side, frame.side, dtype="uint8")
         self.labels = resident("labels", keypoints, 2)
         self.known = resident("known", keypoints, 2)
         self.own_source = resident("own_source", sources)
         self.pixel = resident("pixel")
         self.squared_error = keras.metrics.Mean(name="squared_error")
 
-    def place(self, faces: Samples) -> None:
-        """Copies a block of faces to the device; at most `capacity`."""
-        known = ~np.isnan(faces.keypoints)
+    def place(self, samples: Samples) -> None:
+        """Copies a block of at most `capacity` samples to the device."""
+        known = ~np.isnan(samples.keypoints)
         sources = self.own_source.shape[1]
-        own_source = np.eye(sources, dtype=np.float32)[faces.source if sources > 1 else np.zeros_like(faces.source)]
+        own_source = np.eye(sources, dtype=np.float32)[samples.source if sources > 1 else np.zeros_like(samples.source)]
         for variable, value in (
-            (self.images, faces.images),
-            (self.labels, np.where(known, faces.keypoints, 0.0).astype(np.float32)),
+            (self.images, samples.images),
+            (self.labels, np.where(known, samples.keypoints, 0.0).astype(np.float32)),
             (self.known, known.astype(np.float32)),
             (self.own_source, own_source),
-            (self.pixel, faces.pixel),
+            (self.pixel, samples.pixel),
         ):
             missing = variable.shape[0] - len(value)
             variable.assign(np.pad(value, ((0, missing),) + ((0, 0),) * (value.ndim - 1)) if missing else value)
 
-    def call(self, index, training=False):
+    def call(self, index: Any, training: bool = False) -> Any:
+        """The net's output for the samples with these indices."""
         return self.net(ops.cast(ops.take(self.images, index, axis=0), "float32"), training=training)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True) -> Any:
+        """The robust loss over the labelled values of each sample's own annotation source, and the penalties of the layers."""
         own = ops.einsum("bs,bskc->bkc", ops.take(self.own_source, x, axis=0), ops.cast(y_pred, "float32"))
         known = ops.take(self.known, x, axis=0)
-        difference = self.keypointset.to_pixels(own) - ops.take(self.labels, x, axis=0)
+        difference = self.frame.to_pixels(own) - ops.take(self.labels, x, axis=0)
         difference = difference * ops.reshape(ops.take(self.pixel, x, axis=0), (-1, 1, 1))
         self.squared_error.update_state(masked_mean(ops.square(difference), known), sample_weight=ops.sum(known))
         loss = self.loss_scale * masked_mean(robust_square(difference, robust_from=self.robust_from), known)
         return loss + sum(self.losses) if self.losses else loss
 
 
-def blocks_of(faces: int, *, capacity: int) -> list[slice]:
-    """The fewest blocks of at most `capacity` faces, equally large but for one face; if there are several, each at least half full."""
-    number = -(-faces // capacity)
-    edges = [faces * i // number for i in range(number + 1)]
+def blocks_of(samples: int, *, capacity: int) -> list[slice]:
+    """The fewest blocks of at most `capacity` samples; their sizes differ by at most one. Each of several is at least half full."""
+    number = -(-samples // capacity)
+    edges = [samples * i // number for i in range(number + 1)]
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def batches(blocks: list[int], batch: int, *, seed: int, start: int = 0) -> Iterator[tuple[np.ndarray]]:
-    """Yields, epoch after epoch without end, batches of indices into each block of faces; shuffled by (seed, epoch, block) alone.
+    """Yields, epoch after epoch without end, batches of indices into each block; the order depends only on (seed, epoch, block).
 
-    blocks: the number of faces in each. start: the first epoch's number. A batch is always full, so that the training step is compiled
-    once: what is left over of a block takes its turn in another epoch.
+    blocks: the number of samples in each block. start: number of the first epoch. Every batch is full, so that the training step is
+    compiled once: the remainder of a block takes its turn in another epoch.
     """
     for epoch in count(start):
         for block, size in enumerate(blocks):
@@ -117,94 +138,93 @@ def batches(blocks: list[int], batch: int, *, seed: int, start: int = 0) -> Iter
                 yield (order[step * batch : (step + 1) * batch],)
 
 
-class PlaceFaces(keras.callbacks.Callback):
-    """Copies the next block of faces to the device when its first batch comes; `reader`, a thread, brings the block after it meanwhile.
+class PlaceSamples(keras.callbacks.Callback):
+    """Copies the next block of samples to the device before its first batch; a thread, `reader`, meanwhile prepares the block after it.
 
-    Without the thread a specialist's training stands still for a tenth of its time, while its windows are cut.
+    Without the thread, the training of a specialist waits for a tenth of its time while windows are cut.
     """
 
-    def __init__(self, copies: StoredVersions | DrawnWindows, blocks: list[slice], steps: list[int], reader: Executor):
+    def __init__(self, versions: Versions, blocks: list[slice], steps: list[int], reader: Executor) -> None:
+        """steps: the number of training steps in each of the blocks."""
         super().__init__()
-        self.copies, self.blocks, self.reader, self.epoch = copies, blocks, reader, 0
+        self.versions, self.blocks, self.reader, self.epoch = versions, blocks, reader, 0
         self.block_at = {int(step): number for number, step in enumerate(np.cumsum([0, *steps[:-1]]))}
-        self.placed, self.coming = None, (None, None)
+        self.placed: tuple[int, slice] | None = None
+        self.coming: tuple[tuple[int, slice], Future[Samples]] | None = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if (number := self.block_at.get(batch)) is None or (wanted := self._wanted(self.epoch, number)) == self.placed:
             return
         self.model.place(self.brought(wanted))
         self.placed = wanted
         epoch, number = divmod(self.epoch * len(self.blocks) + number + 1, len(self.blocks))
         if epoch < self.params["epochs"] and (upcoming := self._wanted(epoch, number)) != wanted:
-            self.coming = upcoming, self.reader.submit(self.copies.block, *upcoming)
+            self.coming = upcoming, self.reader.submit(self.versions.block, *upcoming)
 
     def brought(self, wanted: tuple[int, slice]) -> Samples:
-        """The faces of a block of a copy, waited for if the thread is on them."""
-        upcoming, promise = self.coming
-        return promise.result() if upcoming == wanted else self.copies.block(*wanted)
+        """A block of a version; waits for the thread if it is preparing that block."""
+        if self.coming and self.coming[0] == wanted:
+            return self.coming[1].result()
+        return self.versions.block(*wanted)
 
     def _wanted(self, epoch: int, number: int) -> tuple[int, slice]:
-        return self.copies.copy(epoch), self.blocks[number]
+        return self.versions.version(epoch), self.blocks[number]
 
 
 def fit(
-    net: keras.Model,
-    copies: StoredVersions | DrawnWindows,
-    validation: Samples,
-    recipe: Recipe,
-    *,
-    keypointset: KeypointSet,
-    seed: int,
-    report: monitoring.OnEpoch,
-    checkpoints: Checkpoints | None = None,
-    snapshots: Series | None = None,
+    net: keras.Model, versions: Versions, validation: Samples, recipe: Recipe, *, keypointset: KeypointSet, hooks: Hooks
 ) -> tuple[History, Health]:
-    """Trains `net` on the augmented copies, one copy for each epoch in turn, and leaves it with its best or last epoch's weights.
+    """Trains `net`, in each epoch on the next augmented version, and leaves it with the weights of its best or last epoch.
 
-    validation: labelled faces in the order of the net's keypoints. report: told after each epoch, see monitoring.Report.
-    checkpoints: take the state after epochs, and may hold the one to go on from, as if nothing had happened in between.
-    snapshots: of the weights on the way; none without it.
-    Raises InputError where one of the two parts has no label, Diverged where no epoch left weights to keep.
+    validation: samples with the keypoints of the net, in its order.
+    Raises InputError if one of the two parts has no label, and Diverged if no epoch left weights to keep.
     """
-    _check_labels(copies, validation, keypointset)
-    batch = min(recipe.batch, len(copies))
-    blocks = blocks_of(len(copies), capacity=max(2 * batch, recipe.device_memory * 2**20 // keypointset.side**2))
+    _check_labels(versions, validation, keypointset)
+    frame, batch = Frame(validation.images.shape[-1]), min(recipe.batch, len(versions))
+    blocks = blocks_of(len(versions), capacity=max(2 * batch, recipe.device_memory * 2**20 // frame.side**2))
     sizes = [block.stop - block.start for block in blocks]
     steps = [size // batch for size in sizes]
+    trainer = _compiled(net, recipe, frame, capacity=max(sizes), steps=sum(steps))
 
-    unit_loss = recipe.optimizer in optimizers.STEP_WITH_THE_LOSS
-    trainer = FacesOnDevice(net, max(sizes), keypointset, robust_from=recipe.robust_from, unit_loss=unit_loss)
-    trainer.compile(optimizer=_optimizer(recipe, sum(steps)))
-    trainer.optimizer.build(trainer.trainable_variables)
-    checkpoints = checkpoints or Checkpoints()
-    rows = checkpoints.rows()
-    log = monitoring.Validation(lambda: _validation_rmse(net, validation, keypointset, copies.indices), report, rows)
+    checkpoints, rows = hooks.checkpoints, hooks.checkpoints.rows()
+    log = monitoring.Validation(lambda: _validation_rmse(net, validation, keypointset, versions.indices), hooks.on_epoch, rows)
     stopping = monitoring.EarlyStopping(
         net, patience=recipe.patience, patience_factor=recipe.patience_factor, improvement=recipe.improvement
     )
     halving = schedules.callbacks(recipe.schedule, start=recipe.learning_rate, halving_patience=recipe.halving_patience)
     checkup = Checkup(net, validation.images, checkpoints.health())
     keeper = Keeper(checkpoints, log, checkup, [stopping, *halving])
-    taking = [TakeSnapshots(net, snapshots)] if snapshots else []
-    done, schedule = len(rows), {"steps_per_epoch": sum(steps), "epochs": recipe.epochs}
-    order = batches(sizes, batch, seed=seed, start=done)
+    taking = [TakeSnapshots(net, hooks.snapshots)] if hooks.snapshots else []
+    done, plan = len(rows), {"steps_per_epoch": sum(steps), "epochs": recipe.epochs}
+    order = batches(sizes, batch, seed=recipe.seed, start=done)
     with ThreadPoolExecutor(1) as reader:
-        callbacks = [PlaceFaces(copies, blocks, steps, reader), log, checkup, stopping, *halving, *taking, keeper]
-        trainer.fit(device.stream(order), initial_epoch=done, shuffle=False, verbose=0, callbacks=callbacks, **schedule)
+        callbacks = [PlaceSamples(versions, blocks, steps, reader), log, checkup, stopping, *halving, *taking, keeper]
+        trainer.fit(device.stream(order), initial_epoch=done, shuffle=False, verbose=0, callbacks=callbacks, **plan)
     history = History.of(log.rows)
     stopping.finish(history)
     return history, checkup.health
 
 
-def _check_labels(copies: StoredVersions | DrawnWindows, validation: Samples, keypointset: KeypointSet) -> None:
-    names = ", ".join(keypointset.names[k] for k in copies.indices)
-    if len(copies) == 0:
-        raise InputError(f"No face of the training part has a label for {names}: give more labelled faces.")
+def _check_labels(versions: Versions, validation: Samples, keypointset: KeypointSet) -> None:
+    names = ", ".join(keypointset.names[k] for k in versions.indices)
+    if len(versions) == 0:
+        raise InputError(f"No sample of the training part has a label for {names}. Provide more labelled samples.")
     if np.isnan(validation.keypoints).all():
-        raise InputError(f"No face of the validation part has a label for {names}: choose another fold or a larger validation-share.")
+        raise InputError(
+            f"No sample of the validation part has a label for {names}. Choose another --Load-fold or a larger --Load-validation-share."
+        )
+
+
+def _compiled(net: keras.Model, recipe: Recipe, frame: Frame, *, capacity: int, steps: int) -> SamplesOnDevice:
+    """The net with room for `capacity` samples and the recipe's optimizer; `steps` training steps make an epoch."""
+    unit_loss = recipe.optimizer in optimizers.STEP_WITH_THE_LOSS
+    trainer = SamplesOnDevice(net, capacity, frame, robust_from=recipe.robust_from, unit_loss=unit_loss)
+    trainer.compile(optimizer=_optimizer(recipe, steps))
+    trainer.optimizer.build(trainer.trainable_variables)
+    return trainer
 
 
 def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
@@ -229,6 +249,7 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 
 
 def _validation_rmse(net: keras.Model, validation: Samples, keypointset: KeypointSet, indices: list[int]) -> float:
-    predicted = views.predict(net, validation.images, keypointset, indices=indices, mirrored=False)
+    """In pixels of the original images."""
+    predicted = forward.predict(net, validation.images, keypointset, indices=indices, mirrored=False)
     pixel = validation.pixel[:, None, None]
     return rmse(of_source(predicted, validation.source) * pixel, validation.keypoints * pixel)

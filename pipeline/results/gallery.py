@@ -120,7 +120,7 @@ def errors(images: np.ndarray, mean_face: np.ndarray, predictions: Predictions, 
     """
     side = images.shape[-1]
     target = alignment.upright(mean_face, keypointset, side=side)
-    frames = alignment.to_frame(predictions.validation, target)
+    frames = alignment.aligning(predictions.validation, target)
     return [
         _mean_face(affine.warp(images[ours], frames[ours], side), target, error, name)
         for number, (name, error) in enumerate(zip(scores.sources, scores.error_by_place, strict=True))

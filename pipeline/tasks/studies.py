@@ -233,7 +233,7 @@ class Sanity(Structured, Training, Stage):
         faces = self.input()["faces"].load(datasets.Dataset)
         labels = datasets.labels(faces)
         trial = sanity.Setup(
-            sanity.build(self.structure(faces, None), KAGGLE),
+            sanity.build(self.structure(faces), KAGGLE, side=faces.images.shape[-1]),
             from_parameters(training.Recipe, self, patience=0, patience_factor=0.0, improvement=0.0),
             KAGGLE,
             sanity.chosen(faces, labels, held_out=False, seed=self.seed),

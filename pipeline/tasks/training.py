@@ -1,9 +1,10 @@
-"""Stages that train nets."""
+"""Stages that train nets. What their `run` needs is imported there: Keras takes seconds to start."""
 
 import contextlib
 import dataclasses
-import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import luigi
 
@@ -28,6 +29,18 @@ from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, expanded
 from pipeline.tasks.data import Augment, Load
 from pipeline.tasks.sections import GROUPS, checkpoint, device, from_parameters
+
+if TYPE_CHECKING:
+    from pipeline.data.dataset import Dataset
+    from pipeline.nets.checkpoints import Checkpoints
+    from pipeline.nets.fitting import TrainingJob
+    from pipeline.nets.samples import Labelled, Versions
+    from pipeline.nets.sight import Sight
+    from pipeline.nets.start import Start
+    from pipeline.nets.structure import Structure
+    from pipeline.nets.trained import History, Trained
+    from pipeline.nets.training import Hooks
+    from pipeline.store.workspace.console import Progress
 
 
 class Structured:
@@ -57,19 +70,19 @@ class Structured:
             if name in every and name not in own and (value := getattr(self, name)) != parameter._default:
                 raise InputError(f"{parameter.flag} {value}: {self.network} has no such setting; leave it at {parameter._default}.")
 
-    def structure(self, faces, base):
-        """The `Structure` of a net for these faces."""
-        from pipeline.nets import structure
+    def structure(self, dataset: "Dataset") -> "Structure":
+        """The structure of a net for this data set."""
+        from pipeline.nets.structure import Structure, normalised
 
-        pixels = {"mean": float(faces.pixel_mean), "std": float(faces.pixel_std)}
-        return from_parameters(structure.Structure, self, **structure.normalised(self.network, self.normalisation, **pixels))
+        pixels = {"mean": float(dataset.pixel_mean), "std": float(dataset.pixel_std)}
+        return from_parameters(Structure, self, **normalised(self.network, self.normalisation, **pixels))
 
 
 class Training:
     """The parameters that the base net and the specialists share."""
 
     on_backend = True
-    watch = None  # told the history after each epoch; a search ends a training from there
+    watch: "Callable[[History], None] | None" = None  # called after each epoch; a search gives a training up from there
     epochs = whole(75, "epochs at most", 1)
     batch = whole(64, "faces in a training step", 1)
     optimizer = choice("adamw", "how the weights move", OPTIMIZERS)
@@ -100,96 +113,80 @@ class Training:
     device_memory = whole(512, "MiB of images kept on the device; more faces are brought in blocks", 1)
     seed = whole(0, "seed of the first weights, the order and the dropout", 0)
 
-    def train(self, group: str | None = None, base=None, *, keep_head: bool = False, scratch: bool = False) -> None:
-        """Trains, saves and reports. group: None is all keypoints. base: the net to start from; keep_head: with its output layer.
-
-        scratch: with fresh weights all the same.
-        """
-        from pipeline.data import dataset as datasets
-        from pipeline.geometry import alignment
+    def run(self) -> None:
         from pipeline.nets import device as devices
 
         trains_on = devices.prepare(seed=self.seed, threads=device().threads)
         self.say(f"trains on {trains_on}")
-        from pipeline.nets import diagnosis, fitting, training
-        from pipeline.nets.snapshots import Series
+        from pipeline.nets import fitting
 
-        faces = self.input()["faces"].load(datasets.Dataset)
-        indices = KAGGLE.indices(group) if group else list(range(len(KAGGLE.names)))
-        target = alignment.upright(faces.mean_face[0], KAGGLE).astype("float32")
-        window = self.window(target, indices)
-        recipe = from_parameters(training.Recipe, self)
-        with self.copies(faces, indices, window, base) as copies, self.progress(self.epochs, "epoch") as progress:
-            result = fitting.train(
-                self.structure(faces, base),
-                copies,
-                fitting.labelled(faces.images, datasets.labels(faces), faces.source),
-                faces.validation,
-                recipe,
-                keypointset=KAGGLE,
-                base=base,
-                target=None if group else target,
-                window=window,
-                keep_head=keep_head,
-                scratch=scratch,
-                imagenet=self.imagenet(),
-                seed=self.seed,
-                report=functools.partial(self._report, progress),
-                checkpoints=self._checkpoints(trains_on, progress),
-                snapshots=Series(self.snapshots, self.set_down) if self.snapshots else None,
-            )
-        self.save(result, siblings=self._snapshots(result.history.epoch.tolist()))
-        if len(result.carried_over):
-            origin = "the base net" if base else "ImageNet"
-            self.say(f"began with {len(result.carried_over)} weights of {origin}; new: {', '.join(result.new) or 'none'}")
-        for warning in diagnosis.warnings(result.history, result.health):
-            self.say(f"warning: {warning}")
-        said = f"validation RMSE {result.rmse:.3f} px after {len(result.history.epoch)} epochs"
-        self.conclude(result=said, rmse=float(result.rmse), device=trains_on)
+        job = self._job()
+        with self._versions(job) as versions, self.progress(self.epochs, "epoch") as progress:
+            trained = fitting.train(job, versions, keypointset=KAGGLE, hooks=self._hooks(progress, trains_on))
+        self.save(trained, siblings=self._publish_snapshots(trained.history.epoch.tolist()))
+        self._conclude(job, trained, trains_on)
 
-    def imagenet(self) -> Path | None:
-        """The file of the weights that a base net begins with; None: with fresh ones."""
-
-    def window(self, target, indices: list[int]):
-        """The window of the aligned face that the net sees; None: it sees the whole image."""
+    def _job(self) -> "TrainingJob":
+        """What to train, on which samples, and from which weights."""
+        raise NotImplementedError
 
     @contextlib.contextmanager
-    def copies(self, faces, indices: list[int], window, base):
-        """The augmented faces to train on: those of Augment."""
-        from pipeline.data import dataset as datasets
-        from pipeline.geometry import augmentation
+    def _versions(self, job: "TrainingJob") -> "Iterator[Versions]":
+        """The augmented versions to train on: those of Augment."""
+        from pipeline.geometry.augmentation import AugmentedVersions
         from pipeline.nets.samples import StoredVersions, rows_with
 
-        source, rows = faces.source[~faces.validation], rows_with(datasets.labels(faces)[~faces.validation], indices)
-        with self.input()["copies"].reading(augmentation.AugmentedVersions) as file:
-            yield StoredVersions(file["images"], file["keypoints"], source, faces=rows, indices=indices)
+        training = ~job.labelled.held_out
+        rows = rows_with(job.labelled.keypoints[training], job.indices)
+        with self.input()["copies"].reading(AugmentedVersions) as file:
+            yield StoredVersions(file["images"], file["keypoints"], job.labelled.source[training], rows=rows, indices=job.indices)
 
-    def _report(self, progress, history) -> None:
-        progress.step(history.last)
-        if self.watch:
-            self.watch(history)
+    def _hooks(self, progress: "Progress", trains_on: str) -> "Hooks":
+        from pipeline.nets.snapshots import Series
+        from pipeline.nets.training import Hooks
 
-    def _checkpoints(self, trains_on: str, progress):
+        def on_epoch(history: "History") -> None:
+            progress.step(history.last)
+            if self.watch:
+                self.watch(history)
+
+        series = Series(self.snapshots, self.set_down) if self.snapshots else None
+        return Hooks(on_epoch, self._checkpoints(trains_on, progress), series)
+
+    def _checkpoints(self, trains_on: str, progress: "Progress") -> "Checkpoints":
         from pipeline.nets.checkpoints import Checkpoint, Checkpoints
 
         latest = self.latest_checkpoint(Checkpoint)
         done = len(latest.history.epoch) if latest else 0
         if lacking := self.lacks_snapshots(range(self.snapshots, done + 1, self.snapshots) if self.snapshots else ()):
-            self.say(f"begins anew: the snapshots of epochs {', '.join(map(str, lacking))} are gone")
+            self.say(f"starts again: the snapshots of epochs {', '.join(map(str, lacking))} are missing")
             latest = None
         if latest:
-            # The key tells neither threads nor machine. To begin anew would lose more than the last digits are worth.
-            inexact = f"; until then on {latest.device}, so not to the last bit as an undisturbed run" if latest.device != trains_on else ""
+            # The key names neither threads nor machine. To start again would lose more than the last digits are worth.
+            inexact = f"; until then on {latest.device}, so the last digits may differ" if latest.device != trains_on else ""
             self.say(f"resumes after epoch {done} of {progress.total}{inexact}")
             progress.skip(done)
         return Checkpoints(lambda state: self.checkpoint(state, len(state.history.epoch)), checkpoint().seconds, trains_on, latest)
 
-    def _snapshots(self, epochs: list[int]) -> tuple[str, ...]:
-        """Publishes those that were taken; the suffix of their file."""
+    def _publish_snapshots(self, epochs: list[int]) -> tuple[str, ...]:
+        """Publishes the snapshots that were taken; returns the suffix of their file, if any."""
         from pipeline.nets.trained import Snapshots
 
         taken = [epoch for epoch in epochs if epoch % self.snapshots == 0 or epoch == epochs[-1]] if self.snapshots else []
         return (self.publish_snapshots(Snapshots, taken),) if taken else ()
+
+    def _conclude(self, job: "TrainingJob", trained: "Trained", trains_on: str) -> None:
+        """Reports the weights that the training started from, what looks wrong with it, and the result."""
+        from pipeline.nets import diagnosis
+        from pipeline.nets.start import FromImageNet
+
+        if len(trained.carried_over):
+            origin = "ImageNet" if isinstance(job.start, FromImageNet) else "the base net"
+            self.say(f"started from {len(trained.carried_over)} weights of {origin}; new weights: {', '.join(trained.new) or 'none'}")
+        for warning in diagnosis.warnings(trained.history, trained.health):
+            self.say(f"warning: {warning}")
+        result = f"validation RMSE {trained.rmse:.3f} px after {len(trained.history.epoch)} epochs"
+        self.conclude(result=result, rmse=float(trained.rmse), device=trains_on)
 
 
 class TrainBase(Structured, Training, Stage):
@@ -223,15 +220,27 @@ class TrainBase(Structured, Training, Stage):
         brought = {"weights": ExternalFile(path=str(self._brought), advice=advice)} if self._brought else {}
         return {"faces": Load(), "copies": Augment(), **brought}
 
-    def imagenet(self):
+    def _job(self) -> "TrainingJob":
+        from pipeline.data.dataset import Dataset
+        from pipeline.geometry.alignment import upright
+        from pipeline.nets.fitting import TrainingJob
+        from pipeline.nets.sight import WholeImage
+        from pipeline.nets.start import Fresh, FromImageNet
+        from pipeline.nets.training import Recipe
+
+        dataset, weights = self.input()["faces"].load(Dataset), self._imagenet_weights()
+        side, everything = dataset.images.shape[-1], list(range(len(KAGGLE.names)))
+        sight = WholeImage(side, upright(dataset.mean_face[0], KAGGLE, side=side).astype("float32"))
+        start = FromImageNet(weights) if weights else Fresh()
+        return TrainingJob(self.structure(dataset), _labelled(dataset), from_parameters(Recipe, self), everything, start, sight)
+
+    def _imagenet_weights(self) -> Path | None:
+        """The file of weights to start from; None: fresh weights."""
         if not self._from_imagenet:
             return None
         from pipeline.nets import pretrained
 
         return self._brought or pretrained.fetched(self.network)
-
-    def run(self):
-        self.train()
 
 
 class TrainSpecialist(Training, Stage):
@@ -265,43 +274,61 @@ class TrainSpecialist(Training, Stage):
         copies = {"copies": Augment()} if self.view == "face" else {}
         return {"faces": Load(), **copies, "base": TrainBase()}
 
-    def structure(self, faces, base):
+    def _job(self) -> "TrainingJob":
+        from pipeline.data.dataset import Dataset
+        from pipeline.nets.fitting import TrainingJob
+        from pipeline.nets.start import Fresh, FromBase
+        from pipeline.nets.trained import Trained
+        from pipeline.nets.training import Recipe
+
+        dataset, base = self.input()["faces"].load(Dataset), self.input()["base"].load(Trained)
         own = {name: getattr(self, name) for name in ("l1", "l2", "dropout", "initialisation")}
-        return dataclasses.replace(base.structure, **own)
-
-    def window(self, target, indices):
-        from pipeline.geometry import alignment
-
-        return alignment.window(target, indices, margin=self.margin, extent=self.extent, zoom=self.zoom) if self.view == "window" else None
-
-    @contextlib.contextmanager
-    def copies(self, faces, indices, window, base):
-        if not window:
-            with super().copies(faces, indices, window, base) as copies:
-                yield copies
-            return
-        from pipeline.data import dataset as datasets
-        from pipeline.geometry import affine, alignment, augmentation
-        from pipeline.nets.samples import DrawnWindows, repeated, rows_with
-
-        labels, held_out = datasets.labels(faces), faces.validation
-        yield DrawnWindows(
-            faces.images,
-            labels,
-            faces.source,
-            affine.compose(window.matrix, alignment.to_frame(base.located, base.target)),
-            keypointset=dataclasses.replace(KAGGLE, side=window.side),
-            ranges=from_parameters(augmentation.Ranges, self, shear=0.0, small_share=0.0, small_scale=1.0),
-            seed=self.seed,
-            faces=repeated(rows_with(labels, indices, among=~held_out), int((~held_out).sum())),
-            indices=indices,
+        structure, indices = dataclasses.replace(base.structure, **own), KAGGLE.indices(self.group)
+        start: Start = Fresh() if self.start == "scratch" else FromBase(base, keep_head=self.head == "kept")
+        return TrainingJob(
+            structure, _labelled(dataset), from_parameters(Recipe, self), indices, start, self._sight(dataset, base, indices)
         )
 
-    def run(self):
-        from pipeline.nets.trained import Trained
+    def _sight(self, dataset: "Dataset", base: "Trained", indices: list[int]) -> "Sight":
+        """The whole image, or the window around the keypoints `indices` of the faces that the base net has aligned."""
+        from pipeline.geometry import alignment
+        from pipeline.nets.sight import AlignedWindow, WholeImage
 
-        base = self.input()["base"].load(Trained)
-        network = base.structure.network
-        if self.view == "window" and network not in ANY_SIDE:
-            raise InputError(f"The weights of {network} fit the whole image alone: give --TrainSpecialist-view face.")
-        self.train(self.group, base, keep_head=self.head == "kept", scratch=self.start == "scratch")
+        side = dataset.images.shape[-1]
+        if self.view == "face":
+            return WholeImage(side)
+        if (network := base.structure.network) not in ANY_SIDE:
+            raise InputError(f"The weights of {network} fit only the whole image. Use --TrainSpecialist-view face.")
+        target = alignment.upright(dataset.mean_face[0], KAGGLE, side=side).astype("float32")
+        window = alignment.window(target, indices, margin=self.margin, extent=self.extent, zoom=self.zoom)
+        return AlignedWindow(window, alignment.aligning(base.located, base.target))
+
+    @contextlib.contextmanager
+    def _versions(self, job: "TrainingJob") -> "Iterator[Versions]":
+        """Windows drawn anew for each epoch; for a specialist that sees the whole image, the versions of Augment."""
+        if self.view == "face":
+            with super()._versions(job) as versions:
+                yield versions
+            return
+        from pipeline.geometry.augmentation import Ranges
+        from pipeline.nets.samples import DrawnVersions, repeated, rows_with
+
+        labelled = job.labelled
+        rows = rows_with(labelled.keypoints, job.indices, among=~labelled.held_out)
+        yield DrawnVersions(
+            labelled,
+            job.sight.view(len(labelled.images)),
+            keypointset=KAGGLE,
+            ranges=from_parameters(Ranges, self, shear=0.0, small_share=0.0, small_scale=1.0),
+            seed=self.seed,
+            rows=repeated(rows, int((~labelled.held_out).sum())),
+            indices=job.indices,
+        )
+
+
+def _labelled(dataset: "Dataset") -> "Labelled":
+    """The labelled samples of a data set, with the labels that a training may use."""
+    from pipeline.data import dataset as datasets
+    from pipeline.nets.samples import Labelled
+
+    return Labelled(dataset.images, datasets.labels(dataset), dataset.source, dataset.validation)

@@ -1,0 +1,78 @@
+"""What a net sees of each image: the whole image, or a window of the aligned face."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.geometry import affine, alignment
+from pipeline.lazyrows import Images
+
+
+@dataclass(frozen=True)
+class View:
+    """A net's inputs as maps: `matrix` float64 (n, 2, 3) maps each of n images to the net's input, `side` x `side` pixels."""
+
+    matrix: np.ndarray
+    side: int
+
+    def images(self, images: Images) -> affine.Warped:
+        """The net's input, uint8 (n, side, side), computed on demand from images uint8 (n, s, s)."""
+        return affine.Warped(images, self.matrix, self.side)
+
+    def of(self, chosen: np.ndarray) -> "View":
+        """The view of some of the images, given by a mask (n,) or by their indices."""
+        return replace(self, matrix=self.matrix[chosen])
+
+
+@dataclass(frozen=True)
+class WholeImage:
+    """The net sees the whole image of `side` x `side` pixels.
+
+    target: where the keypoints of an aligned face lie, float32 (K, 2) in pixels. A first prediction then locates the face, the face is
+    aligned with the target, and the prediction is refined on the aligned face. None: without refinement.
+    """
+
+    side: int
+    target: np.ndarray | None = None
+
+    def view(self, n: int) -> View:
+        """The view of n images; with refinement, that of the first prediction."""
+        return View(affine.identity(n), self.side)
+
+    def of(self, chosen: np.ndarray) -> "WholeImage":
+        """What the net sees of some of the images."""
+        return self
+
+
+@dataclass(frozen=True)
+class AlignedWindow:
+    """The net sees a window of the aligned face.
+
+    aligning: the maps float64 (n, 2, 3) that align each of n images, see `alignment.aligning`.
+    """
+
+    window: alignment.Window
+    aligning: np.ndarray
+
+    @property
+    def side(self) -> int:
+        """Width and height of the window in its own pixels."""
+        return self.window.side
+
+    @property
+    def target(self) -> None:
+        """A window is not refined any further."""
+        return None
+
+    def view(self, n: int) -> View:
+        """The view of the n images; ValueError if there are not as many as alignment maps."""
+        if n != len(self.aligning):
+            raise ValueError(f"{n} images and {len(self.aligning)} alignment maps do not match")
+        return View(affine.compose(self.window.matrix, self.aligning), self.window.side)
+
+    def of(self, chosen: np.ndarray) -> "AlignedWindow":
+        """What the net sees of some of the images, given by a mask (n,) or by their indices."""
+        return replace(self, aligning=self.aligning[chosen])
+
+
+Sight = WholeImage | AlignedWindow
