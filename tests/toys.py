@@ -136,7 +136,7 @@ def build(name, *, side=32, keypoints=3, **changes):
 
 
 def train_dots(seed):
-    """SHA-256 of the weights of a compact net with dropout, trained for two epochs on two augmented versions in four blocks; its history and health."""
+    """SHA-256 of the weights of a compact net trained with dropout (two epochs, two versions, four blocks), its history and its health."""
     from pipeline.nets import device, network, training
 
     device.prepare(seed=seed, threads=0)
