@@ -9,11 +9,11 @@ from pipeline.tasks.sections import FILES, dataset, from_parameters
 
 
 class Render(Stage):
-    """Faces that the program draws itself, in Kaggle's formats: so that everything runs without Kaggle's files."""
+    """Faces drawn by the program, in Kaggle's formats, so that everything runs without Kaggle's files."""
 
     folder = "data"
-    training = whole(600, "labelled faces to draw", 60)
-    test = whole(150, "faces to draw for the test set", 6)
+    training = whole(600, "number of labelled faces to draw", 60)
+    test = whole(150, "number of faces to draw for the test set", 6)
     seed = whole(0, "seed of the drawing", 0)
 
     def run(self):
@@ -36,16 +36,19 @@ class Load(Stage):
 
     folder = "data"
     validation_share = real(
-        0.1, "share of the labelled faces kept for validation, by duplicate groups; one of n folds: 0.3 is one of 3", 0.01, 0.5
+        0.1,
+        "fraction of the labelled faces held out for validation, by duplicate group; rounded to one of n folds: 0.3 is one of 3",
+        0.01,
+        0.5,
     )
     fold = whole(0, "which of the 1 / validation-share folds is the validation part", 0)
-    faces = whole(0, "faces to train on at most, chosen at random; 0: all. The validation part stays as it is", 0)
+    faces = whole(0, "maximum number of training faces, sampled at random (0: all); the validation part is unchanged", 0)
     seed = whole(0, "seed of the split", 0)
-    clean = switch(True, "leave out grossly wrong labels of the training part: outliers and conflicting duplicates")
+    clean = switch(True, "ignore grossly wrong labels of the training part: outliers and contradicting duplicates")
     twin_correlation = real(0.985, "correlation above which two images are near duplicates", 0.5, 1.0)
-    outlier_deviations = real(4.5, "an outlier is more than this many robust deviations off", 0.0)
-    outlier_pixels = real(5.0, "and more than this many pixels off where the face's other keypoints put it", 0.0)
-    conflict_pixels = real(8.0, "labels of identical images conflict when they are more than this many pixels apart", 0.0)
+    outlier_deviations = real(4.5, "an outlier deviates by more than this many robust standard deviations", 0.0)
+    outlier_pixels = real(5.0, "and by more than this many pixels from where the other keypoints of the face suggest", 0.0)
+    conflict_pixels = real(8.0, "labels of identical images contradict each other if they are more than this many pixels apart", 0.0)
 
     def requires(self):
         return dataset().files() if dataset().folder() else {"rendered": Render()}
@@ -75,21 +78,21 @@ class Load(Stage):
 
 
 class Augment(Stage):
-    """Augmented copies of the training part; a training epoch reads one copy."""
+    """Augmented versions of the training part; each training epoch reads one version."""
 
     folder = "data"
-    copies = whole(16, "augmented copies of each training face", 1)
+    copies = whole(16, "number of augmented versions of each training face", 1)
     seed = whole(0, "seed of the random transforms", 0)
-    flip = real(0.5, "share of mirrored faces", 0.0, 1.0)
-    rotation = real(20.0, "rotation by up to this many degrees to either side", 0.0, 180.0)
-    shear = real(8.5, "shear by up to this many degrees", 0.0, 60.0)
-    shift = real(8.0, "shift by up to this many pixels in x and in y", 0.0)
-    scale = real(1.17, "scale by a factor up to this or its inverse", 1.0, 4.0)
-    stretch = real(1.08, "stretch x against y by a factor up to this or its inverse", 1.0, 2.0)
-    small_share = real(0.25, "share of faces that are also made smaller and moved away from the middle", 0.0, 1.0)
-    small_scale = real(0.45, "smallest factor for those", 0.1, 1.0)
-    gain = real(0.3, "contrast changes by up to this share", 0.0, 1.0)
-    bias = real(0.15, "brightness changes by up to this share of the full range", 0.0, 1.0)
+    flip = real(0.5, "fraction of mirrored faces", 0.0, 1.0)
+    rotation = real(20.0, "maximum rotation in degrees to either side", 0.0, 180.0)
+    shear = real(8.5, "maximum shear in degrees", 0.0, 60.0)
+    shift = real(8.0, "maximum shift in pixels in x and in y", 0.0)
+    scale = real(1.17, "maximum scale factor; its inverse is the minimum", 1.0, 4.0)
+    stretch = real(1.08, "maximum factor by which x is stretched against y; its inverse is the minimum", 1.0, 2.0)
+    small_share = real(0.25, "fraction of faces that are also shrunk and moved away from the centre", 0.0, 1.0)
+    small_scale = real(0.45, "smallest scale factor of these faces", 0.1, 1.0)
+    gain = real(0.3, "maximum relative change of the contrast", 0.0, 1.0)
+    bias = real(0.15, "maximum change of the brightness, as a fraction of the full range", 0.0, 1.0)
 
     def requires(self):
         return Load()

@@ -1,6 +1,7 @@
-"""Stages from trained nets to a submission and a report."""
+"""Stages from trained nets to a submission and a report. What their `run` needs is imported there: libraries take seconds to start."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.store.run.parameters import real, whole
@@ -10,15 +11,19 @@ from pipeline.tasks.data import Load
 from pipeline.tasks.sections import GROUPS, dataset, device
 from pipeline.tasks.training import TrainBase, TrainSpecialist
 
+if TYPE_CHECKING:
+    from pipeline.inference.ensemble import ChainPredictions
+    from pipeline.store.workspace.console import Progress
+
 
 def _chain(overrides: dict) -> dict:
-    """A base net with its specialists and the faces that they were trained on, as one variation of their parameters."""
+    """A base net, its specialists and the faces that they are trained on, all under the same overrides."""
     specialists = {group: TrainSpecialist(group=group, overrides=overrides) for group in GROUPS}
     return {"faces": Load(overrides=overrides), "base": TrainBase(overrides=overrides), "specialists": specialists}
 
 
 class LearningCurves(Stage):
-    """RMSE over epochs of the base net and the specialists, as arrays and as a picture."""
+    """The learning curves of the base net and the specialists (RMSE over epochs), as arrays and as a picture."""
 
     companion = True
 
@@ -40,12 +45,12 @@ class LearningCurves(Stage):
 
 
 class Predict(Stage):
-    """The keypoints of the test faces as Kaggle's submission, and of the validation faces beside the truth."""
+    """Predicts the keypoints of the test faces as a submission for Kaggle, and those of the validation faces for comparison with the labels."""
 
     folder = "submissions"
     on_backend = True
-    folds = whole(1, "1: one chain of nets; more: as many, each with another part of the faces held out, and the mean of what they say", 1)
-    base_share = real(0.33, "weight of the base net's answer in its mean with the specialist's; 0: the specialist alone", 0.0, 1.0)
+    folds = whole(1, "number of chains of nets, each with another part of the faces held out; the prediction is their mean", 1)
+    base_share = real(0.33, "weight of the base net in the mean of its prediction and the specialist's; 0: only the specialist", 0.0, 1.0)
 
     def requires(self):
         companions = [LearningCurves(overrides=overrides) for overrides in self.variations()]
@@ -66,51 +71,51 @@ class Predict(Stage):
         return "submission" if dataset().folder() else "submission-rendered"
 
     def run(self):
-        from pipeline.data import dataset as datasets
+        from pipeline.data.dataset import Dataset
         from pipeline.nets import device as devices
 
         self.say(f"predicts on {devices.prepare(seed=0, threads=device().threads)}")
-        from pipeline.inference import ensemble, prediction
-        from pipeline.nets.trained import Trained
         from pipeline.results import predictions, submission
 
-        chains = []
         with self.progress(self.folds * (1 + len(GROUPS)), "net") as progress:
-            for inputs in self.input()["chains"]:
-                faces = inputs["faces"].load(datasets.Dataset)
-                nets = [artifact.load(Trained) for artifact in (inputs["base"], *inputs["specialists"].values())]
-                tests = prediction.predict_chain(progress.over(nets), faces.test_images, faces.test_source, KAGGLE)
-                chains.append(ensemble.chain_predictions(faces, nets, tests, base_share=self.base_share))
-        content = predictions.predictions(faces, KAGGLE, chains)
+            chains = [self._chain_predictions(chain, progress) for chain in self.input()["chains"]]
+        content = predictions.predictions(self.input()["chains"][0]["faces"].load(Dataset), KAGGLE, chains)
         with self.publishing(".csv") as (csv,):
             submission.write_csv(csv, content.row_ids, content.locations)
         self.save(content, siblings=(".csv",))
         self.say("\n" + predictions.table(content))
-        beside = f"base net alone {content.rmse_base:.3f}, mean face {content.rmse_mean_face:.3f}"
-        self.conclude(
-            result=f"validation RMSE {content.rmse:.3f} px ({beside})",
-            rmse=float(content.rmse),
-            rmse_base=float(content.rmse_base),
-            rmse_mean_face=float(content.rmse_mean_face),
-        )
+        figures = {name: float(getattr(content, name)) for name in ("rmse", "rmse_base", "rmse_mean_face")}
+        beside = f"base net {content.rmse_base:.3f}, mean face {content.rmse_mean_face:.3f}"
+        self.conclude(result=f"validation RMSE {content.rmse:.3f} px ({beside})", **figures)
+
+    def _chain_predictions(self, chain: dict, progress: "Progress") -> "ChainPredictions":
+        """What one chain predicts for the test faces, and for the faces that it has held out."""
+        from pipeline.data.dataset import Dataset
+        from pipeline.inference import ensemble, prediction
+        from pipeline.nets.trained import Trained
+
+        faces = chain["faces"].load(Dataset)
+        nets = [artifact.load(Trained) for artifact in (chain["base"], *chain["specialists"].values())]
+        tests = prediction.predict_chain(progress.over(nets), faces.test_images, faces.test_source, KAGGLE)
+        return ensemble.chain_predictions(faces, nets, tests, base_share=self.base_share)
 
     def closing_words(self):
         curves = ", ".join(str(companion.shown) for companion in self.requires()["companions"])
-        faces = dataset().folder() or "rendered by the program (not Kaggle's: give --dataset-path for those)"
+        faces = dataset().folder() or "drawn by the program (for your own files, use --dataset-path)"
         return {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": "keypoints status"}
 
 
 class Report(Stage):
-    """One HTML page to send to a colleague: how good the answers are, faces with predictions, data, nets and what was run."""
+    """One HTML page to send to a colleague: accuracy, faces with predictions, data, nets, and what was run."""
 
     folder = "submissions"
-    faces = whole(6, "faces of a kind to show", 1, 24)
+    faces = whole(6, "number of faces to show of each kind", 1, 24)
 
     def requires(self):
         predict = Predict(overrides=self.overrides)
         chains = predict.requires()["chains"]
         nets = {"base": chains[0]["base"], **chains[0]["specialists"]}
-        # Edited, they are another page.
+        # An edit of these files makes another page.
         styles = {name: ExternalFile(path=str(Path(__file__).parents[1] / "results" / name)) for name in ("report.html", "report.css")}
         faces = [chain["faces"] for chain in chains]
         return {"predictions": predict, "faces": faces, "nets": nets, "copies": nets["base"].requires()["copies"], "styles": styles}

@@ -1,7 +1,8 @@
-"""Configuration sections that are no stages: where the data come from, what trains, how often a training is saved."""
+"""Configuration sections that are not stages: where the data come from, what trains, how often a training is saved."""
 
 import dataclasses
 from pathlib import Path
+from typing import Any, TypeVar
 
 import luigi
 
@@ -9,12 +10,10 @@ from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.store.run.parameters import real, whole
 from pipeline.store.run.targets import ExternalFile, expanded, workspace_root
 
+Record = TypeVar("Record")
+
 GROUPS = tuple(KAGGLE.groups)
-
-
 KAGGLE_PAGE = "https://www.kaggle.com/c/facial-keypoints-detection/data"
-
-
 FILES = {"training": "training.csv or training.zip", "test": "test.csv or test.zip", "IdLookupTable": "IdLookupTable.csv"}
 
 
@@ -24,7 +23,7 @@ class dataset(luigi.Config):  # the name of its section and flag: --dataset-path
     path = luigi.Parameter(
         default="auto",
         description="folder with training.csv, test.csv (or .zip) and IdLookupTable.csv; rendered: faces drawn by the program;"
-        " auto: the workspace's data/ if one of those files is in it, else rendered",
+        " auto: data/ of the workspace if it contains one of these files, otherwise rendered",
     )
 
     def folder(self) -> Path | None:
@@ -37,7 +36,7 @@ class dataset(luigi.Config):  # the name of its section and flag: --dataset-path
         return folder if any(_found(folder, stem) for stem in FILES) else None
 
     def files(self) -> dict[str, ExternalFile]:
-        """The three files by stem, whether they are there or not."""
+        """The three files by stem, whether they exist or not."""
         folder, files = self.folder(), {}
         for stem, names in FILES.items():
             advice = f"Put {names} of {KAGGLE_PAGE} into {folder}, or run with --dataset-path rendered."
@@ -52,17 +51,18 @@ def _found(folder: Path, stem: str) -> Path | None:
 
 
 class device(luigi.Config):
-    """What trains and predicts."""
+    """The device that trains and predicts."""
 
-    threads = whole(0, "CPU threads of the backend; 0 is one for each core", 0)
+    threads = whole(0, "number of CPU threads of the backend; 0: one for each core", 0)
 
 
 class checkpoint(luigi.Config):
-    """What a killed training goes on from."""
+    """The state from which a killed training resumes."""
 
-    seconds = real(30.0, "a kill costs at most so many seconds of training, or an epoch if that is longer", 0.0)
+    seconds = real(30.0, "checkpoint interval: a killed training loses at most this many seconds, or one epoch if that is longer", 0.0)
 
 
-def from_parameters(kind: type, task: luigi.Task, **given):
-    """The dataclass `kind`, its fields from the task's parameters of the same names but for those given."""
-    return kind(**given, **{field.name: getattr(task, field.name) for field in dataclasses.fields(kind) if field.name not in given})
+def from_parameters(kind: type[Record], task: Any, **given: Any) -> Record:
+    """An instance of the dataclass `kind`: fields that are not given have the values of the task's parameters of the same names."""
+    names = [field.name for field in dataclasses.fields(kind) if field.name not in given]  # type: ignore[arg-type]  # a dataclass
+    return kind(**given, **{name: getattr(task, name) for name in names})

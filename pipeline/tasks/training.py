@@ -44,22 +44,26 @@ if TYPE_CHECKING:
 
 
 class Structured:
-    """The parameters of a net's structure. A specialist has its base net's, for it begins with those weights."""
+    """The parameters of a net's structure. A specialist has the structure of its base net, because it starts from those weights."""
 
     network = choice(
         "compact",
-        "the net: compact; kfkd, the tutorial's; resnet50 and vgg16 of keras.applications, which begin with their ImageNet weights",
+        "architecture: compact, kfkd (that of the tutorial), resnet50 or vgg16 (of keras.applications, pretrained on ImageNet)",
         NETWORKS,
     )
-    filters = real(1.0, "compact and kfkd: factor of the net's own numbers of filters", 0.05, 16.0)
-    kernel = whole(0, "side of the kernels: of all of kfkd's convolutions, or (odd) of compact's 3 x 3 ones; 0: the net's own", 0, 31)
-    pool = whole(2, "kfkd: side of the pooling after each convolution; 1: no pooling", 1, 31)
-    activation = choice("relu", "compact and kfkd: what follows each convolution and hidden layer, by Keras' names", ACTIVATIONS)
-    hidden = whole(1000, "kfkd: units of each of its two hidden layers", 1)
+    filters = real(1.0, "compact and kfkd: factor by which the numbers of filters are multiplied", 0.05, 16.0)
+    kernel = whole(
+        0, "kernel size of all convolutions of kfkd, or of the 3 x 3 convolutions of compact (odd sizes only); 0: as published", 0, 31
+    )
+    pool = whole(2, "kfkd: size of the max pooling after each convolution; 1: no pooling", 1, 31)
+    activation = choice(
+        "relu", "compact and kfkd: activation function after each convolution and hidden layer, by its Keras name", ACTIVATIONS
+    )
+    hidden = whole(1000, "kfkd: number of units in each of the two hidden layers", 1)
     normalisation = choice(
         "standard",
-        "compact and kfkd: the pixels that they see: standard, less the training faces' mean, in units of their standard deviation;"
-        " unit, from 0 to 1; none, grey levels",
+        "compact and kfkd: scaling of the pixels: standard (zero mean and unit variance over the training faces), unit (0 to 1)"
+        " or none (grey levels)",
         NORMALISATIONS,
     )
 
@@ -68,7 +72,7 @@ class Structured:
         every, own = set().union(*SETTINGS.values()), SETTINGS[self.network]
         for name, parameter in self.get_params():
             if name in every and name not in own and (value := getattr(self, name)) != parameter._default:
-                raise InputError(f"{parameter.flag} {value}: {self.network} has no such setting; leave it at {parameter._default}.")
+                raise InputError(f"{parameter.flag} {value}: {self.network} has no such setting. Leave it at {parameter._default}.")
 
     def structure(self, dataset: "Dataset") -> "Structure":
         """The structure of a net for this data set."""
@@ -83,35 +87,39 @@ class Training:
 
     on_backend = True
     watch: "Callable[[History], None] | None" = None  # called after each epoch; a search gives a training up from there
-    epochs = whole(75, "epochs at most", 1)
-    batch = whole(64, "faces in a training step", 1)
-    optimizer = choice("adamw", "how the weights move", OPTIMIZERS)
-    schedule = choice("cosine", "how the learning rate changes", SCHEDULES)
-    learning_rate = real(3e-3, "learning rate at its highest", 1e-9)
-    learning_rate_stop = real(3e-6, "learning rate at the end, for linear and cosine", 0.0)
-    decay = real(0.1, "d of the inverse schedule: start / (1 + d * epoch)", 0.0)
-    warmup = real(2.0, "epochs in which the cosine schedule's learning rate rises", 0.0)
-    halving_patience = whole(5, "epochs without improvement before the halving schedule halves", 1)
-    momentum = real(0.9, "momentum at the start, for momentum and nesterov", 0.0, 1.0)
-    momentum_stop = real(0.999, "momentum at the end", 0.0, 1.0)
+    epochs = whole(75, "maximum number of epochs", 1)
+    batch = whole(64, "number of faces in a training step", 1)
+    optimizer = choice("adamw", "optimizer", OPTIMIZERS)
+    schedule = choice("cosine", "how the learning rate changes during the training", SCHEDULES)
+    learning_rate = real(3e-3, "highest learning rate", 1e-9)
+    learning_rate_stop = real(3e-6, "learning rate at the end of the linear and cosine schedules", 0.0)
+    decay = real(0.1, "decay d of the inverse schedule: learning_rate / (1 + d * epoch)", 0.0)
+    warmup = real(2.0, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
+    halving_patience = whole(5, "number of epochs without improvement before the halving schedule halves the learning rate", 1)
+    momentum = real(0.9, "momentum at the start (optimizers momentum and nesterov)", 0.0, 1.0)
+    momentum_stop = real(0.999, "momentum at the end (optimizers momentum and nesterov)", 0.0, 1.0)
     weight_decay = real(1e-4, "weight decay of adamw", 0.0)
-    clip_norm = real(0.0, "largest norm of the gradient; 0 is unlimited", 0.0)
-    robust_from = real(2.0, "errors beyond so many pixels count in proportion, no longer squared; 0: the plain mean squared error", 0.0)
+    clip_norm = real(0.0, "upper limit for the norm of the gradient; 0: no limit", 0.0)
+    robust_from = real(
+        2.0, "the loss is quadratic up to errors of about this many pixels and linear beyond; 0: plain mean squared error", 0.0
+    )
     initialisation = choice(
         "net",
-        "the kernels' first weights: net, the net's own rule, which is ImageNet's weights for a base net resnet50 or vgg16; he; glorot;"
-        " uniform, within 1 / sqrt(n) of n inputs. Of a specialist with a kept head they are the base net's",
+        "initial weights of the kernels: net (the rule of the architecture; for a base net resnet50 or vgg16 the ImageNet weights), he,"
+        " glorot, or uniform (within 1 / sqrt(n) for n inputs); without effect on weights that a specialist takes from the base net",
         INITIALISATIONS,
     )
-    l1 = real(0.0, "penalty on the kernels' absolute values", 0.0)
-    l2 = real(0.0, "penalty on the kernels' squares", 0.0)
-    dropout = real(0.0, "factor of the net's own dropout rates; 1 is as published", 0.0, 1.9)
-    patience = whole(0, "stop after this many epochs without improvement and take the best epoch; 0: train to the end, take the last", 0)
-    patience_factor = real(0.5, "or after this share of the best epoch's number, if that is longer", 0.0)
-    improvement = real(0.005, "relative improvement that counts for the patience", 0.0, 1.0)
-    snapshots = whole(0, "keep the weights after every so many epochs and after the last, beside the artifact; 0: no", 0)
-    device_memory = whole(512, "MiB of images kept on the device; more faces are brought in blocks", 1)
-    seed = whole(0, "seed of the first weights, the order and the dropout", 0)
+    l1 = real(0.0, "L1 penalty on the kernels", 0.0)
+    l2 = real(0.0, "L2 penalty on the kernels", 0.0)
+    dropout = real(0.0, "factor for the dropout rates of the architecture; 1: as published", 0.0, 1.9)
+    patience = whole(
+        0, "stop after this many epochs without improvement and keep the best epoch; 0: train to the end and keep the last epoch", 0
+    )
+    patience_factor = real(0.5, "or after this fraction of the number of the best epoch, whichever is longer", 0.0)
+    improvement = real(0.005, "smallest relative improvement of the validation RMSE that counts as one", 0.0, 1.0)
+    snapshots = whole(0, "store the weights every this many epochs and after the last one, beside the artifact; 0: never", 0)
+    device_memory = whole(512, "MiB of images kept on the device; larger training sets are copied block by block", 1)
+    seed = whole(0, "seed of the initial weights, the order of the samples and the dropout", 0)
 
     def run(self) -> None:
         from pipeline.nets import device as devices
@@ -192,19 +200,21 @@ class Training:
 class TrainBase(Structured, Training, Stage):
     """One net for all keypoints."""
 
-    priority = 1  # of several folds all base nets go first: six specialists wait for each, and a last one alone would leave a worker idle
+    priority = 1  # base nets of all folds first: six specialists wait for each of them, and one left for the end would idle a worker
 
     weights = luigi.Parameter(
         default="",
         significant=False,
-        description="resnet50 and vgg16: file of their ImageNet weights without the top; empty: downloaded into ~/.keras/models",
+        description="resnet50 and vgg16: file with the ImageNet weights (without the top layers); empty: download to ~/.keras/models",
     )
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if self.weights and not self._from_imagenet:
-            nets = " and ".join(PRETRAINED)
-            raise InputError(f"--TrainBase-weights {self.weights}: {nets} alone, with --TrainBase-initialisation net, begin with a file's.")
+            nets = " or ".join(PRETRAINED)
+            raise InputError(
+                f"--TrainBase-weights {self.weights}: works only with --TrainBase-network {nets} and --TrainBase-initialisation net."
+            )
 
     @property
     def _from_imagenet(self) -> bool:
@@ -212,11 +222,11 @@ class TrainBase(Structured, Training, Stage):
 
     @property
     def _brought(self) -> Path | None:
-        """The file of weights that the user has."""
+        """The file of weights that the user provides."""
         return expanded(self.weights, "--TrainBase-weights") if self.weights else None
 
     def requires(self):
-        advice = "Give --TrainBase-weights the file that was fetched, or leave it out to have it downloaded."
+        advice = "Let --TrainBase-weights name the downloaded file, or omit the flag to download it."
         brought = {"weights": ExternalFile(path=str(self._brought), advice=advice)} if self._brought else {}
         return {"faces": Load(), "copies": Augment(), **brought}
 
@@ -244,27 +254,35 @@ class TrainBase(Structured, Training, Stage):
 
 
 class TrainSpecialist(Training, Stage):
-    """A net for one group of keypoints: the base net, trained further on the faces that have these keypoints, and for them alone."""
+    """A net for one group of keypoints: the base net, fine-tuned on the faces that have labels for these keypoints."""
 
-    group = choice("", "the group of keypoints", GROUPS)
-    view = choice("window", "what it sees: window, the part around the group of the face that the base net found; face, the image", VIEWS)
-    margin = real(18.0, "window: pixels from the group's outermost keypoints on the mean face to its edge", 1.0)
-    extent = real(64.0, "window: pixels from edge to edge at least; what lies around a keypoint helps to find it", 1.0)
-    zoom = real(1.0, "window: its pixels for one of the image; more shows finer detail and takes longer", 0.1, 8.0)
-    flip = real(0.5, "window: share of mirrored faces", 0.0, 1.0)
-    rotation = real(15.0, "window: rotation by up to this many degrees to either side", 0.0, 180.0)
-    shift = real(5.0, "window: shift by up to this many of its pixels in x and in y", 0.0)
-    scale = real(1.16, "window: scale by a factor up to this or its inverse", 1.0, 4.0)
-    stretch = real(1.06, "window: stretch x against y by a factor up to this or its inverse", 1.0, 2.0)
-    gain = real(0.3, "window: contrast changes by up to this share", 0.0, 1.0)
-    bias = real(0.15, "window: brightness changes by up to this share of the full range", 0.0, 1.0)
-    start = choice("base", "the weights to begin with: base, the base net's; scratch, fresh ones, to see what those are worth", STARTS)
-    head = choice("kept", "with start base, the output layer to begin with: kept, the base net's; new, as in the tutorial", HEADS)
-    epochs = whole(5, "epochs at most; window: in each as many windows for every group, several of a face if few faces have the group", 1)
-    batch = whole(16, "faces in a training step", 1)
-    learning_rate = real(1e-3, "learning rate at its highest", 1e-9)
-    learning_rate_stop = real(1e-6, "learning rate at the end, for linear and cosine", 0.0)
-    warmup = real(1.0, "epochs in which the cosine schedule's learning rate rises", 0.0)
+    group = choice("", "name of the keypoint group", GROUPS)
+    view = choice(
+        "window",
+        "what the net sees: window (the part around the group of the face that the base net has located) or face (the whole image)",
+        VIEWS,
+    )
+    margin = real(18.0, "window: distance in pixels from the outermost keypoints of the group on the mean face to the edge", 1.0)
+    extent = real(64.0, "window: minimum width and height in pixels; the surroundings of a keypoint help to find it", 1.0)
+    zoom = real(1.0, "window: pixels of the window per pixel of the image; more shows finer detail and takes longer", 0.1, 8.0)
+    flip = real(0.5, "window: fraction of mirrored faces", 0.0, 1.0)
+    rotation = real(15.0, "window: maximum rotation in degrees to either side", 0.0, 180.0)
+    shift = real(5.0, "window: maximum shift in x and in y, in pixels of the window", 0.0)
+    scale = real(1.16, "window: maximum scale factor; its inverse is the minimum", 1.0, 4.0)
+    stretch = real(1.06, "window: maximum factor by which x is stretched against y; its inverse is the minimum", 1.0, 2.0)
+    gain = real(0.3, "window: maximum relative change of the contrast", 0.0, 1.0)
+    bias = real(0.15, "window: maximum change of the brightness, as a fraction of the full range", 0.0, 1.0)
+    start = choice(
+        "base", "initial weights: base (those of the base net) or scratch (fresh ones, to see what the base net contributes)", STARTS
+    )
+    head = choice("kept", "with start base, the initial output layer: kept (that of the base net) or new (as in the tutorial)", HEADS)
+    epochs = whole(
+        5, "maximum number of epochs; window: each has as many windows for every group, several of a face if few faces have the group", 1
+    )
+    batch = whole(16, "number of faces in a training step", 1)
+    learning_rate = real(1e-3, "highest learning rate", 1e-9)
+    learning_rate_stop = real(1e-6, "learning rate at the end of the linear and cosine schedules", 0.0)
+    warmup = real(1.0, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
 
     @property
     def identity(self):
