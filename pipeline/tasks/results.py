@@ -45,7 +45,7 @@ class LearningCurves(Stage):
 
 
 class Predict(Stage):
-    """Predicts the keypoints of the test faces as a submission for Kaggle, and those of the validation faces for comparison with the labels."""
+    """Predicts the test faces, as a submission for Kaggle, and the validation faces, for comparison with their labels."""
 
     folder = "submissions"
     on_backend = True
