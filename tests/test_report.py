@@ -13,13 +13,13 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from naive import rmse as naive_rmse
 from PIL import Image
-from toys import DOTS, TARGET, labelled, structure
+from toys import DOTS, SIDE, TARGET, labelled, structure
 
 from pipeline.data import dataset as datasets
 from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.inference import ensemble
 from pipeline.nets.trained import Health, History, Snapshots, Trained
-from pipeline.results import gallery, health, net_summary, report, scores, style
+from pipeline.results import gallery, health, net_summary, report, run_summary, score_summary, scores, style
 from pipeline.results import predictions as results
 
 SHOWN = 3
@@ -117,8 +117,8 @@ def content(faces, predictions):
 
 
 @pytest.fixture(scope="module")
-def copies(faces):
-    """Four copies of the face that shows augmentation."""
+def versions(faces):
+    """Four versions of the face that shows augmentation, all equal to it."""
     row = np.flatnonzero(~faces.validation)[gallery.example(faces)]
     return AugmentedVersions(np.tile(faces.images[row], (4, 1, 1)), np.tile(faces.keypoints[row], (4, 1, 1)))
 
@@ -128,28 +128,28 @@ def watched():
     return made_up_health()
 
 
-def origin(**changes):
-    made = [
-        report.Made("Load", "0123456789", {"seed": (0, 0), "fold": (2, 0)}, 61.4, "2026-01-02T03:04:05+0000"),
-        report.Made("TrainSpecialist:eyes", "1123456789", {"group": ("eyes", ""), "epochs": (20, 20)}, 3700.0, None),
-        report.Made("TrainSpecialist:nose", "2123456789", {"group": ("nose", ""), "epochs": (20, 20)}, None, None),
+def provenance(**changes):
+    stages = [
+        run_summary.StageRun("Load", "0123456789", {"seed": (0, 0), "fold": (2, 0)}, 61.4, "2026-01-02T03:04:05+0000"),
+        run_summary.StageRun("TrainSpecialist:eyes", "1123456789", {"group": ("eyes", ""), "epochs": (20, 20)}, 3700.0),
+        run_summary.StageRun("TrainSpecialist:nose", "2123456789", {"group": ("nose", ""), "epochs": (20, 20)}),
     ]
-    values = {"faces": "drawn", "files": {"training.zip": "ab" * 32}, "stages": made, "versions": {"keras": "3.15"}, "device": None}
-    return report.Origin(**{**values, "chains": 1, "adopted": [], **changes})
-
-
-def page_of(content, predictions, faces, *records, warnings=None, snapshots=None):
-    kept = {"warnings": warnings or {}, "snapshots": snapshots}
-    parts = report.parts(content, predictions, [faces], *records, **kept, keypointset=DOTS)
-    return report.page({name: make() for name, make in parts.items()})
+    values = {"files": {"training.zip": "ab" * 32}, "versions": {"keras": "3.15"}, "chains": 1, "adopted": []}
+    return run_summary.provenance(stages, **{**values, **changes})
 
 
 @pytest.fixture(scope="module")
-def page(content, predictions, faces, copies, nets):
+def records(content, predictions, faces, versions, nets):
+    """The records that the page is made from, without warnings and snapshots."""
+    return report.RunRecords(content, predictions, [faces], versions, nets, provenance(), DOTS)
+
+
+@pytest.fixture(scope="module")
+def page(records, nets):
     """A page with everything on it."""
     kept = Snapshots(np.array([1, 3], np.int32), {path: np.stack([values, values + 1]) for path, values in nets["base"].weights.items()})
     said = {"eyes": [], "base": ["stem hardly moves."]}
-    return page_of(content, predictions, faces, copies, nets, origin(), warnings=said, snapshots=kept)
+    return report.page(replace(records, warnings=said, snapshots=kept))
 
 
 def text_of(page):
@@ -195,7 +195,7 @@ def test_the_estimate_weights_each_source_by_what_is_asked_for(content, predicti
     np.testing.assert_allclose(content.board, wanted, rtol=1e-5)
 
 
-def test_without_labels_of_a_source_there_is_no_estimate(predictions, faces, content, copies, nets):
+def test_without_labels_of_a_source_there_is_no_estimate(predictions, faces, records):
     """It is NaN where a source is asked for that no validation face has, and the page says why."""
     unlabelled = predictions.validation_truth.copy()
     unlabelled[predictions.validation_source == 1] = np.nan
@@ -203,7 +203,7 @@ def test_without_labels_of_a_source_there_is_no_estimate(predictions, faces, con
     found = scores.scores(blind, [faces], shown=SHOWN)
     assert np.isnan([*found.board, *found.board_interval, found.source_rmse[0, 1]]).all()
     assert np.isfinite(found.rmse).all()
-    assert "there is nothing to estimate from" in text_of(page_of(found, blind, faces, copies, nets, origin()))
+    assert "there is nothing to estimate from" in text_of(report.page(replace(records, scores=found, predictions=blind)))
 
 
 def test_faces_from_best_to_worst(content, predictions, faces):
@@ -318,10 +318,10 @@ def test_a_clean_data_set_has_nothing_to_show(faces):
     assert gallery.outliers(clean, 3) == gallery.conflicts(clean, 3) == gallery.twins(clean, 4) == []
 
 
-def test_augmentation_shows_a_face_with_all_labels(faces, copies):
+def test_augmentation_shows_a_face_with_all_labels(faces, versions):
     """The face as it is comes first, then its copies; a label that has left the image is not marked."""
-    copies.keypoints[1, 0] = np.nan
-    shown = gallery.augmented(faces, copies)
+    versions.keypoints[1, 0] = np.nan
+    shown = gallery.augmented(faces, versions)
     assert [face.caption for face in shown] == ["as it is", "copy 1", "copy 2", "copy 3", "copy 4"]
     assert [len(places(face, "truth")) for face in shown] == [3, 3, 2, 3, 3]
 
@@ -333,7 +333,7 @@ def test_circles_are_as_large_as_the_errors(faces, predictions, content):
     np.testing.assert_allclose([mark.radius for mark in nose.marks], content.error_by_place[1, 2:], rtol=1e-6)
     # The left and right eye of the upright mean face are mirror images.
     (left, y), (right, same), _ = places(both, "error")
-    assert (left + right, y) == (pytest.approx(DOTS.side, abs=0.11), same)
+    assert (left + right, y) == (pytest.approx(SIDE, abs=0.11), same)
     # The mean of faces brought upright is bright at the eyes and dark at the nose.
     grey = [pixels(both)[int(mark.y), int(mark.x)] for mark in both.marks]
     assert min(grey[:2]) > 130 > 100 > grey[2]
@@ -449,25 +449,25 @@ def test_the_page_says_what_was_run(page):
     assert "Adopted" not in text
 
 
-def test_an_adoption_is_said(content, predictions, faces, copies, nets):
+def test_an_adoption_is_said(records):
     """A result that was kept in spite of an edit is named on the page."""
-    text = text_of(page_of(content, predictions, faces, copies, nets, origin(adopted=["TrainBase"])))
+    text = text_of(report.page(replace(records, provenance=provenance(adopted=["TrainBase"]))))
     assert "Adopted TrainBase: made with other code than today's" in text
 
 
-def test_whose_weights_the_specialists_begin_with(page, content, predictions, faces, copies, nets):
+def test_whose_weights_the_specialists_begin_with(page, records, nets):
     """The base net's are named only where they were carried over."""
     assert "Each specialist begins with" in text_of(page)
     nothing, everything = np.array([], dtype=str), np.concatenate([nets["eyes"].carried_over, nets["eyes"].new])
     scratch = {name: replace(net, carried_over=nothing, new=everything) for name, net in nets.items()}
-    assert "Each specialist begins with" not in text_of(page_of(content, predictions, faces, copies, scratch, origin()))
+    assert "Each specialist begins with" not in text_of(report.page(replace(records, nets=scratch)))
 
 
-def test_health_says_what_is_wrong_and_shows_the_weights_that_were_kept(page, content, predictions, faces, copies, nets):
+def test_health_says_what_is_wrong_and_shows_the_weights_that_were_kept(page, records):
     """Figures, a line for each net and the warnings; the weights over time only where a training kept some."""
     assert "base: stem hardly moves." in text_of(page)
     assert "after epochs 1, 3" in page
-    plain = page_of(content, predictions, faces, copies, nets, origin())
+    plain = report.page(records)
     assert "Training health" in plain
     assert page.count("<picture>") == plain.count("<picture>") + 1
 
@@ -480,18 +480,18 @@ def test_the_weights_over_time_are_shown_from_the_image_to_the_output():
     assert titles == ["layer10 to layer3", "layer2 to layer1"]
 
 
-def test_of_several_chains_the_page_says_which_nets_it_shows(page, content, predictions, faces, copies, nets):
+def test_of_several_chains_the_page_says_which_nets_it_shows(page, records):
     """The learning curves and the nets are those of the first."""
-    several = text_of(page_of(content, predictions, faces, copies, nets, origin(chains=5)))
+    several = text_of(report.page(replace(records, provenance=provenance(chains=5))))
     assert "Of 5 chains the first" in several
     assert "Those of the first of 5 chains." in several
     assert "chains" not in text_of(page)
 
 
-def test_what_a_user_named_stays_text(content, predictions, faces, copies, nets):
+def test_what_a_user_named_stays_text(records):
     """Names of files are shown, never run."""
-    evil = origin(faces="<script>alert(1)</script>", files={'"><img src=x onerror=alert(1)>': "00" * 32})
-    made = page_of(content, predictions, faces, copies, nets, evil)
+    evil = provenance(files={"<script>alert(1)</script>": "00" * 32, '"><img src=x onerror=alert(1)>': "00" * 32})
+    made = report.page(replace(records, provenance=evil))
     assert "<script" not in made
     assert "<img src=x" not in made
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in made
@@ -517,7 +517,7 @@ def test_the_page_needs_nothing_else(page):
 )
 def test_the_gain_in_words(low, high, said):
     """What an interval of the difference says, without a sign to think about."""
-    assert said in report._gain(low, high)
+    assert said in score_summary.gain(low, high)
 
 
 # ---- in a browser ----------------------------------------------------------------------------------------------------------------------

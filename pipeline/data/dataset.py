@@ -127,7 +127,7 @@ def labels(dataset: Dataset) -> np.ndarray:
     return _without(dataset.keypoints, dataset.dropped)
 
 
-def held_out(data_sets: Iterable[Dataset], value: Callable[[Dataset], np.ndarray]) -> np.ndarray:
+def held_out(data_sets: Iterable[Dataset], value: Callable[[Dataset], Images]) -> np.ndarray:
     """value(data set) (n, ...) of the faces that each of the data sets holds out, in the order of the training table."""
     parts = [(faces.row[faces.validation], value(faces)[faces.validation]) for faces in data_sets]
     rows, values = (np.concatenate(part) for part in zip(*parts, strict=True))

@@ -1,14 +1,15 @@
-"""Keypoints on a user's photographs: drawn into them, and as a table. Pixels of the upright photograph throughout."""
+"""Keypoints on a user's photographs: as drawings and as tables. All positions are in pixels of the upright photograph."""
 
 import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-# Radius of a dot and height of a number, in sides of the face's box; and in pixels at least.
+# Radius of a dot and height of a number, each as a fraction of the longer side of the face's box, and the smallest of each in pixels.
 DOT, SMALLEST_DOT = 0.02, 1.2
 NUMBER, SMALLEST_NUMBER = 0.22, 12
 COLOUR, RIM = "#28e5ff", "#101820"
@@ -17,9 +18,13 @@ JPEG = (".jpg", ".jpeg")
 
 @dataclass(frozen=True)
 class Annotated:
-    """A photograph and its n faces: boxes float64 (n, 4), x, y, width, height; keypoints (n, K, 2).
+    """A photograph and its n faces.
 
-    size: width and height. picture: where they are drawn, None without faces. error: why the photograph could not be used, or "".
+    size: width and height of the photograph, pixels.
+    boxes: float64 (n, 4): x, y, width and height, pixels.
+    keypoints: float32 (n, K, 2), pixels, x then y.
+    picture: the file with the drawing, or None if there are no faces.
+    error: why the photograph could not be used, or "".
     """
 
     photo: Path
@@ -34,7 +39,7 @@ class Annotated:
 
 
 def pictures(photos: list[Path], folder: Path) -> list[Path]:
-    """Where each photograph's picture goes: NAME.jpg for a JPEG, else NAME.png, and a number for a name that is taken."""
+    """The file for the drawing of each photograph: NAME.jpg for a JPEG, else NAME.png; a number is added to a name that is taken."""
     taken: set[str] = set()
     return [folder / _free(photo, taken) for photo in photos]
 
@@ -42,7 +47,7 @@ def pictures(photos: list[Path], folder: Path) -> list[Path]:
 def _free(photo: Path, taken: set[str]) -> str:
     suffix, number = photo.suffix if photo.suffix.lower() in JPEG else ".png", 1
     name = f"{photo.stem}{suffix}"
-    # Some file systems take A.png and a.png for one file.
+    # On some file systems A.png and a.png are the same file.
     while name.casefold() in taken:
         number += 1
         name = f"{photo.stem}-{number}{suffix}"
@@ -51,7 +56,10 @@ def _free(photo: Path, taken: set[str]) -> str:
 
 
 def draw(photo: Image.Image, boxes: np.ndarray, keypoints: np.ndarray) -> Image.Image:
-    """The photograph with a dot for each keypoint, rimmed to be seen on light and dark; several faces are numbered from 1."""
+    """The photograph with a dot at each keypoint, whose rim makes it visible on light and dark; several faces are numbered from 1.
+
+    boxes (n, 4) and keypoints (n, K, 2) are those of Annotated.
+    """
     picture = photo.copy()
     for number, (box, points) in enumerate(zip(boxes, keypoints, strict=True), start=1):
         radius = max(SMALLEST_DOT, DOT * box[2:].max())
@@ -64,7 +72,7 @@ def draw(photo: Image.Image, boxes: np.ndarray, keypoints: np.ndarray) -> Image.
 
 
 def _disc(picture: Image.Image, centre: np.ndarray, radius: float, colour: str) -> None:
-    """Paints a disc, its edge pixels in proportion to what it covers of them."""
+    """Paints a disc; the pixels at its edge are blended by the share of them that it covers."""
     corner = np.floor(centre - radius).astype(int) - 1
     x, y = (corner[:, None] + np.arange(int(2 * radius) + 5) + 0.5) - centre[:, None]
     cover = np.clip(radius + 0.5 - np.hypot(x, y[:, None]), 0, 1)
@@ -72,7 +80,7 @@ def _disc(picture: Image.Image, centre: np.ndarray, radius: float, colour: str) 
 
 
 def _number(picture: Image.Image, box: np.ndarray, number: int) -> None:
-    """The face's number above its box, or in it where the photograph ends."""
+    """Writes the face's number above its box, or into the box where there is no room above it."""
     height = max(SMALLEST_NUMBER, NUMBER * box[2:].max())
     place = box[0] + box[2] / 2, max(box[1], height)
     font = ImageFont.load_default(size=height)
@@ -82,8 +90,8 @@ def _number(picture: Image.Image, box: np.ndarray, number: int) -> None:
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    """PNG or, by the suffix, JPEG; with the photograph's colour profile."""
-    options = {"quality": 92, "subsampling": 0} if path.suffix.lower() in JPEG else {}
+    """Writes a picture as JPEG or PNG, by the suffix of its path, with the photograph's colour profile."""
+    options: dict[str, Any] = {"quality": 92, "subsampling": 0} if path.suffix.lower() in JPEG else {}
     picture.save(path, icc_profile=picture.info.get("icc_profile"), **options)
 
 
@@ -91,12 +99,12 @@ def save_picture(picture: Image.Image, path: Path) -> None:
 
 
 def shown(path: Path) -> str:
-    """A path as text; bytes in its name that are no UTF-8 as escapes."""
+    """A path as text, with escapes for bytes of its name that are not UTF-8."""
     return str(path).encode(errors="backslashreplace").decode()
 
 
 def write_csv(path: Path, found: list[Annotated], names: tuple[str, ...]) -> None:
-    """A row for each face: photo, the number of the face, its box, NAME_x and NAME_y of the keypoints; two decimals."""
+    """Writes a row for each face: photograph, number of the face, its box, NAME_x and NAME_y of each keypoint, with two decimals."""
     box, columns = ("x", "y", "width", "height"), [f"{name}_{axis}" for name in names for axis in "xy"]
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -107,11 +115,11 @@ def write_csv(path: Path, found: list[Annotated], names: tuple[str, ...]) -> Non
 
 
 def write_json(path: Path, found: list[Annotated], names: tuple[str, ...]) -> None:
-    """A list of photographs, also those without a face and those that could not be read, each with its faces; two decimals."""
+    """Writes a list of all photographs with their faces, including those without a face or with an error, with two decimals."""
     path.write_text(json.dumps([_record(annotated, names) for annotated in found], indent=1) + "\n", encoding="utf-8")
 
 
-def _record(annotated: Annotated, names: tuple[str, ...]) -> dict:
+def _record(annotated: Annotated, names: tuple[str, ...]) -> dict[str, Any]:
     if annotated.error:
         return {"photo": shown(annotated.photo), "error": annotated.error}
     boxes, keypoints = (np.round(values.astype(np.float64), 2).tolist() for values in (annotated.boxes, annotated.keypoints))

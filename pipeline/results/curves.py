@@ -1,6 +1,8 @@
-"""Learning curves: RMSE over epochs as arrays and as Matplotlib figures; no pyplot, so nothing global and no display."""
+"""Learning curves: RMSE over epochs, as arrays and as Matplotlib figures. Without pyplot, so without global state or a display."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle, islice
 
 import numpy as np
@@ -9,8 +11,9 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
+from pipeline import units
 from pipeline.nets.trained import Trained, padded
-from pipeline.results.style import LIGHT, End, Theme, label_ends, plain
+from pipeline.results.style import LIGHT, End, Picture, Theme, label_ends, picture, pixels, plain, words
 from pipeline.schema import Plot, array, record
 
 
@@ -18,22 +21,29 @@ from pipeline.schema import Plot, array, record
 class Curves:
     """The learning curves of the base net and its specialists, one row each, padded with NaN to the longest training."""
 
-    names: np.ndarray = array("text", "net", "", "base, then the specialists")
+    names: np.ndarray = array("text", "net", "", "names of the nets: base, then the specialists")
     outputs: np.ndarray = array("int32", "net", "", "number of values that the net predicts")
     epoch: np.ndarray = array("int32", "epoch", "", "epoch, counted from 1")
     training_rmse: np.ndarray = array("float32", "net epoch", "px", "RMSE on the augmented training faces; NaN after the last epoch")
     validation_rmse: np.ndarray = array("float32", "net epoch", "px", "RMSE on the validation faces; NaN after the last epoch")
-    mean_training_rmse: np.ndarray = array("float32", "epoch", "px", "root mean square of the specialists, weighted by number of outputs")
-    mean_validation_rmse: np.ndarray = array("float32", "epoch", "px", "root mean square of the specialists, weighted by number of outputs")
+    mean_training_rmse: np.ndarray = array(
+        "float32", "epoch", "px", "training RMSE of the specialists: root mean square weighted by outputs"
+    )
+    mean_validation_rmse: np.ndarray = array(
+        "float32", "epoch", "px", "validation RMSE of the specialists: root mean square weighted by outputs"
+    )
 
     PLOT = Plot("validation_rmse", (".", "epoch"), "spectrum", beside=("training_rmse",))
 
 
-def curves(nets: dict[str, Trained]) -> Curves:
-    """Lines up the histories of nets by name, of which the first is the base net.
+Draw = Callable[[Axes, Curves, Theme], None]
 
-    The mean of the specialists is the root of the mean square, weighted by their outputs: the RMSE of all together. A net that stopped
-    early keeps its last value in it. Without specialists it is NaN.
+
+def curves(nets: Mapping[str, Trained]) -> Curves:
+    """Lines up the histories of the nets by epoch; the first net is the base net.
+
+    The mean of the specialists is the root mean square, weighted by the number of their outputs, which is the RMSE of all their outputs
+    together. A net that stopped early counts with its last value. Without specialists the mean is NaN.
     """
     epochs = [len(net.history.epoch) for net in nets.values()]
     longest, last = max(epochs), max(epochs[1:], default=0)
@@ -52,16 +62,16 @@ def curves(nets: dict[str, Trained]) -> Curves:
 
 
 def learning_curves(content: Curves) -> Figure:
-    """RMSE over epochs: the base net on the left, the specialists and their weighted mean on the right."""
+    """A figure of the RMSE over epochs: the base net on the left, the specialists and their weighted mean on the right."""
     figure = Figure(figsize=(12, 5), layout="constrained")
     draw_learning_curves(figure, content)
     return figure
 
 
 def draw_learning_curves(figure: FigureBase, content: Curves) -> None:
-    """Draws them into a figure or a part of one.
+    """Draws the learning curves into a figure or a part of one.
 
-    Training dashed, validation solid, a dot at the best epoch; beside each picture the RMSE there.
+    Training curves are dashed and validation curves solid. A dot marks the best epoch, and the margin gives the RMSE there.
     """
     left, right = figure.subplots(1, 2)
     draw_base(left, content, LIGHT)
@@ -70,12 +80,12 @@ def draw_learning_curves(figure: FigureBase, content: Curves) -> None:
 
 
 def draw_base(axes: Axes, content: Curves, theme: Theme) -> None:
-    """The base net's curves."""
+    """Draws the base net's curves."""
     _panel(axes, "Base net: all keypoints", [replace(_nets(content, theme)[0], width=2.0)])
 
 
 def draw_specialists(axes: Axes, content: Curves, theme: Theme) -> None:
-    """The specialists' curves and their mean; without specialists nothing."""
+    """Draws the specialists' curves and their mean; hides the axes if there are no specialists."""
     _, *specialists = _nets(content, theme)
     mean = NetCurve("weighted mean", content.mean_training_rmse, content.mean_validation_rmse, theme.ink, 2.6)
     if specialists:
@@ -87,13 +97,36 @@ def draw_specialists(axes: Axes, content: Curves, theme: Theme) -> None:
 def _nets(content: Curves, theme: Theme) -> list["NetCurve"]:
     colours = [theme.ink, *islice(cycle(theme.colours), len(content.names) - 1)]
     return [
-        NetCurve(name.replace("_", " "), content.training_rmse[row], content.validation_rmse[row], colours[row], 1.3)
+        NetCurve(words(name), content.training_rmse[row], content.validation_rmse[row], colours[row], 1.3)
         for row, name in enumerate(content.names)
     ]
 
 
-def two_trainings(titles: tuple[str, str], rmse: list[tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """The curves of two trainings in one picture; rmse: (training, validation) of each."""
+def pictures(nets: Mapping[str, Trained]) -> list[Picture]:
+    """The learning curves of the base net and those of the specialists, if any, each as a figure of a page."""
+    content, base = curves(nets), next(iter(nets.values()))
+    mean = content.mean_validation_rmse[~np.isnan(content.mean_validation_rmse)]
+    alt = "RMSE in pixels over epochs on a logarithmic scale, training dashed, validation solid."
+    draws: list[tuple[str, Draw]] = [(f"The base net {_reached(base.history.validation_rmse)}", draw_base)]
+    if mean.size:
+        draws.append((f"The specialists: their mean {_reached(mean)}", draw_specialists))
+    return [picture(title, f"{title}. {alt}", partial(_draw, draw=draw, content=content)) for title, draw in draws]
+
+
+def _reached(rmse: np.ndarray) -> str:
+    """What a training with this RMSE (e,) after each epoch has reached."""
+    came_from = f", from {rmse[0]:.2f} after the first" if len(rmse) > 1 else ""
+    return f"reached {pixels(rmse[-1])} after {units.counted(len(rmse), 'epoch')}{came_from}"
+
+
+def _draw(figure: Figure, theme: Theme, *, draw: Draw, content: Curves) -> None:
+    axes = figure.subplots()
+    draw(axes, content, theme)
+    axes.set_title("")
+
+
+def two_trainings(titles: Sequence[str], rmse: Sequence[tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """A figure of the curves of two trainings; rmse: the training and the validation RMSE (e,) of each, pixels."""
     nets = [NetCurve(title, *pair, colour, 1.6) for title, pair, colour in zip(titles, rmse, LIGHT.colours, strict=False)]
     figure = Figure(figsize=(9, 5), layout="constrained")
     _panel(figure.subplots(), "RMSE over epochs", nets)
@@ -103,7 +136,7 @@ def two_trainings(titles: tuple[str, str], rmse: list[tuple[np.ndarray, np.ndarr
 
 @dataclass(frozen=True)
 class NetCurve:
-    """How one net is drawn: RMSE (e,) of training and validation in pixels, NaN after the last epoch."""
+    """A net's curves and how to draw them: training and validation RMSE (e,), pixels, NaN after the last epoch."""
 
     name: str
     training: np.ndarray
@@ -113,12 +146,12 @@ class NetCurve:
 
     @property
     def best(self) -> int:
-        """The epoch, from 0, with the lowest validation RMSE."""
+        """The epoch with the lowest validation RMSE, counted from 0."""
         return int(np.nanargmin(self.validation))
 
     @property
     def end(self) -> End:
-        """Where its validation curve ends; its name and its best RMSE."""
+        """The end of the validation curve, labelled with the net's name and its lowest RMSE."""
         last = self.validation[~np.isnan(self.validation)][-1]
         return End(last, f"{self.name} {self.validation[self.best]:.2f}", self.colour, bold=self.width > 2)
 
@@ -130,7 +163,7 @@ def _panel(axes: Axes, title: str, nets: list[NetCurve]) -> None:
     axes.set_xlim(max(0.5, 1 - 0.02 * epochs), 1.02 * epochs)
     for net in nets:
         epoch = np.arange(1, len(net.validation) + 1)
-        # A dash is no line yet: a training of one epoch is a mark.
+        # A single point of a dashed line is invisible, so a training of one epoch is drawn as a mark.
         axes.plot(epoch, net.training, "--", color=net.colour, linewidth=0.7 * net.width, marker="_" if epochs == 1 else None)
         axes.plot(epoch, net.validation, "-", color=net.colour, linewidth=net.width)
         axes.plot(net.best + 1, net.validation[net.best], "o", color=net.colour, markersize=3 + net.width)
@@ -141,7 +174,7 @@ def _panel(axes: Axes, title: str, nets: list[NetCurve]) -> None:
 
 
 def _ticks(axes: Axes) -> None:
-    """Whole epochs; plain numbers on the logarithmic axis, round ones where it spans much and evenly spaced ones where it spans little."""
+    """Labels whole epochs and plain RMSE values: round ones where the logarithmic axis spans much, else evenly spaced ones."""
     low, high = axes.get_ylim()
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1, steps=(1, 2, 5, 10)))
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)) if high > 3 * low else MaxNLocator(7))
@@ -150,7 +183,7 @@ def _ticks(axes: Axes) -> None:
 
 
 def _key() -> list[Line2D]:
-    """What the kinds of line mean."""
+    """The legend's entries: what each kind of line means."""
     return [
         Line2D([], [], color="0.3", linestyle="-", linewidth=2, label="validation"),
         Line2D([], [], color="0.3", linestyle="--", label="training, on augmented faces"),
@@ -159,14 +192,17 @@ def _key() -> list[Line2D]:
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """For a logarithmic axis: from a little below the lowest value to the highest, or to 12 times the lowest if a first epoch is beyond."""
+    """The limits of a logarithmic axis: just below the lowest value and just above the highest, but at most 13 times the lowest.
+
+    A first epoch may be far above all others.
+    """
     known = values[np.isfinite(values) & (values > 0)]
     low, high = (known.min(), known.max()) if known.size else (1.0, 10.0)
     return 0.92 * low, 1.08 * min(high, 12 * low)
 
 
 def _weighted(rows: np.ndarray, outputs: np.ndarray, last: int) -> np.ndarray:
-    """Root mean square over nets, weighted by their outputs; a net that stopped early stays at its last value; NaN after the last epoch."""
+    """The mean of `curves`: (e,) from rows (nets, e), NaN after the epoch `last`."""
     mean = np.full(rows.shape[1], np.nan, np.float32)
     if len(rows):
         filled = np.array([np.where(np.isnan(row), row[~np.isnan(row)][-1], row) for row in rows])

@@ -1,6 +1,8 @@
-"""The figure of an experiment: the learning curves of its variations, and where each seed ended."""
+"""The figure of an experiment: the learning curves of its variations, and the final RMSE of each seed."""
 
+from collections.abc import Sequence
 from itertools import cycle, islice, product
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,12 +11,59 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.results.style import LIGHT, plain
 
-# Colours first, then other dashes: what lies next to each other in the table is told apart by colour.
+# All colours come before the next dash pattern, so that neighbours in the table differ in colour.
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
+Look = tuple[str, Any]  # colour and dash pattern of a variation
 
 
-def compared(content) -> Figure:
-    """Of a `Comparison`: on the left the validation RMSE over epochs, on the right what each seed ended with, the best at the top."""
+class ComparedTrainings(Protocol):
+    """What the figure needs of an experiment's record, the best of its v variations first, with s seeds and e epochs.
+
+    The RMSE is that on the validation faces, pixels, NaN where a training diverged or after its last epoch.
+    """
+
+    @property
+    def name(self) -> np.ndarray:
+        """The name of the experiment."""
+
+    @property
+    def question(self) -> np.ndarray:
+        """The question that the experiment answers, or ""."""
+
+    @property
+    def variations(self) -> np.ndarray:
+        """What distinguishes each variation (v,)."""
+
+    @property
+    def epoch(self) -> np.ndarray:
+        """The epochs (e,), counted from 1."""
+
+    @property
+    def validation_rmse(self) -> np.ndarray:
+        """RMSE after each epoch (v, s, e)."""
+
+    @property
+    def rmse(self) -> np.ndarray:
+        """RMSE at the end of each training (v, s)."""
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean RMSE over the seeds (v,)."""
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Duration of each training (v, s), NaN where unknown."""
+
+    @property
+    def ended(self) -> np.ndarray:
+        """How each training ended (v, s): done, diverged or pruned."""
+
+
+def compared(content: ComparedTrainings) -> Figure:
+    """A figure of the validation RMSE over epochs on the left and of the final RMSE of each seed on the right, the best at the top.
+
+    Without any epochs there is only the right side.
+    """
     rows = len(content.variations)
     trained = content.epoch.size > 0
     figure = Figure(figsize=(13 if trained else 8, max(4.0, 1.6 + 0.34 * rows)), layout="constrained")
@@ -27,13 +76,13 @@ def compared(content) -> Figure:
     return figure
 
 
-def _curves(axes: Axes, content, looks) -> None:
-    """One line a seed; the best variation lies on top."""
+def _curves(axes: Axes, content: ComparedTrainings, looks: Sequence[Look]) -> None:
+    """Draws one line for each seed, the best variation on top of the others."""
     for row in reversed(range(len(looks))):
         colour, dash = looks[row]
         axes.plot(content.epoch, content.validation_rmse[row].T, color=colour, linestyle=dash, linewidth=2.2 if row == 0 else 1.1)
     known = content.validation_rmse[np.isfinite(content.validation_rmse)]
-    if known.size:  # the first epochs of a slow one would press all others together
+    if known.size:  # the first epochs of a slow training would otherwise squeeze all others together
         best = known.min()
         axes.set_ylim(best - 0.1 * (min(known.max(), 4 * best) - best) - 1e-3, 1.02 * min(known.max(), 4 * best))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
@@ -41,13 +90,13 @@ def _curves(axes: Axes, content, looks) -> None:
     plain(axes)
 
 
-def _ends(axes: Axes, content, looks) -> None:
-    """Dots for the seeds, a bar for their mean; the names say the mean and the minutes of a training."""
+def _ends(axes: Axes, content: ComparedTrainings, looks: Sequence[Look]) -> None:
+    """Draws a dot for each seed and a bar for their mean; the labels give the mean and the duration of a training."""
     places = -np.arange(len(looks))
     for place, row, mean, (colour, _) in zip(places, content.rmse, content.mean, looks, strict=True):
         axes.plot(row, np.full(len(row), place), "o", color=colour, markersize=6, alpha=0.75, clip_on=False)
         axes.plot([mean], [place], "|", color=colour, markersize=16, markeredgewidth=2.5)
-    axes.set_yticks(places, [_said(content, row) for row in range(len(looks))])
+    axes.set_yticks(places, [_label(content, row) for row in range(len(looks))])
     for label, (colour, _) in zip(axes.get_yticklabels(), looks, strict=True):
         label.set_color(colour)
     axes.set_ylim(places.min() - 0.6, 0.6)
@@ -57,7 +106,7 @@ def _ends(axes: Axes, content, looks) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _said(content, row: int) -> str:
+def _label(content: ComparedTrainings, row: int) -> str:
     minutes = np.nanmean(content.seconds[row]) / 60 if np.isfinite(content.seconds[row]).any() else np.nan
     time = f", {minutes:.1f} min" if np.isfinite(minutes) else ""
     ended = sorted(set(content.ended[row]) - {"done"})

@@ -1,18 +1,21 @@
-"""Faces as a page shows them: the image as it is, and over it what is marked, in the image's own pixels."""
+"""Faces as a page shows them: the unchanged image, with marks over it at positions in the image's own pixels."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from pipeline.data.dataset import Dataset, labels
 from pipeline.geometry import affine, alignment
+from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.results.predictions import Predictions
 from pipeline.results.scores import Scores, face_rmse
-from pipeline.results.style import data_uri
+from pipeline.results.style import data_uri, words
 
 # Radii of marks, pixels of the image.
 DOT, RING, WARNING = 1.3, 2.0, 3.4
@@ -20,7 +23,11 @@ DOT, RING, WARNING = 1.3, 2.0, 3.4
 
 @dataclass(frozen=True)
 class Mark:
-    """A circle. kind: truth, predicted, suspect or error, on which its colour depends. text: what stands beside it."""
+    """A circle; centre and radius in pixels of the image.
+
+    kind: truth, predicted, suspect or error, which decides on its colour.
+    text: a label above or below the circle.
+    """
 
     kind: str
     x: float
@@ -32,7 +39,12 @@ class Mark:
 
 @dataclass(frozen=True)
 class Face:
-    """image: a data URI. links: lines x1, y1, x2, y2. alt: for those who can't see it."""
+    """A square image with its marks.
+
+    image: a data URI.
+    links: lines as x1, y1, x2, y2, pixels of the image.
+    alt: a text for readers who cannot see the image.
+    """
 
     image: str
     side: int
@@ -43,22 +55,23 @@ class Face:
 
 
 def validation(images: np.ndarray, predictions: Predictions, rows: np.ndarray) -> list[Face]:
-    """Validation faces, by their rows in the training file, with rings for the labels and dots for the predictions.
+    """Validation faces with rings at the labels and dots at the predictions.
 
-    images: of all validation faces, uint8 (n, s, s).
+    images: all validation faces, uint8 (n, side, side).
+    rows: the faces to show, as rows of the training table.
     """
     places = np.searchsorted(predictions.validation_face, rows)
-    answers, truths = predictions.validation[places], predictions.validation_truth[places]
+    predicted, truth = predictions.validation[places], predictions.validation_truth[places]
+    captions = [f"{error:.2f} px, row {row + 1}" for error, row in zip(face_rmse(predicted, truth), rows, strict=True)]
+    sources = predictions.sources[predictions.validation_source[places]]
     return [
-        _compared(images[place], answer, truth, f"{error:.2f} px, row {row + 1}", f"{predictions.sources[source]} labels")
-        for place, row, answer, truth, error, source in zip(
-            places, rows, answers, truths, face_rmse(answers, truths), predictions.validation_source[places], strict=True
-        )
+        _compared(images[place], own, labels, caption, f"{source} labels")
+        for place, own, labels, caption, source in zip(places, predicted, truth, captions, sources, strict=True)
     ]
 
 
 def tests(predictions: Predictions, ids: np.ndarray) -> list[Face]:
-    """Test faces, by their ImageId, with dots for the predictions."""
+    """Test faces with dots at the predictions; ids: their ImageIds."""
     places = [int(np.flatnonzero(predictions.test_ids == number)[0]) for number in ids]
     nothing = np.full(predictions.test.shape[1:], np.nan)
     return [
@@ -68,27 +81,27 @@ def tests(predictions: Predictions, ids: np.ndarray) -> list[Face]:
 
 
 def outliers(faces: Dataset, shown: int) -> list[Face]:
-    """The labels farthest from where the face's other keypoints put them, one for each face."""
+    """The faces with the worst suspected labels: those farthest from where the face's other keypoints predict them."""
     distance = np.where(faces.outlier, faces.outlier_distance, 0)
     rows = np.argsort(-distance.max(axis=1), kind="stable")[:shown]
     return [_suspected(faces, row, distance[row]) for row in rows if distance[row].any()]
 
 
 def conflicts(faces: Dataset, shown: int) -> list[Face]:
-    """Images with labels that contradict those of an equal image, the farthest apart first: the labels of both, joined by lines."""
-    found = []
+    """Images whose labels contradict those of an equal image, those farthest apart first, with both labels joined by lines."""
+    found: list[tuple[float, int, int, np.ndarray]] = []
     for copy in np.unique(faces.copy[faces.conflict.any(axis=1)]):
-        rows = np.flatnonzero(faces.copy == copy)
+        rows = np.flatnonzero(faces.copy == copy).tolist()
         for row, other in pairwise(rows):
             apart = np.where(faces.conflict[row], np.linalg.norm(faces.keypoints[row] - faces.keypoints[other], axis=1), np.nan)
             if not np.isnan(apart).all():
-                found.append((np.nanmax(apart), row, other, np.flatnonzero(apart > 0)))
+                found.append((float(np.nanmax(apart)), row, other, np.flatnonzero(apart > 0)))
     found.sort(key=lambda pair: -pair[0])
     return [_contradicted(faces, *pair) for pair in found[:shown]]
 
 
 def twins(faces: Dataset, shown: int) -> list[Face]:
-    """Two faces of each of the largest duplicate groups."""
+    """Two faces from each of the largest duplicate groups; `shown` faces at most."""
     sizes = np.bincount(faces.duplicate_group)
     groups = [group for group in np.argsort(-sizes, kind="stable")[: shown // 2] if sizes[group] > 1]
     return [
@@ -99,30 +112,40 @@ def twins(faces: Dataset, shown: int) -> list[Face]:
 
 
 def example(faces: Dataset) -> int:
-    """Which of the training faces shows augmentation: the first with the most labels."""
+    """The face that shows augmentation, as an index of the training part: the first face with the most labels."""
     return int((~np.isnan(labels(faces)[~faces.validation])).sum(axis=(1, 2)).argmax())
 
 
-def augmented(faces: Dataset, copies) -> list[Face]:
-    """The example as it is, then its copies (`augmentation.Copies` of this face alone: copy, row, column)."""
+def example_versions(versions: Mapping[str, Any], faces: Dataset, count: int) -> AugmentedVersions:
+    """The first augmented versions of the example face: images (count, side, side) and keypoints (count, K, 2).
+
+    versions: the arrays of AugmentedVersions of the training part by name, in memory or in an open file, of which only these are read.
+    """
+    place = example(faces)
+    return AugmentedVersions(versions["images"][:count, place], versions["keypoints"][:count, place])
+
+
+def augmented(faces: Dataset, versions: AugmentedVersions) -> list[Face]:
+    """The example face without augmentation, then its augmented versions, see `example_versions`."""
     row = np.flatnonzero(~faces.validation)[example(faces)]
     shown = [_labelled(faces, row, "as it is", "the face before augmentation")]
-    for number, (image, keypoints) in enumerate(zip(copies.images, copies.keypoints, strict=True), start=1):
+    for number, (image, keypoints) in enumerate(zip(versions.images, versions.keypoints, strict=True), start=1):
         marks = _marks("truth", keypoints, RING)
         shown.append(Face(_png(image), faces.images.shape[1], marks, [], f"copy {number}", f"copy {number} of the face, transformed"))
     return shown
 
 
 def errors(images: np.ndarray, mean_face: np.ndarray, predictions: Predictions, scores: Scores, keypointset: KeypointSet) -> list[Face]:
-    """For each label source the mean of its validation faces, brought upright by the predictions, with circles as large as the errors.
+    """The mean of the validation faces of each annotation source, aligned by their predictions, with circles as large as the errors.
 
-    images: of all validation faces, uint8 (n, s, s). mean_face: (K, 2), pixels.
+    images: all validation faces, uint8 (n, side, side).
+    mean_face: the mean face that the faces are aligned to, (K, 2), pixels.
     """
     side = images.shape[-1]
     target = alignment.upright(mean_face, keypointset, side=side)
-    frames = alignment.aligning(predictions.validation, target)
+    matrices = alignment.aligning(predictions.validation, target)
     return [
-        _mean_face(affine.warp(images[ours], frames[ours], side), target, error, name)
+        _mean_face(affine.warp(images[ours], matrices[ours], side), target, error, name)
         for number, (name, error) in enumerate(zip(scores.sources, scores.error_by_place, strict=True))
         if (ours := predictions.validation_source == number).any() and not np.isnan(error).all()
     ]
@@ -139,7 +162,10 @@ def _mean_face(images: np.ndarray, target: np.ndarray, error: np.ndarray, source
 
 
 def _crowded_below(points: np.ndarray) -> np.ndarray:
-    """Which of the points (n, 2) have their nearest neighbour above or below them below: what they are called stands above them."""
+    """Which of the points (n, 2) have their nearest vertical neighbour below them, so that their label belongs above them.
+
+    Vertical neighbours are points whose distance in y is at least that in x.
+    """
     offset = points[None] - points[:, None]
     beside = np.abs(offset[..., 0]) > np.abs(offset[..., 1])
     distance = np.where(beside, np.inf, np.linalg.norm(offset, axis=2))
@@ -148,17 +174,16 @@ def _crowded_below(points: np.ndarray) -> np.ndarray:
     return np.isfinite(distance.min(axis=1)) & (offset[np.arange(len(points)), nearest, 1] > 0)
 
 
-def _compared(image: np.ndarray, answer: np.ndarray, truth: np.ndarray, caption: str, what: str) -> Face:
+def _compared(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray, caption: str, what: str) -> Face:
     known = ~np.isnan(truth).any(axis=1)
-    links = [(*_place(a), *_place(t)) for a, t in zip(answer[known], truth[known], strict=True)]
-    marks = _marks("truth", truth, RING) + _marks("predicted", answer, DOT)
-    return Face(_png(image), len(image), marks, links, caption, f"{what}: {caption}; {known.sum()} labels, {len(answer)} predictions")
+    links = [(*_place(a), *_place(t)) for a, t in zip(predicted[known], truth[known], strict=True)]
+    marks = _marks("truth", truth, RING) + _marks("predicted", predicted, DOT)
+    return Face(_png(image), len(image), marks, links, caption, f"{what}: {caption}; {known.sum()} labels, {len(predicted)} predictions")
 
 
 def _suspected(faces: Dataset, row: int, distance: np.ndarray) -> Face:
     worst = int(distance.argmax())
-    name = str(faces.keypoint_names[worst]).replace("_", " ")
-    caption = f"{name}, {distance[worst]:.0f} px off; row {faces.row[row] + 1}"
+    caption = f"{words(faces.keypoint_names[worst])}, {distance[worst]:.0f} px off; row {faces.row[row] + 1}"
     return _labelled(faces, row, caption, "a label far from where the face's other keypoints put it", distance > 0)
 
 
@@ -183,7 +208,7 @@ def _marks(kind: str, points: np.ndarray, radius: float) -> list[Mark]:
 
 
 def _place(point: np.ndarray) -> tuple[float, float]:
-    """Tenths of a pixel are enough for the eye, and make the page a third shorter."""
+    """A position rounded to tenths of a pixel, which the eye cannot tell apart and which makes the page a third shorter."""
     x, y = point.round(1).tolist()
     return round(x, 1), round(y, 1)
 

@@ -1,4 +1,4 @@
-"""Figures of a training's health: what its layers did, epoch by epoch."""
+"""Figures of the health of a training: the behaviour of its layers in each epoch."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,12 +11,12 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentForma
 from pipeline.nets.trained import Health
 from pipeline.results.style import End, Picture, Theme, label_ends, picture, plain
 
-# Updates of about a thousandth of the weights in a step are healthy; a few times more or less still is.
+# In a healthy training, a step changes the weights by about a thousandth of their size; a factor of three either way is still fine.
 HEALTHY = (3e-4, 3e-3)
 
 
 def pictures(health: Health) -> list[Picture]:
-    """Ratio of update and weight, gradients, activations and dead channels, those that there are values for."""
+    """The figures of update ratio, gradients, activations and dead channels, without those that have no values."""
     kinds = [
         ("ratio", "update / weight", "Each step should move a layer's weights by about a thousandth", _log),
         ("gradient", "norm of the gradient", "Gradients should neither vanish nor explode from layer to layer", _log),
@@ -28,7 +28,7 @@ def pictures(health: Health) -> list[Picture]:
 
 
 def last(health: Health) -> dict[str, tuple[float, float]]:
-    """Lowest and highest value of the layers in the last epoch, NaN where there is none."""
+    """The lowest and the highest value among the layers in the last epoch, by name of the array; NaN where there are no values."""
     return {name: _extremes(getattr(health, name)) for name in ("ratio", "gradient", "spread", "dead")}
 
 
@@ -44,20 +44,20 @@ def _picture(health: Health, name: str, unit: str, title: str, scale: Callable[[
 
 
 def _draw(figure: Figure, theme: Theme, *, health: Health, name: str, unit: str, scale: Callable[[Axes, np.ndarray], None]) -> None:
-    """One curve for each layer that has values, dark near the image and light near the output, its name at the end."""
+    """Draws a labelled curve for each layer that has values, dark near the image and light near the output."""
     axes, values = figure.subplots(), getattr(health, name)
-    there = [row for row in range(len(health.layers)) if np.isfinite(values[:, row]).any()]
-    colours = theme.of_depth(len(there))
-    for row, colour in zip(there, colours, strict=True):
+    known = [row for row in range(len(health.layers)) if np.isfinite(values[:, row]).any()]
+    colours = theme.of_depth(len(known))
+    for row, colour in zip(known, colours, strict=True):
         axes.plot(np.arange(1, len(values) + 1), values[:, row], color=colour, linewidth=1.3, marker="." if len(values) == 1 else None)
-    scale(axes, values[:, there])
+    scale(axes, values[:, known])
     if name == "ratio":
         axes.axhspan(*HEALTHY, color=theme.colours[2], alpha=0.15, linewidth=0)
         axes.axhline(1e-3, color=theme.colours[2], linewidth=1, linestyle=":")
     axes.set(xlabel="epoch", ylabel=unit)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     plain(axes)
-    ends = [End(_last(values[:, row]), str(health.layers[row]), colour) for row, colour in zip(there, colours, strict=True)]
+    ends = [End(_last(values[:, row]), str(health.layers[row]), colour) for row, colour in zip(known, colours, strict=True)]
     label_ends(axes, ends, fontsize="small")
 
 

@@ -1,8 +1,8 @@
-"""A net as the report shows it: its layers, and how they fared during the training."""
+"""A net as the report shows it: its layers, and how they behaved during the training."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from pipeline.nets.trained import Snapshots, Trained
 from pipeline.results import health, weights
@@ -11,7 +11,11 @@ from pipeline.results.style import Picture, picture, words
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer with a kernel. output: "" where the artifact does not say. weights: with those of the layer behind it, such as batch norm."""
+    """A layer with a kernel.
+
+    output: the shape of its output as text, or "" where the artifact does not record it.
+    weights: the number of its weights and those of the layers up to the next kernel, such as a batch normalisation.
+    """
 
     name: str
     kernel: str
@@ -21,9 +25,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class NetSummary:
-    """A net as the page describes it. side: of its input, pixels; window: part of the aligned face; keypoints: that it answers.
+    """A net as the page describes it.
 
-    carried_over: whether it began with another net's weights.
+    side: width and height of its input, pixels.
+    window: whether it sees a window of the aligned face instead of the image.
+    carried_over: whether its training started from the weights of another net.
+    keypoints: the keypoints that it predicts.
+    rmse: its validation RMSE, pixels.
     """
 
     name: str
@@ -38,18 +46,28 @@ class NetSummary:
 
     @property
     def weights(self) -> int:
+        """The number of all its weights."""
         return sum(layer.weights for layer in self.layers)
 
 
 def net_of(name: str, net: Trained) -> NetSummary:
-    keypoints, epochs = [words(keypoint) for keypoint in net.keypoints], len(net.history.epoch)
-    sees = int(net.side), net.window is not None
-    return NetSummary(words(name), net.structure.network, *sees, len(net.carried_over) > 0, keypoints, epochs, float(net.rmse), layers(net))
+    """Summarises a net."""
+    return NetSummary(
+        name=words(name),
+        network=net.structure.network,
+        side=int(net.side),
+        window=net.window is not None,
+        carried_over=len(net.carried_over) > 0,
+        keypoints=[words(keypoint) for keypoint in net.keypoints],
+        epochs=len(net.history.epoch),
+        rmse=float(net.rmse),
+        layers=layers(net),
+    )
 
 
 def layers(net: Trained) -> list[Layer]:
-    """The layers with a kernel, from the image to the output, from the weights' shapes alone; no library has to start for it."""
-    # What was carried over and what is new are listed in the net's order, the output layer last.
+    """The layers with a kernel, from the image to the output, as found in the shapes of the weights, without loading Keras."""
+    # Weights that were carried over and new ones are each listed in the net's order, the output layer last.
     found: list[Layer] = []
     for path in [*net.carried_over.tolist(), *net.new.tolist()]:
         name, part = path.split("/")[0], path.split("/")[-1]
@@ -67,13 +85,13 @@ def _kernel(shape: tuple[int, ...]) -> str:
     return f"{_times(window)}, {inputs} → {outputs}" if window else f"{inputs} → {outputs}"
 
 
-def _times(numbers) -> str:
+def _times(numbers: Iterable[int]) -> str:
     return " \N{MULTIPLICATION SIGN} ".join(str(int(number)) for number in numbers)
 
 
 @dataclass(frozen=True)
 class Vitals:
-    """The last epoch of a net: lowest and highest value among its layers."""
+    """The lowest and the highest value among the layers of a net in its last epoch."""
 
     name: str
     ratio: tuple[float, float]
@@ -82,17 +100,31 @@ class Vitals:
     dead: tuple[float, float]
 
 
-def health_of(nets: dict[str, Trained], warnings: dict[str, list[str]], snapshots: Snapshots | None) -> dict[str, Any]:
-    """Warnings, figures of the base net and a line for each net."""
-    name, first = next(iter(nets.items()))
-    lines = [Vitals(words(name), **health.last(net.health)) for name, net in nets.items()]
-    said = [(words(net), sentence) for net, sentences in warnings.items() for sentence in sentences]
-    followed = _followed(snapshots, first.health.layers.tolist()) if snapshots else []
-    return {"warnings": said, "net": words(name), "pictures": health.pictures(first.health), "lines": lines, "weights": followed}
+@dataclass(frozen=True)
+class HealthSummary:
+    """How the trainings went: warnings as (net, sentence), figures of the base net, its weights over time, and a line for each net."""
+
+    warnings: list[tuple[str, str]]
+    net: str
+    pictures: list[Picture]
+    weights: list[Picture]
+    lines: list[Vitals]
+
+
+def health_of(nets: Mapping[str, Trained], warnings: Mapping[str, list[str]], snapshots: Snapshots | None) -> HealthSummary:
+    """Summarises the health of the nets, of which the first is the base net; warnings: net -> sentences; snapshots: of the base net."""
+    name, base = next(iter(nets.items()))
+    return HealthSummary(
+        warnings=[(words(net), sentence) for net, sentences in warnings.items() for sentence in sentences],
+        net=words(name),
+        pictures=health.pictures(base.health),
+        weights=_followed(snapshots, base.health.layers.tolist()) if snapshots else [],
+        lines=[Vitals(words(name), **health.last(net.health)) for name, net in nets.items()],
+    )
 
 
 def _followed(snapshots: Snapshots, layers: list[str]) -> list[Picture]:
-    """The weights over the epochs that were kept, a picture for every few layers, from the image to the output."""
+    """The weights over the epochs of the snapshots, one figure for every few layers, from the image to the output."""
     return [_over_time(snapshots, layers[start : start + weights.MOST]) for start in range(0, len(layers), weights.MOST)]
 
 

@@ -1,6 +1,6 @@
-"""Two runs beside each other: how well on the validation faces that both have, and their learning curves."""
+"""Two results compared on the validation faces that they have in common."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,8 +10,13 @@ from pipeline.metrics.rmse import rmse, rmse_by_keypoint
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a run says of its validation faces: keypoints and labels (n, k, 2) in pixels, NaN where not labelled; row in the training table
-    and duplicate group (n,); names of the keypoints (k,); training and validation RMSE of each epoch, where it is one training."""
+    """The predictions of a training or of a whole run for its validation faces.
+
+    predicted, truth: predictions and labels (n, k, 2), pixels; a label is NaN where the keypoint is not labelled.
+    row, group: row in the training table and duplicate group of each face (n,).
+    keypoints: names of the keypoints (k,).
+    training_rmse, validation_rmse: (e,) after each epoch, pixels, or None where the result is not that of a single training.
+    """
 
     predicted: np.ndarray
     truth: np.ndarray
@@ -23,14 +28,14 @@ class HeldOut:
 
 
 def common(one: HeldOut, other: HeldOut) -> tuple[HeldOut, HeldOut]:
-    """Both, reduced to the faces and the keypoints that both have."""
+    """Both results, reduced to the faces and the keypoints that they have in common, in the same order."""
     rows = np.intersect1d(one.row, other.row)
     names = [name for name in one.keypoints if name in other.keypoints]
     return _reduced(one, rows, names), _reduced(other, rows, names)
 
 
 def same_labels(one: HeldOut, other: HeldOut) -> bool:
-    """Whether two reduced ones are of the same faces: rows of two training tables may have nothing but their numbers in common."""
+    """Whether two results from `common` have the same labels; rows with the same number in two training tables may be different faces."""
     return np.array_equal(one.truth, other.truth, equal_nan=True)
 
 
@@ -39,16 +44,19 @@ def _reduced(held_out: HeldOut, rows: np.ndarray, names: list[str]) -> HeldOut:
     at = at[np.argsort(held_out.row[at])]
     columns = [held_out.keypoints.index(name) for name in names]
     predicted, truth = (values[at][:, columns] for values in (held_out.predicted, held_out.truth))
-    return HeldOut(predicted, truth, held_out.row[at], held_out.group[at], names, held_out.training_rmse, held_out.validation_rmse)
+    return replace(held_out, predicted=predicted, truth=truth, row=held_out.row[at], group=held_out.group[at], keypoints=names)
 
 
 def table(one: HeldOut, other: HeldOut) -> list[str]:
-    """RMSE of two reduced ones: overall and for each keypoint, and the interval of the difference, bootstrap over duplicate groups."""
+    """The lines of a table of two results from `common`: RMSE overall and by keypoint, and the interval of the difference.
+
+    The interval is a 95 % interval from a bootstrap over duplicate groups.
+    """
     lines = [f"{'validation RMSE, px':<28}{'first':>8}{'second':>8}{'second - first':>16}"]
     pairs = zip(one.keypoints, *(rmse_by_keypoint(each.predicted, each.truth) for each in (one, other)), strict=True)
     overall = ("all keypoints", *(rmse(each.predicted, each.truth) for each in (one, other)))
     lines += [f"{name:<28}{first:8.3f}{second:8.3f}{second - first:+16.3f}" for name, first, second in (overall, *pairs)]
-    options = BOOTSTRAP | {"rng": np.random.default_rng(0)}
-    low, high = difference_interval(other.predicted, one.predicted, one.truth, one.group, **options)
+    rng = np.random.default_rng(0)
+    low, high = difference_interval(other.predicted, one.predicted, one.truth, one.group, **BOOTSTRAP, rng=rng)
     verdict = "the second is better" if high < 0 else "the first is better" if low > 0 else "no difference seen"
     return [*lines, "", f"second - first over all keypoints, 95 % interval over duplicate groups: {low:+.3f} to {high:+.3f} px: {verdict}"]

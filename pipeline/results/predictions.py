@@ -1,7 +1,10 @@
-"""All predictions of a run beside the labels: the record of Predict's artifact."""
+"""All predictions of a run, with the labels where they are known: the record in Predict's artifact."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.data.dataset import Dataset
 from pipeline.inference.ensemble import ChainPredictions
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
@@ -11,56 +14,57 @@ from pipeline.results.submission import locations
 from pipeline.scatter import Points, points
 from pipeline.schema import array, record
 
-# What `predictions` puts in the order of the faces.
+# The fields of ChainPredictions that describe held-out faces.
 HELD_OUT = ("validation", "validation_base", "truth", "mean_face", "face", "source", "group")
 
 
 @record
 class Predictions:
-    """All predictions of the chain beside the truth where it is known. K keypoints; NaN: not labelled."""
+    """The predictions of all chains, with the labels where they are known.
+
+    K keypoints, pixels, x then y. A label is NaN where the keypoint is not labelled.
+    """
 
     test: np.ndarray = array(
-        "float32", "face keypoint xy", "px", "keypoints of the test faces: the specialists' with a share of the base net's"
+        "float32", "face keypoint xy", "px", "predictions for the test faces: weighted mean of the base net and the specialists"
     )
-    test_base: np.ndarray = array("float32", "face keypoint xy", "px", "base net's keypoints of the test faces")
+    test_base: np.ndarray = array("float32", "face keypoint xy", "px", "the base net's predictions for the test faces")
     test_images: Images = array("uint8", "face row column", "grey level", "test faces")
     test_ids: np.ndarray = array("int64", "face", "", "ImageId of the test faces")
-    validation: np.ndarray = array("float32", "face keypoint xy", "px", "keypoints of the validation faces, likewise")
-    validation_base: np.ndarray = array("float32", "face keypoint xy", "px", "base net's keypoints of the validation faces")
+    validation: np.ndarray = array("float32", "face keypoint xy", "px", "predictions for the validation faces: the same mean")
+    validation_base: np.ndarray = array("float32", "face keypoint xy", "px", "the base net's predictions for the validation faces")
     validation_truth: np.ndarray = array("float32", "face keypoint xy", "px", "labels of the validation faces; NaN where not labelled")
     validation_face: np.ndarray = array("int32", "face", "", "row of each validation face in the training file, from 0")
-    validation_source: np.ndarray = array("int8", "face", "", "label source of the validation faces")
+    validation_source: np.ndarray = array("int8", "face", "", "annotation source of each validation face")
     keypoints: np.ndarray = array("text", "keypoint", "", "names of the keypoints")
-    sources: np.ndarray = array("text", "source", "", "names of the label sources")
-    groups: np.ndarray = array("text", "group", "", "names of the specialists")
-    group_rmse: np.ndarray = array("float32", "group", "px", "validation RMSE on each specialist's keypoints")
-    group_rmse_base: np.ndarray = array("float32", "group", "px", "validation RMSE of the base net on each specialist's keypoints")
-    source_rmse: np.ndarray = array("float32", "source", "px", "validation RMSE on each label source")
-    rmse: np.ndarray = array("float32", "", "px", "validation RMSE, all labelled values")
-    rmse_interval: np.ndarray = array("float32", "bound", "px", "95 % interval of that RMSE, bootstrap over duplicate groups")
+    sources: np.ndarray = array("text", "source", "", "names of the annotation sources")
+    groups: np.ndarray = array("text", "group", "", "names of the specialist groups")
+    group_rmse: np.ndarray = array("float32", "group", "px", "validation RMSE on the keypoints of each group")
+    group_rmse_base: np.ndarray = array("float32", "group", "px", "validation RMSE of the base net on the keypoints of each group")
+    source_rmse: np.ndarray = array("float32", "source", "px", "validation RMSE on the faces of each annotation source")
+    rmse: np.ndarray = array("float32", "", "px", "validation RMSE over all labelled values")
+    rmse_interval: np.ndarray = array("float32", "bound", "px", "95 % interval of this RMSE, from a bootstrap over duplicate groups")
     rmse_base: np.ndarray = array("float32", "", "px", "validation RMSE of the base net")
-    rmse_mean_face: np.ndarray = array("float32", "", "px", "validation RMSE of always answering each source's mean face")
-    row_ids: np.ndarray = array("int64", "row", "", "RowId of the submission")
-    locations: np.ndarray = array("float32", "row", "px", "Location of the submission")
+    rmse_mean_face: np.ndarray = array("float32", "", "px", "validation RMSE of predicting the mean face of each annotation source")
+    row_ids: np.ndarray = array("int64", "row", "", "RowId of each row of the submission")
+    locations: np.ndarray = array("float32", "row", "px", "Location in each row of the submission")
     points: Points  # of the test faces
 
 
-def predictions(faces, keypointset: KeypointSet, chains: list[ChainPredictions]) -> Predictions:
-    """The mean of what the chains say of the test faces, and what each says of the faces that it was not trained on.
+def predictions(dataset: Dataset, keypointset: KeypointSet, chains: Sequence[ChainPredictions]) -> Predictions:
+    """Combines the chains: their mean for the test faces, and for each held-out face the prediction of the chain that held it out.
 
-    faces: the data set of any of the chains, for what is asked.
+    dataset: the data set of any of the chains, for the test faces and the values that are asked for.
     """
-    held_out = {name: np.concatenate([getattr(part, name) for part in chains]) for name in HELD_OUT}
-    order = np.argsort(held_out["face"])
-    held_out = {name: values[order] for name, values in held_out.items()}
+    held_out = _held_out(chains)
     validation, base, truth, source = (held_out[name] for name in ("validation", "validation_base", "truth", "source"))
-    test = np.mean([part.test for part in chains], axis=0)
+    test = np.mean([chain.test for chain in chains], axis=0)
     by_group = [keypointset.indices(group) for group in keypointset.groups]
     return Predictions(
         test=test,
-        test_base=np.mean([part.test_base for part in chains], axis=0),
-        test_images=faces.test_images,
-        test_ids=faces.test_ids,
+        test_base=np.mean([chain.test_base for chain in chains], axis=0),
+        test_images=dataset.test_images,
+        test_ids=dataset.test_ids,
         validation=validation,
         validation_base=base,
         validation_truth=truth,
@@ -72,14 +76,21 @@ def predictions(faces, keypointset: KeypointSet, chains: list[ChainPredictions])
         group_rmse=np.array([rmse(validation[:, k], truth[:, k]) for k in by_group], np.float32),
         group_rmse_base=np.array([rmse(base[:, k], truth[:, k]) for k in by_group], np.float32),
         source_rmse=rmse_by_source(validation, truth, source, len(keypointset.sources)).astype(np.float32),
-        rmse=np.float32(rmse(validation, truth)),
+        rmse=np.array(rmse(validation, truth), np.float32),
         rmse_interval=np.array(_interval(validation, truth, held_out["group"]), np.float32),
-        rmse_base=np.float32(rmse(base, truth)),
-        rmse_mean_face=np.float32(rmse(held_out["mean_face"], truth)),
-        row_ids=faces.lookup_row,
-        locations=locations(test, faces.lookup_face, faces.lookup_keypoint, faces.lookup_axis),
-        points=points(test, faces.images.shape[-1]),
+        rmse_base=np.array(rmse(base, truth), np.float32),
+        rmse_mean_face=np.array(rmse(held_out["mean_face"], truth), np.float32),
+        row_ids=dataset.lookup_row,
+        locations=locations(test, dataset.lookup_face, dataset.lookup_keypoint, dataset.lookup_axis),
+        points=points(test, dataset.test_images.shape[-1]),
     )
+
+
+def _held_out(chains: Sequence[ChainPredictions]) -> dict[str, np.ndarray]:
+    """The held-out faces of all chains by the names of HELD_OUT, in the order of the training table."""
+    held_out = {name: np.concatenate([getattr(chain, name) for chain in chains]) for name in HELD_OUT}
+    order = np.argsort(held_out["face"])
+    return {name: values[order] for name, values in held_out.items()}
 
 
 def _interval(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> tuple[float, float]:
@@ -87,7 +98,7 @@ def _interval(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> tu
 
 
 def table(predictions: Predictions) -> str:
-    """Validation RMSE in pixels for people: overall, each label source, each specialist beside the base net."""
+    """The validation RMSE in pixels as text: overall, by specialist group and by annotation source, compared with the base net."""
     sources = [f"{name} {value:.2f}" for name, value in zip(predictions.sources, predictions.source_rmse, strict=True)]
     lines = [f"{'validation RMSE, px':<24}{'specialists':>12}{'base net':>10}{'mean face':>11}"]
     lines.append(f"{'all keypoints':<24}{predictions.rmse:12.3f}{predictions.rmse_base:10.3f}{predictions.rmse_mean_face:11.3f}")

@@ -1,10 +1,13 @@
-"""What all figures share: colours on light and on dark paper, names at the ends of curves, a figure as part of a page."""
+"""What all figures share: colours for light and dark backgrounds, labels at the ends of curves, figures as parts of a page."""
 
 import base64
 import io
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,35 +17,41 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a figure. ink: text and what matters most. colours: of curves. depth: the part of the colour map that can be seen."""
+    """The colours of a figure.
+
+    ink: for text and for what matters most.
+    colours: for curves.
+    depth: the part of the colour map viridis that is visible on the background, from 0 to 1.
+    """
 
     ink: str
     colours: tuple[str, ...]
     depth: tuple[float, float]
 
-    def of_depth(self, count: int) -> list:
-        """Colours from a net's first layer to its last."""
+    def of_depth(self, count: int) -> list[Any]:
+        """The colours of `count` layers, from the first layer of a net to the last."""
         return list(matplotlib.colormaps["viridis"](np.linspace(*self.depth, count)))
 
-    def applied(self):
-        """A context in which new figures have this ink and no paper of their own."""
+    def applied(self) -> AbstractContextManager[None]:
+        """A context in which new figures have this ink and a transparent background."""
         inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-        none = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
-        # Text stays text, in the reader's fonts; the salt makes the names inside the SVG the same every time.
+        transparent = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+        # Text stays text, in the reader's fonts; the salt makes the identifiers in the SVG the same every time.
         svg = {"svg.fonttype": "none", "svg.hashsalt": "keypoints"}
-        # A grid that is faint on either paper.
-        return matplotlib.rc_context({**dict.fromkeys(inked, self.ink), **dict.fromkeys(none, "none"), **svg, "grid.color": "#808080"})
+        options: dict[Any, Any] = dict.fromkeys(inked, self.ink) | dict.fromkeys(transparent, "none") | svg
+        # This grid is faint on either background.
+        return matplotlib.rc_context(options | {"grid.color": "#808080"})
 
 
-# Okabe and Ito's palette for all kinds of colour vision (https://jfly.uni-koeln.de/color/), without the yellow, which is faint on white;
-# on dark paper its blue and its green are lighter.
+# The palette by Okabe and Ito for all kinds of colour vision (https://jfly.uni-koeln.de/color/), without its yellow, which is faint on
+# white; for dark backgrounds its blue and its green are lighter.
 LIGHT = Theme("#000000", ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"), (0.0, 0.8))
 DARK = Theme("#e8e6e3", ("#4da3e0", "#f07f3c", "#2fc79a", "#dd9cc0", "#f0b429", "#8fd0f5"), (0.25, 1.0))
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in a page: what to see in it, what it shows for those who can't see it, and its two versions as data URIs."""
+    """A figure of a page: its title, a text for readers who cannot see it, and a light and a dark version as data URIs."""
 
     title: str
     alt: str
@@ -51,12 +60,15 @@ class Picture:
 
 
 def picture(title: str, alt: str, draw: Callable[[Figure, Theme], None], *, size: tuple[float, float] = (4.4, 3.5)) -> Picture:
-    """Draws a figure twice. size: inches; 4.4 are as wide as a phone's page at a readable size of the letters."""
+    """Draws a figure in both versions.
+
+    size: inches; a figure 4.4 inches wide fits the screen of a phone with letters of a readable size.
+    """
     return Picture(title, alt, *(_svg(draw, theme, size) for theme in (LIGHT, DARK)))
 
 
-def save_png(figure: Figure, path) -> None:
-    """Writes the figure; the same figure gives the same bytes."""
+def save_png(figure: Figure, path: Path) -> None:
+    """Writes the figure as PNG; the same figure gives the same bytes."""
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
@@ -69,18 +81,19 @@ def _svg(draw: Callable[[Figure, Theme], None], theme: Theme, size: tuple[float,
 
 
 def data_uri(content: bytes, mime: str) -> str:
+    """The content of a file as a data URI."""
     return f"data:{mime};base64,{base64.b64encode(content).decode()}"
 
 
 def plain(axes: Axes) -> None:
-    """A faint grid, no box."""
+    """Gives the axes a faint grid and removes the upper and the right spine."""
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 @dataclass(frozen=True)
 class End:
-    """Where a curve ends, in data coordinates, and what stands beside it."""
+    """The end of a curve: its y in data coordinates, and the text and the colour of its label."""
 
     y: float
     text: str
@@ -88,11 +101,14 @@ class End:
     bold: bool = False
 
 
-def label_ends(axes: Axes, ends: list[End], *, gap: float = 0.055, **text) -> None:
-    """Writes beside the right edge what each curve is, moved apart where that would overlap. The limits are set before."""
+def label_ends(axes: Axes, ends: list[End], *, gap: float = 0.055, fontsize: str | None = None) -> None:
+    """Labels the curves to the right of the axes, with a line from each label to its curve.
+
+    Labels that would overlap are moved apart to `gap`, a fraction of the axes' height. The axes' limits must not change afterwards.
+    """
     scale = np.log if axes.get_yscale() == "log" else np.asarray
     low, high = scale(axes.get_ylim())
-    with np.errstate(divide="ignore"):  # a 0 on a logarithmic axis stands at its lower end
+    with np.errstate(divide="ignore"):  # on a logarithmic axis, 0 is labelled at the lower end
         height = np.clip([(scale(end.y) - low) / (high - low) for end in ends], 0, 1)
     for end, from_, to in zip(ends, height, apart(height, gap), strict=True):
         axes.annotate(
@@ -104,12 +120,12 @@ def label_ends(axes: Axes, ends: list[End], *, gap: float = 0.055, **text) -> No
             weight="bold" if end.bold else "normal",
             verticalalignment="center",
             arrowprops={"arrowstyle": "-", "color": end.colour, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)},
-            **text,
+            fontsize=fontsize,
         )
 
 
 def apart(places: np.ndarray, gap: float) -> np.ndarray:
-    """Places, in 0..1 if they fit, at least `gap` apart, in the same order and near where they were."""
+    """The places (n,), moved at least `gap` apart in the same order, each near where it was; within 0 to 1 if they fit."""
     result = places.copy()
     order = np.argsort(places, kind="stable")
     for below, above in pairwise(order):
@@ -121,4 +137,10 @@ def apart(places: np.ndarray, gap: float) -> np.ndarray:
 
 
 def words(name: str) -> str:
+    """An identifier as words: nose tip for nose_tip."""
     return str(name).replace("_", " ")
+
+
+def pixels(value: float) -> str:
+    """A length with its unit, which a line break never separates from it."""
+    return f"{value:.2f}\N{NO-BREAK SPACE}px"

@@ -1,4 +1,4 @@
-"""How a net's weights change over a training, as a figure."""
+"""A figure of how the weights of a net change during a training."""
 
 from collections.abc import Iterable
 
@@ -9,16 +9,18 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.results.style import Theme, plain
 
-COLUMNS = 2  # on a phone
+COLUMNS = 2  # fits the screen of a phone
 MOST = 8  # kernels in one figure
 KERNEL = "/kernel"
 FOLLOWED = 3  # single weights of each kernel
 
 
 def weights_over_time(figure: Figure, theme: Theme, *, epoch: np.ndarray, weights: dict[str, np.ndarray]) -> None:
-    """A panel for each kernel: mean, standard deviation and extremes of its weights, and a few single ones.
+    """Draws a panel for each kernel: mean, standard deviation and extremes of its weights, and a few single weights.
 
-    epoch (e,), counted from 1. weights: `variable.path` -> (e, ...), of which the kernels are shown, in the order given. See `size`.
+    figure: of the size that `size` gives.
+    epoch: the epochs (e,), counted from 1.
+    weights: `variable.path` -> the weights after each epoch (e, ...). Only kernels are shown, in the order given.
     """
     kernels = _kernels(epoch, weights)
     panels = figure.subplots(-(-len(kernels) // COLUMNS), COLUMNS, squeeze=False, sharex=True).ravel()
@@ -32,21 +34,21 @@ def weights_over_time(figure: Figure, theme: Theme, *, epoch: np.ndarray, weight
 
 
 def size(weights: dict[str, np.ndarray]) -> tuple[float, float]:
-    """Inches of the figure of so many kernels."""
+    """Width and height in inches of a figure of these weights' kernels."""
     return 2.4 * COLUMNS, 0.8 + 1.7 * -(-sum(path.endswith(KERNEL) for path in weights) // COLUMNS)
 
 
 def _kernels(epoch: np.ndarray, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Layer -> (e, n)."""
+    """The kernels by layer, (e, n)."""
     return {path.removesuffix(KERNEL): values.reshape(len(epoch), -1) for path, values in weights.items() if path.endswith(KERNEL)}
 
 
 def _panel(axes: Axes, theme: Theme, epoch: np.ndarray, values: np.ndarray, layer: str) -> None:
-    """values (e, n)."""
+    """Draws one kernel's weights (e, n)."""
     mean, spread = values.mean(axis=1), values.std(axis=1)
     axes.fill_between(epoch, values.min(axis=1), values.max(axis=1), color=theme.ink, alpha=0.08, linewidth=0, label="smallest to largest")
     axes.fill_between(epoch, mean - spread, mean + spread, color=theme.ink, alpha=0.16, linewidth=0, label="mean and standard deviation")
-    # A line of one epoch would show nothing.
+    # A single point of a line is invisible without a marker.
     axes.plot(epoch, mean, color=theme.ink, linewidth=1.5, marker=".")
     for number, (place, colour) in enumerate(zip(_followed(values.shape[1]), theme.colours, strict=False)):
         axes.plot(epoch, values[:, place], color=colour, linewidth=1, marker=".", label="" if number else "single weights, evenly chosen")
@@ -57,5 +59,5 @@ def _panel(axes: Axes, theme: Theme, epoch: np.ndarray, values: np.ndarray, laye
 
 
 def _followed(count: int) -> Iterable[int]:
-    """Places of a few weights among so many."""
+    """The positions of a few evenly spaced weights among `count`."""
     return np.unique(np.linspace(0, count - 1, FOLLOWED + 2).astype(int)[1:-1])

@@ -121,51 +121,53 @@ class Report(Stage):
         return {"predictions": predict, "faces": faces, "nets": nets, "copies": nets["base"].requires()["copies"], "styles": styles}
 
     def run(self):
-        from pipeline.data import dataset as datasets
-        from pipeline.geometry import augmentation
-        from pipeline.nets import diagnosis
-        from pipeline.nets.trained import Snapshots, Trained
-        from pipeline.results import gallery, report, scores
-        from pipeline.results.predictions import Predictions
+        from pipeline.results import report, scores
 
-        inputs = self.input()
-        predictions = inputs["predictions"].load(Predictions)
-        faces = [artifact.load(datasets.Dataset) for artifact in inputs["faces"]]
-        nets = {name: artifact.load(Trained) for name, artifact in inputs["nets"].items()}
-        content = scores.scores(predictions, faces, shown=self.faces)
-        example, count = gallery.example(faces[0]), 2 * self.faces - 1
-        with inputs["copies"].reading(augmentation.AugmentedVersions) as file:
-            copies = augmentation.AugmentedVersions(file["images"][:count, example], file["keypoints"][:count, example])
-        with self.publishing(".html") as (page,):
-            origin, warnings = (
-                self._origin_of_all(report),
-                {name: diagnosis.warnings(net.history, net.health) for name, net in nets.items()},
-            )
-            kept = {"warnings": warnings, "snapshots": self.requires()["nets"]["base"].published_snapshots(Snapshots)}
-            parts = report.parts(content, predictions, faces, copies, nets, origin, **kept, keypointset=KAGGLE)
-            with self.progress(len(parts), "part") as progress:
-                made = {name: make() for name, make in progress.over(parts.items())}
-            page.write_text(report.page(made), encoding="utf-8")
+        predictions, data_sets, nets, versions = self._loaded()
+        content = scores.scores(predictions, data_sets, shown=self.faces)
+        warnings, snapshots = self._training_records(nets)
+        records = report.RunRecords(
+            content, predictions, data_sets, versions, nets, self._provenance(), KAGGLE, warnings=warnings, snapshots=snapshots
+        )
+        with self.publishing(".html") as (page,), self.progress(len(report.PARTS), "part") as progress:
+            page.write_text(report.page(records, progress.add), encoding="utf-8")
         self.save(content, views=(".html",))
         self.conclude(result=f"validation RMSE {predictions.rmse:.3f} px")
 
-    def _origin_of_all(self, report):
-        """What the page rests on, as `results.report` takes it."""
+    def _loaded(self):
+        """The predictions, the data set of each chain, the nets of the first chain by name, augmented versions of one face."""
+        from pipeline.data.dataset import Dataset
+        from pipeline.geometry.augmentation import AugmentedVersions
+        from pipeline.nets.trained import Trained
+        from pipeline.results import gallery
+        from pipeline.results.predictions import Predictions
+
+        inputs = self.input()
+        data_sets = [artifact.load(Dataset) for artifact in inputs["faces"]]
+        nets = {name: artifact.load(Trained) for name, artifact in inputs["nets"].items()}
+        with inputs["copies"].reading(AugmentedVersions) as file:
+            versions = gallery.example_versions(file, data_sets[0], 2 * self.faces - 1)
+        return inputs["predictions"].load(Predictions), data_sets, nets, versions
+
+    def _training_records(self, nets):
+        """Warnings about the training of each net, and the snapshots of the base net or None."""
+        from pipeline.nets import diagnosis
+        from pipeline.nets.trained import Snapshots
+
+        warnings = {name: diagnosis.warnings(net.history, net.health) for name, net in nets.items()}
+        return warnings, self.requires()["nets"]["base"].published_snapshots(Snapshots)
+
+    def _provenance(self):
+        """What the page was made from, with the durations and the device that the run log knows."""
+        from pipeline.results import run_summary
         from pipeline.store.hdf5 import artifacts
         from pipeline.store.workspace import runlog
 
         stages, log, predict = self.ancestors(), runlog.made(workspace_root() / "models"), self.requires()["predictions"]
-        lines = [log.get(stage.key, {}) for stage in stages]
-        files = {name: digest for stage in stages if isinstance(stage, Load) for name, digest in stage.recipe["files"].items()}
-        return report.Origin(
-            faces=", ".join(files) or "drawn by the program",
-            files=files,
-            stages=[
-                report.Made(stage.address, stage.key, stage.settings, line.get("seconds"), line.get("time"))
-                for stage, line in zip(stages, lines, strict=True)
-            ],
+        return run_summary.provenance(
+            [run_summary.stage_run(stage.address, stage.key, stage.settings, log.get(stage.key, {})) for stage in stages],
+            files={name: digest for stage in stages if isinstance(stage, Load) for name, digest in stage.recipe["files"].items()},
             versions=artifacts.attributes(predict.path)["versions"],
-            device=next((line["device"] for line in lines if "device" in line), None),
             chains=predict.folds,
             adopted=list(self.adopted),
         )

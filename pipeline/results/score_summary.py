@@ -1,0 +1,68 @@
+"""The scores as the report shows them: the rows of its table, a sentence about the specialists' gain, a figure by keypoint."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pipeline.results.scores import PREDICTORS, Scores
+from pipeline.results.style import Picture, Theme, picture, pixels, plain, words
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table of results.
+
+    `values` (3,) are the RMSE of each predictor and `interval` (2,) that of the specialists, pixels; `count` is the number of labelled
+    values. `kind` is the row's CSS class.
+    """
+
+    name: str
+    count: int
+    values: np.ndarray
+    interval: np.ndarray
+    kind: str = ""
+
+
+def rows(scores: Scores) -> list[Row]:
+    """One row for all values, then one for each annotation source and one for each keypoint."""
+    everything = Row("all values", int(scores.keypoint_values.sum()), scores.rmse, scores.interval, "total")
+    sources = zip(scores.sources, scores.source_values, scores.source_rmse.T, scores.source_interval, strict=True)
+    keypoints = zip(scores.keypoints, scores.keypoint_values, scores.keypoint_rmse.T, scores.keypoint_interval, strict=True)
+    return [
+        everything,
+        *(Row(f"{name} labels", int(count), values, interval, "source") for name, count, values, interval in sources),
+        *(Row(words(name), int(count), values, interval) for name, count, values, interval in keypoints),
+    ]
+
+
+def gain(low: float, high: float) -> str:
+    """A sentence about the interval of the specialists' RMSE minus the base net's, pixels; below 0 the specialists are better."""
+    if low <= 0 <= high:
+        return f"On the same faces the specialists are between {-low:.2f} px better and {high:.2f} px worse than the base net (95 %)."
+    by, than = sorted((abs(low), abs(high))), "better" if high < 0 else "worse"
+    return f"On the same faces the specialists are {by[0]:.2f} to {by[1]:.2f} px {than} than the base net alone (95 %)."
+
+
+def by_keypoint(scores: Scores) -> Picture:
+    """The figure of each keypoint's RMSE with its interval; the title names the easiest and the hardest keypoint."""
+    own = scores.keypoint_rmse[0]
+    hardest, easiest = (words(scores.keypoints[k]) for k in (np.nanargmax(own), np.nanargmin(own)))
+    title = f"Best found: {easiest}, {pixels(np.nanmin(own))}. Worst: {hardest}, {pixels(np.nanmax(own))}"
+    alt = f"{title}. RMSE of each keypoint with its 95 % interval, beside the base net alone and the mean face; numbers in the table."
+    return picture(title, alt, partial(_draw_by_keypoint, scores=scores), size=(4.4, 0.9 + 0.26 * len(own)))
+
+
+def _draw_by_keypoint(figure: Figure, theme: Theme, *, scores: Scores) -> None:
+    """A line for each keypoint: its interval, and a mark for each predictor."""
+    axes, places = figure.subplots(), np.arange(len(scores.keypoints))
+    styles = (("o", theme.colours[0], 6), ("|", theme.ink, 11), ("x", theme.colours[1], 5))
+    axes.hlines(places, *scores.keypoint_interval.T, color=theme.colours[0], linewidth=3, alpha=0.4)
+    for name, values, (marker, colour, size) in zip(PREDICTORS, scores.keypoint_rmse, styles, strict=True):
+        axes.plot(values, places, marker, color=colour, markersize=size, label=name)
+    axes.set_yticks(places, [words(name) for name in scores.keypoints], fontsize="small")
+    axes.set(xlabel="RMSE, pixels", xlim=(0, None))
+    axes.invert_yaxis()
+    plain(axes)
+    figure.legend(loc="outside upper center", ncols=len(PREDICTORS), frameon=False, fontsize="small", handletextpad=0.3, columnspacing=1.2)
