@@ -11,7 +11,7 @@ import pytest
 from fresh import ROOT, first_command, recipes, run
 
 from pipeline.data.synthetic.rendered import write_kaggle_files
-from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
 
 SMALL = (
     "--Render-training=80",
@@ -54,7 +54,7 @@ class TestChain:
         lookup = pd.read_csv(next((workspace / "data").glob("render-*.IdLookupTable.csv")))
         assert list(submission.columns) == ["RowId", "Location"]
         assert submission.RowId.tolist() == lookup.RowId.tolist()
-        assert submission.Location.between(0, KAGGLE.side).all()
+        assert submission.Location.between(0, SIDE).all()
 
     def test_last_words(self, chain):
         """The run ends by naming the submission, the learning curves and the validation RMSE beside the mean face."""
@@ -97,10 +97,10 @@ class TestChain:
         assert result.returncode == 0, result.stderr
         (whole,) = set((tmp_path / "models").glob("trainspecialist-nose_tip-*.h5")) - {windowed}
         window, face = (artifacts.load(path, Trained) for path in (windowed, whole))
-        assert (face.side, face.window) == (KAGGLE.side, None)
+        assert (face.side, face.window) == (SIDE, None)
         assert window.window.shape == (2, 3)
         assert window.side % 16 == 0
-        assert window.side < KAGGLE.side
+        assert window.side < SIDE
         for net in (window, face):
             assert net.history.epoch.tolist() == [1]
             assert 0 < net.rmse < 50
@@ -237,7 +237,7 @@ class TestChain:
 class TestInterface:
     def test_a_full_disk_while_images_wait_there(self, tmp_path):
         """Images beyond the limit wait in a file; where that has no room the stage says so, and nothing is left."""
-        write_kaggle_files(tmp_path / "files", KAGGLE, training=60, test=6, seed=0)
+        write_kaggle_files(tmp_path / "files", KAGGLE, side=SIDE, training=60, test=6, seed=0)
         small = "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))"
         code = f"import resource, sys; from luigi.cmdline import luigi_run; {small}; luigi_run(sys.argv[1:])"
         flags = [f"--dataset-path={tmp_path}/files", f"--workspace-root={tmp_path}/w", "--memory-images=0"]
@@ -272,21 +272,21 @@ class TestInterface:
         """Of nine faces to train on three have a mouth: each is named three times. All have a nose tip: once. No held-out face is named."""
         from pipeline import TrainSpecialist
         from pipeline.geometry import alignment
+        from pipeline.nets.samples import Labelled
+        from pipeline.nets.sight import AlignedWindow
 
         n, target = 12, np.random.default_rng(0).uniform(20, 76, (len(KAGGLE.names), 2)).astype(np.float32)
         keypoints = np.tile(target, (n, 1, 1))
         keypoints[3:9, KAGGLE.indices("mouth")] = np.nan
         held_out = np.arange(n) >= 9
-        images, source = np.zeros((n, KAGGLE.side, KAGGLE.side), np.uint8), np.zeros(n, np.int8)
-        faces = SimpleNamespace(
-            images=images, keypoints=keypoints, source=source, validation=held_out, dropped=np.zeros((n, len(KAGGLE.names)), bool)
-        )
-        base = SimpleNamespace(located=np.tile(target, (n, 1, 1)), target=target)
+        images, source = np.zeros((n, SIDE, SIDE), np.uint8), np.zeros(n, np.int8)
+        labelled, aligning = Labelled(images, keypoints, source, held_out), alignment.aligning(keypoints[:, :3], target[:3])
         for group, rows in (("mouth", [0, 1, 2] * 3), ("nose_tip", list(range(9)))):
             indices = KAGGLE.indices(group)
             window = alignment.window(target, indices, margin=18.0, extent=64.0, zoom=1.0)
-            with TrainSpecialist(group=group).copies(faces, indices, window, base) as copies:
-                assert copies.faces.tolist() == rows
+            job = SimpleNamespace(labelled=labelled, indices=indices, sight=AlignedWindow(window, aligning))
+            with TrainSpecialist(group=group)._versions(job) as versions:
+                assert versions.rows.tolist() == rows
 
     def test_folds_are_as_many_chains(self):
         """Each fold of Predict has another part held out, and its nets are trained on the same data; one fold is the plain chain."""
@@ -335,10 +335,10 @@ class TestInterface:
         """Bad input ends in one sentence that names file, row and column, with code 30 and no artifact."""
         header = ",".join([*KAGGLE.columns, "Image"])
         row = ",".join(["40"] * len(KAGGLE.columns))
-        pixels = ["7"] * KAGGLE.side**2
+        pixels = ["7"] * SIDE**2
         pixels[5] = "300"
         (tmp_path / "training.csv").write_text(f"{header}\n{row},{' '.join(pixels)}\n")
-        (tmp_path / "test.csv").write_text(f"ImageId,Image\n1,{' '.join(['7'] * KAGGLE.side**2)}\n")
+        (tmp_path / "test.csv").write_text(f"ImageId,Image\n1,{' '.join(['7'] * SIDE**2)}\n")
         (tmp_path / "IdLookupTable.csv").write_text("RowId,ImageId,FeatureName,Location\n1,1,nose_tip_x,\n")
         result = luigi("Predict", f"--dataset-path={tmp_path}", f"--workspace-root={tmp_path}")
         assert result.returncode == 30
