@@ -35,7 +35,7 @@ def recipes(*flags, cwd=None):
     """The recipe of each stage by address, its key added, as a fresh process finds them."""
     code = (
         "import json, sys; from pipeline.commands.support.last_run import Run\n"
-        "with Run.meant_by(sys.argv[1:]).chain() as stages:\n"
+        "with Run.selected_by(sys.argv[1:]).stages() as stages:\n"
         "    print(json.dumps({stage.address: {**stage.recipe, 'key': stage.key} for stage in stages}))"
     )
     result = run("-B", "-c", code, *flags, cwd=cwd)

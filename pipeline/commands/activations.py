@@ -1,6 +1,9 @@
-"""`keypoints activations`: what each convolution of a net makes of a face, as a picture."""
+"""`keypoints activations`: draws the output of each convolution of a net for one face."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.commands.support import drawing, reading
 from pipeline.errors import InputError
@@ -9,27 +12,34 @@ from pipeline.store.hdf5 import artifacts
 from pipeline.store.run.stage import Stage
 from pipeline.tasks.sections import device
 
+if TYPE_CHECKING:
+    import numpy as np
 
-def run(what: str, stages: list[Stage], *, face: int, test_face: int | None, out: str | None) -> int:
-    """Draws the net at an address at work on a labelled face (row of the training table, from 1) or on a test face (its ImageId).
+    from pipeline.inference.activations import Activations
+    from pipeline.nets.trained import Trained
 
-    0, or InputError where there is no such net or face, or where the data set or the base net that it was made from is gone.
+
+def run(address: str, stages: list[Stage], *, face: int, test_face: int | None, out: str | None) -> int:
+    """Draws the activations of the net at an address into a PNG file and returns the exit code 0.
+
+    The face is a labelled one (`face`, its row in the training table, counted from 1) or a test face (`test_face`, its ImageId). Raises
+    InputError if there is no such net or face, or if the data set or the base net that the net was made from no longer exists.
     """
     from pipeline.nets.trained import Trained
     from pipeline.results import feature_maps
 
-    path = drawing.find_net(what, stages)
+    path = drawing.find_net(address, stages)
     net = reading.load(path, Trained)
     base = None if net.window is None else reading.load(reading.made_from(path, "TrainBase")[0], Trained)
     image = _image(reading.made_from(path, "Load")[0], face, test_face)
-    look = _look(net, image, base)
+    look = _activations(net, image, base)
 
     name = f"face {face} of the training table" if test_face is None else f"test face {test_face}"
     suffix = f"face-{face}" if test_face is None else f"test-face-{test_face}"
     return drawing.write(feature_maps.activations(drawing.title(path), name, image, look), out or f"activations-{path.stem}-{suffix}.png")
 
 
-def _look(net, image, base):
+def _activations(net: Trained, image: np.ndarray, base: Trained | None) -> Activations:
     from pipeline.nets import device as devices
 
     devices.prepare(seed=0, threads=device().threads)
@@ -38,7 +48,7 @@ def _look(net, image, base):
     return activations.activations_of(net, image, KAGGLE, base)
 
 
-def _image(path: Path, face: int, test_face: int | None):
+def _image(path: Path, face: int, test_face: int | None) -> np.ndarray:
     """One face of a data set, uint8 (s, s), by its row in the training table or its ImageId."""
     import numpy as np
 
@@ -48,7 +58,7 @@ def _image(path: Path, face: int, test_face: int | None):
         if test_face is None:
             place = np.flatnonzero(file["row"][:] == face - 1)
             if not len(place):
-                raise InputError(f"--face {face}: the rows of the training table go from 1 to {file['row'][-1] + 1}.")
+                raise InputError(f"--face {face}: the rows of the training table are numbered from 1 to {file['row'][-1] + 1}.")
             return file["images"][place[0]]
         found = np.flatnonzero(file["test_ids"][:] == test_face)
         if not len(found):

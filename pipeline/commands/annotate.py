@@ -1,8 +1,8 @@
-"""`keypoints annotate`: keypoints on the user's own photographs, by the nets of the last run."""
+"""`keypoints annotate`: detects faces in the user's own photographs and predicts their keypoints with the nets of the last run."""
 
 import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,135 +21,177 @@ from pipeline.tasks.results import Predict
 from pipeline.tasks.sections import dataset, device
 
 TABLES = {"csv": write_csv, "json": write_json}
-# Pixels of the nets' input between what the base net and the specialists say, above which there is no face. 99 of 100 faces have at most
-# 1.3; the first percentile of the 17 finds of the detector on pictures without a face is 2.7 (bench/framing.py).
+# Disagreement between the base net and the specialists, in pixels of the nets' input, above which a detection is not taken for a face. 99 %
+# of faces have at most 1.3; of 17 false detections in pictures without a face, the first percentile is 2.7 (bench/framing.py).
 DOUBTFUL = 1.5
-# Photographs for each chain of nets that are in work together: only their faces are in memory, and a kill costs no more of the table.
-# To look for their faces takes 40 to 200 s of one core, to build the nets for them 5 s.
+# Photographs per chain that are processed together: only their faces are in memory, and a killed run loses no more rows of the table.
+# Detecting their faces takes 40 to 200 s of one core; building the nets for them takes 5 s.
 BLOCK = 100
 NO_FACES = np.zeros((0, 4)), np.zeros((0, len(KAGGLE.names), 2), np.float32)
 
 
-def run(options, stages: list[Stage], command: str) -> int:
-    """Writes pictures and a table into a folder. 0; 1 if a photograph could not be read or none has a face; 130 when interrupted.
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for: photographs or folders of them, the output folder, a box X,Y,WIDTH,HEIGHT or None, and csv or json."""
 
-    command: the one that makes the nets, to be told where there are none.
+    photos: list[Path]
+    out: Path
+    box: str | None
+    table_format: str
+
+    @property
+    def table(self) -> Path:
+        """The file of the table of coordinates."""
+        return self.out / f"keypoints.{self.table_format}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request that can be carried out: the photographs, a picture to write for each, the box, and the stages of the nets by chain."""
+
+    photos: list[Path]
+    targets: list[Path]
+    box: tuple[float, ...] | None
+    chains: list[list[Stage]]
+    base_share: float
+
+    @property
+    def blocks(self) -> list[slice]:
+        """Which photographs are processed together."""
+        size = BLOCK * len(self.chains)
+        return [slice(start, start + size) for start in range(0, len(self.photos), size)]
+
+
+def run(request: Request, stages: list[Stage], command: str) -> int:
+    """Writes a picture for each photograph with faces, and a table of their keypoints, into the output folder.
+
+    `command` is the one that trains the nets; it is shown if there are none. Returns the exit code: 0, 1 if a photograph cannot be read or
+    none contains a face, or 130 after an interrupt. Raises InputError for a request that cannot be carried out.
     """
-    photos, box = images.listed(options.photos), _box(options.box)
-    if box and len(photos) != 1:
-        raise InputError(f"--box is for one photograph, here are {len(photos)}.")
-    targets, table = pictures(photos, options.out), options.out / f"keypoints.{options.format}"
-    _check_folder(options.out, photos, targets)
-    (predict,) = (stage for stage in stages if isinstance(stage, Predict))
-    chains = _finished(predict, command)
+    job = _prepared(request, stages, command)
     done: list[Annotated] = []
     try:
-        with Progress("finding faces", len(photos), "photo") as progress:
-            for block in _blocks(len(photos), BLOCK * len(chains)):
-                try:
-                    found = [_found(photo, box) for photo in progress.over(photos[block])]
-                    annotated = _predict(found, chains, predict.base_share, sure=bool(box))
-                    _make(options.out)
-                    _write_pictures(annotated, targets[block], done)
-                finally:
-                    _write_table(table, done)
+        _annotate(job, request, done)
     except KeyboardInterrupt:
-        finished = f"{len(done):,} of {units.counted(len(photos), 'photograph')} are finished"
-        print(f"Interrupted. {finished}{_where(options.out) if done else '.'}")
+        finished = f"{len(done):,} of {units.counted(len(job.photos), 'photograph')} are finished"
+        print(f"Interrupted. {finished}{_where(request.out) if done else '.'}")
         return 130
     if not dataset().folder():
-        print("The nets know drawn faces alone. For photographs, train them on Kaggle's: see --dataset-path.")
-    return _report(done, options.out)
+        print("These nets were trained only on synthetic faces. To annotate photographs, train nets on Kaggle's faces: see --dataset-path.")
+    return _summarise(done, request.out)
 
 
 # Before the work
 
 
+def _prepared(request: Request, stages: list[Stage], command: str) -> Job:
+    """The job; InputError for whatever would make it fail later."""
+    photos, box = images.listed(request.photos), _box(request.box)
+    if box and len(photos) != 1:
+        raise InputError(f"--box is for a single photograph, but there are {len(photos)}.")
+    targets = pictures(photos, request.out)
+    _check_folder(request.out, photos, targets)
+    (predict,) = (stage for stage in stages if isinstance(stage, Predict))
+    return Job(photos, targets, box, _finished(predict, command), predict.base_share)
+
+
 def _box(text: str | None) -> tuple[float, ...] | None:
     if text and not re.fullmatch(r"\d+(\.\d*)?(,\d+(\.\d*)?){3}", text):
-        raise InputError(
-            f"--box {text}: write four numbers from 0, X,Y,WIDTH,HEIGHT, with commas and without blanks, such as 175,66,101,101."
-        )
+        raise InputError(f"--box {text}: write X,Y,WIDTH,HEIGHT, four numbers of at least 0 without blanks, such as 175,66,101,101.")
     return tuple(map(float, text.split(","))) if text else None
 
 
 def _finished(predict: Predict, command: str) -> list[list[Stage]]:
-    """The base net and its specialists of each chain; InputError unless all are there."""
+    """The base net and the specialists of each chain; InputError unless all of them are up to date."""
     chains = [[chain["base"], *chain["specialists"].values()] for chain in predict.requires()["chains"]]
     if missing := [net.address for chain in chains for net in chain if not net.complete()]:
         raise InputError(
-            f"there are no finished nets to predict with: {len(missing)} of {sum(map(len, chains))} are missing or stale,"
-            f" {missing[0]} first (keypoints status says why). This makes them: {command}"
+            f"There are no trained nets to predict with: {len(missing)} of {sum(map(len, chains))} are missing or stale, {missing[0]} among"
+            f" them (`keypoints status` says why). To train them: {command}"
         )
     return chains
 
 
 def _check_folder(folder: Path, photos: list[Path], targets: list[Path]) -> None:
-    """InputError where a file would be written over that this command did not write."""
+    """InputError if the folder cannot be written, or if a file would be overwritten that this command did not write."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file; name a folder.")
     if folder.is_dir() and any(folder.iterdir()) and not any((folder / f"keypoints.{kind}").exists() for kind in TABLES):
-        raise InputError(f"--out {folder} has files in it that keypoints annotate did not write: name a new or an empty folder.")
-    # Not only when a thousand photographs have been looked through.
+        raise InputError(f"--out {folder} contains files that `keypoints annotate` did not write; name a new or an empty folder.")
+    # Checked now, and not after a thousand photographs have been searched for faces.
     if not os.access(next(place for place in (folder, *folder.resolve().parents) if place.exists()), os.W_OK):
-        raise InputError(f"--out {folder} cannot be written: permission denied.")
+        raise InputError(f"--out {folder} cannot be written to: permission denied.")
     inputs = {photo.resolve() for photo in photos}
     if over := [target for target in targets if target.resolve() in inputs]:
-        raise InputError(f"{over[0]} is one of the photographs, and --out would write over it: name another folder.")
+        raise InputError(f"{over[0]} is one of the photographs, which --out would overwrite; name another folder.")
 
 
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be made: {error.strerror}.") from None
+        raise InputError(f"--out {folder} cannot be created: {error.strerror}.") from None
 
 
 # The work
 
 
-def _blocks(count: int, size: int) -> list[slice]:
-    return [slice(start, start + size) for start in range(0, count, size)]
+def _annotate(job: Job, request: Request, done: list[Annotated]) -> None:
+    """Annotates block after block; appends each photograph to `done` when it is finished. The table lists what is finished."""
+    with Progress("finding faces", len(job.photos), "photo") as progress:
+        for block in job.blocks:
+            try:
+                found = [_found(photo, job.box) for photo in progress.over(job.photos[block])]
+                annotated = _predict(found, job)
+                _make(request.out)
+                _write_pictures(annotated, job.targets[block], done)
+            finally:
+                _write_table(request.table, done)
 
 
-def _found(path: Path, box: tuple | None) -> tuple[Annotated, np.ndarray]:
-    """The photograph with what may be faces in it, and the crops of those, uint8 (n, side, side)."""
+def _found(path: Path, box: tuple[float, ...] | None) -> tuple[Annotated, np.ndarray]:
+    """The photograph with the detections that may be faces, and their crops, uint8 (n, side, side)."""
     try:
         photo = images.read(path)
     except InputError as error:
-        return Annotated(path, (0, 0), *NO_FACES, error=f"{error}"), crops.crop(None, np.zeros((0, 3)), SIDE)
+        return Annotated(path, (0, 0), *NO_FACES, error=f"{error}"), np.zeros((0, SIDE, SIDE), np.uint8)
     boxes = _inside(box, photo.size) if box else detection.find(photo)[:, [0, 1, 2, 2]]
     return Annotated(path, photo.size, boxes, NO_FACES[1]), crops.crop(photo, _seen(boxes), SIDE)
 
 
-def _inside(box: tuple, size: tuple[int, int]) -> np.ndarray:
+def _inside(box: tuple[float, ...], size: tuple[int, int]) -> np.ndarray:
     x, y, width, height = box
     if min(width, height) < 1 or x + width > size[0] or y + height > size[1]:
         given = ",".join(f"{value:g}" for value in box)
-        raise InputError(f"--box {given} is not at least a pixel and within the photograph's {size[0]} x {size[1]} pixels.")
+        raise InputError(
+            f"--box {given} must be at least one pixel large and within the photograph, which has {size[0]} x {size[1]} pixels."
+        )
     return np.array([box])
 
 
 def _seen(boxes: np.ndarray) -> np.ndarray:
-    """The squares (n, 3) that the nets see of boxes (n, 4)."""
+    """The squares (n, 3) around boxes (n, 4) that the nets see, in pixels of the photograph."""
     return crops.scaled(crops.around(boxes), detection.FRAME)
 
 
-def _predict(found: list[tuple[Annotated, np.ndarray]], chains: list[list[Stage]], base_share: float, *, sure: bool) -> list[Annotated]:
-    """The photographs with the faces that the nets agree on, or all if they are `sure` to be some, and their keypoints."""
+def _predict(found: list[tuple[Annotated, np.ndarray]], job: Job) -> list[Annotated]:
+    """The photographs with the faces that the nets agree on, and their keypoints. With a box, its face is kept in any case."""
     cropped = np.concatenate([crop for _, crop in found])
     if not len(cropped):
         return [annotated for annotated, _ in found]
-    keypoints, doubt = _look(cropped, chains, base_share)
+    keypoints, doubt = _predict_crops(cropped, job.chains, job.base_share)
     result, start = [], 0
     for annotated, own in found:
         rows = slice(start, start := start + len(own))
-        result.append(_with_faces(annotated, keypoints[rows], np.where(sure, 0, doubt[rows])))
+        result.append(_with_faces(annotated, keypoints[rows], np.where(job.box is not None, 0, doubt[rows])))
     return result
 
 
-def _look(cropped: np.ndarray, chains: list[list[Stage]], base_share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints (n, K, 2) in the crops, by the widest label source's convention, and how far apart the nets are (n,); chains' means."""
+def _predict_crops(cropped: np.ndarray, chains: list[list[Stage]], base_share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Keypoints (n, K, 2) in pixels of the crops, and the disagreement of the nets (n,); means over the chains.
+
+    The keypoints follow the convention of the annotation source that labels the most keypoints.
+    """
     from pipeline.nets import device as devices
 
     devices.prepare(seed=0, threads=device().threads)
@@ -160,9 +202,9 @@ def _look(cropped: np.ndarray, chains: list[list[Stage]], base_share: float) -> 
     with Progress("predicting", sum(map(len, chains)), "net") as progress:
         for chain in chains:
             nets = [net.output().load(Trained) for net in chain]
-            answers = prediction.predict_chain(progress.over(nets), cropped, np.zeros(len(cropped), int), KAGGLE)
-            keypoints.append(ensemble.combined(nets, answers, base_share=base_share))
-            doubt.append(ensemble.disagreement(nets, answers))
+            predictions = prediction.predict_chain(progress.over(nets), cropped, np.zeros(len(cropped), int), KAGGLE)
+            keypoints.append(ensemble.combined(nets, predictions, base_share=base_share))
+            doubt.append(ensemble.disagreement(nets, predictions))
     return np.mean(keypoints, axis=0), np.mean(doubt, axis=0)
 
 
@@ -173,7 +215,7 @@ def _with_faces(annotated: Annotated, keypoints: np.ndarray, doubt: np.ndarray) 
 
 
 def _write_pictures(annotated: list[Annotated], targets: list[Path], done: list[Annotated]) -> None:
-    """Draws what has faces; appends each photograph to `done` when it is."""
+    """Draws the photographs that have faces; appends each photograph to `done` when that is finished."""
     with Progress("drawing", len(annotated), "photo") as progress:
         for one, target in progress.over(zip(annotated, targets, strict=True)):
             done.append(_drawn(one, target) if len(one.boxes) else one)
@@ -182,7 +224,7 @@ def _write_pictures(annotated: list[Annotated], targets: list[Path], done: list[
 def _drawn(annotated: Annotated, target: Path) -> Annotated:
     try:
         photo = images.read(annotated.photo)
-    except InputError as error:  # it was there a minute ago
+    except InputError as error:  # it could be read a minute ago
         return Annotated(annotated.photo, (0, 0), *NO_FACES, error=f"{error}")
     with files.publishing(target) as draft:
         save_picture(draw(photo, annotated.boxes, annotated.keypoints), draft)
@@ -195,16 +237,16 @@ def _write_table(table: Path, done: list[Annotated]) -> None:
             TABLES[table.suffix[1:]](draft, done, KAGGLE.names)
 
 
-# What it says
+# What it prints
 
 
-def _report(done: list[Annotated], folder: Path) -> int:
+def _summarise(done: list[Annotated], folder: Path) -> int:
     unread, faces = [one for one in done if one.error], sum(len(one.boxes) for one in done)
     for one in done:
         if not one.error and not len(one.boxes):
             print(f"no face found: {shown(one.photo)}")
     for one in unread:
-        print(f"not read: {one.error}")
+        print(f"not readable: {one.error}")
     found = f"{units.counted(faces, 'face')} in {sum(bool(one.picture) for one in done):,} of {units.counted(len(done), 'photograph')}"
     lost = f", {len(unread):,} could not be read" if unread else ""
     print(f"{found}{lost}{_where(folder)}")

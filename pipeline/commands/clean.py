@@ -1,8 +1,9 @@
-"""`keypoints clean`: lists what no current stage needs, and removes it with --yes. What a running process needs stays."""
+"""`keypoints clean`: lists the files that no current stage needs, and removes them with --yes, except what a running process needs."""
 
 import contextlib
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from luigi.task import flatten
 
@@ -16,67 +17,88 @@ from pipeline.store.run.targets import workspace_root
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-def run(stages: list[Stage], settings: str, *, older_than: str, keep_last: int, yes: bool, besides: Iterable[Stage] = ()) -> int:
-    """Prints what is not needed, with sizes and a total, and removes it if `yes`. 0, or 1 if something could not be removed.
+@dataclass(frozen=True)
+class Limits:
+    """What to keep although no current stage needs it.
 
-    stages: of the chain; besides: others that are needed.
+    `seconds` is the least age of what is removed, `keep_last` the number of artifacts of each stage that stay, the newest ones.
     """
-    root, oldest = workspace_root(), duration(older_than)
-    kept = {stage.place for stage in (*stages, *besides)} | garbage.newest(root, keep_last)
-    if missing := [
-        task.path for stage in stages for task in flatten(stage.requires()) if not isinstance(task, Stage) and not task.complete()
-    ]:
-        raise InputError(f"{', '.join(missing)} does not exist: without it nothing can say what is needed.")
-    print(f"Needed is what belongs to {settings}.")
+
+    seconds: float = 0.0
+    keep_last: int = 0
+
+
+def run(stages: list[Stage], settings: str, limits: Limits, *, yes: bool, others: Iterable[Stage] = ()) -> int:
+    """Lists the files that are not needed, with their sizes and a total, and removes them if `yes` is true.
+
+    Needed are the files of `stages`, whose settings are named `settings` in the output, and of the `others`. Returns the exit code: 0, or 1
+    if a file could not be removed. Raises InputError if a file that the user provides is missing, because then no key is known.
+    """
+    root = workspace_root()
+    _refuse_missing_files(stages)
+    kept = {stage.place for stage in (*stages, *others)} | garbage.newest(root, limits.keep_last)
+    print(f"Keeping everything that {settings} needs.")
     for link in (root / folder for folder in garbage.FOLDERS if (root / folder).is_symlink()):
-        print(f"{link} is a link: what is there is left alone.")
-    # A run that starts meanwhile waits until it is clear what it finds.
+        print(f"{link} is a symbolic link; its contents are left alone.")
+    # A run that starts meanwhile waits until it is decided which files it will find.
     with in_use.settled(root / "models") if yes and (root / "models").is_dir() else contextlib.nullcontext():
-        found = [leftover for leftover in garbage.find(root, kept) if leftover.age >= oldest]
+        found = [leftover for leftover in garbage.find(root, kept) if leftover.age >= limits.seconds]
         users = [garbage.user(root, leftover) for leftover in found]
         _print(found, users)
         unused = [leftover for leftover, user in zip(found, users, strict=True) if not user]
-        sizes = [size for leftover in unused for size in leftover.files.values()]
-        total = f"{units.counted(len(sizes), 'file')}, {units.size(sum(sizes))}"
         failed = [problem for leftover in unused if (problem := _removed(leftover))] if yes else []
-    if failed:
-        print(f"{total}, but not all were removed: {'; '.join(failed)}.")
-    elif yes or not unused:
-        print(f"{total}{' removed' if unused else ': nothing to remove'}.")
-    else:
-        _warn(stages, unused)
-        print(f"{total}. Nothing was removed: keypoints clean --yes does that.")
+    _print_total(stages, unused, failed, yes=yes)
     return 1 if failed else 0
 
 
 def duration(text: str) -> float:
-    """Seconds of a duration such as 7d, 12h, 30m or 2w; InputError for anything else."""
+    """The seconds of a duration such as 7d, 12h, 30m or 2w; InputError for anything else."""
     found = re.fullmatch(r"(\d+)([mhdw])", text)
     if not found:
         raise InputError(f"--older-than {text}: write a whole number and its unit, such as 7d, 12h, 30m or 2w.")
     return float(found[1]) * UNITS[found[2]]
 
 
+def _refuse_missing_files(stages: list[Stage]) -> None:
+    files = [task for stage in stages for task in flatten(stage.requires()) if not isinstance(task, Stage)]
+    if missing := [file.path for file in files if not file.complete()]:
+        verb = "does" if len(missing) == 1 else "do"
+        raise InputError(f"{', '.join(missing)} {verb} not exist, so it is unknown which files are needed.")
+
+
 def _print(found: list[Leftover], users: list[str | None]) -> None:
     width = max((len(str(path)) for leftover in found for path in leftover.files), default=0)
     for leftover, user in zip(found, users, strict=True):
         for path, size in leftover.files.items():
-            why = f"in use, stays: {leftover.why}" if user else leftover.why
+            why = f"in use, kept: {leftover.why}" if user else leftover.why
             print(f"{path!s:<{width}}  {units.size(size):>9}  {units.about(leftover.age):>9}  {why}")
     for user in sorted({user for user in users if user}):
         print(f"In use by {user}.")
 
 
+def _print_total(stages: list[Stage], unused: list[Leftover], failed: list[str], *, yes: bool) -> None:
+    sizes = [size for leftover in unused for size in leftover.files.values()]
+    total = f"{units.counted(len(sizes), 'file')}, {units.size(sum(sizes))}"
+    if failed:
+        print(f"{total}, but not all of them could be removed: {'; '.join(failed)}.")
+    elif yes or not unused:
+        print(f"{total}{' removed' if unused else ': nothing to remove'}.")
+    else:
+        _warn(stages, unused)
+        print(f"{total}. Nothing was removed; `keypoints clean --yes` removes them.")
+
+
 def _warn(stages: list[Stage], unused: list[Leftover]) -> None:
-    """Says for which stages the last results that there are would be removed."""
+    """Names the stages whose only results would be removed."""
     places = {leftover.place.rpartition("-")[0] for leftover in unused if leftover.kind == "artifact"}
     if lost := [stage.address for stage in stages if f"{stage.folder}/{stage.stem}" in places and not stage.output().exists()]:
-        print(f"Of {', '.join(lost)} there is no current result, but older ones are in this list; --keep-last 1 keeps the newest of each.")
+        verb = "has no current result" if len(lost) == 1 else "have no current results"
+        print(f"{', '.join(lost)} {verb}, but this list contains older ones; --keep-last 1 keeps the newest of each stage.")
 
 
 def _removed(leftover: Leftover) -> str | None:
-    """Removes the files; what went wrong, None if nothing did."""
+    """Removes the files. Returns why that failed, or None if it did not."""
     try:
         return None if garbage.remove(workspace_root(), leftover) else f"{leftover.place} is in use"
     except OSError as error:
-        return f"{error.filename}: {error.strerror.lower()}"
+        return f"{error.filename}: {(error.strerror or str(error)).lower()}"

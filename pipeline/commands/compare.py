@@ -1,92 +1,106 @@
-"""`keypoints compare`: two results side by side: what differs in what they were made from, and how well they do on the same faces."""
+"""`keypoints compare`: shows how two results differ in what they were made from, and how accurate they are on the same faces."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.support import drawing, provenance, reading
 from pipeline.commands.support.addresses import find
 from pipeline.errors import InputError
-from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import recipe
 from pipeline.store.run.stage import Stage
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.results.paired import HeldOut
+
+COMPARABLE = ("TrainBase", "TrainSpecialist", "Predict")
+
 
 def run(one: str, other: str, out: str | None, stages: list[Stage]) -> int:
-    """Prints the differences and the RMSEs of two addresses; with `out` draws the learning curves into that PNG file."""
-    paths = [find(address, stages) for address in (one, other)]
-    for title, path in zip(("first ", "second"), paths, strict=True):
-        print(f"{title}  {path}")
-    print("\n" + "\n".join(_differences(*paths) or ["Both were made from the same."]) + "\n")
-    _compare(paths, out)
+    """Prints the differences between two addresses and their RMSEs, draws their learning curves into the PNG file `out`, if given.
+
+    Returns the exit code 0. Raises InputError if the two cannot be compared.
+    """
+    first, second = (find(address, stages) for address in (one, other))
+    print(f"first   {first}\nsecond  {second}")
+    print("\n" + "\n".join(_differences(first, second) or ["Both have the same provenance."]) + "\n")
+    _compare((first, second), out)
     return 0
 
 
 def _differences(one: Path, other: Path) -> list[str]:
-    """What differs in what two artifacts, and those that these were made from, were made from; from the first stage on."""
+    """The differences in the provenance of two artifacts and their ancestors, one line each, the first stages first."""
     then, now = (_recipes(path) for path in (one, other))
     lines = []
     for address in reversed({**now, **then}):
         if address in then and address in now:
             changes = recipe.changes(now[address], then[address])
-            lines += [f"{address}: {line}" for part, said in changes.items() if part != "inputs" for line in said]
+            lines += [f"{address}: {line}" for part, differing in changes.items() if part != "inputs" for line in differing]
         else:
-            lines.append(f"{address}: only of the {'first' if address in then else 'second'}")
+            lines.append(f"{address}: used only by the {'first' if address in then else 'second'}")
     return lines
 
 
-def _recipes(path: Path) -> dict[str, dict]:
-    """What an artifact and all that it was made from were made from, by address, itself first."""
-    found = {}
-    for place, file in {("itself", ""): path, **provenance.ancestors(path)}.items():
+def _recipes(path: Path) -> dict[str, dict[str, Any]]:
+    """What an artifact and each of its ancestors were made from, by address, the artifact itself first."""
+    own = _recipe(path)
+    found = {own["stage"]: own}
+    for (stage, _), file in provenance.ancestors(path).items():
         if file is not None:
-            made_from = _recipe(file)
-            found[made_from["stage"] if place[0] == "itself" else place[0]] = made_from
+            found[stage] = _recipe(file)
     return found
 
 
-def _recipe(path: Path) -> dict:
-    """What an artifact was made from, itself."""
-    with reading.refusing(path):
-        recipe = artifacts.attributes(path).get("made_from", {})
-    if "stage" not in recipe:
-        raise InputError(f"{path} does not say what it was made from: it cannot be compared.")
-    return recipe
+def _recipe(path: Path) -> dict[str, Any]:
+    """What an artifact was made from directly."""
+    made_from = reading.attributes(path).get("made_from", {})
+    if "stage" not in made_from:
+        raise InputError(f"{path} cannot be compared, because it does not say what it was made from.")
+    return made_from
 
 
-def _compare(paths: list[Path], out: str | None) -> None:
+def _compare(paths: tuple[Path, Path], out: str | None) -> None:
+    """Prints the RMSEs of two artifacts on the validation faces that they share."""
     from pipeline.results import paired
 
     held_out = [_held_out(path) for path in paths]
     one, other = paired.common(*held_out)
     if not len(one.row) or not one.keypoints:
-        print("They have no validation face or no keypoint in common: the RMSEs cannot be compared.")
+        print("The RMSEs cannot be compared, because the two results have no validation faces or no keypoints in common.")
         return
     if not paired.same_labels(one, other):
-        raise InputError("They were validated on other faces, or on other labels of them: the RMSEs cannot be compared.")
-    print(f"{len(one.row):,} validation faces that both have, neither trained on")
+        raise InputError("The RMSEs cannot be compared, because the two results were validated on different faces or labels.")
+    print(f"{len(one.row):,} validation faces that both share and that neither was trained on")
     print("\n".join(paired.table(one, other)))
     if out:
         _draw(paths, held_out, out)
 
 
-def _draw(paths: list[Path], held_out: list, out: str) -> None:
+def _draw(paths: tuple[Path, Path], held_out: list[HeldOut], out: str) -> None:
     from pipeline.results import curves
 
-    if any(each.validation_rmse is None for each in held_out):
-        raise InputError("--out draws learning curves: give two trainings, such as TrainBase@KEY.")
-    rmse = [(each.training_rmse, each.validation_rmse) for each in held_out]
-    drawing.write(curves.two_trainings(tuple(path.stem for path in paths), rmse), out)
+    rmse = []
+    for each in held_out:
+        if each.training_rmse is not None and each.validation_rmse is not None:
+            rmse.append((each.training_rmse, each.validation_rmse))
+    if len(rmse) < len(held_out):
+        raise InputError("--out draws learning curves, so compare two trainings, such as two addresses TrainBase@KEY.")
+    drawing.write(curves.two_trainings((paths[0].stem, paths[1].stem), rmse), out)
 
 
-def _held_out(path: Path):
-    """What the artifact of a training or a prediction says of its validation faces."""
+def _held_out(path: Path) -> HeldOut:
+    """The validation faces of a training or a prediction, with the predicted keypoints."""
     from pipeline.data.dataset import Dataset
     from pipeline.nets.trained import Trained
     from pipeline.results.paired import HeldOut
     from pipeline.results.predictions import Predictions
 
     stage = _recipe(path)["stage"].split(":")[0]
-    if stage not in ("TrainBase", "TrainSpecialist", "Predict"):
-        raise InputError(f"{path} is no training and no prediction: compare two of TrainBase, TrainSpecialist:GROUP or Predict.")
+    if stage not in COMPARABLE:
+        raise InputError(f"{path} is neither a training nor a prediction. Compare two of TrainBase, TrainSpecialist:GROUP or Predict.")
     faces = [reading.load(file, Dataset) for file in reading.made_from(path, "Load")]
     if stage == "Predict":
         content = reading.load(path, Predictions)
@@ -99,7 +113,8 @@ def _held_out(path: Path):
     return HeldOut(net.validation, truth, rows, own.duplicate_group[own.validation], net.keypoints.tolist(), *curves)
 
 
-def _numbers(group: dict[int, int], rows):
+def _numbers(group: dict[int, int], rows: np.ndarray) -> np.ndarray:
+    """The duplicate group of each row (n,) int."""
     import numpy as np
 
     return np.array([group[row] for row in rows.tolist()])

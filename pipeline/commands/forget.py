@@ -1,4 +1,4 @@
-"""`keypoints forget`: sets a stage's artifact and all that was made from it aside; nothing is deleted."""
+"""`keypoints forget`: quarantines the artifact of a stage and everything made from it; nothing is deleted."""
 
 from pathlib import Path
 
@@ -13,31 +13,32 @@ from pipeline.store.workspace import names, partials
 from pipeline.store.workspace.files import set_aside
 
 
-def run(what: str, stages: list[Stage]) -> int:
-    """Renames the artifact and its descendants to NAME.forgotten-N and says so. Of an adopted stage: the record of the adoption alone.
+def run(address: str, stages: list[Stage]) -> int:
+    """Renames the artifact at an address and its descendants to NAME.forgotten-N, prints the new names and returns the exit code 0.
 
-    Without a key: of several folds the artifact of each.
+    Of an adopted stage, only the record of the adoption is renamed. If several folds share the address and it has no key, each fold is
+    included. Raises InputError if there is no such artifact, or if a running process needs it.
     """
-    found, key = split(what, stages)
-    # The artifact of an adopted stage is what its own key says. Without the record the stage has another one, and so has all that follows.
+    found, key = split(address, stages)
+    # The artifact of an adopted stage belongs to another key. Without the record, the stage and all that depends on it change their keys.
     records = [adoptions.path(workspace_root(), stage.stem, stage.adoption.key) for stage in found if stage.adoption and not key]
-    artifacts = [find(what, stages)] if key else [stage.path for stage in found if not stage.adoption]
-    there = [path for path in artifacts if path.exists() or partials.of(path)]
-    if not there and not records:
-        raise InputError(f"{artifacts[0]} does not exist: there is nothing to forget.")
-    paths, models = [*records, *_with_descendants(there)], workspace_root() / "models"
+    artifacts = [find(address, stages)] if key else [stage.path for stage in found if not stage.adoption]
+    existing = [path for path in artifacts if path.exists() or partials.of(path)]
+    if not existing and not records:
+        raise InputError(f"{artifacts[0]} does not exist, so there is nothing to forget.")
+    paths, models = [*records, *_with_descendants(existing)], workspace_root() / "models"
     with in_use.settled(models):
         if who := in_use.needed_by(models, {f"{path.parent.name}/{path.stem}" for path in paths}):
-            raise InputError(f"{who} needs what is to be forgotten: nothing was set aside. Wait until it has ended.")
+            raise InputError(f"{who} needs these files, so nothing was quarantined. Wait until that process has ended.")
         for path in paths:
-            for aside in set_aside(path, "forgotten"):
-                print(f"set aside: {aside}")
-    print("The next run makes them again. To undo, rename the files back; to free the space, keypoints clean.")
+            for quarantined in set_aside(path, "forgotten"):
+                print(f"quarantined: {quarantined}")
+    print("The next run recomputes them. To undo this, rename the files back; to free the disk space, run `keypoints clean`.")
     return 0
 
 
 def _with_descendants(artifacts: list[Path]) -> list[Path]:
-    """The artifacts and all of the workspace that was made from them, directly or not, finished or unfinished."""
+    """The artifacts and everything in the workspace that was made from them, directly or not, finished or unfinished."""
     paths = names.all_artifacts(workspace_root(), ("artifact", *names.UNFINISHED))
     made_from = {path: set(provenance.inputs(path).values()) for path in paths}
     forgotten, keys = [*artifacts], {names.key_of(path) for path in artifacts}

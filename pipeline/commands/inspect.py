@@ -1,6 +1,9 @@
-"""`keypoints inspect`: the tree of an artifact with shapes, units and a summary of the values, and what it was made from."""
+"""`keypoints inspect`: shows the arrays of an artifact with shapes, units and a summary of their values, and its provenance."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.commands.support import provenance, reading
 from pipeline.commands.support.addresses import find
@@ -9,20 +12,32 @@ from pipeline.store.keys import recipe
 from pipeline.store.run import snapshots
 from pipeline.store.run.stage import Stage
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    import numpy as np
+
+# Elements of an array above which only its first block is summarised.
+LARGE = 5_000_000
+
 
 def run(what: str, stages: list[Stage]) -> int:
-    """Prints the artifact at an address or path; 0, or InputError when it is missing or damaged."""
+    """Prints the artifact at an address or at the path of an .h5 file and returns the exit code 0.
+
+    Raises InputError if it is missing or damaged.
+    """
     path = Path(what) if what.endswith(".h5") else find(what, stages)
     with reading.refusing(path):
         with artifacts.reading(path) as file:
             print(path)
-            _print_origin(path, [*provenance.adopted(path), *provenance.set_aside_since(path)])
-            _print_tree(file, artifacts.verify(path))
+            _print_provenance(path, [*provenance.adopted(path), *provenance.quarantined_since(path)])
+            _print_arrays(file, artifacts.verify(path))
         _print_snapshots(path)
     return 0
 
 
-def _print_origin(path: Path, remarks: list[str]) -> None:
+def _print_provenance(path: Path, remarks: list[str]) -> None:
     attributes = artifacts.attributes(path)
     made_from, versions = attributes.get("made_from", {}), attributes.get("versions", {})
     print(f"\nmade by {attributes.get('stage', 'another program')}")
@@ -34,7 +49,8 @@ def _print_origin(path: Path, remarks: list[str]) -> None:
     print(f"  {'versions':<12}{', '.join(f'{name} {version}' for name, version in versions.items())}\n")
 
 
-def _print_tree(file, tree: layout.StoredGroup) -> None:
+def _print_arrays(file: Mapping[str, Any], tree: layout.StoredGroup) -> None:
+    """One line for each array of the file, but for those that only describe a plot, and one for its meaning."""
     found = [(name.removeprefix("/"), array) for name, array in tree.arrays() if not name.startswith("/plot/")]
     width = max((len(name) for name, _ in found), default=0)
     for name, array in found:
@@ -44,7 +60,7 @@ def _print_tree(file, tree: layout.StoredGroup) -> None:
 
 
 def _print_snapshots(path: Path) -> None:
-    """If snapshots were published with the artifact: of which epochs, and three lines of Python that follow a weight through them."""
+    """The epochs of the snapshots published with the artifact, if any, and lines of Python that follow one weight through them."""
     from pipeline.nets.trained import Snapshots
 
     beside = path.with_suffix(snapshots.SUFFIX)
@@ -53,23 +69,22 @@ def _print_snapshots(path: Path) -> None:
     with artifacts.reading(beside, Snapshots) as file:
         epochs = ", ".join(map(str, file["epoch"][:].tolist()))
         name, array = next((name, array) for name, array in artifacts.verify(beside).arrays() if name.endswith("/kernel"))
-    print(f"\nThe weights after epochs {epochs} lie in {beside}; the epoch is the first axis:\n")
+    print(f"\n{beside} contains the weights after epochs {epochs}; the first axis is the epoch:\n")
     print(f'    with h5py.File("{beside}") as file:')
     print(f'        one_weight = file["{name.removeprefix("/")}"][:{", 0" * (len(array.shape) - 1)}]')
     print('        print(file["epoch"][:], one_weight)')
 
 
-def _summary(item) -> str:
-    """Smallest, mean and largest value and the share of NaN; of a large array the first block alone."""
+def _summary(item: Any) -> str:
+    """The smallest, mean and largest value of an h5py dataset and its share of NaN; of a large array, only those of its first block."""
     import numpy as np
 
     if item.size == 0:
         return "empty"
-    large = item.size > 5_000_000
+    large = item.size > LARGE
     values = item[:1] if large else np.atleast_1d(item[()])
     if values.dtype.kind == "S":
-        texts = [text.decode(errors="replace") for text in values.ravel()[:4].tolist()]
-        return ", ".join(text if text.isprintable() else repr(text) for text in texts) + (", ..." if values.size > 4 else "")
+        return _texts(values)
     if values.dtype.kind == "b":
         return f"{values.mean():.1%} True"
     known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
@@ -77,3 +92,9 @@ def _summary(item) -> str:
         return "all NaN"
     nans = f", {1 - known.size / values.size:.1%} NaN" if known.size < values.size else ""
     return f"{known.min():.4g} .. {known.max():.4g}, mean {known.mean():.4g}{nans}" + (" (first block)" if large else "")
+
+
+def _texts(values: np.ndarray) -> str:
+    """The first four texts of an array of bytes; escaped where they cannot be printed."""
+    texts = [text.decode(errors="replace") for text in values.ravel()[:4].tolist()]
+    return ", ".join(text if text.isprintable() else repr(text) for text in texts) + (", ..." if values.size > 4 else "")

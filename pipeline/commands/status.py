@@ -1,4 +1,7 @@
-"""`keypoints status`: each stage cached, adopted, missing or stale and why, its size, how long it took, and what a run would cost."""
+"""`keypoints status`: shows the state of each stage and its reasons, its size and duration, and what a run would cost."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from luigi.task import flatten
 
@@ -12,61 +15,77 @@ from pipeline.store.run.targets import workspace_root
 from pipeline.store.workspace import runlog
 
 
+class Row(NamedTuple):
+    """A stage as the table shows it; `state` is cached, adopted, missing, stale or damaged, `reasons` has at least one line."""
+
+    address: str
+    key: str
+    state: str
+    size: str
+    duration: str
+    reasons: list[str]
+
+
 def run(stages: list[Stage]) -> int:
-    """Prints a line for each stage, each further reason on one of its own, and what a run would make; 0 if all are there, else 1."""
+    """Prints a line for each stage, each further reason on a line of its own, and which stages a run would compute.
+
+    Returns the exit code: 0 if every stage has its artifact, else 1.
+    """
     seconds = runlog.last_seconds(workspace_root() / "models")
     rows = [_row(stage, seconds) for stage in stages]
-    width = max(len(row[0]) for row in rows)
+    width = max(len(row.address) for row in rows)
     print(f"{'stage':<{width}}  {'key':<{recipe.KEY_LENGTH}}  {'state':<8}{'size':>9}{'took':>14}  why")
-    for name, key, state, size, took, (why, *more) in rows:
-        line = f"{name:<{width}}  {key}  {state:<8}{size:>9}{took:>14}  "
+    for address, key, state, size, duration, (why, *more) in rows:
+        line = f"{address:<{width}}  {key}  {state:<8}{size:>9}{duration:>14}  "
         print(f"{line}{why}".rstrip())
         for reason in more:
             print(f"{'':<{len(line)}}{reason}")
-    print(_cost(list(_to_make(stages[-1]).values()), seconds) or f"A run would make nothing: all that {stages[-1].address} needs is there.")
-    return 0 if all(row[2] in ("cached", "adopted") for row in rows) else 1
+    last = stages[-1]
+    print(_cost(list(_to_compute(last).values()), seconds) or f"A run would compute nothing: {last.address} has everything that it needs.")
+    return 0 if all(row.state in ("cached", "adopted") for row in rows) else 1
 
 
-def _row(stage: Stage, seconds: dict[str, float]) -> tuple:
-    state, why = _state(stage, stage.address in seconds)
+def _row(stage: Stage, seconds: dict[str, float]) -> Row:
+    state, reasons = _state(stage, stage.address in seconds)
     size = units.size(stage.path.stat().st_size) if state in ("cached", "adopted") else ""
     took = seconds.get(f"{stage.address}@{stage.key}" if size else stage.address)
-    return stage.address, stage.key, state, size, "" if took is None else units.clock(took), why or [""]
+    return Row(stage.address, stage.key, state, size, "" if took is None else units.clock(took), reasons or [""])
 
 
-def _state(stage: Stage, ran: bool) -> tuple[str, list[str]]:
-    """(cached, adopted, missing, stale or damaged; why, one line each). ran: whether the stage was ever made in the workspace."""
+def _state(stage: Stage, has_run: bool) -> tuple[str, list[str]]:
+    """The state of a stage and its reasons, one line each; `has_run` tells whether it was ever computed in this workspace."""
     try:
         artifacts.verify(stage.path)
     except FileNotFoundError:
-        return _absent(stage, ran)
+        return _absent(stage, has_run)
     except artifacts.Damaged as error:
         return "damaged", [str(error)]
-    remarks = provenance.set_aside_since(stage.path)
+    remarks = provenance.quarantined_since(stage.path)
     if adopted := [address for address, adoption in stage.adopted.items() if adoption != stage.adoption]:
         remarks = [f"made from adopted {', '.join(adopted)}", *remarks]
     return ("adopted", [f"{stage.adoption}", *remarks]) if stage.adoption else ("cached", remarks)
 
 
-def _absent(stage: Stage, ran: bool) -> tuple[str, list[str]]:
-    if aside := sorted(stage.path.parent.glob(f"{stage.path.name}.*")):
-        return "missing", [f"set aside as {aside[-1].name}"]
+def _absent(stage: Stage, has_run: bool) -> tuple[str, list[str]]:
+    """The state of a stage without an artifact: missing or stale."""
+    if quarantined := sorted(stage.path.parent.glob(f"{stage.path.name}.*")):
+        return "missing", [f"quarantined as {quarantined[-1].name}"]
     if (latest := _latest(stage)) is None:
-        return "missing", ["not there any more" if ran else "never made in this workspace"]
+        return "missing", ["no longer exists" if has_run else "never computed in this workspace"]
     then = artifacts.attributes(latest).get("made_from")
     return "stale", _reasons(stage, then) if then else [f"{latest.name} does not say what it was made from"]
 
 
-def _reasons(stage: Stage, then: dict) -> list[str]:
-    """Why a stage is not what was made from `then`, one line each. An input that only follows from another one is not named."""
+def _reasons(stage: Stage, then: dict[str, Any]) -> list[str]:
+    """The differences between a stage's provenance and `then`, one line each; inputs that only follow from another one are left out."""
     tasks = {name: task for name, task in stage.inputs().items() if then["inputs"].get(name) != task.key}
     causes = {task.task_family for task in tasks.values()}
     following = {name: task.key for name, task in tasks.items() if causes & task.families() - {task.task_family}}
     return recipe.differences(stage.recipe, {**then, "inputs": then["inputs"] | following})
 
 
-def _latest(stage: Stage):
-    """The newest sound artifact of the stage under another key."""
+def _latest(stage: Stage) -> Path | None:
+    """The newest undamaged artifact of the stage under another key."""
     for path in artifacts_of(stage):
         try:
             artifacts.verify(path)
@@ -76,22 +95,22 @@ def _latest(stage: Stage):
     return None
 
 
-def _to_make(stage: Stage) -> dict[str, Stage]:
-    """The stages that a run of `stage` would make: those that are not there, and are needed by one that is not."""
+def _to_compute(stage: Stage) -> dict[str, Stage]:
+    """The stages that a run of `stage` would compute, by address: those without an artifact that is needed for one that has none."""
     if stage.complete():
         return {}
     needed = [task for task in flatten(stage.requires()) if isinstance(task, Stage)]
-    found = {address: made for task in needed for address, made in _to_make(task).items()}
+    found = {address: computed for task in needed for address, computed in _to_compute(task).items()}
     return found if stage.output().exists() else {**found, stage.address: stage}
 
 
-def _cost(making: list[Stage], seconds: dict[str, float]) -> str:
-    if not making:
+def _cost(computed: list[Stage], seconds: dict[str, float]) -> str:
+    if not computed:
         return ""
-    known = [seconds[stage.address] for stage in making if stage.address in seconds]
-    text = f"A run would make {len(making)} stage{'s' if len(making) > 1 else ''}"
+    known = [seconds[stage.address] for stage in computed if stage.address in seconds]
+    text = f"A run would compute {units.counted(len(computed), 'stage')}"
     if not known:
-        return f"{text}; how long that takes is not known, none of them ran here before."
-    text += f", about {units.about(sum(known))} by the last run's clock"
-    never = len(making) - len(known)
-    return f"{text}; {never} of them never ran here." if never else f"{text}."
+        return f"{text}; the duration is unknown, because none of them has run here before."
+    text += f" and take about {units.about(sum(known))}, judged by the last runs"
+    unknown = len(computed) - len(known)
+    return f"{text}; {unknown} of them {'has' if unknown == 1 else 'have'} never run here." if unknown else f"{text}."

@@ -1,6 +1,9 @@
-"""What the commands that draw have in common: which net, what the picture is called and where it goes."""
+"""What the subcommands that draw have in common: finding the net, the title of the picture, and writing it."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.commands.support.addresses import find, split
 from pipeline.errors import InputError
@@ -9,33 +12,36 @@ from pipeline.store.run.stage import Stage
 from pipeline.store.workspace import files
 from pipeline.tasks.training import Training
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def find_net(what: str, stages: list[Stage]) -> Path:
-    """The artifact at an address that holds a net; InputError for a stage that trains none."""
-    (stage, *_), _ = split(what, stages)
+
+def find_net(address: str, stages: list[Stage]) -> Path:
+    """The path of the artifact at an address; InputError if its stage does not train a net."""
+    (stage, *_), _ = split(address, stages)
     if not isinstance(stage, Training):
         nets = ", ".join(stage.address for stage in stages if isinstance(stage, Training))
-        raise InputError(f"{stage.address} trains no net; {nets} do.")
-    return find(what, stages)
+        raise InputError(f"{stage.address} does not train a net. These stages do: {nets}.")
+    return find(address, stages)
 
 
 def title(path: Path) -> str:
-    """How a picture names the net of an artifact: STAGE[:group]@key."""
+    """The name of the net in the artifact at `path`, for a picture: STAGE[:group]@key."""
     attributes = artifacts.attributes(path)
     return f"{attributes['stage']}@{attributes['key']}"
 
 
-def write(figure, out: str) -> int:
-    """Writes the picture to the file `out` and says so; 0, or InputError where that fails."""
+def write(figure: Figure, out: str) -> int:
+    """Writes a figure to the PNG file `out`, prints its name and returns the exit code 0; InputError if it cannot be written."""
     from pipeline.results import style
 
     path = Path(out)
     if path.suffix.lower() != ".png":
-        raise InputError(f"--out {path}: the picture is a PNG; give it a name that ends in .png.")
+        raise InputError(f"--out {path}: the picture is a PNG file, so its name must end in .png.")
     try:
         with files.publishing(path) as draft:
             style.save_png(figure, draft)
     except OSError as error:
-        raise InputError(f"{path} could not be written: {error.strerror.lower()}.") from None
+        raise InputError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}.") from None
     print(f"wrote {path}")
     return 0

@@ -1,18 +1,21 @@
-"""Artifacts as the commands read them: what is missing, damaged, of another version or gone ends in one sentence."""
+"""Reading artifacts for a command: an artifact that is missing, damaged or of another schema gives a message, not a traceback."""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pipeline.commands.support import provenance
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.workspace import names
 
+Content = TypeVar("Content")
+
 
 @contextlib.contextmanager
 def refusing(path: Path) -> Iterator[None]:
-    """Around what reads an artifact: InputError where it is missing, damaged or of another version."""
+    """Raises InputError if the code in this context finds the artifact at `path` missing, damaged or of another schema."""
     try:
         yield
     except FileNotFoundError:
@@ -21,17 +24,27 @@ def refusing(path: Path) -> Iterator[None]:
         raise InputError(f"{error}.") from None
 
 
-def load(path: Path, kind: type):
-    """The artifact as the dataclass `kind`, its `Images` to be read when they are asked for; InputError as in `refusing`."""
+def load(path: Path, kind: type[Content]) -> Content:
+    """The artifact as the record `kind`. Its images stay in the file and are read on access. Raises InputError as in `refusing`."""
     with refusing(path):
         return artifacts.load(path, kind, limit=0)
 
 
+def attributes(path: Path) -> dict[str, Any]:
+    """The attributes of the artifact. Raises InputError as in `refusing`."""
+    with refusing(path):
+        return artifacts.attributes(path)
+
+
 def made_from(path: Path, stage: str) -> list[Path]:
-    """The artifacts of a stage that another one was made from; InputError where one is gone or set aside, or where it tells of none."""
+    """The artifacts of `stage` that the artifact at `path` was made from, directly or not.
+
+    Raises InputError if its provenance names none, or if one has been removed or quarantined.
+    """
     found = [(key, file) for (name, key), file in provenance.ancestors(path).items() if name == stage]
     if not found:
         raise InputError(f"{path} does not say which {stage} it was made from.")
-    if gone := [key for key, file in found if file is None or names.parse(file).kind != "artifact"]:
-        raise InputError(f"{path} was made from {stage}@{gone[0]}, which is not there any more.")
-    return [file for _, file in found]
+    files = {key: file for key, file in found if file and (name := names.parse(file)) and name.kind == "artifact"}
+    if gone := [key for key, _ in found if key not in files]:
+        raise InputError(f"{path} was made from {stage}@{gone[0]}, which no longer exists.")
+    return list(files.values())
