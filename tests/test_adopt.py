@@ -95,7 +95,7 @@ def test_equal_keys_mean_equal_bytes(workplace, made):
         ("file", r"numbers\.txt changed"),
         ("backend", "keras .* -> 9.9"),
         ("layout", "the file layout changed"),
-        ("input's file gone", r"data/draw-\w+\.h5 is not there any more"),
+        ("input's file gone", r"data/draw-\w+\.h5 no longer exists"),
         ("damage", "is not an artifact of this program, or damaged"),
     ],
 )
@@ -133,7 +133,7 @@ def test_an_input_made_again_is_in_the_way(workplace, made):
     """What was made from the former artifact can't stand for what would be made from the new one."""
     workplace.edit(*ALL)
     make(workplace.chain()["Draw"])
-    with pytest.raises(InputError, match=r"data/draw-\w+\.h5 was made with the code as it is now: .* keypoints forget Draw@"):
+    with pytest.raises(InputError, match=r"data/draw-\w+\.h5 was made with the current code\. .* keypoints forget Draw@"):
         adopt.run("Scale", staged(workplace))
     assert records(workplace) == []
 
@@ -147,7 +147,7 @@ def test_the_newest_that_code_alone_tells_apart(workplace, made, capsys):
         adopt.run(f"Scale@{other.key}", staged(workplace))
     adopt.run("Scale", staged(workplace))
     assert workplace.keys() == made
-    assert said(capsys, adopt, "Scale", staged(workplace)) == "Scale is there, adopted: there is nothing to adopt.\n"
+    assert said(capsys, adopt, "Scale", staged(workplace)) == "Scale is already adopted. There is nothing to adopt.\n"
 
 
 def test_the_same_stage_of_several_folds(workplace, made, capsys):
@@ -163,7 +163,7 @@ def test_the_same_stage_of_several_folds(workplace, made, capsys):
     assert said(capsys, adopt, "Scale", folds()).count("adopted: ") == 2
     assert [stage.path.name[len("scale-") : -len(".h5")] for stage in folds()[:2]] == genuine[:2]
     assert [stage.complete() for stage in folds()] == [True, True, False]
-    with pytest.raises(InputError, match=r"not only code has changed: factor"):
+    with pytest.raises(InputError, match=r"more than code has changed: factor"):
         adopt.run("Scale", folds())
     forget.run("Scale", folds())
     assert records(workplace) == sorted(f"scale-{stage.key}.json.forgotten-1" for stage in folds()[:2])

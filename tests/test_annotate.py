@@ -22,11 +22,11 @@ def place(tmp_path, monkeypatch):
     """A current folder where the nets are finished and say: all keypoints are at the crop's brightest spot, without doubt."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(annotate, "_finished", lambda predict, flags: [[]])
-    monkeypatch.setattr(annotate, "_look", look)
+    monkeypatch.setattr(annotate, "_predict_crops", predict)
     return tmp_path
 
 
-def look(crops, chains, base_share):
+def predict(crops, chains, base_share):
     keypoints = np.array([brightest(crop) for crop in crops])[:, None] + np.zeros((1, len(KAGGLE.names), 1))
     return keypoints, np.zeros(len(crops))
 
@@ -95,7 +95,7 @@ def test_several_faces_none_and_a_broken_photograph(place, capsys, monkeypatch):
     assert code == 1
     *_, none, broken, last = out.splitlines()
     assert none == "no face found: photos/none.png"
-    assert broken.startswith("not read: photos/broken.png cannot be read as a picture")
+    assert broken.startswith("not readable: photos/broken.png cannot be read as a picture")
     assert last == "2 faces in 1 of 3 photographs, 1 could not be read; pictures and table: annotated"
     by_name = {record["photo"]: record for record in json.loads((place / "annotated" / "keypoints.json").read_text())}
     assert "error" in by_name["photos/broken.png"]
@@ -120,7 +120,7 @@ def test_no_face_at_all(place, capsys):
 def test_what_the_nets_doubt_is_no_face(place, capsys, monkeypatch):
     """A square about which base net and specialists disagree is left out; a box of the user's is not."""
     dotted((300, 200), (150, 90), 3).save("a.png")
-    monkeypatch.setattr(annotate, "_look", lambda *given: (look(*given)[0], np.full(len(given[0]), annotate.DOUBTFUL + 0.1)))
+    monkeypatch.setattr(annotate, "_predict_crops", lambda *given: (predict(*given)[0], np.full(len(given[0]), annotate.DOUBTFUL + 0.1)))
     monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
     assert said(capsys, "a.png")[0] == 1
     assert said(capsys, "a.png", "--box", "120,60,60,60")[0] == 0
@@ -141,7 +141,7 @@ def test_a_box_is_for_one_photograph(place, capsys):
     for name in "ab":
         Image.new("RGB", (50, 50)).save(f"{name}.png")
     code, _, err = said(capsys, "a.png", "b.png", "--box", "1,1,20,20")
-    assert (code, err) == (2, "keypoints: --box is for one photograph, here are 2.\n")
+    assert (code, err) == (2, "keypoints: --box is for a single photograph, but there are 2.\n")
 
 
 def test_names_do_not_collide(tmp_path):
@@ -195,14 +195,14 @@ def test_many_photographs_are_done_in_blocks(place, capsys, monkeypatch):
     monkeypatch.setattr(annotate, "BLOCK", 2)
     looked, tables = [], []
 
-    def looking(crops, *rest):
+    def predicting(crops, *rest):
         looked.append(len(crops))
         tables.append((place / "annotated" / "keypoints.csv").exists())
         if len(looked) == 3:
             raise KeyboardInterrupt
-        return look(crops, *rest)
+        return predict(crops, *rest)
 
-    monkeypatch.setattr(annotate, "_look", looking)
+    monkeypatch.setattr(annotate, "_predict_crops", predicting)
     code, out, _ = said(capsys, *(f"{name}.png" for name in "abcde"))
     assert (code, looked, tables) == (130, [2, 2, 1], [False, True, True])
     assert out.endswith("Interrupted. 4 of 5 photographs are finished; pictures and table: annotated\n")
@@ -215,8 +215,8 @@ def test_without_nets_it_names_the_command_that_makes_them(tmp_path, monkeypatch
     Image.new("RGB", (50, 50)).save("a.png")
     code, out, err = said(capsys, "a.png", "--dataset-path", "rendered", "--workspace-root", "work")
     assert (code, out) == (2, "")
-    assert err.startswith("keypoints: there are no finished nets to predict with: 7 of 7 are missing or stale, TrainBase first")
-    assert err.endswith("This makes them: luigi --module pipeline Predict --dataset-path=rendered --workspace-root=work\n")
+    assert err.startswith("keypoints: There are no trained nets to predict with: 7 of 7 are missing or stale, TrainBase among them")
+    assert err.endswith("To train them: luigi --module pipeline Predict --dataset-path=rendered --workspace-root=work\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
     # Where a report was made, the chain goes on behind Predict.
     (tmp_path / "work" / "submissions").mkdir(parents=True)
@@ -225,7 +225,7 @@ def test_without_nets_it_names_the_command_that_makes_them(tmp_path, monkeypatch
     # With the workspace alone it asks for the last run there while it is itself under luigi's flags.
     code, _, err = said(capsys, "a.png", "--workspace-root", "work")
     assert (code, err.splitlines()) == (2, [err.rstrip()])
-    assert "This makes them: luigi --module pipeline Predict" in err
+    assert "To train them: luigi --module pipeline Predict" in err
 
 
 def test_a_flag_in_front_of_the_photographs(place, capsys):

@@ -38,7 +38,7 @@ def current(workplace, **parameters):
 def cleaned(capsys, stages, *, older_than="0m", keep_last=0, yes=True):
     """Exit code and lines of the command."""
     capsys.readouterr()
-    code = clean.run(stages, "the test", older_than=older_than, keep_last=keep_last, yes=yes)
+    code = clean.run(stages, "the test", clean.Limits(clean.duration(older_than), keep_last), yes=yes)
     return code, capsys.readouterr().out.splitlines()
 
 
@@ -77,7 +77,7 @@ def test_it_lists_with_sizes_and_removes_with_yes_alone(workplace, stages, capsy
     # "3.0\n6.0\n9.0\n" is 12 bytes.
     assert next(line for name, line in listed.items() if name.endswith(".csv")).split()[1:3] == ["12", "B"]
     total = sum((workplace.root / name).stat().st_size for name in listed)
-    assert lines[-1] == f"4 files, {total / 1e3:.1f} kB. Nothing was removed: keypoints clean --yes does that."
+    assert lines[-1] == f"4 files, {total / 1e3:.1f} kB. Nothing was removed; `keypoints clean --yes` removes them."
 
     code, lines = cleaned(capsys, stages)
     assert code == 0
@@ -173,7 +173,7 @@ def test_links_and_folders_are_left_alone(workplace, stages, tmp_path, capsys):
     (workplace.root / "submissions").symlink_to(outside / "submissions")
     before = everything(outside)
     _, lines = cleaned(capsys, stages)
-    assert lines[1] == "submissions is a link: what is there is left alone."
+    assert lines[1] == "submissions is a symbolic link; its contents are left alone."
     assert everything(outside) == before
     assert link.is_symlink()
     assert (folder / "mine").exists()
@@ -244,7 +244,7 @@ def test_the_last_results_of_a_stage_are_pointed_out(workplace, stages, capsys):
     workplace.edit("deep", "UNIT = 1.0", "UNIT = 1.5")
     after = list(reversed(workplace.chain().values()))
     _, lines = cleaned(capsys, after, yes=False)
-    said = re.fullmatch(r"Of ([\w, ]+) there is no current result, but .*; --keep-last 1 keeps the newest of each\.", lines[-2])
+    said = re.fullmatch(r"([\w, ]+) have no current results, but .*; --keep-last 1 keeps the newest of each stage\.", lines[-2])
     assert set(said[1].split(", ")) == {"Draw", "Scale", "Guess", "Picture", "Total"}
 
 
@@ -292,7 +292,7 @@ def test_nothing_in_use_is_removed(workplace, running, capsys):
     _, lines = cleaned(capsys, stages)
     assert not former.exists()
     draw = next(line for line in lines if line.startswith("data/draw-"))
-    assert "in use, stays: made with other settings, data or code" in draw
+    assert "in use, kept: made with other settings, data or code" in draw
     assert any(line.startswith(f"In use by process {running.pid} (") and "--module chainlet Total" in line for line in lines)
     (workplace.root / "go").touch()
     err = running.communicate(timeout=PATIENCE)[1]
@@ -305,7 +305,7 @@ def test_nothing_in_use_is_removed(workplace, running, capsys):
 def test_forget_leaves_alone_what_is_in_use(workplace, running):
     """It says who needs it, and sets nothing aside."""
     before = workplace.files()
-    with pytest.raises(InputError, match=rf"process {running.pid} \(.* needs what is to be forgotten"):
+    with pytest.raises(InputError, match=rf"process {running.pid} \(.* needs these files, so nothing was quarantined"):
         forget.run("Draw", list(reversed(workplace.chain().values())))
     assert workplace.files() == before
 
@@ -350,7 +350,7 @@ def test_what_is_being_written_stays(workplace, stages, capsys):
         assert scale.path.exists()
         assert not garbage.remove(workplace.root, garbage.Leftover({scale.path: 1}, "artifact", scale.place, "", 0.0))
         assert scale.path.exists()
-    assert len([line for line in lines if "in use, stays" in line]) == 2
+    assert len([line for line in lines if "in use, kept" in line]) == 2
     cleaned(capsys, stages)
     assert not scale.path.exists()
 
@@ -369,7 +369,7 @@ def test_what_cannot_be_removed(workplace, stages, capsys, monkeypatch):
         patched.setattr(type(path), "unlink", refuse)
         code, lines = cleaned(capsys, stages)
     assert code == 1
-    assert lines[-1].endswith(f"not all were removed: {path}: permission denied.")
+    assert lines[-1].endswith(f"not all of them could be removed: {path}: permission denied.")
     assert [line.split()[0] for line in cleaned(capsys, stages, yes=False)[1][1:-1]] == [str(path)]
 
 

@@ -69,7 +69,8 @@ def test_status_says_cached_missing_and_stale(workspace, capsys):
     assert rows["Augment"].endswith("copies 2 -> 3")
     # Augment, the base net, six specialists, the curves, the submission.
     assert re.fullmatch(
-        r"A run would make 10 stages, about \d+ s by the last run's clock; 9 of them never ran here\.", text.splitlines()[-1]
+        r"A run would compute 10 stages and take about \d+ s, judged by the last runs; 9 of them have never run here\.",
+        text.splitlines()[-1],
     )
 
 
@@ -135,8 +136,8 @@ def test_verify_finds_a_flipped_bit(workspace, capsys):
 def test_adopt_refuses_what_is_more_than_code(workspace, capsys):
     """One sentence with the reason and exit code 2; what is there needs no adoption."""
     assert commands.main(["adopt", "Augment", f"--workspace-root={workspace}", *SMALL[:-1], "--Augment-copies=3"]) == 2
-    assert "because not only code has changed: copies 2 -> 3." in capsys.readouterr().err
-    assert keypoints(capsys, "adopt", "load", f"--workspace-root={workspace}") == (0, "Load is there: there is nothing to adopt.\n")
+    assert "because more than code has changed: copies 2 -> 3." in capsys.readouterr().err
+    assert keypoints(capsys, "adopt", "load", f"--workspace-root={workspace}") == (0, "Load is up to date. There is nothing to adopt.\n")
     assert not (workspace / "models" / "adopted").exists()
 
 
@@ -144,8 +145,8 @@ def test_clean_speaks_of_the_last_run(workspace, capsys):
     """Its settings are what is needed; under others its results are listed, and removed with --yes alone."""
     code, text = keypoints(capsys, "clean", f"--workspace-root={workspace}")
     assert code == 0
-    assert text.startswith("Needed is what belongs to Predict --workspace-root=")
-    assert f" --Augment-copies=2 --workspace-root={workspace} (the last run).\n0 files" in text
+    assert text.startswith("Keeping everything that Predict --workspace-root=")
+    assert f" --Augment-copies=2 --workspace-root={workspace} (the last run) needs.\n0 files" in text
     others = (f"--workspace-root={workspace}", *SMALL[:-1], "--Augment-copies=3")
     assert keypoints(capsys, "clean", "--keep-last", "1", "--yes", *others)[1].endswith("0 files, 0 B: nothing to remove.\n")
     assert keypoints(capsys, "clean", "--older-than", "1d", "--yes", *others)[1].endswith("0 files, 0 B: nothing to remove.\n")
@@ -184,7 +185,7 @@ def test_doctor_judges_packages(monkeypatch, capsys):
 def test_doctor_takes_no_flags(capsys):
     """It looks at the machine, not at a chain: a flag is misspelt or misplaced."""
     assert commands.main(["doctor", "--yes"]) == 2
-    assert "leave out --yes" in capsys.readouterr().err
+    assert "Leave out --yes" in capsys.readouterr().err
 
 
 def test_doctor_survives_a_backend_that_does_not_start(monkeypatch, capsys):
@@ -192,7 +193,7 @@ def test_doctor_survives_a_backend_that_does_not_start(monkeypatch, capsys):
     monkeypatch.setenv("KERAS_BACKEND", "nonsense")
     code, text = keypoints(capsys, "doctor")
     assert code == 1
-    assert re.search(r"^backend: nonsense; devices: unknown, the backend does not start: .*nonsense", text, flags=re.MULTILINE)
+    assert re.search(r"^backend: nonsense; devices: unknown, because the backend does not start: .*nonsense", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +209,7 @@ def test_flags_of_a_run(arguments, flags, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     closing.LAST_RUN.parent.mkdir()
     closing.LAST_RUN.write_text(json.dumps({"event": "run", "arguments": ["--module", "pipeline", *arguments.split()]}))
-    assert Run.meant_by([]).flags == flags.split()
+    assert Run.selected_by([]).flags == flags.split()
 
 
 def test_the_last_run_of_a_workspace_saw_its_files_from_its_own_folder(workspace, capsys, tmp_path, monkeypatch):
@@ -261,9 +262,9 @@ def test_run_log_holds_times_and_outcome(workspace):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("status --bogus", "unrecognized arguments: --bogus; keypoints parameters lists the flags."),
-        ("verify extra", "unrecognized arguments: extra; keypoints parameters lists the flags."),
-        ("status --workspace-root", "argument --workspace-root: expected one argument; keypoints parameters lists the flags."),
+        ("status --bogus", "unrecognized arguments: --bogus. `keypoints parameters` lists the flags."),
+        ("verify extra", "unrecognized arguments: extra. `keypoints parameters` lists the flags."),
+        ("status --workspace-root", "argument --workspace-root: expected one argument. `keypoints parameters` lists the flags."),
         ("parameters --TrainBase-epochs abc Load", "--TrainBase-epochs abc: must be a whole number of at least 1."),
         ("status --TrainBase-epochs=abc", "--TrainBase-epochs abc: must be a whole number of at least 1."),
         ("clean --TrainSpecialist-view=all", "--TrainSpecialist-view all: must be one of window, face."),
@@ -280,10 +281,10 @@ def test_flags_that_cannot_be(capsys, monkeypatch, arguments, said):
 def test_compare_needs_to_know_what_an_artifact_was_made_from(workspace, capsys):
     """One without origin, one whose data set is gone, one that was made from none, one that is no training: a sentence each."""
     origins = {
-        "a": ({}, "does not say what it was made from: it cannot be compared."),
-        "b": ({"stage": "TrainBase", "inputs": {"Load": "9876543210"}}, "was made from Load@9876543210, which is not there any more."),
+        "a": ({}, "cannot be compared, because it does not say what it was made from."),
+        "b": ({"stage": "TrainBase", "inputs": {"Load": "9876543210"}}, "was made from Load@9876543210, which no longer exists."),
         "c": ({"stage": "TrainBase", "inputs": {}}, "does not say which Load it was made from."),
-        "d": ({"stage": "Load", "inputs": {}}, "is no training and no prediction: compare two of"),
+        "d": ({"stage": "Load", "inputs": {}}, "is neither a training nor a prediction. Compare two of"),
     }
     for letter, (made_from, said) in origins.items():
         with artifacts.writing(workspace / "models" / f"trainbase-{10 * letter}.h5", {"made_from": made_from}):
@@ -302,7 +303,7 @@ def test_compare_knows_when_the_faces_are_others(monkeypatch, tmp_path):
     monkeypatch.setattr(compare, "_held_out", {"a": held_out([5, 6, 7], truth), "b": held_out([6, 7, 5], truth[[1, 2, 0]])}.get)
     compare._compare(["a", "b"], None)
     monkeypatch.setattr(compare, "_held_out", {"a": held_out([5, 6, 7], truth), "b": held_out([6, 7, 5], truth)}.get)
-    with pytest.raises(InputError, match="validated on other faces, or on other labels of them"):
+    with pytest.raises(InputError, match="validated on different faces or labels"):
         compare._compare(["a", "b"], None)
 
 
@@ -310,7 +311,7 @@ def test_compare_knows_when_the_faces_are_others(monkeypatch, tmp_path):
 def net(workspace):
     """A workspace with a base net made up at random in it, which sees the whole face."""
     flags = [f"--workspace-root={workspace}", *SMALL]
-    with Run(flags).chain() as stages:
+    with Run(flags).stages() as stages:
         (stage,) = [stage for stage in stages if stage.address == "TrainBase"]
         rng = np.random.default_rng(0)
         made_up = kinds.filled(Trained, rng)
@@ -335,13 +336,13 @@ def test_filters_are_drawn_in_the_current_folder(net, capsys, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("filters Load", "Load trains no net; TrainBase, TrainSpecialist:eye_centers, "),
-        ("filters TrainBase@zzz", "TrainBase has 0 artifacts with a key that starts with zzz"),
+        ("filters Load", "Load does not train a net. These stages do: TrainBase, TrainSpecialist:eye_centers, "),
+        ("filters TrainBase@zzz", "TrainBase has 0 artifacts whose key starts with zzz"),
         ("filters TrainSpecialist:mouth", "does not exist; `keypoints status` says why."),
-        ("filters TrainBase --out a.jpg", "--out a.jpg: the picture is a PNG; give it a name that ends in .png."),
-        ("filters TrainBase --out data.png", "data.png could not be written: is a directory."),
-        ("activations TrainBase --face 0", "--face 0: the rows of the training table go from 1 to 80."),
-        ("activations TrainBase --face 81", "--face 81: the rows of the training table go from 1 to 80."),
+        ("filters TrainBase --out a.jpg", "--out a.jpg: the picture is a PNG file, so its name must end in .png."),
+        ("filters TrainBase --out data.png", "data.png cannot be written: is a directory."),
+        ("activations TrainBase --face 0", "--face 0: the rows of the training table are numbered from 1 to 80."),
+        ("activations TrainBase --face 81", "--face 81: the rows of the training table are numbered from 1 to 80."),
         ("activations TrainBase --test-face 10", "--test-face 10: no test face has this ImageId."),
     ],
 )
@@ -363,4 +364,4 @@ def test_activations_need_the_data_set_that_the_net_was_trained_on(net, capsys):
     (load,) = net.glob("data/load-*.h5")
     load.unlink()
     assert commands.main(["activations", "TrainBase", f"--workspace-root={net}", *SMALL]) == 2
-    assert f"was made from Load@{load.stem.split('-')[1]}, which is not there any more." in capsys.readouterr().err
+    assert f"was made from Load@{load.stem.split('-')[1]}, which no longer exists." in capsys.readouterr().err

@@ -128,7 +128,7 @@ class TestChain:
         result = run("-c", "import sys; from pipeline import commands; sys.exit(commands.main())", *map(str, arguments))
         assert result.returncode == 0, result.stderr
         assert "predicting: net 7/7" in result.stderr
-        assert "The nets know drawn faces alone." in result.stdout
+        assert "These nets were trained only on synthetic faces." in result.stdout
         table = pd.read_csv(tmp_path / "out" / "keypoints.csv")
         keypoints = table[list(KAGGLE.columns)].to_numpy().reshape(15, 2)
         # Nets of one or two epochs: all that is certain is that they answer within what they see, the box and a margin around it.
@@ -149,16 +149,16 @@ class TestChain:
         result = run("-c", code, *two, *flags, "--TrainBase-seed=1")
         assert result.returncode == 0, result.stderr
         assert "TrainBase: seed 0 -> 1" in result.stdout
-        assert "8 validation faces that both have" in result.stdout
+        assert "8 validation faces that both share" in result.stdout
         assert "mouth_center_top_lip" in result.stdout
         assert "95 % interval" in result.stdout
         assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
         same = run("-c", code, "compare", "Predict", "Predict", *flags)
-        assert "Both were made from the same." in same.stdout
+        assert "Both have the same provenance." in same.stdout
         assert "no difference seen" in same.stdout
         wrong = run("-c", code, "compare", "Predict", "Load", *flags)
         assert (wrong.returncode, wrong.stdout.count("validation RMSE")) == (2, 0)
-        assert "is no training and no prediction" in wrong.stderr
+        assert "is neither a training nor a prediction" in wrong.stderr
 
     def test_an_experiment_compares_trainings(self, chain, tmp_path):
         """Table, CSV, figure and artifact, the best first; one that diverges is an outcome; again, nothing is trained."""

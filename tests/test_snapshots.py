@@ -138,7 +138,7 @@ def test_inspect_says_how_to_follow_a_weight(tmp_path, monkeypatch, capsys):
         contents.put(file, Anything(np.int32(3)))
     assert inspect.run(str(path), []) == 0
     said = capsys.readouterr().out
-    assert f"The weights after epochs 2, 4, 5 lie in {path.with_suffix('.snapshots.h5')}; the epoch is the first axis:" in said
+    assert f"{path.with_suffix('.snapshots.h5')} contains the weights after epochs 2, 4, 5; the first axis is the epoch:" in said
     lines = said.splitlines()[-3:]
     import h5py
 

@@ -42,7 +42,7 @@ def test_a_finished_chain(workplace, made, capsys):
     code, rows, last = told(workplace, capsys)
     assert code == 0
     assert rows == {address: (stage.key, "cached", []) for address, stage in made.items()}
-    assert last == "A run would make nothing: all that Total needs is there."
+    assert last == "A run would compute nothing: Total has everything that it needs."
 
 
 def test_each_reason_has_a_line(workplace, made, capsys):
@@ -70,10 +70,16 @@ def test_an_input_that_follows_is_not_named(workplace, made, capsys):
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        ({}, "A run would make 3 stages; how long that takes is not known, none of them ran here before."),
-        ({"Scale": 600, "Picture": 61, "Total": 599}, "A run would make 3 stages, about 21 min by the last run's clock."),
-        ({"Scale": 4000, "Total": 6800}, "A run would make 3 stages, about 3 hours by the last run's clock; 1 of them never ran here."),
-        ({"Guess": 5000, "Scale": 7, "Picture": 0, "Total": 0.2}, "A run would make 3 stages, about 7 s by the last run's clock."),
+        ({}, "A run would compute 3 stages; the duration is unknown, because none of them has run here before."),
+        ({"Scale": 600, "Picture": 61, "Total": 599}, "A run would compute 3 stages and take about 21 min, judged by the last runs."),
+        (
+            {"Scale": 4000, "Total": 6800},
+            "A run would compute 3 stages and take about 3 hours, judged by the last runs; 1 of them has never run here.",
+        ),
+        (
+            {"Guess": 5000, "Scale": 7, "Picture": 0, "Total": 0.2},
+            "A run would compute 3 stages and take about 7 s, judged by the last runs.",
+        ),
     ],
 )
 def test_what_a_run_would_cost(workplace, made, capsys, seconds, text):
@@ -89,23 +95,23 @@ def test_what_no_stage_asks_for_costs_nothing(workplace, made, capsys):
     made["Draw"].path.unlink()
     code, rows, last = told(workplace, capsys)
     assert code == 1
-    assert rows["Draw"][1:] == ("missing", ["not there any more"])
-    assert last == "A run would make nothing: all that Total needs is there."
+    assert rows["Draw"][1:] == ("missing", ["no longer exists"])
+    assert last == "A run would compute nothing: Total has everything that it needs."
 
 
 def test_an_empty_workspace(workplace, capsys):
     """Everything is missing, and nobody knows how long it takes."""
     code, rows, last = told(workplace, capsys)
     assert code == 1
-    assert {(state, *why) for _, state, why in rows.values()} == {("missing", "never made in this workspace")}
-    assert last == "A run would make 5 stages; how long that takes is not known, none of them ran here before."
+    assert {(state, *why) for _, state, why in rows.values()} == {("missing", "never computed in this workspace")}
+    assert last == "A run would compute 5 stages; the duration is unknown, because none of them has run here before."
 
 
 def test_a_companion_alone(workplace, made, capsys):
     """Total is there, its companion is not: one stage."""
     made["Picture"].path.unlink()
     log(workplace, Picture=3)
-    assert told(workplace, capsys)[2] == "A run would make 1 stage, about 3 s by the last run's clock."
+    assert told(workplace, capsys)[2] == "A run would compute 1 stage and take about 3 s, judged by the last runs."
 
 
 def test_what_is_set_aside(workplace, made, capsys):
@@ -113,11 +119,11 @@ def test_what_is_set_aside(workplace, made, capsys):
     forget.run("Scale", list(made.values()))
     aside = made["Scale"].path.name + ".forgotten-1"
     _, rows, _ = told(workplace, capsys)
-    assert rows["Scale"][1:] == ("missing", [f"set aside as {aside}"])
+    assert rows["Scale"][1:] == ("missing", [f"quarantined as {aside}"])
     total = made["Total"].path
     total.with_name(f"{total.name}.forgotten-1").rename(total)
     _, rows, _ = told(workplace, capsys)
-    said = f"made from Scale@{made['Scale'].key}, which is set aside as {aside}"
+    said = f"made from Scale@{made['Scale'].key}, which is quarantined as {aside}"
     assert rows["Total"][1:] == ("cached", [said])
     inspect.run("Total", list(made.values()))
     assert f"but         {said}" in capsys.readouterr().out

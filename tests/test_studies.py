@@ -41,7 +41,7 @@ def trained(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline.TrainBase, "run", run)
     monkeypatch.setattr(pipeline.TrainSpecialist, "run", run)
     monkeypatch.setattr(closing, "begin", lambda stage, workspace: None)  # this is no run of luigi's
-    with Run(["--dataset-path=rendered", f"--workspace-root={tmp_path}"]).chain():
+    with Run(["--dataset-path=rendered", f"--workspace-root={tmp_path}"]).stages():
         yield made
 
 
@@ -145,7 +145,7 @@ def test_the_time_of_a_prediction_is_that_of_its_trainings(trained):
 
 def test_the_files_of_a_search_must_be_there(tmp_path):
     """It makes its trials one by one: Luigi has to know beforehand what they need."""
-    with Run([f"--dataset-path={tmp_path}/nowhere", f"--workspace-root={tmp_path}"]).chain():
+    with Run([f"--dataset-path={tmp_path}/nowhere", f"--workspace-root={tmp_path}"]).stages():
         task = experiment(tmp_path, SEARCH.format(trials=6))
         missing = [file.path for file in task.requires()["brought"] if not file.complete()]
     assert sorted(missing) == [f"{tmp_path}/nowhere/{stem}.csv" for stem in ("IdLookupTable", "test", "training")]
