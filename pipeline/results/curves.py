@@ -106,16 +106,16 @@ def pictures(nets: Mapping[str, Trained]) -> list[Picture]:
     """The learning curves of the base net and those of the specialists, if any, each as a figure of a page."""
     content, base = curves(nets), next(iter(nets.values()))
     mean = content.mean_validation_rmse[~np.isnan(content.mean_validation_rmse)]
-    alt = "RMSE in pixels over epochs on a logarithmic scale, training dashed, validation solid."
+    alt = "RMSE in pixels over epochs on a logarithmic scale; training is dashed, validation solid."
     draws: list[tuple[str, Draw]] = [(f"The base net {_reached(base.history.validation_rmse)}", draw_base)]
     if mean.size:
-        draws.append((f"The specialists: their mean {_reached(mean)}", draw_specialists))
+        draws.append((f"The mean of the specialists {_reached(mean)}", draw_specialists))
     return [picture(title, f"{title}. {alt}", partial(_draw, draw=draw, content=content)) for title, draw in draws]
 
 
 def _reached(rmse: np.ndarray) -> str:
     """What a training with this RMSE (e,) after each epoch has reached."""
-    came_from = f", from {rmse[0]:.2f} after the first" if len(rmse) > 1 else ""
+    came_from = f", starting from {rmse[0]:.2f} after the first" if len(rmse) > 1 else ""
     return f"reached {pixels(rmse[-1])} after {units.counted(len(rmse), 'epoch')}{came_from}"
 
 
@@ -187,7 +187,7 @@ def _key() -> list[Line2D]:
     return [
         Line2D([], [], color="0.3", linestyle="-", linewidth=2, label="validation"),
         Line2D([], [], color="0.3", linestyle="--", label="training, on augmented faces"),
-        Line2D([], [], color="0.3", linestyle="none", marker="o", label="best epoch, its RMSE at the margin"),
+        Line2D([], [], color="0.3", linestyle="none", marker="o", label="best epoch, with its RMSE in the margin"),
     ]
 
 

@@ -86,7 +86,7 @@ def _curves(axes: Axes, content: ComparedTrainings, looks: Sequence[Look]) -> No
         best = known.min()
         axes.set_ylim(best - 0.1 * (min(known.max(), 4 * best) - best) - 1e-3, 1.02 * min(known.max(), 4 * best))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-    axes.set(title="Validation RMSE, a line for each seed", xlabel="epoch", ylabel="RMSE, pixels")
+    axes.set(title="Validation RMSE, one line for each seed", xlabel="epoch", ylabel="RMSE, pixels")
     plain(axes)
 
 
@@ -100,7 +100,7 @@ def _ends(axes: Axes, content: ComparedTrainings, looks: Sequence[Look]) -> None
     for label, (colour, _) in zip(axes.get_yticklabels(), looks, strict=True):
         label.set_color(colour)
     axes.set_ylim(places.min() - 0.6, 0.6)
-    axes.set(title="At the end: dots are seeds, bars their mean", xlabel="RMSE, pixels")
+    axes.set(title="At the end: dots are seeds, bars are their means", xlabel="RMSE, pixels")
     axes.grid(alpha=0.25, axis="x")
     axes.tick_params(left=False)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -110,5 +110,5 @@ def _label(content: ComparedTrainings, row: int) -> str:
     minutes = np.nanmean(content.seconds[row]) / 60 if np.isfinite(content.seconds[row]).any() else np.nan
     time = f", {minutes:.1f} min" if np.isfinite(minutes) else ""
     ended = sorted(set(content.ended[row]) - {"done"})
-    end = f"{content.mean[row]:.2f} px" if np.isfinite(content.mean[row]) else " and ".join(ended) or "no figure"
+    end = f"{content.mean[row]:.2f} px" if np.isfinite(content.mean[row]) else " and ".join(ended) or "no RMSE"
     return f"{content.variations[row]}: {end}{time}"

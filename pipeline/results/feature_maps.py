@@ -51,7 +51,7 @@ def filters(net: str, layer: str, kernel: np.ndarray) -> Figure:
     figure.colorbar(image, ax=every, label="weight", shrink=0.8, pad=0.02)
     figure.suptitle(
         f"{net}, layer {layer}: {number} filters of {height} x {width} pixels\n"
-        "A filter answers most where the image is bright under red and dark under blue"
+        "A filter responds most strongly where the image is bright under red and dark under blue"
     )
     return figure
 
@@ -65,23 +65,23 @@ def activations(net: str, face: str, image: np.ndarray, found: "Activations") ->
     figure = Figure(figsize=(WIDTH, FACES + MAP * len(found.maps)))
     top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(FACES, MAP * len(found.maps)))[:, 0]
     _faces(top, image, found)
-    top.text(0.42, 0.6, f"{net}\nat work on {face}", va="bottom", linespacing=1.4, fontsize="x-large")
+    top.text(0.42, 0.6, f"{net}\napplied to {face}", va="bottom", linespacing=1.4, fontsize="x-large")
     top.text(0.42, 0.5, _EXPLANATION, va="top", linespacing=1.4)
     _maps(bottom.add_axes((0, 0, 1, 1)), found.maps)
     return figure
 
 
-_EXPLANATION = f"""Below: activations, from the layer next to the image down to the output;
-at most the first {MOST_MAPS} maps of a layer.
-Each map from its lowest value (dark) to its highest (light);
-all dark: the same everywhere."""
+_EXPLANATION = f"""Below: the activations of each convolution, from the image to the output,
+with at most the first {MOST_MAPS} maps of a layer.
+Each map is scaled from its lowest value (dark) to its highest (light).
+A map that is dark everywhere has a single value."""
 
 
 def _faces(figure: SubFigure, image: np.ndarray, found: "Activations") -> None:
     """Draws the image and, if the net sees only a window of it, the window's outline in the image and the window itself."""
-    pictures = [("the image", image)]
+    pictures = [("image", image)]
     if not np.array_equal(found.seen, image):
-        pictures.append(("what the net sees", found.seen))
+        pictures.append(("input of the net", found.seen))
     for place, (what, grey) in enumerate(pictures):
         axes = figure.add_axes((0.02 + 0.2 * place, 0.06, 0.17, 0.8))
         axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, len(grey), len(grey), 0), interpolation="nearest")

@@ -128,10 +128,10 @@ def example_versions(versions: Mapping[str, Any], faces: Dataset, count: int) ->
 def augmented(faces: Dataset, versions: AugmentedVersions) -> list[Face]:
     """The example face without augmentation, then its augmented versions, see `example_versions`."""
     row = np.flatnonzero(~faces.validation)[example(faces)]
-    shown = [_labelled(faces, row, "as it is", "the face before augmentation")]
+    shown = [_labelled(faces, row, "original", "the face before augmentation")]
     for number, (image, keypoints) in enumerate(zip(versions.images, versions.keypoints, strict=True), start=1):
         marks = _marks("truth", keypoints, RING)
-        shown.append(Face(_png(image), faces.images.shape[1], marks, [], f"copy {number}", f"copy {number} of the face, transformed"))
+        shown.append(Face(_png(image), faces.images.shape[1], marks, [], f"version {number}", f"augmented version {number} of the face"))
     return shown
 
 
@@ -157,7 +157,7 @@ def _mean_face(images: np.ndarray, target: np.ndarray, error: np.ndarray, source
     marks = [Mark("error", *_place(target[k]), float(error[k]), f"{error[k]:.1f}", bool(up)) for k, up in zip(known, above, strict=True)]
     caption = f"{source} labels, {len(images):,} faces"
     radii = f"{error[known].min():.1f} to {error[known].max():.1f} px"
-    alt = f"Mean of {len(images)} aligned faces, a circle at each keypoint with a radius of {radii}"
+    alt = f"Mean of {len(images)} aligned faces with a circle at each keypoint, its radius from {radii}"
     return Face(_png(images.mean(axis=0)), images.shape[1], marks, [], caption, alt)
 
 
@@ -184,7 +184,7 @@ def _compared(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray, capti
 def _suspected(faces: Dataset, row: int, distance: np.ndarray) -> Face:
     worst = int(distance.argmax())
     caption = f"{words(faces.keypoint_names[worst])}, {distance[worst]:.0f} px off; row {faces.row[row] + 1}"
-    return _labelled(faces, row, caption, "a label far from where the face's other keypoints put it", distance > 0)
+    return _labelled(faces, row, caption, "a label far from the position that the face's other keypoints predict", distance > 0)
 
 
 def _contradicted(faces: Dataset, distance: float, row: int, other: int, which: np.ndarray) -> Face:

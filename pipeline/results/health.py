@@ -18,11 +18,11 @@ HEALTHY = (3e-4, 3e-3)
 def pictures(health: Health) -> list[Picture]:
     """The figures of update ratio, gradients, activations and dead channels, without those that have no values."""
     kinds = [
-        ("ratio", "update / weight", "Each step should move a layer's weights by about a thousandth", _log),
+        ("ratio", "update / weight", "Each step should change a layer's weights by about a thousandth", _log),
         ("gradient", "norm of the gradient", "Gradients should neither vanish nor explode from layer to layer", _log),
         ("activation", "mean activation", "Mean activations should settle", _linear),
         ("spread", "standard deviation", "Activations should keep their spread from layer to layer", _log),
-        ("dead", "dead channels", "Channels that are 0 everywhere learn nothing any more", _share),
+        ("dead", "dead channels", "Channels that are 0 everywhere no longer learn", _share),
     ]
     return [_picture(health, *kind) for kind in kinds if np.isfinite(getattr(health, kind[0])).any()]
 

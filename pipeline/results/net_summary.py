@@ -129,8 +129,8 @@ def _followed(snapshots: Snapshots, layers: list[str]) -> list[Picture]:
 
 
 def _over_time(snapshots: Snapshots, layers: list[str]) -> Picture:
-    title = f"Weights should spread slowly, not run away: {' to '.join(dict.fromkeys((layers[0], layers[-1])))}"
+    title = f"Weights should spread slowly and not diverge: {' to '.join(dict.fromkeys((layers[0], layers[-1])))}"
     epochs = ", ".join(map(str, snapshots.epoch))
-    alt = f"{title}. A panel for each kernel: mean, spread and extremes of its weights, and a few single ones, after epochs {epochs}."
+    alt = f"{title}. Each panel shows the mean, spread and extremes of a kernel's weights, and a few single weights, after epochs {epochs}."
     kernels = {path: snapshots.weights[path] for path in (layer + weights.KERNEL for layer in layers)}
     return picture(title, alt, partial(weights.weights_over_time, epoch=snapshots.epoch, weights=kernels), size=weights.size(kernels))

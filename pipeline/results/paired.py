@@ -59,4 +59,5 @@ def table(one: HeldOut, other: HeldOut) -> list[str]:
     rng = np.random.default_rng(0)
     low, high = difference_interval(other.predicted, one.predicted, one.truth, one.group, **BOOTSTRAP, rng=rng)
     verdict = "the second is better" if high < 0 else "the first is better" if low > 0 else "no difference seen"
-    return [*lines, "", f"second - first over all keypoints, 95 % interval over duplicate groups: {low:+.3f} to {high:+.3f} px: {verdict}"]
+    interval = f"95 % interval, bootstrap over duplicate groups: {low:+.3f} to {high:+.3f} px"
+    return [*lines, "", f"second - first over all keypoints ({interval}): {verdict}"]

@@ -105,5 +105,5 @@ def table(predictions: Predictions) -> str:
     rows = zip(predictions.groups, predictions.group_rmse, predictions.group_rmse_base, strict=True)
     lines += [f"{'  ' + name:<24}{own:12.3f}{base:10.3f}" for name, own, base in rows]
     low, high = predictions.rmse_interval
-    lines.append(f"by label source: {', '.join(sources)}")
+    lines.append(f"by annotation source: {', '.join(sources)}")
     return "\n".join([*lines, f"95 % interval over all keypoints, bootstrap over duplicate groups: {low:.2f} to {high:.2f}"])

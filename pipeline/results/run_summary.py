@@ -54,7 +54,7 @@ def provenance(
 ) -> Provenance:
     """The provenance of a run; see `Provenance`. Faces that come from no file were rendered by the program."""
     return Provenance(
-        faces=", ".join(files) or "drawn by the program",
+        faces=", ".join(files) or "rendered by the program",
         files=dict(files),
         stages=list(stages),
         versions=dict(versions),

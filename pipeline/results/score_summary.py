@@ -40,17 +40,19 @@ def rows(scores: Scores) -> list[Row]:
 def gain(low: float, high: float) -> str:
     """A sentence about the interval of the specialists' RMSE minus the base net's, pixels; below 0 the specialists are better."""
     if low <= 0 <= high:
-        return f"On the same faces the specialists are between {-low:.2f} px better and {high:.2f} px worse than the base net (95 %)."
-    by, than = sorted((abs(low), abs(high))), "better" if high < 0 else "worse"
-    return f"On the same faces the specialists are {by[0]:.2f} to {by[1]:.2f} px {than} than the base net alone (95 %)."
+        said = f"between {-low:.2f} px better and {high:.2f} px worse"
+    else:
+        least, most = sorted((abs(low), abs(high)))
+        said = f"{least:.2f} to {most:.2f} px {'better' if high < 0 else 'worse'}"
+    return f"On the same faces, the specialists are {said} than the base net (95 % interval)."
 
 
 def by_keypoint(scores: Scores) -> Picture:
     """The figure of each keypoint's RMSE with its interval; the title names the easiest and the hardest keypoint."""
     own = scores.keypoint_rmse[0]
     hardest, easiest = (words(scores.keypoints[k]) for k in (np.nanargmax(own), np.nanargmin(own)))
-    title = f"Best found: {easiest}, {pixels(np.nanmin(own))}. Worst: {hardest}, {pixels(np.nanmax(own))}"
-    alt = f"{title}. RMSE of each keypoint with its 95 % interval, beside the base net alone and the mean face; numbers in the table."
+    title = f"Most accurate: {easiest}, {pixels(np.nanmin(own))}. Least accurate: {hardest}, {pixels(np.nanmax(own))}"
+    alt = f"{title}. RMSE of each keypoint with its 95 % interval, compared with the base net and the mean face. The table has the numbers."
     return picture(title, alt, partial(_draw_by_keypoint, scores=scores), size=(4.4, 0.9 + 0.26 * len(own)))
 
 

@@ -51,7 +51,7 @@ def _panel(axes: Axes, theme: Theme, epoch: np.ndarray, values: np.ndarray, laye
     # A single point of a line is invisible without a marker.
     axes.plot(epoch, mean, color=theme.ink, linewidth=1.5, marker=".")
     for number, (place, colour) in enumerate(zip(_followed(values.shape[1]), theme.colours, strict=False)):
-        axes.plot(epoch, values[:, place], color=colour, linewidth=1, marker=".", label="" if number else "single weights, evenly chosen")
+        axes.plot(epoch, values[:, place], color=colour, linewidth=1, marker=".", label="" if number else "single weights, evenly spaced")
     axes.set_title(f"{layer}, {values.shape[1]:,} weights", fontsize="small")
     axes.tick_params(labelsize="small")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
