@@ -59,7 +59,7 @@ def test_activations_are_rows_of_maps(tmp_path):
     assert (first.min(), first.max()) == (0, 1)
     assert (dead == 0).all()
     said = " ".join(text.get_text() for part in figure.subfigs for text in part.texts)
-    assert "Net\nat work on face 7" in said
+    assert "Net\napplied to face 7" in said
     assert "at most the first 16 maps of a layer" in said
     style.save_png(figure, tmp_path / "a.png")
 
@@ -70,8 +70,8 @@ def test_a_net_that_sees_the_whole_image_has_one_picture_of_it():
     whole, window = (
         feature_maps.activations("Net", "face 7", image, looked(seen, a=np.zeros((2, 2, 1)))) for seen in (image, image[:8, :8])
     )
-    assert [axes.get_title() for axes in whole.axes] == ["the image, 16 x 16", ""]
-    assert [axes.get_title() for axes in window.axes] == ["the image, 16 x 16", "what the net sees, 8 x 8", ""]
+    assert [axes.get_title() for axes in whole.axes] == ["image, 16 x 16", ""]
+    assert [axes.get_title() for axes in window.axes] == ["image, 16 x 16", "input of the net, 8 x 8", ""]
     assert window.axes[0].lines[0].get_xdata().tolist() == [2, 9, 9, 2, 2]
 
 

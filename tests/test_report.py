@@ -322,7 +322,7 @@ def test_augmentation_shows_a_face_with_all_labels(faces, versions):
     """The face as it is comes first, then its copies; a label that has left the image is not marked."""
     versions.keypoints[1, 0] = np.nan
     shown = gallery.augmented(faces, versions)
-    assert [face.caption for face in shown] == ["as it is", "copy 1", "copy 2", "copy 3", "copy 4"]
+    assert [face.caption for face in shown] == ["original", "version 1", "version 2", "version 3", "version 4"]
     assert [len(places(face, "truth")) for face in shown] == [3, 3, 2, 3, 3]
 
 
@@ -441,26 +441,26 @@ def test_the_page_says_what_was_run(page):
     text = text_of(page)
     assert "Load 0123456789 1 min 01 s 2026-01-02 03:04:05+0000" in text
     assert "TrainSpecialist:eyes 1123456789 1 h 01 min" in text
-    assert "TrainSpecialist:nose 2123456789 not on record" in text
+    assert "TrainSpecialist:nose 2123456789 not recorded" in text
     assert "<mark>fold 2</mark> (default 0)" in page
     assert "<li>seed 0</li>" in page
     assert len(re.findall("<li>epochs 20</li>", page)) == 1
-    assert "Device not on record" in text
+    assert "Device not recorded" in text
     assert "Adopted" not in text
 
 
 def test_an_adoption_is_said(records):
     """A result that was kept in spite of an edit is named on the page."""
     text = text_of(report.page(replace(records, provenance=provenance(adopted=["TrainBase"]))))
-    assert "Adopted TrainBase: made with other code than today's" in text
+    assert "Adopted TrainBase (computed by a different version of the code)" in text
 
 
 def test_whose_weights_the_specialists_begin_with(page, records, nets):
     """The base net's are named only where they were carried over."""
-    assert "Each specialist begins with" in text_of(page)
+    assert "Each specialist starts from" in text_of(page)
     nothing, everything = np.array([], dtype=str), np.concatenate([nets["eyes"].carried_over, nets["eyes"].new])
     scratch = {name: replace(net, carried_over=nothing, new=everything) for name, net in nets.items()}
-    assert "Each specialist begins with" not in text_of(report.page(replace(records, nets=scratch)))
+    assert "Each specialist starts from" not in text_of(report.page(replace(records, nets=scratch)))
 
 
 def test_health_says_what_is_wrong_and_shows_the_weights_that_were_kept(page, records):
@@ -483,8 +483,8 @@ def test_the_weights_over_time_are_shown_from_the_image_to_the_output():
 def test_of_several_chains_the_page_says_which_nets_it_shows(page, records):
     """The learning curves and the nets are those of the first."""
     several = text_of(report.page(replace(records, provenance=provenance(chains=5))))
-    assert "Of 5 chains the first" in several
-    assert "Those of the first of 5 chains." in several
+    assert "the curves of the first of 5 chains" in several
+    assert "the nets of the first of 5 chains." in several
     assert "chains" not in text_of(page)
 
 

@@ -166,7 +166,7 @@ def test_the_table_shows_every_group_and_source(faces, outputs):
     assert lines[2].split()[1:] == [f"{table.group_rmse[0]:.3f}", f"{table.group_rmse_base[0]:.3f}"]
     assert lines[-1].endswith(f"{table.rmse_interval[0]:.2f} to {table.rmse_interval[1]:.2f}")
     assert table.rmse_interval[0] < table.rmse < table.rmse_interval[1]
-    assert lines[-2] == f"by label source: all {table.source_rmse[0]:.2f}, nose {table.source_rmse[1]:.2f}"
+    assert lines[-2] == f"by annotation source: all {table.source_rmse[0]:.2f}, nose {table.source_rmse[1]:.2f}"
 
 
 # ---- learning curves -------------------------------------------------------------------------------------------------------------------
