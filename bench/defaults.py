@@ -11,7 +11,7 @@ from pipeline.data import dataset as datasets
 from pipeline.data.formats import archives, kaggle
 from pipeline.data.synthetic import rendered
 from pipeline.geometry import alignment
-from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.tasks import sections
 
 
@@ -31,19 +31,19 @@ def faces(folder: Path | None, drawn: int) -> datasets.Dataset:
     """What Load makes of a folder's files; without one: of so many drawn faces and a quarter as many to predict."""
     if folder is None:
         with tempfile.TemporaryDirectory() as made:
-            rendered.write_kaggle_files(made, KAGGLE, training=drawn, test=max(6, drawn // 4), seed=0)
+            rendered.write_kaggle_files(made, KAGGLE, side=SIDE, training=drawn, test=max(6, drawn // 4), seed=0)
             return faces(Path(made), drawn)
     files = {stem: archives.find_file(folder, stem) for stem in sections.FILES}
     if missing := [names for stem, names in sections.FILES.items() if files[stem] is None]:
         raise SystemExit(f"{folder} lacks {', '.join(missing)}")
-    test = kaggle.read_test(files["test"], KAGGLE)
-    lookup = kaggle.read_lookup(files["IdLookupTable"], KAGGLE, test.image_ids)
-    return datasets.assemble(kaggle.read_training(files["training"], KAGGLE), test, lookup, KAGGLE, **values(pipeline.Load))
+    tables = kaggle.read_tables(kaggle.KaggleFiles(*files.values()), KAGGLE, side=SIDE)
+    rules = {"splitting": of(datasets.Splitting, pipeline.Load), "cleaning": of(datasets.Cleaning, pipeline.Load)}
+    return datasets.assemble(tables, KAGGLE, **rules)
 
 
 def target(data: datasets.Dataset) -> np.ndarray:
     """Where the keypoints of an aligned face lie (K, 2)."""
-    return alignment.upright(data.mean_face[0], KAGGLE).astype("float32")
+    return alignment.upright(data.mean_face[0], KAGGLE, side=SIDE).astype("float32")
 
 
 def window(data: datasets.Dataset, group: str) -> alignment.Window:
@@ -68,7 +68,7 @@ def untrained(data: datasets.Dataset, group: str | None = None):
 
     seen = window(data, group) if group else None
     indices, sources = KAGGLE.indices(group) if group else list(range(len(KAGGLE.names))), len(KAGGLE.sources)
-    side, built_from = seen.side if seen else KAGGLE.side, structure(float(data.pixel_mean), float(data.pixel_std))
+    side, built_from = seen.side if seen else SIDE, structure(float(data.pixel_mean), float(data.pixel_std))
     net = network.build(built_from, side=side, keypoints=len(indices), sources=sources)
     nothing = np.zeros((0, len(indices), 2), np.float32)
     return Trained(

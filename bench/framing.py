@@ -5,7 +5,7 @@
 FOLDER: Kaggle's files. Runs `luigi --module pipeline Predict` (what is in WORKSPACE is not made again). The faces are the validation
 part's, each in a canvas that repeats its edge pixels. The detector's boxes on it, scaled, are cut out and predicted as
 `keypoints annotate` does, and the keypoints are compared with the labels in the original pixels: the figures behind `FRAME` in
-faces/photographs.py. What is no face is all that the detector finds on pictures without faces that come with scikit-image; the figures
+inference/detection.py. What is no face is all that the detector finds on pictures without faces that come with scikit-image; the figures
 behind `DOUBTFUL` in commands/annotate.py.
 """
 
@@ -21,12 +21,12 @@ from pipeline.data import dataset as datasets
 from pipeline.data.formats import images
 from pipeline.geometry import crops
 from pipeline.inference import detection, ensemble, prediction
-from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.metrics.rmse import rmse, rmse_by_source
 from pipeline.nets import device
 from pipeline.nets.trained import Trained
 
-MARGIN = KAGGLE.side // 2
+MARGIN = SIDE // 2
 RATIOS = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7, 2.0)
 FACELESS = (
     "brick", "cell", "chelsea", "clock_motion", "coffee", "coins", "color", "grass", "gravel", "horse", "hubble_deep_field", "ihc",
@@ -61,31 +61,31 @@ def main() -> None:
 
 def face_of(squares: np.ndarray) -> np.ndarray | None:
     """The largest square (3,) about the middle of the canvas."""
-    centre, size = squares[:, :2] + squares[:, 2:] / 2, KAGGLE.side
+    centre, size = squares[:, :2] + squares[:, 2:] / 2, SIDE
     near = squares[(np.abs(centre - 2 * MARGIN) < size / 4).all(axis=1) & (squares[:, 2] > size / 3)]
     return near[near[:, 2].argmax()] if len(near) else None
 
 
 def answers(photos: list, squares: np.ndarray, nets: list, source: np.ndarray) -> list[np.ndarray]:
 
-    images = np.concatenate([crops.crop(photo, square[None], KAGGLE.side) for photo, square in zip(photos, squares, strict=True)])
+    images = np.concatenate([crops.crop(photo, square[None], SIDE) for photo, square in zip(photos, squares, strict=True)])
     return prediction.predict_chain(nets, images, source, KAGGLE)
 
 
 def print_boxes(boxes: np.ndarray, faces: int) -> None:
     shift = boxes[:, :2] + boxes[:, 2:] / 2 - 2 * MARGIN
-    print(f"\nfound on {len(boxes)} of {faces} faces; the boxes beside the frames of {KAGGLE.side} px: 10 %, median, 90 %")
-    for name, values in (("centre x", shift[:, 0]), ("centre y", shift[:, 1]), ("frame's side / box's", KAGGLE.side / boxes[:, 2])):
+    print(f"\nfound on {len(boxes)} of {faces} faces; the boxes beside the frames of {SIDE} px: 10 %, median, 90 %")
+    for name, values in (("centre x", shift[:, 0]), ("centre y", shift[:, 1]), ("frame's side / box's", SIDE / boxes[:, 2])):
         print(f"  {name:<22}" + "".join(f"{value:8.2f}" for value in np.percentile(values, [10, 50, 90])))
 
 
 def print_framing(canvases: list, boxes: np.ndarray, truth: np.ndarray, source: np.ndarray, nets: list, share: float) -> None:
     print(f"\n{'side, in boxes':<16}{'all':>8}{'15-point':>10}{'4-point':>9}{'median face':>13}{'base net':>10}    RMSE, px of the frame")
-    frame = np.tile([MARGIN, MARGIN, KAGGLE.side], (len(boxes), 1)).astype(float)
+    frame = np.tile([MARGIN, MARGIN, SIDE], (len(boxes), 1)).astype(float)
     for name, squares in [("the frame", frame), *((f"{ratio}", crops.scaled(boxes, ratio)) for ratio in RATIOS)]:
         own = answers(canvases, squares, nets, source)
         both = ensemble.combined(nets, own, base_share=share), own[0]
-        predicted, base = (crops.to_photo(keypoints, squares, KAGGLE.side) - MARGIN for keypoints in both)
+        predicted, base = (crops.to_photo(keypoints, squares, SIDE) - MARGIN for keypoints in both)
         sources = rmse_by_source(predicted, truth, source, len(KAGGLE.sources))
         median = np.median(np.sqrt(np.nanmean(np.square(predicted - truth), axis=(1, 2))))
         print(

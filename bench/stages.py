@@ -26,7 +26,7 @@ from pipeline.data.formats import archives, kaggle, pixels
 from pipeline.data.synthetic import rendered
 from pipeline.geometry import augmentation
 from pipeline.inference import prediction
-from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.nets import device
 from pipeline.store.hdf5 import artifacts
 
@@ -42,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         if options.folder is None:
             options.folder = Path(made)
-            rendered.write_kaggle_files(made, KAGGLE, training=options.drawn, test=options.drawn // 4, seed=0)
+            rendered.write_kaggle_files(made, KAGGLE, side=SIDE, training=options.drawn, test=options.drawn // 4, seed=0)
         for part in options.parts:
             PARTS[part](options)
 
@@ -59,7 +59,7 @@ def load(options) -> None:
         "parsing the images",
         {
             "df.Image.apply(np.fromstring)": lambda: tutorials_images(table),
-            "ours, checked": lambda: pixels.parse_images(texts, side=KAGGLE.side),
+            "ours, checked": lambda: pixels.parse_images(texts, side=SIDE),
         },
         options.rounds,
     )
@@ -68,7 +68,7 @@ def load(options) -> None:
         {
             "the tutorial's loader": lambda: tutorials_loader(path),
             "pandas.read_csv alone": lambda: pd.read_csv(path),
-            "ours: read, checked, parsed": lambda: kaggle.read_training(path, KAGGLE),
+            "ours: read, checked, parsed": lambda: kaggle.read_training(path, KAGGLE, side=SIDE),
         },
         options.rounds,
     ).values()
@@ -130,14 +130,14 @@ def read(path: Path, faces) -> np.ndarray:
 
 
 def augment(options) -> None:
-    data = kaggle.read_training(archives.find_file(options.folder, "training"), KAGGLE)
-    ranges = defaults.of(augmentation.Ranges, pipeline.Augment)
-    transforms = augmentation.draw(len(data.images), KAGGLE.side, ranges, rng=np.random.default_rng(0))
+    data = kaggle.read_training(archives.find_file(options.folder, "training"), KAGGLE, side=SIDE)
+    labelled, ranges = (data.images, data.keypoints), defaults.of(augmentation.Ranges, pipeline.Augment)
+    transforms = augmentation.draw(len(data.images), SIDE, ranges, rng=np.random.default_rng(0))
     theirs, ours = compare(
         f"one augmented copy of {len(data.images):,} faces",
         {
             "skimage.transform.warp for each image": lambda: one_warp_each(data.images, transforms),
-            "ours, with contrast and keypoints": lambda: augmentation.apply(data.images, data.keypoints, transforms, KAGGLE)[0][:],
+            "ours, with contrast and keypoints": lambda: augmentation.apply(*labelled, transforms, KAGGLE, side=SIDE)[0][:],
         },
         options.rounds,
     ).values()
@@ -158,7 +158,7 @@ def predict(options) -> None:
 
     data = defaults.faces(options.folder, 0)
     n, groups = options.images, [None, *KAGGLE.groups]
-    images, source = np.resize(data.test_images, (n, KAGGLE.side, KAGGLE.side)), np.resize(data.test_source, n)
+    images, source = np.resize(data.test_images, (n, SIDE, SIDE)), np.resize(data.test_source, n)
     nets = [defaults.untrained(data, group) for group in groups]
     bare = [bare_passes(net, n) for net in nets]
     alternatives = {
@@ -174,15 +174,15 @@ def predict(options) -> None:
 
 def bare_passes(trained, n: int):
     """A call that runs the net over n images of its size as often as a prediction does: mirrored or not; a base net's two looks."""
-    from pipeline.nets import network, views
+    from pipeline.nets import forward, network
 
     options = {"side": int(trained.side), "keypoints": len(trained.indices), "sources": len(KAGGLE.sources)}
     net = network.build(trained.structure, **options)
     passes = 2 if trained.target is None else 4
-    block = np.zeros((views.BATCH, trained.side, trained.side), np.uint8)
+    block = np.zeros((forward.BATCH, trained.side, trained.side), np.uint8)
 
     def run(faces: int = n) -> None:
-        for _ in range(passes * -(-faces // views.BATCH)):
+        for _ in range(passes * -(-faces // forward.BATCH)):
             net.predict_on_batch(block)
 
     return run

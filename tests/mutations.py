@@ -19,6 +19,7 @@ import test_kaggle_files as tables
 from hypothesis import strategies as st
 
 from pipeline.data.formats import kaggle
+from pipeline.data.tables import Lookup, UnlabelledFaces
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts, bytereader, layout
 from pipeline.store.workspace.files import Damaged
@@ -221,7 +222,7 @@ def read_table(path: Path) -> bool:
 
 def _check_table(table) -> None:
     small = tables.SMALL
-    if isinstance(table, kaggle.Lookup):
+    if isinstance(table, Lookup):
         assert len(set(table.row_ids)) == len(table.row_ids) == len(table.face) > 0
         assert ((table.face >= 0) & (table.face < len(tables.IDS))).all()
         assert ((table.keypoint >= 0) & (table.keypoint < len(small.names))).all()
@@ -229,7 +230,7 @@ def _check_table(table) -> None:
         return
     assert table.images.dtype == np.uint8
     assert table.images.shape[1:] == (tables.SIDE, tables.SIDE)
-    if isinstance(table, kaggle.UnlabelledFaces):
+    if isinstance(table, UnlabelledFaces):
         assert len(set(table.image_ids)) == len(table.image_ids) == len(table.images) > 0
         assert (table.image_ids > 0).all()
     else:

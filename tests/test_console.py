@@ -11,7 +11,7 @@ from luigi.rpc import RPCError
 from pipeline.data import duplicates
 from pipeline.data.formats import archives, kaggle
 from pipeline.data.synthetic import rendered
-from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.store.workspace import console
 
 
@@ -102,10 +102,10 @@ def test_a_stage_that_is_done_shows_what_it_made(workplace):
 def files(tmp_path_factory):
     """Drawn faces as Kaggle's files, the training table in a zip too; and how many faces were reported."""
     folder, reported = tmp_path_factory.mktemp("files"), []
-    paths = [folder / name for name in ("training.csv", "test.csv", "IdLookupTable.csv")]
-    rendered.write_files(*paths, KAGGLE, training=12, test=6, seed=0, report=reported.append)
+    paths = kaggle.KaggleFiles(*(folder / name for name in ("training.csv", "test.csv", "IdLookupTable.csv")))
+    rendered.write_files(paths, KAGGLE, side=SIDE, training=12, test=6, seed=0, on_progress=reported.append)
     with zipfile.ZipFile(folder / "zipped.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.write(paths[0], "training.csv")
+        archive.write(paths.training, "training.csv")
     return folder, reported
 
 
@@ -119,7 +119,7 @@ def test_every_byte_read_is_reported(files, monkeypatch, name):
     """As many as `archives.size` has announced, in blocks."""
     monkeypatch.setattr(archives, "BLOCK", 100_000)
     reported, path = [], files[0] / name
-    kaggle.read_training(path, KAGGLE, report=reported.append)
+    kaggle.read_training(path, KAGGLE, side=SIDE, on_progress=reported.append)
     assert len(reported) > 2
     assert sum(reported) == archives.size(path) == (files[0] / "training.csv").stat().st_size
 
@@ -129,6 +129,6 @@ def test_every_face_is_reported_as_compared():
     images = np.random.default_rng(0).integers(0, 256, (300, 16, 16), np.uint8)
     images[1], images[2] = images[0], 7
     reported = []
-    duplicates.groups(images, correlation=0.99, report=reported.append)
+    duplicates.groups(images, correlation=0.99, on_progress=reported.append)
     assert len(reported) > 2
     assert sum(reported) == 300

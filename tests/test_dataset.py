@@ -1,14 +1,14 @@
 """From parsed tables to the data set that every stage shares."""
 
 from dataclasses import fields, replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pipeline.data import dataset as module
 from pipeline.data import summary
-from pipeline.data.dataset import Dataset, assemble, held_out, labels, sources
+from pipeline.data.dataset import Cleaning, Dataset, Splitting, assemble, held_out, labels, sources
+from pipeline.data.tables import LabelledFaces, Lookup, Tables, UnlabelledFaces
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.keypoints.kaggle import KAGGLE
 
@@ -19,8 +19,8 @@ TINY = KeypointSet(
     sources={"wide": ("left_eye", "right_eye", "nose", "chin"), "narrow": ("nose", "chin")},
     groups={"all": ("left_eye", "right_eye", "nose", "chin")},
 )
-RULES = {"twin_correlation": 0.985, "outlier_deviations": 4.5, "outlier_pixels": 5.0, "conflict_pixels": 8.0}
-OPTIONS = {"validation_share": 0.25, "fold": 0, "faces": 0, "seed": 0, "clean": True, **RULES}
+SPLITTING = Splitting(validation_share=0.25, fold=0, twin_correlation=0.985, faces=0, seed=0)
+CLEANING = Cleaning(clean=True, outlier_deviations=4.5, outlier_pixels=5.0, conflict_pixels=8.0)
 WIDE, NARROW = 24, 40
 
 
@@ -31,27 +31,29 @@ def tables(*, wide=WIDE, narrow=NARROW, seed=0):
     shape = np.array([[14, 6], [6, 6], [10, 11], [10, 17]], np.float32)
     keypoints = shape + rng.normal(0, 0.5, (wide + narrow, 4, 2)).astype(np.float32)
     keypoints[wide:, :2] = np.nan
-    training = SimpleNamespace(images=images[:-3], keypoints=keypoints)
-    test = SimpleNamespace(images=images[-3:], image_ids=np.array([5, 7, 9]))
-    lookup = SimpleNamespace(
+    training = LabelledFaces(images=images[:-3], keypoints=keypoints)
+    test = UnlabelledFaces(images=images[-3:], image_ids=np.array([5, 7, 9]))
+    lookup = Lookup(
         row_ids=np.array([1, 2, 3, 4]),
         face=np.array([0, 0, 0, 1], np.int32),
         keypoint=np.array([1, 1, 3, 2], np.int16),
         axis=np.array([0, 1, 0, 1], np.int8),
     )
-    return training, test, lookup
+    return Tables(training, test, lookup)
 
 
-def make(given=None, **options):
-    return assemble(*(given or tables()), TINY, **{**OPTIONS, **options})
+def make(given=None, *, clean=True, **splitting):
+    """The data set of some tables, with changes of how they are split and cleaned."""
+    return assemble(given or tables(), TINY, splitting=replace(SPLITTING, **splitting), cleaning=replace(CLEANING, clean=clean))
 
 
 def contradicted():
     """Tables in which faces 2k and 2k + 1 of the narrow source share an image and their noses are 12 px apart."""
-    training, test, lookup = tables()
-    training.images[WIDE + 1 :: 2] = training.images[WIDE::2]
-    training.keypoints[WIDE + 1 :: 2, 2, 0] = training.keypoints[WIDE::2, 2, 0] + 12
-    return training, test, lookup
+    given = tables()
+    images, keypoints = given.training.images, given.training.keypoints
+    images[WIDE + 1 :: 2] = images[WIDE::2]
+    keypoints[WIDE + 1 :: 2, 2, 0] = keypoints[WIDE::2, 2, 0] + 12
+    return given
 
 
 def test_source_is_the_last_that_covers_the_labels():
@@ -108,10 +110,10 @@ def test_conflicts_are_dropped_from_training_alone():
 
 def test_outliers_are_dropped():
     """A label 9 px off in the training part is not trained on and listed with its distance."""
-    training, test, lookup = tables()
+    given = tables()
     trained = np.flatnonzero(~make().validation)[0]
-    training.keypoints[trained, 2] += [9, 0]
-    dataset = make((training, test, lookup))
+    given.training.keypoints[trained, 2] += [9, 0]
+    dataset = make(given)
     assert np.argwhere(dataset.dropped).tolist() == [[trained, 2]]
     assert dataset.outlier_distance[trained, 2] == pytest.approx(9, abs=3)
 

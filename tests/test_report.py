@@ -5,7 +5,6 @@ import io
 import re
 import shutil
 from dataclasses import fields, replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from PIL import Image
 from toys import DOTS, SIDE, TARGET, labelled, structure
 
 from pipeline.data import dataset as datasets
+from pipeline.data.tables import LabelledFaces, Lookup, Tables, UnlabelledFaces
 from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.inference import ensemble
 from pipeline.nets.trained import Health, History, Snapshots, Trained
@@ -24,15 +24,8 @@ from pipeline.results import predictions as results
 
 SHOWN = 3
 RULES = {
-    "validation_share": 0.3,
-    "fold": 0,
-    "faces": 0,
-    "seed": 0,
-    "clean": True,
-    "twin_correlation": 0.995,
-    "outlier_deviations": 4.5,
-    "outlier_pixels": 5.0,
-    "conflict_pixels": 8.0,
+    "splitting": datasets.Splitting(validation_share=0.3, fold=0, twin_correlation=0.995, faces=0, seed=0),
+    "cleaning": datasets.Cleaning(clean=True, outlier_deviations=4.5, outlier_pixels=5.0, conflict_pixels=8.0),
 }
 LAYERS = ("stem", "block", "keypoints")
 
@@ -44,15 +37,15 @@ LAYERS = ("stem", "block", "keypoints")
 def faces():
     """60 labelled dot faces of two sources; two of those to train on have equal images and labels 12 px apart, a third a suspected nose."""
     known, asked = labelled(60, seed=1), labelled(6, seed=2)
-    training = SimpleNamespace(images=known.images.copy(), keypoints=known.keypoints.copy())
+    training = LabelledFaces(known.images.copy(), known.keypoints.copy())
     apart = datasets.split(known.source, np.arange(60), validation_share=0.3, fold=0, seed=0)
     one, other, off = np.flatnonzero(~apart & (known.source == 0))[:3]
     training.images[other], training.keypoints[other] = training.images[one], training.keypoints[one] + [12, 0]
     face, keypoint, axis = (values.ravel() for values in np.indices((6, 3, 2)))
     wanted = (asked.source[face] == 0) | (keypoint == 2)
-    lookup = SimpleNamespace(row_ids=np.arange(wanted.sum()), face=face[wanted], keypoint=keypoint[wanted], axis=axis[wanted])
-    test = SimpleNamespace(images=asked.images, image_ids=np.arange(11, 17))
-    found = datasets.assemble(training, test, lookup, DOTS, **RULES)
+    lookup = Lookup(np.arange(wanted.sum()), face[wanted], keypoint[wanted], axis[wanted])
+    tables = Tables(training, UnlabelledFaces(np.arange(11, 17), asked.images), lookup)
+    found = datasets.assemble(tables, DOTS, **RULES)
     # Three dots are too few for the rule to find one of them wrong.
     found.outlier[off, 2] = found.dropped[off, 2] = True
     found.outlier_distance[off, 2] = 14.2

@@ -1,1 +1,1 @@
-"""Data in: files, checks, duplicates, splits, augmentation, and faces drawn by the program."""
+"""From label files to one data set: formats, duplicates, outliers, the split, and faces that the program draws itself."""

@@ -1,62 +1,99 @@
-"""From the parsed tables to the one data set that every stage shares: label sources, duplicates, the split, labels left out, statistics."""
+"""From parsed tables to the data set that all stages share: annotation sources, duplicates, the split, rejected labels, statistics."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pipeline.data import duplicates, outliers
 from pipeline.data.split import split
+from pipeline.data.tables import Lookup, Tables, UnlabelledFaces
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images, Selected, chosen, each
 from pipeline.progress import OnProgress, ignored
 from pipeline.schema import Plot, array, record
 
 
+@dataclass(frozen=True)
+class Splitting:
+    """How labelled faces are divided into a training part and a validation part.
+
+    validation_share: share of the faces that is held out, above 0 and up to 0.5; it is one of round(1 / validation_share) folds.
+    fold: which of the folds is held out, counted from 0.
+    twin_correlation: correlation above which two images are near duplicates and stay together, see `duplicates.groups`.
+    faces: maximum number of training faces, sampled at random; 0 keeps all. The validation part does not depend on it.
+    seed: seed of the split and of that sample.
+    """
+
+    validation_share: float
+    fold: int
+    twin_correlation: float
+    faces: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """Which labels are rejected. Rejected labels of the validation part stay all the same.
+
+    clean: whether outliers and conflicting labels of the training part are dropped.
+    outlier_deviations, outlier_pixels: the limits of `outliers.outliers`, in standard deviations and in pixels.
+    conflict_pixels: the limit of `outliers.conflicts`, pixels.
+    """
+
+    clean: bool
+    outlier_deviations: float
+    outlier_pixels: float
+    conflict_pixels: float
+
+
 @record
 class Dataset:
-    """Labelled faces, all or some, in the order of the training table, faces to predict in the order of the test table, what is asked for.
+    """Labelled faces in the order of the training table, faces to predict in the order of the test table, and the values to predict.
 
-    The label sources are numbered in the order of the KeypointSet.
+    There may be fewer labelled faces than the training table has, see `Splitting.faces`. Annotation sources are numbered in the order of
+    the keypoint set.
     """
 
     images: Images = array("uint8", "face y x", "grey level", "labelled faces, training and validation, in the table's order")
     keypoints: np.ndarray = array("float32", "face keypoint coordinate", "px", "labels as given, x then y, NaN where not labelled")
     row: np.ndarray = array("int32", "face", "", "row of the training table, counted from 0")
-    source: np.ndarray = array("int8", "face", "", "label source: which group of people labelled the face")
-    copy: np.ndarray = array("int32", "face", "", "number of the image: equal for exactly equal images")
-    duplicate_group: np.ndarray = array("int32", "face", "", "duplicate group: equal for near twins, which the split keeps together")
+    source: np.ndarray = array("int8", "face", "", "annotation source: which group of people labelled the face")
+    copy: np.ndarray = array("int32", "face", "", "number of the image, equal for identical images")
+    duplicate_group: np.ndarray = array("int32", "face", "", "duplicate group, equal for near duplicates, which the split keeps together")
     validation: np.ndarray = array("bool", "face", "", "held out for validation; the rest is the training part")
     complete: np.ndarray = array("bool", "face", "", "every keypoint is labelled")
-    outlier: np.ndarray = array("bool", "face keypoint", "", "label far from where the face's other keypoints put it")
-    outlier_distance: np.ndarray = array(
-        "float32", "face keypoint", "px", "from the prediction by the face's others, NaN where not labelled"
-    )
-    conflict: np.ndarray = array("bool", "face keypoint", "", "label contradicted by the label of an exactly equal image")
-    dropped: np.ndarray = array("bool", "face keypoint", "", "label of the training part that is not trained on")
+    outlier: np.ndarray = array("bool", "face keypoint", "", "label far from its prediction by the face's other labels")
+    outlier_distance: np.ndarray = array("float32", "face keypoint", "px", "distance from that prediction, NaN where not labelled")
+    conflict: np.ndarray = array("bool", "face keypoint", "", "label contradicted by the label of an identical image")
+    dropped: np.ndarray = array("bool", "face keypoint", "", "label of the training part that is not used for training")
     labelled: np.ndarray = array("int32", "source keypoint", "", "number of labels as given")
-    mean_face: np.ndarray = array("float32", "source keypoint coordinate", "px", "mean of the labels trained on")
+    mean_face: np.ndarray = array("float32", "source keypoint coordinate", "px", "mean of the labels used for training")
     pixel_mean: np.ndarray = array("float32", "", "grey level", "mean of the training part's pixels")
     pixel_std: np.ndarray = array("float32", "", "grey level", "standard deviation of the training part's pixels, 1 if they are all equal")
     test_images: Images = array("uint8", "test_face y x", "grey level", "faces to predict, in the table's order")
     test_ids: np.ndarray = array("int64", "test_face", "", "ImageId of the faces to predict")
-    test_source: np.ndarray = array("int8", "test_face", "", "label source, from the keypoints that are asked for")
-    lookup_row: np.ndarray = array("int64", "row", "", "RowId of the values asked for, in the lookup table's order")
-    lookup_face: np.ndarray = array("int32", "row", "", "which of the test faces, counted from 0")
-    lookup_keypoint: np.ndarray = array("int16", "row", "", "which of the keypoints, counted from 0")
-    lookup_axis: np.ndarray = array("int8", "row", "", "which coordinate: 0 = x, 1 = y")
+    test_source: np.ndarray = array("int8", "test_face", "", "annotation source, derived from the keypoints to predict")
+    lookup_row: np.ndarray = array("int64", "row", "", "RowId of the values to predict, in the lookup table's order")
+    lookup_face: np.ndarray = array("int32", "row", "", "index of the test face, counted from 0")
+    lookup_keypoint: np.ndarray = array("int16", "row", "", "index of the keypoint, counted from 0")
+    lookup_axis: np.ndarray = array("int8", "row", "", "coordinate: 0 = x, 1 = y")
     keypoint_names: np.ndarray = array("text", "keypoint", "", "names of the keypoints")
-    source_names: np.ndarray = array("text", "source", "", "names of the label sources")
+    source_names: np.ndarray = array("text", "source", "", "names of the annotation sources")
 
     PLOT = Plot("images", (".", ".", "."), "image")
 
 
 def sources(labelled: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
-    """Label source of each face: the last one whose keypoints cover all that the face has labelled (or asked for).
+    """Annotation source int8 (n,) of each face: the last one that has all of the face's labelled (or requested) keypoints.
 
-    labelled bool (n, K) -> int8 (n,).
+    labelled: bool (n, K), whether each keypoint is labelled (or requested).
+
+    Raises ValueError for another number of keypoints than the keypoint set has.
     """
     if labelled.shape[1:] != (len(keypointset.names),):
-        raise ValueError(f"labelled must be (n, {len(keypointset.names)}), it is {labelled.shape}")
+        raise ValueError(f"labelled must have the shape (n, {len(keypointset.names)}), not {labelled.shape}")
     source = np.zeros(len(labelled), np.int8)
     for number, names in enumerate(keypointset.sources.values()):
         foreign = ~np.isin(keypointset.names, names)
@@ -65,39 +102,25 @@ def sources(labelled: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
 
 
 def assemble(
-    training,
-    test,
-    lookup,
-    keypointset: KeypointSet,
-    *,
-    validation_share: float,
-    fold: int,
-    faces: int,
-    seed: int,
-    clean: bool,
-    twin_correlation: float,
-    outlier_deviations: float,
-    outlier_pixels: float,
-    conflict_pixels: float,
-    report: OnProgress = ignored,
+    tables: Tables, keypointset: KeypointSet, *, splitting: Splitting, cleaning: Cleaning, on_progress: OnProgress = ignored
 ) -> Dataset:
-    """The data set from the three parsed tables (csvfiles.read_training, read_test, read_lookup).
+    """Derives the data set from the parsed tables.
 
-    faces: keep at most so many of the training part, chosen at random, all if 0; the validation part stays as it is.
-    clean: leave outliers and conflicting labels of the training part out of training; validation labels always stay as they are.
-    twin_correlation: see duplicates.groups; outlier_deviations, outlier_pixels: see outliers.outliers; conflict_pixels: outliers.conflicts.
-    report: told how many faces have been compared with the others, which takes longest.
-    Raises InputError where the faces cannot be split as asked.
+    on_progress: receives the numbers of faces that have been compared with the others, which takes longest.
+
+    Raises InputError if the faces cannot be split as requested.
     """
+    training = tables.training
     labelled = ~np.isnan(training.keypoints).any(axis=2)
     source = sources(labelled, keypointset)
     copy = duplicates.copies(training.images)
-    group = duplicates.groups(training.images, correlation=twin_correlation, copy=copy, report=report)
-    validation = split(source, group, validation_share=validation_share, fold=fold, seed=seed)
-    outlier, distance = outliers.outliers(training.keypoints, source, deviations=outlier_deviations, pixels=outlier_pixels)
-    conflict = outliers.conflicts(training.keypoints, copy, pixels=conflict_pixels)
-    dropped = (outlier | conflict) & ~validation[:, None] & clean
-    used = _used(validation, faces, seed)
+    group = duplicates.groups(training.images, correlation=splitting.twin_correlation, copy=copy, on_progress=on_progress)
+    validation = split(source, group, validation_share=splitting.validation_share, fold=splitting.fold, seed=splitting.seed)
+    limits = {"deviations": cleaning.outlier_deviations, "pixels": cleaning.outlier_pixels}
+    outlier, distance = outliers.outliers(training.keypoints, source, **limits)
+    conflict = outliers.conflicts(training.keypoints, copy, pixels=cleaning.conflict_pixels)
+    dropped = (outlier | conflict) & ~validation[:, None] & cleaning.clean
+    used = _used(validation, splitting.faces, splitting.seed)
     keypoints, source, validation, dropped = (values[used] for values in (training.keypoints, source, validation, dropped))
     images = chosen(training.images, used)
     return Dataset(
@@ -116,59 +139,62 @@ def assemble(
         labelled=_by_source(labelled[used], source, keypointset).astype(np.int32),
         mean_face=_mean_face(_without(keypoints, dropped)[~validation], source[~validation], keypointset, images.shape[-1]),
         **_pixel_statistics(Selected(images, np.flatnonzero(~validation))),
-        **_asked_for(test, lookup, keypointset),
+        **_requested(tables.test, tables.lookup, keypointset),
         keypoint_names=np.array(keypointset.names),
         source_names=np.array(keypointset.source_names),
     )
 
 
 def labels(dataset: Dataset) -> np.ndarray:
-    """The labels to train on and to validate with: float32 (n, K, 2) pixels, NaN where not labelled or dropped from the training part."""
+    """The labels for training and validation: float32 (n, K, 2), pixels, NaN where not labelled or dropped from the training part."""
     return _without(dataset.keypoints, dataset.dropped)
 
 
 def held_out(data_sets: Iterable[Dataset], value: Callable[[Dataset], Images]) -> np.ndarray:
-    """value(data set) (n, ...) of the faces that each of the data sets holds out, in the order of the training table."""
+    """value(data set) (n, ...) of the faces that each data set holds out, together, in the order of the training table."""
     parts = [(faces.row[faces.validation], value(faces)[faces.validation]) for faces in data_sets]
     rows, values = (np.concatenate(part) for part in zip(*parts, strict=True))
     return values[np.argsort(rows)]
 
 
-def _used(validation, faces, seed):
-    """The faces that stay, as an index: all, or the validation part and so many of the others."""
+def _used(validation: np.ndarray, faces: int, seed: int) -> np.ndarray | slice:
+    """The faces that stay, as an index: all, or the validation part and at most `faces` others."""
     rest = np.flatnonzero(~validation)
     if not 0 < faces < len(rest):
         return slice(None)
-    chosen = np.random.default_rng([seed, 1]).permutation(rest)[:faces]  # fewer faces are some of more faces
-    return np.sort(np.concatenate([chosen, np.flatnonzero(validation)]))
+    sample = np.random.default_rng([seed, 1]).permutation(rest)[:faces]  # a smaller sample is part of a larger one
+    return np.sort(np.concatenate([sample, np.flatnonzero(validation)]))
 
 
-def _without(keypoints, dropped):
+def _without(keypoints: np.ndarray, dropped: np.ndarray) -> np.ndarray:
     return np.where(dropped[..., None], np.float32(np.nan), keypoints)
 
 
-def _by_source(values, source, keypointset):
-    """Sums over the faces of each source: (n, ...) -> (S, ...)."""
+def _by_source(values: np.ndarray, source: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
+    """Sums over the faces of each annotation source: (n, ...) -> (S, ...)."""
     return np.stack([values[source == number].sum(axis=0) for number in range(len(keypointset.sources))])
 
 
-def _mean_face(keypoints, source, keypointset, side):
-    """Mean label by source (S, K, 2); where a source has none the mean of all, where nobody has one the middle of the image."""
-    there = ~np.isnan(keypoints).any(axis=2, keepdims=True)
-    sums = _by_source(np.where(there, keypoints, 0).astype(np.float64), source, keypointset)
-    counts = _by_source(there, source, keypointset)
+def _mean_face(keypoints: np.ndarray, source: np.ndarray, keypointset: KeypointSet, side: int) -> np.ndarray:
+    """Mean label by annotation source float32 (S, K, 2).
+
+    If a source has no label of a keypoint it is the mean of all sources, and if there is no label at all the middle of the image.
+    """
+    known = ~np.isnan(keypoints).any(axis=2, keepdims=True)
+    sums = _by_source(np.where(known, keypoints, 0).astype(np.float64), source, keypointset)
+    counts = _by_source(known, source, keypointset)
     overall = np.where(counts.sum(axis=0) > 0, sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1), side / 2)
     return np.where(counts > 0, sums / np.maximum(counts, 1), overall).astype(np.float32)
 
 
-def _asked_for(test, lookup, keypointset):
-    """The fields that describe what is to be predicted."""
-    asked = np.zeros((len(test.images), len(keypointset.names)), bool)
-    asked[lookup.face, lookup.keypoint] = True
+def _requested(test: UnlabelledFaces, lookup: Lookup, keypointset: KeypointSet) -> dict[str, Any]:
+    """The fields that describe the faces and the values to predict."""
+    requested = np.zeros((len(test.images), len(keypointset.names)), bool)
+    requested[lookup.face, lookup.keypoint] = True
     return {
         "test_images": test.images,
         "test_ids": test.image_ids,
-        "test_source": sources(asked, keypointset),
+        "test_source": sources(requested, keypointset),
         "lookup_row": lookup.row_ids,
         "lookup_face": lookup.face,
         "lookup_keypoint": lookup.keypoint,
@@ -176,9 +202,9 @@ def _asked_for(test, lookup, keypointset):
     }
 
 
-def _pixel_statistics(images):
-    """The fields of the mean and standard deviation: exact, from the histogram of the grey levels."""
-    histogram = sum(np.bincount(image.ravel(), minlength=256) for image in each(images))
+def _pixel_statistics(images: Images) -> dict[str, np.ndarray]:
+    """The fields with mean and standard deviation of all pixels, computed exactly from the histogram of the grey levels."""
+    histogram = sum((np.bincount(image.ravel(), minlength=256) for image in each(images)), start=np.zeros(256, np.int64))
     grey = np.arange(256)
     mean = (histogram * grey).sum() / histogram.sum()
     std = np.sqrt((histogram * (grey - mean) ** 2).sum() / histogram.sum())

@@ -1,6 +1,7 @@
-"""Images that occur more than once: exact copies, and near twins (other compression, crop, brightness) that would leak through a split.
+"""Images that occur more than once: copies, which are identical, and near duplicates, which would leak through a split.
 
-Near twins: mean-pooled to 48 x 48, centred, unit norm, correlation above a limit; twins of twins are one group.
+Near duplicates differ in compression, crop or brightness. They are found by the correlation of images that were mean-pooled to 48 x 48
+pixels, centred and scaled to unit norm. Near duplicates of near duplicates form one duplicate group.
 """
 
 import hashlib
@@ -15,27 +16,28 @@ from pipeline.lazyrows import Images, LazyRows, Selected, chosen, each, in_block
 from pipeline.progress import OnProgress, ignored
 
 CELLS = 48  # side of the pooled image
-COMPONENTS = 16  # of the search for candidates: it costs time alone, no twin is lost by few
-SAMPLE = 256  # images that the components are fitted to
-CHUNK = 128  # images that are pooled at once, or whose candidates are in memory at once: at worst all the others
+COMPONENTS = 16  # principal components for the search for candidates; fewer cost time but lose no near duplicate
+SAMPLE = 256  # number of images that the components are fitted to
+CHUNK = 128  # number of images that are pooled at once, or whose candidates are in memory at once; these may be all other images
 
 
 class Patterns(LazyRows):
-    """The images (n, side, side), pooled and centred, of unit norm; of an image without contrast zeros: float32 (n, cells²)."""
+    """Images (n, side, side) after pooling and centring, with unit norm: float32 (n, cells²). An image without contrast gives zeros."""
 
-    def __init__(self, images: Images):
+    def __init__(self, images: Images) -> None:
         side = images.shape[1]
         cells = min(CELLS, side)
         super().__init__((len(images), cells**2), np.float32)
         cell = np.searchsorted(np.arange(cells) * side // cells, np.arange(side), side="right") - 1
         of_cell = np.eye(cells, dtype=np.float32)[:, cell]  # (cells, side), 1 where the pixel is in the cell
-        self.images, self.of_cell, self.least_norm = images, of_cell, 1e-3 * cells  # rounding alone can make a smaller norm
+        self.images, self.of_cell, self.least_norm = images, of_cell, 1e-3 * cells  # rounding errors can cause a smaller norm
         self.areas = np.outer(of_cell.sum(axis=1), of_cell.sum(axis=1))
 
-    def take(self, rows):
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """The patterns of these images, float32 (m, cells²)."""
         patterns = np.empty((len(rows), self.shape[1]), np.float32)
-        for start in range(0, len(rows), CHUNK):  # at once, the sums took 0.4 GB for Kaggle's faces
-            sums = self.of_cell @ self.images[rows[start : start + CHUNK]] @ self.of_cell.T  # whole numbers: exact in any order of adding
+        for start in range(0, len(rows), CHUNK):  # all at once, the sums took 0.4 GB for Kaggle's faces
+            sums = self.of_cell @ self.images[rows[start : start + CHUNK]] @ self.of_cell.T  # integers, whose sum is exact in any order
             pooled = (sums / self.areas).reshape(len(sums), -1)
             pooled -= pooled.mean(axis=1, keepdims=True)
             norm = np.linalg.norm(pooled, axis=1, keepdims=True)
@@ -44,57 +46,58 @@ class Patterns(LazyRows):
 
 
 def copies(images: Images) -> np.ndarray:
-    """Number of each image among the different ones, by first appearance: equal numbers mean equal bytes.
-
-    images uint8 (n, side, side) -> int32 (n,).
-    """
+    """Numbers the different images by first appearance: int32 (n,), equal for images uint8 (n, side, side) with equal bytes."""
     numbers: dict[bytes, int] = {}
-    digests = (hashlib.sha256(np.ascontiguousarray(image)).digest() for image in each(images))
+    digests = (hashlib.sha256(np.ascontiguousarray(image).data).digest() for image in each(images))
     return np.fromiter((numbers.setdefault(digest, len(numbers)) for digest in digests), np.int32, count=len(images))
 
 
-def groups(images: Images, *, correlation: float, copy: np.ndarray | None = None, report: OnProgress = ignored) -> np.ndarray:
-    """Group of each image, numbered by first appearance: near twins, their twins and exact copies share one.
+def groups(images: Images, *, correlation: float, copy: np.ndarray | None = None, on_progress: OnProgress = ignored) -> np.ndarray:
+    """Duplicate group int32 (n,) of each image uint8 (n, side, side), numbered by first appearance.
 
-    images uint8 (n, side, side), correlation: of the pooled images, above which two are near twins -> int32 (n,).
-    An image without contrast has no correlation: only its exact copies are in its group. copy: what `copies` says of them, if it has been
-    asked. report: told how many were compared.
+    Near duplicates, their near duplicates and copies are in one group. An image without contrast has no correlation with any other, so
+    its group contains only its copies.
+
+    correlation: correlation of the pooled images above which two of them are near duplicates.
+    copy: the result of `copies` for these images, if it is known already.
+    on_progress: receives the numbers of images that have been compared with the others.
     """
     copy = copies(images) if copy is None else copy
-    first = np.unique(copy, return_index=True)[1]  # exact copies need no search, however many there are
-    patterns = Patterns(Selected(images, first))  # block by block, without a copy of all images
+    first = np.unique(copy, return_index=True)[1]  # copies need no search, however many there are
+    patterns: Images = Patterns(Selected(images, first))  # block by block, without duplicating all images
     if isinstance(images, np.ndarray):
         patterns = patterns[:]
     projected, contrast = _project(patterns)
     members, label = np.flatnonzero(contrast), np.arange(len(first))
-    label[members] = members[_twins(Selected(patterns, members), projected[members], correlation, report)]
-    report(len(images) - len(members))
+    label[members] = members[_twins(Selected(patterns, members), projected[members], correlation, on_progress)]
+    on_progress(len(images) - len(members))
     return _by_first_appearance(label[copy])
 
 
-def _twins(patterns: Images, projected: np.ndarray, correlation: float, report: OnProgress) -> np.ndarray:
-    """Unit vectors (n, p) -> index of a representative of each one's connected component (n,).
+def _twins(patterns: Images, projected: np.ndarray, correlation: float, on_progress: OnProgress) -> np.ndarray:
+    """The connected component (n,) of each of the unit vectors (n, p), as the index of one of its members.
 
-    Candidates are neighbours in their projection (n, k), in which no distance is longer than in full; |a - b|² = 2 - 2 corr(a, b) for unit
-    vectors. Pairs that are connected already are not asked again, so that one group of thousands stays cheap.
+    Candidates are neighbours in the projection (n, k), in which no distance is longer than between the full vectors; for unit vectors
+    |a - b|² = 2 - 2 corr(a, b). Pairs that are connected already are not compared again, so that one group of thousands stays cheap.
     """
     label = np.arange(len(patterns))
-    radius = np.sqrt(2 - 2 * correlation) + 1e-3  # and a margin for float32
+    radius = np.sqrt(2 - 2 * correlation) + 1e-3  # with a margin for float32
     for count, one, other in _near(projected, radius):
         new = label[one] != label[other]
         one, other = one[new], other[new]
         twins = _correlations(patterns, one, other) > correlation
         if twins.any():
             label = _joined(label, one[twins], other[twins])
-        report(count)
+        on_progress(count)
     return label
 
 
 def _near(points: np.ndarray, radius: float) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Pairs (one, other) of points (n, k) that are at most `radius` apart, each once, chunk by chunk, with the number of points dealt with.
+    """Yields pairs (one, other) of points (n, k) that are at most `radius` apart, each once, with the size of the chunk they come from.
 
-    In the order of the first coordinate, along which they lie farthest apart, what is within reach of a chunk follows it; of that every
-    distance is computed, |a|² + |b|² - 2ab as one product. For 100,000 points 30 times as fast as a k-d tree of scikit-learn's.
+    The points are sorted by the first coordinate, along which they are farthest apart, so that all points within reach of a chunk follow
+    it. Every distance between a chunk and these is computed, as one matrix product: |a|² + |b|² - 2ab. For 100,000 points this is 30 times
+    as fast as scikit-learn's k-d tree.
     """
     order = np.argsort(points[:, 0])
     points = points[order]
@@ -108,9 +111,9 @@ def _near(points: np.ndarray, radius: float) -> Iterator[tuple[int, np.ndarray, 
 
 
 def _project(patterns: Images) -> tuple[np.ndarray, np.ndarray]:
-    """Onto the main directions of a sample of the images, evenly spaced: (n, k); and which images have contrast (n,)."""
+    """Projects patterns onto the principal components of an evenly spaced sample of them: (n, k), and whether each has contrast (n,)."""
     sample = patterns[:: -(-len(patterns) // SAMPLE)]
-    with np.errstate(invalid="ignore"):  # a single image, or flat ones alone, have no variance to explain
+    with np.errstate(invalid="ignore"):  # a single image, or only flat ones, have no variance to explain
         directions = PCA(min(COMPONENTS, len(sample)), svd_solver="full").fit(sample)
     found = [(directions.transform(block), block.any(axis=1)) for _, block in in_blocks(patterns)]
     projected, contrast = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -118,7 +121,7 @@ def _project(patterns: Images) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _correlations(patterns: Images, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Of the pairs (one, other): as a product of the rows and columns that occur, which are few of either."""
+    """Correlations of the pairs (one, other), as a matrix product of the few rows and columns that occur in them."""
     rows, row = np.unique(one, return_inverse=True)
     columns, column = np.unique(other, return_inverse=True)
     found, left = np.empty(len(one), np.float32), patterns[rows]
@@ -129,7 +132,7 @@ def _correlations(patterns: Images, one: np.ndarray, other: np.ndarray) -> np.nd
 
 
 def _joined(label: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The labels after these pairs are connected too."""
+    """The labels of the components after these pairs have been connected as well."""
     links = coo_matrix((np.ones(len(one), bool), (label[one], label[other])), shape=(len(label), len(label)))
     return connected_components(links, directed=False)[1][label]
 

@@ -1,33 +1,41 @@
-"""Labels that cannot be right: far from where the face's other keypoints put them, or contradicted by an exact copy of the image.
+"""Labels that cannot be right: far from their prediction by the face's other labels, or contradicted by an identical image.
 
-The prediction knows the face's shape only, not its position, size, rotation and skew: with positions in the model, most of what the rule
-found in the real data were small faces away from the middle, correctly labelled and the ones a net most needs. The price: labels that
-are all displaced together are not found, unless a copy of the image contradicts them.
+The prediction knows only the face's shape, not its position, size, rotation and skew. With positions in the model, most of what the rule
+found in the real data were small faces away from the middle, correctly labelled and the ones a net needs most. The price is that labels
+that are all displaced together are not found, unless an identical image contradicts them.
 
-What a face is like is learned from all labelled faces, whether they are trained on or held out, so that a label is an outlier or not
-whatever the split. Learned from the training part alone the rule would judge none to three of Kaggle's training labels differently (22
-instead of 23 in the default split).
+The shape of a face is learned from all labelled faces, whether they are trained on or held out, so that the verdict on a label does not
+depend on the split. If it were learned from the training part only, the verdict would differ for at most three of Kaggle's training labels
+(22 instead of 23 outliers in the default split).
 """
 
 import numpy as np
 from numpy.linalg import inv
 
-FREEDOM = 4.0  # of the t distribution: few, so that faces with gross errors weigh little
-ROUNDS = 30  # of expectation-maximisation
-JITTER = 0.1  # px², variance of a label that no other label can explain: digitising, and no singular matrix when faces are few
-SHIFT, TURN = 100.0, 3.0  # standard deviations, px and 1, of a face's position, and of its size and rotation: nothing is a surprise
-SKEW = 0.1  # the same of what a turned head does to the shape, beyond what the labels have: 0.3 hides half of the eyes that are 30 px off
+# Indices of rows that miss the same columns, of the columns that they have, and of those that they miss.
+Pattern = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+FREEDOM = 4.0  # degrees of freedom of the t distribution; so few that faces with gross errors have little weight
+ROUNDS = 30  # iterations of expectation-maximisation
+JITTER = 0.1  # px², variance of a label that no other label can explain, as by rounding; also avoids singular matrices of few faces
+# Standard deviations of a face's position (px), and of its size and rotation (no unit); so large that no value is surprising.
+SHIFT, TURN = 100.0, 3.0
+# The same for what a turned head does to the shape, beyond the variation of the labels; 0.3 would hide half of the eyes that are 30 px off.
+SKEW = 0.1
 
 
 def outliers(keypoints: np.ndarray, source: np.ndarray, *, deviations: float, pixels: float) -> tuple[np.ndarray, np.ndarray]:
-    """Labels far from their prediction by the face's other keypoints, within each label source.
+    """Finds labels that are far from their prediction by the face's other labels, within each annotation source.
 
-    keypoints float32 (n, K, 2) pixels, NaN where not labelled; source int8 (n,)
-    -> outlier bool (n, K), distance float32 (n, K): pixels between label and prediction, NaN where not labelled.
+    A label is an outlier if it is more than `pixels` away from the prediction, and also more than `deviations` standard deviations of the
+    prediction (Mahalanobis distance). The most surprising label of a face is removed first and the others are predicted again, so that a
+    wrong label does not condemn its neighbours.
 
-    A label is an outlier when it is more than `pixels` away from the prediction, and more than `deviations` of the prediction's standard
-    deviations (Mahalanobis). The most surprising label of a face is taken out first and the others are predicted anew, so that a wrong
-    label does not condemn its neighbours. The distance is to the prediction by the labels that stay.
+    keypoints: float32 (n, K, 2), pixels, NaN where not labelled.
+    source: annotation source of each face, int8 (n,).
+
+    Returns outlier, bool (n, K), and distance, float32 (n, K): pixels from the label to its prediction by the labels that are no
+    outliers, NaN where not labelled.
     """
     outlier = np.zeros(keypoints.shape[:2], bool)
     distance = np.full(keypoints.shape[:2], np.nan, np.float32)
@@ -39,14 +47,16 @@ def outliers(keypoints: np.ndarray, source: np.ndarray, *, deviations: float, pi
         if points.size:
             mean, covariance = _shape(_flat(points))
             outlier[cells], distance[cells] = _judge(points, mean, covariance + _anywhere(mean), deviations, pixels)
-    return outlier, distance.round(2)  # the digits after that depend on the number of threads
+    return outlier, distance.round(2)  # later digits depend on the number of threads
 
 
 def conflicts(keypoints: np.ndarray, copies: np.ndarray, *, pixels: float) -> np.ndarray:
-    """Labels that lie more than `pixels` from another label of the same keypoint on an exactly equal image.
+    """Finds labels that are more than `pixels` away from another label of the same keypoint on an identical image: bool (n, K).
 
-    keypoints float32 (n, K, 2) pixels, NaN where not labelled; copies int32 (n,): equal numbers mean equal images -> bool (n, K).
-    Nothing says which of the two is wrong, so both are in conflict.
+    Nothing tells which of the two is wrong, so both are in conflict.
+
+    keypoints: float32 (n, K, 2), pixels, NaN where not labelled.
+    copies: int32 (n,), equal for identical images, see `duplicates.copies`.
     """
     conflict = np.zeros(keypoints.shape[:2], bool)
     order = np.argsort(copies, kind="stable")
@@ -58,8 +68,8 @@ def conflicts(keypoints: np.ndarray, copies: np.ndarray, *, pixels: float) -> np
     return conflict
 
 
-def _judge(points, mean, covariance, deviations, pixels):
-    """points (m, P, 2) of one source -> outlier bool (m, P), distance (m, P)."""
+def _judge(points: np.ndarray, mean: np.ndarray, covariance: np.ndarray, deviations: float, pixels: float) -> tuple[np.ndarray, np.ndarray]:
+    """Outlier bool (m, P) and distance (m, P) of the points (m, P, 2) of one annotation source."""
     kept = points.copy()
     open_rows = np.arange(len(points))
     while open_rows.size:
@@ -74,11 +84,11 @@ def _judge(points, mean, covariance, deviations, pixels):
     return outlier, np.where(outlier, np.linalg.norm(points - filled, axis=2), _left_out(kept, mean, covariance)[0])
 
 
-def _left_out(points, mean, covariance):
-    """Each labelled point against its prediction by the face's other points: distance (m, P) px, Mahalanobis distance (m, P); NaN else.
+def _left_out(points: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compares labelled points with their prediction by the face's other points: distance (m, P), pixels, and Mahalanobis distance (m, P).
 
-    With the precision matrix Q of the labelled coordinates and u = Q (x - mean), leaving out the block k moves it by Q_kk⁻¹ u_k,
-    which has the covariance Q_kk⁻¹ (the conditional normal distribution, e.g. Bishop, Pattern Recognition, 2.73 and 2.75).
+    Both are NaN where not labelled. With the precision matrix Q of the labelled coordinates and u = Q (x - mean), the residual of block k
+    is Q_kk⁻¹ u_k, which has the covariance Q_kk⁻¹ (conditional normal distribution; Bishop, Pattern Recognition, 2.73 and 2.75).
     """
     distance, surprise = np.full(points.shape[:2], np.nan), np.full(points.shape[:2], np.nan)
     for rows, seen, _ in _by_pattern(np.isnan(points[..., 0])):
@@ -92,10 +102,10 @@ def _left_out(points, mean, covariance):
     return distance, surprise
 
 
-def _shape(x):
-    """Robust mean (d,) and covariance (d, d) of coordinates (m, d) with NaN where missing: a multivariate t by expectation-maximisation.
+def _shape(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Robust mean (d,) and covariance (d, d) of coordinates (m, d), NaN where missing: a multivariate t fitted by expectation-maximisation.
 
-    Little, Robust estimation of the mean and covariance matrix from data with missing values, Applied Statistics 37 (1988).
+    Source: Little, Robust estimation of the mean and covariance matrix from data with missing values, Applied Statistics 37 (1988).
     """
     mean = np.nanmedian(x, axis=0)
     covariance = np.diag(np.nanmean((x - mean) ** 2, axis=0) + JITTER)
@@ -108,8 +118,8 @@ def _shape(x):
     return mean, covariance
 
 
-def _anywhere(mean):
-    """Covariance (d, d) of shifting, turning, resizing and skewing the mean shape: the directions are linear in its coordinates."""
+def _anywhere(mean: np.ndarray) -> np.ndarray:
+    """Covariance (d, d) of shifts, rotations, changes of size and skews of the mean shape (d,), in directions linear in its coordinates."""
     x, y = (mean.reshape(-1, 2) - mean.reshape(-1, 2).mean(axis=0)).T
     one, zero = np.ones_like(x), np.zeros_like(x)
     directions = np.array([[one, zero], [zero, one], [x, y], [-y, x], [x, -y], [y, x]])
@@ -118,8 +128,10 @@ def _anywhere(mean):
     return directions.T @ directions
 
 
-def _expected(x, mean, covariance, patterns):
-    """Coordinates with the missing ones predicted (m, d), weight of each face (m,), covariance that the missing ones add up to (d, d)."""
+def _expected(
+    x: np.ndarray, mean: np.ndarray, covariance: np.ndarray, patterns: list[Pattern]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coordinates with the missing ones predicted (m, d), weights of the faces (m,), summed covariance of the missing ones (d, d)."""
     filled, weight, unseen = x.copy(), np.ones(len(x)), np.zeros_like(covariance)
     for rows, seen, lost in patterns:
         among = covariance[seen[:, None], seen]
@@ -132,11 +144,11 @@ def _expected(x, mean, covariance, patterns):
     return filled, weight, unseen
 
 
-def _by_pattern(missing):
-    """Rows (m,) that miss the same columns, the columns that they have and those that they miss: missing bool (m, c) -> index arrays."""
+def _by_pattern(missing: np.ndarray) -> list[Pattern]:
+    """Groups the rows of `missing`, bool (m, c), by which columns they miss."""
     patterns, number = np.unique(missing, axis=0, return_inverse=True)
     return [(np.flatnonzero(number == k), np.flatnonzero(~pattern), np.flatnonzero(pattern)) for k, pattern in enumerate(patterns)]
 
 
-def _flat(points):
+def _flat(points: np.ndarray) -> np.ndarray:
     return points.reshape(len(points), -1)

@@ -1,4 +1,4 @@
-"""Which faces are held out for validation."""
+"""The division of labelled faces into a training part and a validation part."""
 
 import numpy as np
 
@@ -6,41 +6,46 @@ from pipeline.errors import InputError
 
 
 def split(source: np.ndarray, group: np.ndarray, *, validation_share: float, fold: int, seed: int) -> np.ndarray:
-    """Which faces are held out: no duplicate group on both sides, the sources in equal shares.
+    """Chooses the faces that are held out: bool (n,), True for validation.
 
-    source int8 (n,), group int32 (n,) -> bool (n,), True = validation. The faces are dealt into round(1 / validation_share) folds; `fold`,
-    from 0, is the validation part, so that the other folds give other splits of the same deal.
-    Raises InputError where the numbers cannot be met.
+    No duplicate group is divided, and each annotation source has about the same share of the validation part. The faces are dealt into
+    round(1 / validation_share) folds, of which `fold`, counted from 0, is the validation part; the other folds give other splits of the
+    same deal.
+
+    source: annotation source of each face, int8 (n,).
+    group: duplicate group of each face, int32 (n,).
+
+    Raises InputError if the faces cannot be split as requested.
     """
     folds = _folds(validation_share, fold)
     distinct, largest = len(np.unique(group)), np.bincount(source).max(initial=0)
     if min(distinct, largest) < folds:
         raise InputError(
-            f"A validation share of {validation_share:g} makes {folds} folds and needs as many different faces of one label source, the "
-            f"training table has {distinct} different faces and at most {largest} of one source: give more faces or a larger "
-            f"validation-share."
+            f"A validation-share of {validation_share:g} means {folds} folds, which require at least {folds} distinct faces of one "
+            f"annotation source. The training table has {distinct} distinct faces and at most {largest} of one source. Give more faces or "
+            f"increase the validation-share."
         )
     validation = _deal(source, group, folds, seed) == fold
     if not 0 < validation.sum() < len(source):
-        raise InputError(f"Fold {fold} of {folds} has {validation.sum()} of {len(source)} faces: choose another fold or validation-share.")
+        raise InputError(f"Fold {fold} of {folds} would hold out {validation.sum()} of {len(source)} faces. Choose another fold or share.")
     return validation
 
 
 def _deal(source: np.ndarray, group: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Number of the fold of each face (n,): as sklearn.model_selection.StratifiedGroupKFold deals, which took a third of Load's time.
+    """The fold of each face (n,), as dealt by sklearn.model_selection.StratifiedGroupKFold, which took a third of Load's time.
 
-    Group by group, those first whose sources are most uneven, to the fold that leaves each source most evenly spread over the folds; among
-    equals to the one with the fewest faces.
+    Each group goes to the fold that leaves the sources most evenly spread over the folds, and among equal choices to the fold with the
+    fewest faces. Groups with the most uneven sources come first.
     """
     _, source, faces = np.unique(source, return_inverse=True, return_counts=True)
     names, number = np.unique(group, return_inverse=True)
-    counts = np.zeros((len(names), len(faces)))  # of each group, by source
+    counts = np.zeros((len(names), len(faces)))  # number of faces of each group by source
     np.add.at(counts, (number, source), 1)
     shuffled = np.random.RandomState(seed).permutation(len(names))
     order = shuffled[np.argsort(-np.std(counts[shuffled], axis=1), kind="stable")]
     dealt, fold_of, each = np.zeros((folds, len(faces))), np.empty(len(names), int), np.arange(folds)
     for name in order:
-        options = np.repeat(dealt[None], folds, axis=0)  # what each choice would lead to
+        options = np.repeat(dealt[None], folds, axis=0)  # the outcome of each choice
         options[each, each] += counts[name]
         fold_of[name] = best = _most_even(_unevenness(options / faces), dealt.sum(axis=1).tolist())
         dealt[best] += counts[name]
@@ -48,7 +53,7 @@ def _deal(source: np.ndarray, group: np.ndarray, folds: int, seed: int) -> np.nd
 
 
 def _unevenness(shares: np.ndarray) -> list[float]:
-    """Of each option (o, folds, sources): numpy.std over the folds, mean over the sources, to the last bit, without what std asks first."""
+    """For each option (o, folds, sources) the mean over the sources of numpy.std over the folds, to the last bit, without its overhead."""
     deviations = shares - np.add.reduce(shares, axis=1, keepdims=True) / shares.shape[1]
     spread = np.sqrt(np.add.reduce(deviations * deviations, axis=1) / shares.shape[1])
     return (np.add.reduce(spread, axis=1) / spread.shape[1]).tolist()
@@ -63,10 +68,10 @@ def _most_even(unevenness: list[float], faces: list[float]) -> int:
     return best
 
 
-def _folds(validation_share, fold):
+def _folds(validation_share: float, fold: int) -> int:
     if not 0 < validation_share <= 0.5:
-        raise InputError(f"validation-share is {validation_share:g}: give a share of the faces above 0 and up to 0.5.")
+        raise InputError(f"validation-share is {validation_share:g}, but must be above 0 and at most 0.5.")
     folds = round(1 / validation_share)
     if not 0 <= fold < folds:
-        raise InputError(f"fold is {fold}: a validation-share of {validation_share:g} makes {folds} folds, counted from 0.")
+        raise InputError(f"fold is {fold}, but a validation-share of {validation_share:g} means folds 0 to {folds - 1}.")
     return folds

@@ -1,4 +1,4 @@
-"""What is in a data set, in numbers: faces, labels, what is there more than once, what is not trained on."""
+"""The content of a data set in numbers: faces, labels, duplicates, and labels that are not used for training."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pipeline.data.dataset import Dataset
 
 @dataclass(frozen=True)
 class FaceCounts:
-    """Those of a label source. complete: with every keypoint labelled, of training and validation."""
+    """Numbers of faces of an annotation source. `complete` counts the labelled faces that have a label for every keypoint."""
 
     source: str
     training: int
@@ -20,8 +20,8 @@ class FaceCounts:
 
 
 @dataclass(frozen=True)
-class Labels:
-    """Those of a keypoint, by label source, as given; outliers, conflicts: those of them that are not trained on."""
+class LabelCounts:
+    """Numbers of labels of a keypoint: as given, by annotation source, and those not used for training because of the two rules."""
 
     keypoint: str
     by_source: list[int]
@@ -31,13 +31,15 @@ class Labels:
 
 @dataclass(frozen=True)
 class Counts:
-    """copies: faces that repeat another one's image; twins: in how many `groups` how many faces are, and in the `largest`.
+    """The numbers of a data set.
 
-    dropped: labels that are not trained on, of how many faces.
+    copies: faces whose image is identical to that of an earlier face.
+    twins: faces in duplicate groups of more than one face; `groups` is the number of these, `largest` the size of the largest.
+    dropped: labels that are not used for training; `dropped_faces` is the number of faces that have such labels.
     """
 
     faces: list[FaceCounts]
-    labels: list[Labels]
+    labels: list[LabelCounts]
     copies: int
     twins: int
     groups: int
@@ -67,13 +69,13 @@ def _faces(dataset: Dataset, number: int, name: str) -> FaceCounts:
     return FaceCounts(name, *(int(part.sum()) for part in parts))
 
 
-def _labels(dataset: Dataset, number: int, name: str) -> Labels:
+def _labels(dataset: Dataset, number: int, name: str) -> LabelCounts:
     out, against = ((dataset.dropped & kind)[:, number].sum() for kind in (dataset.outlier, dataset.conflict))
-    return Labels(name, dataset.labelled[:, number].tolist(), int(out), int(against))
+    return LabelCounts(name, dataset.labelled[:, number].tolist(), int(out), int(against))
 
 
 def table(dataset: Dataset) -> str:
-    """The counts as a table to print."""
+    """The counts as a table of text, for the log."""
     found = counts(dataset)
     return "\n".join([*_faces_table(found), "", *_labels_table(found), "", *_last_lines(found)])
 
@@ -97,6 +99,6 @@ def _line(title: str, numbers: list[int]) -> str:
 
 
 def _last_lines(found: Counts) -> Iterator[str]:
-    yield f"exact copies: {found.copies:,} faces repeat another one's image"
-    yield f"near twins: {found.twins:,} faces in {found.groups:,} groups, the largest of {found.largest}"
-    yield f"not trained on: {found.dropped:,} labels of {found.dropped_faces:,} faces (outliers, conflicts)"
+    yield f"identical images: {found.copies:,} faces repeat the image of an earlier face"
+    yield f"near duplicates: {found.twins:,} faces in {found.groups:,} groups, of up to {found.largest} faces"
+    yield f"not used for training: {found.dropped:,} labels of {found.dropped_faces:,} faces (outliers, conflicts)"

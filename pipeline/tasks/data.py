@@ -17,17 +17,15 @@ class Render(Stage):
     seed = whole(0, "seed of the drawing", 0)
 
     def run(self):
+        from pipeline.data.formats.kaggle import KaggleFiles
         from pipeline.data.synthetic import rendered
         from pipeline.scatter import points
 
         suffixes = tuple(f".{stem}.csv" for stem in FILES)
-        counts = {"training": self.training, "test": self.test}
-        with (
-            self.publishing(*suffixes) as paths,
-            self.collecting() as collector,
-            self.progress(sum(counts.values()), "face drawn") as progress,
-        ):
-            truth = rendered.write_files(*paths, KAGGLE, side=SIDE, **counts, seed=self.seed, collector=collector, report=progress.add)
+        options = {"side": SIDE, "training": self.training, "test": self.test, "seed": self.seed}
+        with self.publishing(*suffixes) as paths, self.collecting() as collector:
+            with self.progress(self.training + self.test, "face drawn") as progress:
+                truth = rendered.write_files(KaggleFiles(*paths), KAGGLE, **options, collector=collector, on_progress=progress.add)
         self.save(rendered.Truth(truth, points(truth, SIDE)), siblings=suffixes)
 
 
@@ -58,23 +56,21 @@ class Load(Stage):
         from pipeline.data import summary
         from pipeline.data.formats import archives, kaggle
 
-        paths = self._paths()
-        self.say(f"reading {paths['training']}")
-        size = sum(archives.size(paths[stem]) for stem in ("training", "test"))
+        files = kaggle.KaggleFiles(*self._paths())
+        self.say(f"reading {files.training}")
+        size = archives.size(files.training) + archives.size(files.test)
         with self.collecting() as collector, self.progress(size, "MB read", scale=10**6) as progress:
-            training = kaggle.read_training(paths["training"], KAGGLE, side=SIDE, images=collector(), report=progress.add)
-            test = kaggle.read_test(paths["test"], side=SIDE, images=collector(), report=progress.add)
-        lookup = kaggle.read_lookup(paths["IdLookupTable"], KAGGLE, test.image_ids)
-        rules = {name: getattr(self, name) for name, _ in self.get_params() if name != "overrides"}
-        with self.progress(len(training.images), "face compared") as progress:
-            faces = datasets.assemble(training, test, lookup, KAGGLE, **rules, report=progress.add)
+            tables = kaggle.read_tables(files, KAGGLE, side=SIDE, collector=collector, on_progress=progress.add)
+        rules = {"splitting": from_parameters(datasets.Splitting, self), "cleaning": from_parameters(datasets.Cleaning, self)}
+        with self.progress(len(tables.training.images), "face compared") as progress:
+            faces = datasets.assemble(tables, KAGGLE, **rules, on_progress=progress.add)
         self.say("\n" + summary.table(faces))
         self.save(faces)
 
-    def _paths(self) -> dict[str, Path]:
-        if "rendered" in self.requires():
-            return {stem: self.requires()["rendered"].sibling(f".{stem}.csv") for stem in FILES}
-        return {stem: Path(file.path) for stem, file in self.requires().items()}
+    def _paths(self) -> list[Path]:
+        """The paths of the three files, in the order of FILES."""
+        inputs = self.requires()
+        return [inputs["rendered"].sibling(f".{stem}.csv") if "rendered" in inputs else Path(inputs[stem].path) for stem in FILES]
 
 
 class Augment(Stage):

@@ -1,1 +1,1 @@
-"""."""
+"""Label formats and image files: one module for each format, which turns files into arrays."""

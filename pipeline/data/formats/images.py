@@ -1,4 +1,4 @@
-"""Image files: found in a list of paths, and read upright, in colour and with eight bits a channel."""
+"""Image files: listed from paths, and read upright, in colour and with eight bits per channel."""
 
 import warnings
 from collections.abc import Iterable
@@ -9,35 +9,38 @@ from PIL import Image, ImageOps
 
 from pipeline.errors import InputError
 
-# Levels of what has no eight bits a channel.
+# The levels that can mean white in images that do not have eight bits per channel.
 FULL_SCALES = (1, 255, 65535)
 
 
 def suffixes() -> set[str]:
-    """Those of the pictures that can be read, in lower case, with the dot."""
+    """The file name suffixes of readable pictures, in lower case, with the dot."""
     return set(Image.registered_extensions())
 
 
 def read(path: Path) -> Image.Image:
-    """The photograph in colour and eight bits, upright, transparent parts over white. InputError if it cannot be read."""
+    """Reads a photograph as RGB with eight bits per channel, upright, with transparent parts over white.
+
+    Raises InputError if it cannot be read.
+    """
     try:
-        # Pillow warns of more than 89 megapixels, and refuses twice as many.
+        # Pillow warns about more than 89 megapixels and refuses twice as many.
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")
             image.load()
             return _opaque(_eight_bits(ImageOps.exif_transpose(image)))
-    # Pillow's readers let through whatever a broken file makes of them: SyntaxError, IndexError, struct.error and more.
+    # For broken files Pillow raises SyntaxError, IndexError, struct.error and more.
     except Exception as error:
-        raise InputError(f"{path} cannot be read as a picture: {error}") from error
+        raise InputError(f"{path} cannot be read as a picture ({error}); convert it to PNG or JPEG, or leave it out.") from error
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Images of 16 or 32 bits or of real numbers in grey levels: their full scale is the smallest of FULL_SCALES that holds them."""
+    """Converts images of 16 or 32 bits or of real numbers to eight bits; white is the smallest of FULL_SCALES that no level exceeds."""
     if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
         return image
     values = np.asarray(image, np.float64)
     if not np.isfinite(values).all() or values.max() > FULL_SCALES[-1]:
-        raise ValueError("its grey levels are beyond 16 bits")
+        raise ValueError("its grey levels exceed 16 bits")
     full = next(full for full in FULL_SCALES[image.mode != "F" :] if values.max() <= full)
     return Image.fromarray((np.clip(values / full, 0, 1) * 255 + 0.5).astype(np.uint8))
 
@@ -50,9 +53,9 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def listed(arguments: Iterable[Path]) -> list[Path]:
-    """The photographs that the arguments name, each once: files as they are, of a folder the pictures directly in it, by name.
+    """The photographs that the arguments name, each once: the files themselves, and the pictures directly in a folder, sorted by name.
 
-    InputError for what is not there, and for a folder without pictures.
+    Raises InputError for a path that does not exist and for a folder without pictures.
     """
     found: dict[Path, None] = {}
     for path in arguments:
@@ -60,7 +63,7 @@ def listed(arguments: Iterable[Path]) -> list[Path]:
             raise InputError(f"{path} does not exist.")
         files = _pictures(path) if path.is_dir() else [path]
         if not files:
-            raise InputError(f"{path} has no pictures directly in it (files such as .jpg, .png, .tif).")
+            raise InputError(f"{path} contains no pictures (files such as .jpg, .png, .tif); give another folder or the files themselves.")
         found |= dict.fromkeys(files)
     return list(found)
 

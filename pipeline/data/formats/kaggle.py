@@ -1,115 +1,135 @@
-"""Kaggle's three files as arrays: every value checked, every fault an InputError that names its file, row and column."""
+"""Kaggle's three files as arrays. Every value is checked, and every fault is an InputError that names its file, row and column."""
 
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline.data.formats.csvrows import CORRECT_ROW, CUT_OFF, Rows, read_rows
+from pipeline.data.formats.csvrows import Rows, read_rows
 from pipeline.data.formats.pixels import PixelError, parse_images
+from pipeline.data.tables import LabelledFaces, Lookup, Tables, UnlabelledFaces
 from pipeline.errors import InputError
 from pipeline.keypoints.definition import KeypointSet
-from pipeline.lazyrows import Collector, Images
+from pipeline.lazyrows import Collector
 from pipeline.progress import OnProgress, ignored
-from pipeline.schema import array, record
 
+CORRECT_ROW = "correct the row or download the file again"
+CUT_OFF = "the file appears to be truncated, so download it again"
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"\d{1,18}", re.ASCII)  # fits int64
 
 
-@record
-class LabelledFaces:
-    images: Images = array("uint8", "face y x", "grey level", "faces, 0 = black to 255 = white")
-    keypoints: np.ndarray = array("float32", "face keypoint coordinate", "px", "x then y, NaN where not labelled")
+class KaggleFiles(NamedTuple):
+    """The paths of the three files: labelled faces, faces to predict, and the values to predict for them."""
+
+    training: Path
+    test: Path
+    lookup: Path
 
 
-@record
-class UnlabelledFaces:
-    image_ids: np.ndarray = array("int64", "face", "", "ImageId, as the lookup table names the images; each once")
-    images: Images = array("uint8", "face y x", "grey level", "faces, 0 = black to 255 = white")
+def read_tables(
+    files: KaggleFiles,
+    keypointset: KeypointSet,
+    *,
+    side: int,
+    collector: Callable[[], Collector] = Collector,
+    on_progress: OnProgress = ignored,
+) -> Tables:
+    """Reads the three files; see `read_training`, `read_test` and `read_lookup`.
 
-
-@record
-class Lookup:
-    row_ids: np.ndarray = array("int64", "row", "", "RowId, as the submission names the values asked for; each once")
-    face: np.ndarray = array("int32", "row", "", "which of the test images, counted from 0")
-    keypoint: np.ndarray = array("int16", "row", "", "which of the keypoints, counted from 0")
-    axis: np.ndarray = array("int8", "row", "", "which coordinate: 0 = x, 1 = y")
+    collector: makes an empty collector for the images of a file; the default keeps them in memory.
+    on_progress: receives the numbers of bytes read from the training file and the test file.
+    """
+    training = read_training(files.training, keypointset, side=side, images=collector(), on_progress=on_progress)
+    test = read_test(files.test, side=side, images=collector(), on_progress=on_progress)
+    return Tables(training, test, read_lookup(files.lookup, keypointset, test.image_ids))
 
 
 def read_training(
-    path: Path, keypointset: KeypointSet, *, side: int, images: Collector | None = None, report: OnProgress = ignored
+    path: Path, keypointset: KeypointSet, *, side: int, images: Collector | None = None, on_progress: OnProgress = ignored
 ) -> LabelledFaces:
-    """Labelled faces: images uint8 (n, side, side); keypoints float32 (n, K, 2), pixels, x then y, NaN where not labelled.
+    """Reads labelled faces: images uint8 (n, side, side); keypoints float32 (n, K, 2), pixels, x then y, NaN where not labelled.
 
-    The file, plain or zipped, has the columns of the keypoint set and Image, in any order. A coordinate that is empty or "nan" is not
-    labelled, each on its own; a face without any label is accepted. Raises InputError for anything amiss: the file, its columns, a row,
-    a number, a coordinate more than half an image side outside the image, a file without any label. images: an empty collector, for more
-    of them than belong into memory. report: told of the bytes read.
+    The file, plain or zipped, has the columns of the keypoint set and the column Image, in any order. A coordinate that is empty or "nan"
+    is not labelled; x and y are independent in this. A face without any label is accepted.
+
+    images: an empty collector, for images that may not fit into memory.
+    on_progress: receives the numbers of bytes read.
+
+    Raises InputError for any fault of the file, its columns, a row or a number, for a coordinate more than half an image side outside the
+    image, and for a file without any label.
     """
     required = (*keypointset.columns, "Image")
-    images, keypoints = images or Collector(), []
-    for rows in read_rows(path, _column_check(required), report=report):
+    images, keypoints, label = images or Collector(), [], str(path)
+    for rows in read_rows(path, _column_check(required), on_progress=on_progress):
         images.add(_images(rows, side))
         keypoints.append(_coordinates(rows, keypointset, side))
         label = rows.label
     table = LabelledFaces(images.rows(), np.concatenate(keypoints))
     if np.isnan(table.keypoints).all():
-        raise InputError(f"{label} has no labelled keypoint in any of its {len(table.images)} rows; is it the training file?")
+        raise InputError(f"{label} has no labelled keypoint in any of its {len(table.images)} rows; check that it is the training file.")
     return table
 
 
-def read_test(path: Path, *, side: int, images: Collector | None = None, report: OnProgress = ignored) -> UnlabelledFaces:
-    """Faces to predict: image_ids int64 (n,), positive, each once; images uint8 (n, side, side); in the file's order.
+def read_test(path: Path, *, side: int, images: Collector | None = None, on_progress: OnProgress = ignored) -> UnlabelledFaces:
+    """Reads the faces to predict, in the file's order: unique positive image_ids int64 (n,) and images uint8 (n, side, side).
 
-    The file, plain or zipped, has the columns ImageId and Image. Raises InputError for anything amiss. images, report: as above.
+    The file, plain or zipped, has the columns ImageId and Image. `images` and `on_progress` are as for `read_training`.
+
+    Raises InputError for any fault.
     """
-    image_ids, images, seen = [], images or Collector(), set()
-    for rows in read_rows(path, _column_check(("ImageId", "Image")), report=report):
+    image_ids, images, seen = [], images or Collector(), set[int]()
+    for rows in read_rows(path, _column_check(("ImageId", "Image")), on_progress=on_progress):
         image_ids.append(_new_integers(rows, "ImageId", seen))
         images.add(_images(rows, side))
     return UnlabelledFaces(np.concatenate(image_ids), images.rows())
 
 
 def read_lookup(path: Path, keypointset: KeypointSet, image_ids: np.ndarray) -> Lookup:
-    """The values asked for, m of them in the file's order, as indices into the test images (their ids: int64 (n,)) and the keypoints.
+    """Reads the m values to predict, in the file's order, as indices into the test images and the keypoints.
 
-    The file has the columns RowId, ImageId and FeatureName; its Location, if any, is not looked at, and rows may end before it, as they do
-    in one of Kaggle's own files. Raises InputError for anything amiss,
-    among it an image that is not among the ids and a feature that is no column of the keypoint set.
+    The file has the columns RowId, ImageId and FeatureName. A column Location is ignored, and rows may end before it, as they do in one of
+    Kaggle's own files.
+
+    image_ids: those of the test images, int64 (n,).
+
+    Raises InputError for any fault, including an image that is not among the ids and a feature that is not a column of the keypoint set.
     """
     known_images, known_features = pd.Index(image_ids), pd.Index(keypointset.columns)
-    row_ids, faces, features, seen = [], [], [], set()
+    row_ids, faces, features, seen = [], [], [], set[int]()
     most = len(known_images) * len(known_features)
     check = _column_check(("RowId", "ImageId", "FeatureName"), optional=("Location",))
     for rows in read_rows(path, check, may_lack="Location"):
         row_ids.append(_new_integers(rows, "RowId", seen))
-        faces.append(_positions(rows, "ImageId", known_images, _positive_integers(rows, "ImageId"), "no image of the test file"))
-        features.append(_positions(rows, "FeatureName", known_features, rows.table["FeatureName"], f"no feature of {keypointset.name}"))
+        faces.append(_positions(rows, "ImageId", known_images, _positive_integers(rows, "ImageId"), "not an image of the test file"))
+        unknown = f"not a feature of {keypointset.name}"
+        features.append(_positions(rows, "FeatureName", known_features, rows.table["FeatureName"], unknown))
         if len(seen) > most:
-            raise InputError(f"{rows.label} asks for more than the {most} values that there are; download it again.")
+            raise InputError(f"{rows.label} asks for more than the {most} values that the test images have; download it again.")
     face, feature = np.concatenate(faces).astype(np.int32), np.concatenate(features)
     return Lookup(np.concatenate(row_ids), face, (feature // 2).astype(np.int16), (feature % 2).astype(np.int8))
 
 
-def _column_check(required: tuple[str, ...], optional: tuple[str, ...] = ()):
-    def check(label: str, names: list[str]):
+def _column_check(required: tuple[str, ...], optional: tuple[str, ...] = ()) -> Callable[[str, list[str]], None]:
+    def check(label: str, names: list[str]) -> None:
         repeated = [name for name, count in Counter(names).items() if count > 1]
         missing = [name for name in required if name not in names]
         unknown = [name for name in names if name not in required + optional]
         faults = {"repeats": repeated, "lacks": missing, "has unknown": unknown}
         if any(faults.values()):
-            said = " and ".join(f"{verb} {_listed(named)}" for verb, named in faults.items() if named)
-            raise InputError(f"{label}: the header {said}; the columns must be {_listed(required)}, download the file again.")
+            found = " and ".join(f"{verb} {_listed(named)}" for verb, named in faults.items() if named)
+            raise InputError(f"{label}: the header {found}; the columns must be {_listed(required)}. Download the file again.")
 
     return check
 
 
-def _listed(names) -> str:
-    shown = ", ".join(_shown(name) for name in names[:4])
-    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown
+def _listed(names: Iterable[str]) -> str:
+    shown = [_shown(name) for name in names]
+    return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
 
 
 def _shown(text: str) -> str:
@@ -135,14 +155,14 @@ def _coordinates(rows: Rows, keypointset: KeypointSet, side: int) -> np.ndarray:
     if outside.any():
         row, column = np.argwhere(outside)[0]
         raise InputError(
-            f"{rows.place(row, columns[column])} is {_shown(cells[row, column])}, not a coordinate in or near an image of "
+            f"{rows.place(row, columns[column])} is {_shown(cells[row, column])}, which is not a coordinate in or near an image of "
             f"{side} pixels; correct it, or leave it empty if it is not labelled."
         )
     return values.reshape(-1, len(keypointset.names), 2).astype(np.float32)
 
 
 def _number(text: str) -> float:
-    """NaN for a missing label; infinity, which lies outside every image, for what is not a number. float() would accept "1_0"."""
+    """The number, NaN for a missing label, and infinity, which lies outside every image, for other text. float() would accept "1_0"."""
     text = text.strip()
     if _NUMBER.fullmatch(text):
         return float(text)
@@ -158,20 +178,20 @@ def _positive_integers(rows: Rows, column: str) -> np.ndarray:
 
 
 def _new_integers(rows: Rows, column: str, seen: set[int]) -> np.ndarray:
-    """Positive integers of which none was seen in a row before; now they are."""
+    """Positive integers, none of which may occur in `seen`, to which they are added."""
     numbers = _positive_integers(rows, column)
     for index, number in enumerate(numbers.tolist()):
         if number in seen:
-            raise InputError(f"{rows.place(index, column)} is {number}, as in a row before; correct one of them.")
+            raise InputError(f"{rows.place(index, column)} is {number}, which an earlier row has already; correct one of them.")
         seen.add(number)
     return numbers
 
 
-def _positions(rows: Rows, column: str, known: pd.Index, values, nature: str) -> np.ndarray:
-    """Where each value stands in the index of known ones; `nature` says what a value that does not is."""
+def _positions(rows: Rows, column: str, known: pd.Index, values: np.ndarray | pd.Series, fault: str) -> np.ndarray:
+    """The position of each value in the index of known ones; `fault` says what an unknown value is."""
     positions = known.get_indexer(values)
     if (positions < 0).any():
-        index = np.flatnonzero(positions < 0)[0]
+        index = int(np.flatnonzero(positions < 0)[0])
         shown = _shown(rows.table[column].iloc[index])
-        raise InputError(f"{rows.place(index, column)} is {shown}, {nature}; {CORRECT_ROW}.")
+        raise InputError(f"{rows.place(index, column)} is {shown}, {fault}; {CORRECT_ROW}.")
     return positions

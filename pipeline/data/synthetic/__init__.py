@@ -1,1 +1,1 @@
-"""."""
+"""Faces drawn by the program, whose keypoints are known exactly."""

@@ -1,17 +1,19 @@
-"""Faces that the program draws itself, with known keypoints, in arrays or in Kaggle's files.
+"""Faces that the program draws itself, with known keypoints, as arrays or as files in Kaggle's formats.
 
-They let a newcomer run the whole pipeline without Kaggle's data and carry that data's quirks: two groups of labellers with their own noise
-and habits, small faces away from the middle, repeated images, labels that are missing or plainly wrong.
+With them the whole pipeline runs without Kaggle's data. They imitate the quirks of those data: two groups of labellers with different noise
+and habits, small faces away from the middle, repeated images, and labels that are missing or plainly wrong.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from pipeline.data.formats.kaggle import KaggleFiles
 from pipeline.data.synthetic.anatomy import DESIGN_SIDE
 from pipeline.data.synthetic.portrait import portrait
+from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Collector, Images, chosen, each
 from pipeline.progress import OnProgress, ignored
 from pipeline.scatter import Points
@@ -19,8 +21,9 @@ from pipeline.schema import array, record
 
 _WIDEST_SOURCE_SHARE = 1 / 3  # in Kaggle's files 2,284 of 7,049 training faces and 591 of 1,783 test faces
 
-# How the labellers of the widest source and those of the others worked. Pixels of Kaggle's images; the shifts are to larger x and were
-# measured on Kaggle's files, as was the noise of the others (identical images labelled twice), rounded down to leave room for outliers.
+# How accurately the labellers of the widest source and those of the others worked, in pixels of Kaggle's images. The shifts go to larger
+# x. They were measured on Kaggle's files, as was the noise of the others (from identical images labelled twice), rounded down because the
+# measured noise contains the outliers.
 _NOISE = (0.3, 1.0)
 _SHIFT_OF_EYES = (0.0, 0.8)
 _SHIFT_OF_REST = (0.0, 0.5)
@@ -33,41 +36,45 @@ _GREYS = tuple(str(level) for level in range(256))
 
 @record
 class RenderedFaces:
-    """n drawn faces, those of the keypoint set's first source first."""
+    """n drawn faces; those of the keypoint set's first annotation source come first."""
 
     images: Images = array("uint8", "face y x", "", "grey levels")
     keypoints: np.ndarray = array("float64", "face keypoint xy", "px", "where the keypoints were drawn")
-    labels: np.ndarray = array("float64", "face keypoint xy", "px", "what a labeller of the face's source wrote; NaN where nothing")
-    source: np.ndarray = array("int8", "face", "", "index into the keypoint set's source_names")
+    labels: np.ndarray = array("float64", "face keypoint xy", "px", "labels by the face's annotation source, NaN where not labelled")
+    source: np.ndarray = array("int8", "face", "", "annotation source, index into the keypoint set's source_names")
 
 
 @record
 class Truth:
-    """What no file of Kaggle's tells: where the keypoints of the test faces are."""
+    """The true keypoints of the test faces, which the files in Kaggle's formats do not contain."""
 
     keypoints: np.ndarray = array("float64", "face keypoint xy", "px", "where the keypoints of the test faces were drawn")
     points: Points
 
 
 def rendered_faces(
-    keypointset,
+    keypointset: KeypointSet,
     *,
     side: int,
     count: int,
     widest_source_share: float,
     seed: int,
     images: Collector | None = None,
-    report: OnProgress = ignored,
+    on_progress: OnProgress = ignored,
 ) -> RenderedFaces:
-    """Draw `count` faces; the first round(count * widest_source_share) are labelled by the first source, the rest by the last.
+    """Draws `count` faces of side x side pixels; the first round(count * widest_source_share) belong to the first annotation source.
 
-    keypointset: names among Kaggle's fifteen, any side. Keypoints and labels: x then y, pixel i covers [i, i + 1); all lie in the image.
-    Equal arguments give equal bytes, and face i does not depend on how many follow it. 6 ms a face on one core. images: an empty
-    collector, for more of them than belong into memory. report: told of each.
-    Raises ValueError for a share outside [0, 1], and for a keypoint that is not drawn.
+    The others belong to the last source. All keypoints and labels lie in the image; pixel i covers [i, i + 1). Equal arguments give equal
+    bytes, and a face does not depend on how many follow it. A face takes 6 ms on one core.
+
+    keypointset: its names must be among Kaggle's fifteen.
+    images: an empty collector, for images that may not fit into memory.
+    on_progress: receives 1 for each face.
+
+    Raises ValueError for a share outside [0, 1] and for a keypoint that is not drawn.
     """
     if not 0 <= widest_source_share <= 1:
-        raise ValueError(f"widest_source_share must lie in [0, 1], it is {widest_source_share}")
+        raise ValueError(f"widest_source_share must be in [0, 1], not {widest_source_share}")
     source = np.zeros(count, np.int8)
     source[round(count * widest_source_share) :] = len(keypointset.source_names) - 1
     images = images or Collector()
@@ -77,21 +84,24 @@ def rendered_faces(
         rng = _generator(seed, i + 1)
         image, keypoints[i] = portrait(keypointset.names, side=side, steady=source[i] == 0, rng=rng)
         images.add(image[None])
-        report(1)
+        on_progress(1)
     labels = labels_for(keypointset, keypoints, source, side=side, rng=_generator(seed, 0))
     return RenderedFaces(images.rows(), keypoints, labels, source)
 
 
 def _generator(seed: int, number: int) -> np.random.Generator:
-    """One of as many as one likes; the same as `default_rng(seed).spawn(...)[number]`, which makes all of them."""
+    """One of any number of independent generators: `default_rng(seed).spawn(...)[number]` without making the others."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
 
 
-def labels_for(keypointset, keypoints, source, *, side: int, rng) -> np.ndarray:
-    """What labellers of each face's source would write: (n, k, 2) float64 pixels within the image, NaN where they wrote nothing.
+def labels_for(keypointset: KeypointSet, keypoints: np.ndarray, source: np.ndarray, *, side: int, rng: np.random.Generator) -> np.ndarray:
+    """Draws labels as the annotation source of each face would give them: (n, K, 2) float64, pixels, NaN where not labelled.
 
-    keypoints: (n, k, 2) true positions, pixels. source: (n,) integers. Adds noise and each source's constant shift, leaves out what the
-    source does not label and a few labels of the first, and misplaces a few by a third of the image.
+    Adds the noise and the constant shift of each source, omits what the source does not label and a few labels of the first source, and
+    misplaces a few labels by a third of the image. All labels lie in the image.
+
+    keypoints: true positions (n, K, 2), pixels.
+    source: index of each face's source, integers (n,).
     """
     other = (source > 0).astype(int)
     pixel = side / DESIGN_SIDE
@@ -105,24 +115,24 @@ def labels_for(keypointset, keypoints, source, *, side: int, rng) -> np.ndarray:
     return np.where(labelled[..., None], np.clip(labels, 0, side), np.nan)
 
 
-def _labelled_by(keypointset):
-    """(sources, k) bool: which source labels which keypoint."""
+def _labelled_by(keypointset: KeypointSet) -> np.ndarray:
+    """Whether each annotation source labels each keypoint: bool (S, K)."""
     return np.array([[name in labelled for name in keypointset.names] for labelled in keypointset.sources.values()])
 
 
-def _left_out(source, keypoints, *, rng):
-    """(n, k) bool: in a few rows of the first source each label is missing with one chance in five."""
+def _left_out(source: np.ndarray, keypoints: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Whether each label is missing, bool (n, K): in a few rows of the first source with a probability of 0.2."""
     rows = (rng.random(len(source)) < _INCOMPLETE_ROWS) & (source == 0)
     return rows[:, None] & (rng.random((len(source), keypoints)) < 0.2)
 
 
-def with_repeats(keypointset, faces: RenderedFaces, *, rng) -> RenderedFaces:
-    """The faces, with a few of those not of the first source replaced by an earlier image of their kind, labelled a second time."""
+def with_repeats(keypointset: KeypointSet, faces: RenderedFaces, *, rng: np.random.Generator) -> RenderedFaces:
+    """Replaces a few faces, none of them of the first annotation source, by earlier images of such faces, which are labelled again."""
     others = np.flatnonzero(faces.source > 0)
     places = np.flatnonzero(rng.random(len(others)) < _REPEATED_IMAGES)
     places = places[places > 0]
     shown = np.arange(len(faces.source))
-    for place in places:  # in order, so that what an earlier place shows is settled
+    for place in places:  # in order, so that the image of an earlier place is final
         shown[others[place]] = shown[others[rng.integers(place)]]
     images, keypoints, labels = chosen(faces.images, shown), faces.keypoints[shown], faces.labels.copy()
     again = others[places]
@@ -130,70 +140,70 @@ def with_repeats(keypointset, faces: RenderedFaces, *, rng) -> RenderedFaces:
     return replace(faces, images=images, keypoints=keypoints, labels=labels)
 
 
-def write_kaggle_files(folder, keypointset, *, side: int, training: int, test: int, seed: int) -> np.ndarray:
-    """Write training.csv, test.csv and IdLookupTable.csv into a folder, which is made if need be: see `write_files`."""
+def write_kaggle_files(folder: str | Path, keypointset: KeypointSet, *, side: int, training: int, test: int, seed: int) -> np.ndarray:
+    """Writes training.csv, test.csv and IdLookupTable.csv into a folder, which is created if necessary; see `write_files`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = (folder / name for name in ("training.csv", "test.csv", "IdLookupTable.csv"))
-    return write_files(*paths, keypointset, side=side, training=training, test=test, seed=seed)
+    files = KaggleFiles(folder / "training.csv", folder / "test.csv", folder / "IdLookupTable.csv")
+    return write_files(files, keypointset, side=side, training=training, test=test, seed=seed)
 
 
 def write_files(
-    training_path,
-    test_path,
-    lookup_path,
-    keypointset,
+    files: KaggleFiles,
+    keypointset: KeypointSet,
     *,
     side: int,
     training: int,
     test: int,
     seed: int,
     collector: Callable[[], Collector] = Collector,
-    report: OnProgress = ignored,
+    on_progress: OnProgress = ignored,
 ) -> np.ndarray:
-    """Write `training` and `test` drawn faces as Kaggle hands faces out: labelled faces, faces to label, values asked for.
+    """Writes drawn faces as Kaggle publishes its faces: labelled faces, faces to predict, and the values to predict.
 
-    A third of each is of the first source and comes first. Existing files are replaced; equal arguments give equal bytes. Returns the
-    true keypoints of the test faces, (test, k, 2) float64 pixels. collector: where the images wait. report: told of each face drawn.
+    A third of either belongs to the first annotation source and comes first. Existing files are replaced; equal arguments give equal bytes.
+
+    training, test: the numbers of labelled faces and of faces to predict.
+    collector: makes an empty collector for images; the default keeps them in memory.
+    on_progress: receives 1 for each face.
+
+    Returns the true keypoints of the test faces, (test, K, 2) float64, pixels.
     """
     seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
-    drawn, asked = (
-        rendered_faces(
-            keypointset, side=side, count=count, widest_source_share=_WIDEST_SOURCE_SHARE, seed=own, images=collector(), report=report
-        )
-        for count, own in zip((training, test), seeds, strict=False)
-    )
+    common = {"side": side, "widest_source_share": _WIDEST_SOURCE_SHARE, "on_progress": on_progress}
+    drawn = rendered_faces(keypointset, count=training, seed=seeds[0], images=collector(), **common)
+    asked = rendered_faces(keypointset, count=test, seed=seeds[1], images=collector(), **common)
     drawn = with_repeats(keypointset, drawn, rng=np.random.default_rng(seeds[2]))
-    _write(training_path, _training_lines(keypointset, drawn))
-    _write(test_path, _test_lines(asked.images))
-    _write(lookup_path, _lookup_lines(keypointset, asked.source))
+    _write(files.training, _training_lines(keypointset, drawn))
+    _write(files.test, _test_lines(asked.images))
+    _write(files.lookup, _lookup_lines(keypointset, asked.source))
     return asked.keypoints
 
 
-def _write(path, lines):
-    with Path(path).open("w", encoding="ascii", newline="\n") as file:
+def _write(path: Path, lines: Iterable[str]) -> None:
+    with path.open("w", encoding="ascii", newline="\n") as file:
         file.writelines(f"{line}\n" for line in lines)
 
 
-def _training_lines(keypointset, faces):
+def _training_lines(keypointset: KeypointSet, faces: RenderedFaces) -> Iterator[str]:
     yield ",".join((*keypointset.columns, "Image"))
     for labels, image in zip(faces.labels, each(faces.images), strict=True):
         coordinates = ("" if value != value else f"{value:.6f}" for value in labels.ravel().tolist())
         yield ",".join((*coordinates, _image_text(image)))
 
 
-def _test_lines(images):
+def _test_lines(images: Images) -> Iterator[str]:
     yield "ImageId,Image"
     yield from (f"{image_id},{_image_text(image)}" for image_id, image in enumerate(each(images), start=1))
 
 
-def _lookup_lines(keypointset, source):
+def _lookup_lines(keypointset: KeypointSet, source: np.ndarray) -> Iterator[str]:
     yield "RowId,ImageId,FeatureName,Location"
-    labelled = np.repeat(_labelled_by(keypointset), 2, axis=1)  # x and y of each keypoint, as in columns
+    labelled = np.repeat(_labelled_by(keypointset), 2, axis=1)  # x and y of each keypoint, as in the columns
     wanted = [[name for name, asked in zip(keypointset.columns, of_source, strict=True) if asked] for of_source in labelled]
     asked = ((image_id, name) for image_id, own in enumerate(source.tolist(), start=1) for name in wanted[own])
     yield from (f"{row_id},{image_id},{name}," for row_id, (image_id, name) in enumerate(asked, start=1))
 
 
-def _image_text(image):
+def _image_text(image: np.ndarray) -> str:
     return " ".join(map(_GREYS.__getitem__, image.tobytes()))

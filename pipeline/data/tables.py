@@ -1,0 +1,43 @@
+"""What label files say, checked and parsed, before anything is derived from it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.lazyrows import Images
+from pipeline.schema import array, record
+
+
+@record
+class LabelledFaces:
+    """The faces of a training table, in its order."""
+
+    images: Images = array("uint8", "face y x", "grey level", "faces, 0 = black to 255 = white")
+    keypoints: np.ndarray = array("float32", "face keypoint coordinate", "px", "x then y, NaN where not labelled")
+
+
+@record
+class UnlabelledFaces:
+    """The faces of a test table, in its order."""
+
+    image_ids: np.ndarray = array("int64", "face", "", "unique ImageId by which the lookup table refers to the image")
+    images: Images = array("uint8", "face y x", "grey level", "faces, 0 = black to 255 = white")
+
+
+@record
+class Lookup:
+    """The values that a submission must contain, in the order of the lookup table."""
+
+    row_ids: np.ndarray = array("int64", "row", "", "unique RowId by which the submission refers to the value")
+    face: np.ndarray = array("int32", "row", "", "index of the test image, counted from 0")
+    keypoint: np.ndarray = array("int16", "row", "", "index of the keypoint, counted from 0")
+    axis: np.ndarray = array("int8", "row", "", "coordinate: 0 = x, 1 = y")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The labelled faces, the faces to predict, and the values to predict for them."""
+
+    training: LabelledFaces
+    test: UnlabelledFaces
+    lookup: Lookup
