@@ -164,7 +164,7 @@ def test_exploration_counts():
     assert cells["left_eye"][:2] == [str(WIDE), "0"]
     assert cells["nose"][3] == str(dataset.dropped[:, 2].sum())
     assert "20 faces repeat" in lines[-3]
-    assert "40 faces in 20 groups, the largest of 2" in lines[-2]
+    assert "40 faces in 20 groups, of up to 2 faces" in lines[-2]
     assert max(map(len, lines)) <= 80
 
 

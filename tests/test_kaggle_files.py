@@ -165,7 +165,7 @@ def test_blocks_of_any_size(tmp_path, monkeypatch, block):
     np.testing.assert_array_equal(read_training(path, SMALL, side=SIDE).images, IMAGES)
     np.testing.assert_array_equal(read_training(path, SMALL, side=SIDE).keypoints, KEYPOINTS)
     refused(written(tmp_path, with_row(2, ROWS[1] + " 3") + "\n\n"), "row 2 (line 3), column Image", "17 pixels instead of 16")
-    refused(written(tmp_path, with_row(3, ROWS[2][:-9]) + "\n\n"), "row 3 (line 4), column Image", "looks cut off")
+    refused(written(tmp_path, with_row(3, ROWS[2][:-9]) + "\n\n"), "row 3 (line 4), column Image", "appears to be truncated")
 
 
 @pytest.mark.parametrize("block", [100, 500, 1 << 20])
@@ -207,7 +207,7 @@ def test_dangling_link(tmp_path):
 
 def test_missing_file(tmp_path):
     """A file that has vanished is named."""
-    refused(tmp_path / "training.csv", "No such file", "check that it is there")
+    refused(tmp_path / "training.csv", "No such file", "check that it exists")
     refused(tmp_path / "training.zip", "No such file")
 
 
@@ -234,7 +234,7 @@ def test_unreadable_file(tmp_path, monkeypatch, name):
     path = written(tmp_path, TRAINING, name)
     monkeypatch.setattr(Path, "open", denied)
     monkeypatch.setattr(zipfile, "ZipFile", denied)
-    refused(path, "Permission denied", "that you may read it")
+    refused(path, "Permission denied", "that you have permission to read it")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind the superuser")
@@ -262,17 +262,17 @@ def test_file_without_permissions(tmp_path):
         (TRAINING.replace("Image", "Image,Image"), ["repeats 'Image'"]),
         (TRAINING.replace("Image", "Image,Name"), ["unknown 'Name'"]),
         (TRAINING.replace(",", ";"), ["lacks", "unknown"]),
-        ("<!DOCTYPE html>\n<html></html>", ["lacks", "download"]),
+        ("<!DOCTYPE html>\n<html></html>", ["lacks", "Download the file again"]),
         ("\n" + TRAINING, ["line 1 is blank"]),
         (TRAINING.replace("\n", "\n\n"), ["line 2 is blank"]),
         (TRAINING + "\n" * 5000, ["more than 1000 blank lines from line 5 on"]),
-        (with_row(2, ROWS[1] + ",3"), ["row 2 (line 3)", "10 fields where the header has 9"]),
-        ("\n".join([HEADER, *("1," + row for row in ROWS)]), ["row 1 (line 2)", "10 fields where the header has 9"]),
-        ("\n".join([HEADER, *(row + "," for row in ROWS)]), ["row 1 (line 2)", "10 fields where the header has 9"]),
-        ("\n".join([HEADER, *(row.split(",", 1)[1] for row in ROWS)]), ["row 1 (line 2)", "8 fields where the header has 9"]),
+        (with_row(2, ROWS[1] + ",3"), ["row 2 (line 3)", "10 fields but the header has 9"]),
+        ("\n".join([HEADER, *("1," + row for row in ROWS)]), ["row 1 (line 2)", "10 fields but the header has 9"]),
+        ("\n".join([HEADER, *(row + "," for row in ROWS)]), ["row 1 (line 2)", "10 fields but the header has 9"]),
+        ("\n".join([HEADER, *(row.split(",", 1)[1] for row in ROWS)]), ["row 1 (line 2)", "8 fields but the header has 9"]),
         (with_row(1, ROWS[0].split(",", 1)[1]), ["row 1 (line 2)", "8 fields", "correct the row"]),
-        (with_row(3, "2.5,3.5"), ["row 3 (line 4)", "2 fields", "looks cut off"]),
-        (with_row(3, ROWS[2][:-9]), ["row 3 (line 4), column Image", "pixels instead of 16", "looks cut off"]),
+        (with_row(3, "2.5,3.5"), ["row 3 (line 4)", "2 fields", "appears to be truncated"]),
+        (with_row(3, ROWS[2][:-9]), ["row 3 (line 4), column Image", "pixels instead of 16", "appears to be truncated"]),
         (with_row(2, ROWS[1][:-9]), ["row 2 (line 3), column Image", "pixels instead of 16", "correct the row"]),
         (with_row(3, ROWS[2] + " 3"), ["row 3 (line 4), column Image", "17 pixels instead of 16", "correct the row"]),
         (TRAINING.replace("2.5,", "2\0.5,"), ["row 1 (line 2)", "NUL byte"]),
@@ -284,7 +284,7 @@ def test_file_without_permissions(tmp_path):
         (TRAINING.replace("2.5,", '"2.5,'), ["row 1 (line 2)", "quote"]),
         (TRAINING.replace("2.5,", '2"5,'), ["row 1 (line 2)", "quote"]),
         (TRAINING.replace("2.5,1.0,", '"2.5,1.0",'), ["row 1 (line 2)", "8 fields"]),
-        (TRAINING.replace(" ", "\n", 1), ["row 2 (line 3)", "1 fields where the header has 9"]),
+        (TRAINING.replace(" ", "\n", 1), ["row 2 (line 3)", "1 fields but the header has 9"]),
     ],
 )
 def test_bad_structure(tmp_path, content, said):
@@ -363,11 +363,11 @@ def test_repeated_id(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("12,left", "13,left", "row 3 (line 4), column ImageId is '13', no image of the test file"),
-        ("nose_tip_x", "tail_x", "row 4 (line 5), column FeatureName is 'tail_x', no feature of a small set"),
-        ("chin_y", "", "row 1 (line 2), column FeatureName is '', no feature"),
-        (",Location", "", "row 1 (line 2) has 4 fields where the header has 3"),
-        ("\n8,3,left_eye_x,", "\n8,3", "row 2 (line 3) has 2 fields where the header has 4"),
+        ("12,left", "13,left", "row 3 (line 4), column ImageId is '13', not an image of the test file"),
+        ("nose_tip_x", "tail_x", "row 4 (line 5), column FeatureName is 'tail_x', not a feature of a small set"),
+        ("chin_y", "", "row 1 (line 2), column FeatureName is '', not a feature"),
+        (",Location", "", "row 1 (line 2) has 4 fields but the header has 3"),
+        ("\n8,3,left_eye_x,", "\n8,3", "row 2 (line 3) has 2 fields but the header has 4"),
         ("RowId,", "", "lacks 'RowId'"),
     ],
 )
@@ -393,7 +393,12 @@ def test_messages_name_the_file_inside(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("members", "said"), [({}, "holds 0"), ({"a.txt": "", "c.csv/": ""}, "holds 0"), ({"a.csv": "", "b.CSV": ""}, "holds 2")]
+    ("members", "said"),
+    [
+        ({}, "exactly one CSV file but contains none"),
+        ({"a.txt": "", "c.csv/": ""}, "contains none"),
+        ({"a.csv": "", "b.CSV": ""}, "contains 2"),
+    ],
 )
 def test_not_one_csv(tmp_path, members, said):
     """A zip with no CSV or with several is refused, naming what is there."""
@@ -403,7 +408,7 @@ def test_not_one_csv(tmp_path, members, said):
 
 def test_no_zip(tmp_path):
     """A file that is called a zip and is none is refused."""
-    refused(written(tmp_path, "<html>please sign in</html>", "training.zip"), "not a usable zip file", "download it again")
+    refused(written(tmp_path, "<html>please sign in</html>", "training.zip"), "not a usable zip file", "create or copy it again")
     refused(written(tmp_path, "", "training.zip"), "not a usable zip file")
 
 
@@ -418,7 +423,7 @@ def test_truncated_zip(tmp_path):
     """A zip that was not downloaded to its end is refused."""
     path = zipped(tmp_path, {"training.csv": TRAINING})
     path.write_bytes(path.read_bytes()[:-30])
-    refused(path, "not a usable zip file", "download it again")
+    refused(path, "not a usable zip file", "create or copy it again")
 
 
 def test_zip_whose_names_disagree(tmp_path):
@@ -442,7 +447,7 @@ def test_encrypted_zip(tmp_path):
 
 def test_unusual_compression(tmp_path):
     """Other methods than Kaggle's deflate are refused: some of them allocate what the file asks for."""
-    refused(zipped(tmp_path, {"training.csv": TRAINING}, method=zipfile.ZIP_LZMA), "unusual method")
+    refused(zipped(tmp_path, {"training.csv": TRAINING}, method=zipfile.ZIP_LZMA), "unusual compression method")
 
 
 def test_zip_bomb_by_ratio(tmp_path, monkeypatch):

@@ -165,5 +165,5 @@ def test_listed_takes_files_and_folders(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         images.listed([tmp_path / "c.png"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no pictures directly in it"):
+    with pytest.raises(InputError, match="contains no pictures"):
         images.listed([tmp_path / "empty"])

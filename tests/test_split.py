@@ -34,11 +34,11 @@ def test_folds_hold_out_each_face_once():
 @pytest.mark.parametrize(
     ("count", "options", "message"),
     [
-        (3, {}, "4 folds.*3 different faces"),
-        (0, {}, "0 different faces"),
+        (3, {}, "4 folds.*3 distinct faces"),
+        (0, {}, "0 distinct faces"),
         (8, {"validation_share": 0.0}, "validation-share is 0"),
         (8, {"validation_share": 0.7}, "validation-share is 0.7"),
-        (8, {"fold": 4}, "fold is 4.*4 folds"),
+        (8, {"fold": 4}, "fold is 4.*folds 0 to 3"),
         (8, {"fold": -1}, "fold is -1"),
     ],
 )
@@ -51,7 +51,7 @@ def test_impossible_splits(count, options, message):
 
 def test_one_group_cannot_be_split():
     """Many faces that are all duplicates of each other are too few different ones."""
-    with pytest.raises(InputError, match="1 different faces"):
+    with pytest.raises(InputError, match="1 distinct faces"):
         split(np.zeros(50, np.int8), np.zeros(50, np.int32), validation_share=0.25, fold=0, seed=0)
 
 

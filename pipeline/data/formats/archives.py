@@ -132,8 +132,9 @@ def _only_csv(path: Path) -> zipfile.ZipInfo:
         raise InputError(f"{path} contains a file whose name points outside the folder ({_shown(climbing[0])}); do not use it.")
     members = [member for member in everything if _is_csv(member)]
     if len(members) != 1:
-        names = ", ".join(_shown(member) for member in members[:5]) or "none"
-        raise InputError(f"{path} must contain exactly one CSV file but contains {len(members)} ({names}); give the CSV file itself.")
+        names = ", ".join(_shown(member) for member in members[:5])
+        found = f"{len(members)} ({names})" if members else "none"
+        raise InputError(f"{path} must contain exactly one CSV file but contains {found}; give the CSV file itself.")
     return members[0]
 
 
