@@ -22,6 +22,7 @@ from pipeline.data.formats import kaggle
 from pipeline.data.tables import Lookup, UnlabelledFaces
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts, bytereader, layout
+from pipeline.store.hdf5.tree import Attributes, StoredArray, StoredGroup
 from pipeline.store.workspace.files import Damaged
 
 # Artifacts
@@ -111,18 +112,18 @@ def read_artifact(path: Path, kind: type) -> bool:
     return True
 
 
-def _as_h5py_sees(group) -> layout.StoredGroup:
+def _as_h5py_sees(group) -> StoredGroup:
     members = {name: _as_h5py_sees(item) if isinstance(item, h5py.Group) else _array_as_h5py_sees(item) for name, item in group.items()}
-    return layout.StoredGroup(members, _attributes(group))
+    return StoredGroup(members, _attributes(group))
 
 
-def _array_as_h5py_sees(dataset) -> layout.StoredArray:
+def _array_as_h5py_sees(dataset) -> StoredArray:
     dataset[()]
     dtype = "text" if dataset.dtype.kind == "S" else dataset.dtype.name
-    return layout.StoredArray(dtype, dataset.dtype.itemsize, dataset.shape, _attributes(dataset))
+    return StoredArray(dtype, dataset.dtype.itemsize, dataset.shape, _attributes(dataset))
 
 
-def _attributes(item) -> layout.Attributes:
+def _attributes(item) -> Attributes:
     return {name: value if isinstance(value, str) else list(value) for name, value in item.attrs.items()}
 
 

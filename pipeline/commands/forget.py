@@ -10,7 +10,7 @@ from pipeline.store.keys import adoptions
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import workspace_root
 from pipeline.store.workspace import names, partials
-from pipeline.store.workspace.files import set_aside
+from pipeline.store.workspace.files import quarantine
 
 
 def run(address: str, stages: list[Stage]) -> int:
@@ -31,7 +31,7 @@ def run(address: str, stages: list[Stage]) -> int:
         if who := in_use.needed_by(models, {f"{path.parent.name}/{path.stem}" for path in paths}):
             raise InputError(f"{who} needs these files, so nothing was quarantined. Wait until that process has ended.")
         for path in paths:
-            for quarantined in set_aside(path, "forgotten"):
+            for quarantined in quarantine(path, "forgotten"):
                 print(f"quarantined: {quarantined}")
     print("The next run recomputes them. To undo this, rename the files back; to free the disk space, run `keypoints clean`.")
     return 0

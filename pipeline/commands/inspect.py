@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.commands.support import provenance, reading
 from pipeline.commands.support.addresses import find
-from pipeline.store.hdf5 import artifacts, layout
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.hdf5.tree import StoredGroup
 from pipeline.store.keys import recipe
 from pipeline.store.run import snapshots
 from pipeline.store.run.stage import Stage
@@ -49,7 +50,7 @@ def _print_provenance(path: Path, remarks: list[str]) -> None:
     print(f"  {'versions':<12}{', '.join(f'{name} {version}' for name, version in versions.items())}\n")
 
 
-def _print_arrays(file: Mapping[str, Any], tree: layout.StoredGroup) -> None:
+def _print_arrays(file: Mapping[str, Any], tree: StoredGroup) -> None:
     """One line for each array of the file, but for those that only describe a plot, and one for its meaning."""
     found = [(name.removeprefix("/"), array) for name, array in tree.arrays() if not name.startswith("/plot/")]
     width = max((len(name) for name, _ in found), default=0)

@@ -22,7 +22,7 @@ def quarantined_since(path: Path) -> list[str]:
     return [
         f"made from {stage}@{key}, which is quarantined as {file.name}"
         for (stage, key), file in sorted(ancestors(path).items(), key=lambda item: item[0])
-        if file and (name := names.parse(file)) and name.kind == "set aside"
+        if file and (name := names.parse(file)) and name.kind == "quarantined"
     ]
 
 

@@ -1,7 +1,8 @@
-"""What lies in a workspace and is not needed.
+"""Files in a workspace that nothing needs any more.
 
-Only what is recognisably this program's counts: by its name, which holds a key, and, where it is whole, by what is in it. A file beside an
-artifact counts if the artifact has its checksum. Links are not followed, folders are left alone.
+Only files that this program has certainly written are found: they are recognised by their names, which contain a key, and by their content
+where they are complete. A file beside an artifact is included if the artifact stores its digest. Links are not followed, and folders are
+left alone.
 """
 
 import contextlib
@@ -10,11 +11,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.store.cleanup import in_use
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import adoptions
-from pipeline.store.run.targets import Artifact
 from pipeline.store.workspace import files, locks, names
 from pipeline.store.workspace.names import Name
 
@@ -24,9 +25,12 @@ OTHER = "other settings, data or code"
 
 @dataclass(frozen=True)
 class Leftover:
-    """Files that go together, in this order, with their sizes in bytes. age: seconds since the last of them was written.
+    """Files that belong together and are removed in this order, with their sizes in bytes.
 
-    place: FOLDER/STEM-KEY of what they belong to; its lock has the same name.
+    kind: see `pipeline.store.workspace.names.Name`.
+    place: FOLDER/STEM-KEY of the artifact that they belong to, which is also the name of its lock.
+    why: the reason why nothing needs them.
+    age: seconds since the last file was written.
     """
 
     files: dict[Path, int]
@@ -36,77 +40,94 @@ class Leftover:
     age: float
 
 
+class _Found(NamedTuple):
+    """Why a file is a leftover of the artifact `place`, and other files that are removed before it."""
+
+    place: str
+    why: str
+    together: tuple[Path, ...] = ()
+
+
 def find(root: Path, kept: set[str]) -> Iterator[Leftover]:
-    """What belongs to none of the artifacts `kept`, given as FOLDER/STEM-KEY, and what nobody needs any more of those that do."""
+    """The leftovers of a workspace: all that belongs to none of the artifacts `kept`, and what they themselves no longer need.
+
+    kept: artifacts as FOLDER/STEM-KEY.
+    """
     for folder in FOLDERS:
         for path in regular_files(root / folder):
-            # A process that lives may take its files away meanwhile.
+            # A running process may remove its files in the meantime.
             with contextlib.suppress(FileNotFoundError):
                 if (name := names.parse(path)) and (found := _found(root, path, name, kept)):
-                    place, why, *beside = found
-                    sizes = {file: file.lstat().st_size for file in (*beside, path)}
-                    yield Leftover(sizes, name.kind, place, why, time.time() - path.lstat().st_mtime)
+                    sizes = {file: file.lstat().st_size for file in (*found.together, path)}
+                    yield Leftover(sizes, name.kind, found.place, found.why, time.time() - path.lstat().st_mtime)
 
 
 def regular_files(folder: Path) -> list[Path]:
-    """The files in a folder, in the order of their names; none where the folder itself is a link."""
+    """The regular files in a folder, sorted by name; none if the folder itself is a link."""
     if folder.is_symlink() or not folder.is_dir():
         return []
     return [path for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()]
 
 
 def newest(root: Path, count: int) -> set[str]:
-    """FOLDER/STEM-KEY of the newest artifacts of each stage."""
-    by_stage: dict[tuple[str, str], list[Path]] = {}
+    """The newest `count` artifacts of each stage, as FOLDER/STEM-KEY."""
+    by_stage: dict[str, list[Path]] = {}
     for path in sorted(names.all_artifacts(root), key=lambda path: path.lstat().st_mtime, reverse=True):
         if _published(path) is not None:
-            by_stage.setdefault((path.parent.name, names.parse(path).stem), []).append(path)
+            by_stage.setdefault(f"{path.parent.name}/{path.stem.removesuffix(names.key_of(path))}", []).append(path)
     return {f"{path.parent.name}/{path.stem}" for paths in by_stage.values() for path in paths[:count]}
 
 
 def user(root: Path, leftover: Leftover) -> str | None:
-    """The process that makes, reads or is going to read what a leftover belongs to; None if there is none."""
+    """The name of a process that writes, reads or is going to read the artifact that a leftover belongs to; None if there is none."""
     path = root / leftover.place
     writer = locks.holder(path.with_name(f".{path.name}.lock"))
     return in_use.needed_by(root / "models", {leftover.place}) if writer is None else locks.who(writer)
 
 
 def remove(root: Path, leftover: Leftover) -> bool:
-    """Removes the files unless another process holds their lock; whether it did."""
+    """Removes the files unless another process holds the lock of their artifact; returns whether they were removed."""
     with locks.free(root / f"{leftover.place}.h5") as free:
-        # A dead process' lock file goes with the lock that was just taken over.
+        # The lock file of a dead process disappears with the lock that has just been taken over.
         for path in leftover.files if free and leftover.kind != "lock" else ():
             path.unlink(missing_ok=True)
     return free
 
 
-def _found(root: Path, path: Path, name: Name, kept: set[str]) -> tuple | None:
-    """(what it belongs to, why it is a leftover, files that go with it ...) if the file is one."""
+def _found(root: Path, path: Path, name: Name, kept: set[str]) -> _Found | None:
+    """Why a file is a leftover; None if it is not."""
     place = f"{path.parent.relative_to(root).as_posix()}/{name.owner}"
+    if name.kind in names.UNFINISHED:
+        return _unfinished(root, path, name.kind, place, kept)
     match name.kind:
         case "artifact" if place not in kept and (published := _published(path)) is not None:
-            # These go first: if the removal is interrupted, the artifact still says what belongs to it.
-            return place, f"made with {OTHER}", *_sound_beside(path, published)
-        case kind if kind in names.UNFINISHED and _published(path) is not None and Artifact(root / f"{place}.h5").exists():
-            return place, f"{kind} of a training that has ended"
-        case kind if kind in names.UNFINISHED and _published(path) is not None and place not in kept:
-            return place, f"{kind} of a training with {OTHER}"
+            # The files beside it are removed first: if the removal is interrupted, the artifact still says what belongs to it.
+            return _Found(place, f"made with {OTHER}", tuple(_sound_beside(path, published)))
         case "adoption" if path.parent == root / adoptions.FOLDER and (adoption := adoptions.read(path)):
             places = [f"{folder}/{name.stem}-{adoption.adopted}" for folder in names.FOLDERS]
             adopted = next((place for place in places if (root / f"{place}.h5").exists()), place)
-            # Needed by whoever needs the artifact.
-            return None if adopted in kept else (adopted, f"adoption of what was made with {OTHER}")
-        case "set aside" if _was_ours(path, name):
-            return place, "set aside by forget" if ".forgotten-" in path.name else "set aside as damaged"
-        case "draft" if not _lives(name.pid):
-            return place, "unfinished, its process has died"
+            # Whoever needs the artifact needs the record.
+            return None if adopted in kept else _Found(adopted, f"adoption of what was made with {OTHER}")
+        case "quarantined" if _was_ours(path, name):
+            return _Found(place, "quarantined by forget" if ".forgotten-" in path.name else "quarantined as damaged")
+        case "draft" if name.pid is not None and not _lives(name.pid):
+            return _Found(place, "draft of a process that has died")
         case "lock" if locks.holder(path) is None:
-            return place, "lock of a process that has died"
+            return _Found(place, "lock of a process that has died")
     return None
 
 
+def _unfinished(root: Path, path: Path, kind: str, place: str, kept: set[str]) -> _Found | None:
+    """Why a checkpoint or snapshot is a leftover; None if it is not."""
+    if _published(path) is None:
+        return None
+    if artifacts.is_sound(root / f"{place}.h5"):
+        return _Found(place, f"{kind} of a training that has ended")
+    return _Found(place, f"{kind} of a training with {OTHER}") if place not in kept else None
+
+
 def _published(path: Path) -> dict[str, str] | None:
-    """Names and checksums of the files that were published with an artifact; None if `path` is none."""
+    """The names and digests of the files that were published with an artifact; None if `path` is not an artifact."""
     try:
         return artifacts.published(path)
     except (artifacts.Damaged, OSError):
@@ -114,14 +135,14 @@ def _published(path: Path) -> dict[str, str] | None:
 
 
 def _sound_beside(path: Path, published: dict[str, str]) -> list[Path]:
-    """The files that were published with an artifact, bear its name and are still what they were, or may be anything."""
+    """The files published with an artifact that have its name, and still have the content that was published or may have any."""
     beside = {path.with_name(name): digest for name, digest in published.items() if name.startswith(f"{path.stem}.")}
-    there = {file: digest for file, digest in beside.items() if not file.is_symlink() and file.is_file()}
-    return [file for file, digest in there.items() if digest in (artifacts.ANY, files.sha256(file))]
+    existing = {file: digest for file, digest in beside.items() if not file.is_symlink() and file.is_file()}
+    return [file for file, digest in existing.items() if digest in (artifacts.ANY, files.sha256(file))]
 
 
 def _was_ours(path: Path, name: Name) -> bool:
-    """Whether a file set aside was an artifact or like one, a record or, as an artifact of that name says, published with one."""
+    """Whether a quarantined file was an artifact, a partial result, a record of an adoption, or published with an artifact."""
     former = path.name.rsplit(".", 1)[0]
     if former.endswith(".h5") or path.parent.name == adoptions.FOLDER.name:
         return True
@@ -129,6 +150,7 @@ def _was_ours(path: Path, name: Name) -> bool:
 
 
 def _lives(pid: int) -> bool:
+    """Whether a process exists."""
     try:
         os.kill(pid, 0)
     except PermissionError:

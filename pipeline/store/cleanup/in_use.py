@@ -1,8 +1,8 @@
-"""What running processes read and write, so that nobody tidies it away under them.
+"""The artifacts that running processes read and write, so that no other process removes them.
 
-A process that runs stages holds the lock of a file of its own in models/, with the names of these artifacts in it. The lock dies with its
-process. The lists grow, and files are removed, under one more lock: either a run's inputs are listed before somebody could remove them, or
-the run finds that they are not there, and makes them again.
+A process that runs stages holds the lock of a file of its own in models/, which lists these artifacts; the lock is released when the
+process dies. Extending a list and removing files both require one further lock. Hence either the inputs of a run are listed before another
+process could remove them, or the run finds that they are missing and recomputes them.
 """
 
 import atexit
@@ -11,49 +11,62 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.store.workspace import locks
 
-# Folder -> (the process that made its list, the list's lock file, its descriptor, what is on the list).
-_lists: dict[Path, tuple[int, Path, int, set[str]]] = {}
+
+class _List(NamedTuple):
+    """The list of a process. pid: the process that made it, which may be the parent of this one."""
+
+    pid: int
+    lock_file: Path
+    descriptor: int
+    listed: set[str]
+
+
+# By folder.
+_lists: dict[Path, _List] = {}
 
 
 def add(folder: Path, names: Iterable[str]) -> None:
-    """Puts artifacts on this process' list in a folder, by the folder and name that they have in the workspace, until it ends."""
+    """Adds artifacts, given as FOLDER/STEM-KEY, to the list of this process in `folder`. They stay listed until the process ends."""
     place = folder.resolve()
     with settled(folder):
         if place not in _lists:
             _lists[place] = _new(folder)
-        *_, descriptor, listed = _lists[place]
-        listed |= set(names)
-        locks.describe(descriptor, needs=sorted(listed))
+        own = _lists[place]
+        own.listed.update(names)
+        locks.describe(own.descriptor, needs=sorted(own.listed))
 
 
 @contextlib.contextmanager
 def settled(folder: Path) -> Iterator[None]:
-    """No process' list in a folder changes in this context."""
+    """A context in which no process can change its list in `folder`."""
     with locks.locked(folder / "needs", lambda who: None):
         yield
 
 
 def needed_by(folder: Path, names: Iterable[str]) -> str | None:
-    """Who has one of these artifacts on its list, None if no process that lives has. A list that can't be read has everything on it."""
+    """The name of a running process that lists one of these artifacts, or None. An unreadable list counts as listing everything."""
     for file in sorted(folder.glob(".run-*.lock")):
-        said = locks.holder(file)
-        if said is not None and not set(names).isdisjoint(said.get("needs", names)):
-            return locks.who(said)
+        description = locks.holder(file)
+        if description is not None and not set(names).isdisjoint(description.get("needs", names)):
+            return locks.who(description)
     return None
 
 
-def _new(folder: Path) -> tuple[int, Path, int, set[str]]:
+def _new(folder: Path) -> _List:
+    """A new, empty list of this process. The lists of dead processes are removed."""
     for _ in locks.abandoned(folder, "run-*"):
-        pass  # the lists of dead processes: asking for the next removes them
+        pass  # requesting the next one removes the lock file
     name, descriptor = locks.acquire(folder / f"run-{os.getpid()}-{time.time_ns()}")
     atexit.register(_close, folder.resolve())
-    return os.getpid(), name, descriptor, set()
+    return _List(os.getpid(), name, descriptor, set())
 
 
 def _close(place: Path) -> None:
-    pid, name, descriptor, _ = _lists[place]
-    if pid == os.getpid():
-        locks.release(name, descriptor)
+    """Removes the list at the end of the process that made it."""
+    own = _lists[place]
+    if own.pid == os.getpid():
+        locks.release(own.lock_file, own.descriptor)

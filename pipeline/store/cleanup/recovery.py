@@ -1,4 +1,4 @@
-"""What dead writers left behind: known by the lock files that they could not remove."""
+"""Removes what dead writers left behind. They are recognised by lock files that nobody removed."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from pipeline.store.workspace import files, locks, partials
 
 
 def clear(folder: Path) -> None:
-    """Removes their locks, their temporary files, and what is left of making what they had finished."""
+    """Removes the lock files and drafts of dead writers from a folder, and the partial results of artifacts that they had published."""
     for name in locks.abandoned(folder):
         files.sweep(folder, name)
         if (finished := folder / f"{name}.h5").exists():

@@ -1,58 +1,72 @@
-"""Named arrays in one HDF5 file: written atomically, verified when read.
+"""Artifacts: named arrays in one HDF5 file, written atomically and verified when read.
 
-The first 1,024 bytes of an artifact are an HDF5 user block: the SHA-256 of all that follows in the file, and of the files published with it
-(a CSV, a picture). What follows is an ordinary HDF5 file for any viewer. It holds no date, host or absolute path, so that equal inputs
-give equal bytes.
+The first 1,024 bytes of an artifact are an HDF5 user block. It holds the SHA-256 digest of the rest of the file, and the digests of the
+files published with the artifact (a CSV file, a picture). The rest is an ordinary HDF5 file for any viewer. It contains no date, host name
+or absolute path, so that equal inputs give equal bytes.
 
-A checksum finds accidents, but a stranger's file can have a right one. So what is read is also surveyed, before the HDF5 library opens it:
-it must be laid out as this program writes (`layout`) and have just the arrays that its reader describes (`contents.faults`).
+A digest detects accidents, but a file made by a stranger can contain a matching digest. Therefore the file is also surveyed before the HDF5
+library opens it: it must have the layout that this program writes (`layout`) and exactly the arrays that its reader describes
+(`contents.faults`).
 """
 
 import contextlib
 import errno
 import functools
 import hashlib
+import io
 import itertools
 import json
 import os
 import re
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from pipeline.store.hdf5 import contents, layout
-from pipeline.store.hdf5.contents import put, put_versions
+from pipeline.store.hdf5.contents import Content, put, put_versions
 from pipeline.store.hdf5.steady import Steady
+from pipeline.store.hdf5.tree import StoredGroup
 from pipeline.store.keys import recipe
-from pipeline.store.workspace import files
+from pipeline.store.workspace import console, files
 from pipeline.store.workspace.files import Damaged
 
-__all__ = ["SCHEMA", "Damaged", "attributes", "load", "published", "put", "put_versions", "reading", "verify", "writing"]
+if typing.TYPE_CHECKING:
+    import h5py
 
-# Changes when files of an older layout must not be read any more; part of every key.
-SCHEMA = 1
+__all__ = ["SCHEMA", "Damaged", "attributes", "is_sound", "load", "published", "put", "put_versions", "reading", "verify", "writing"]
+
+# Part of every key. It increases when artifacts of the previous layout must no longer be read.
+# 2: the module layout of release 0.2, in which every key changed anyway; the arrays are those of 1.
+SCHEMA = 2
 MAGIC = b"keypoints artifact 1\n"
 USER_BLOCK = 1024
-# The name of a file published with an artifact: in the same folder, whoever says so.
+# The name of a file published with an artifact. It lies in the artifact's folder, whatever a forged user block says.
 SIBLING = re.compile(r"\w[\w.-]*", re.ASCII)
-# In place of the checksum of a file that holds dates: equal inputs give equal artifacts, but another such file.
+# Stands for the digest of a file that contains dates: equal inputs give equal artifacts but different files of this kind.
 ANY = ""
 
-# Bytes that are brought to memory at once; Kaggle's faces have 70 million.
+# Bytes of arrays that are loaded into memory at once; Kaggle's images have 70 million.
 LARGEST = 8 << 30
 
-# What was verified: the state of its files then, and what it holds.
-_verified: dict[Path, tuple[dict[Path, tuple | None], layout.StoredGroup]] = {}
+# Artifacts that were verified: the states of their files at that time, and their contents.
+_verified: dict[Path, tuple[dict[Path, tuple[int, int, int] | None], StoredGroup]] = {}
 
 
 # Writing
 
 
 @contextlib.contextmanager
-def writing(path: Path, attributes: dict[str, typing.Any], siblings: Iterable[Path] = (), views: Iterable[Path] = ()):
-    """Yields an open `h5py.File` to fill; publishes it at `path` with its checksums. `siblings`: files already published beside it.
+def writing(
+    path: Path, attributes: dict[str, typing.Any], siblings: Iterable[Path] = (), views: Iterable[Path] = ()
+) -> Iterator["h5py.File"]:
+    """Yields an open `h5py.File` to fill, and publishes it at `path` with its digests when the context ends without an exception.
 
-    views: likewise, but with dates in them: they must be there, and are not vouched for.
+    attributes: texts, and values that are stored as JSON.
+    siblings: files that have been published in the same folder, whose digests the artifact stores.
+    views: likewise, but files that contain dates: they must exist, and their content is not verified.
+
+    Raises InputError if the disk is full, and RuntimeError if the artifact could not be read again.
     """
     import h5py
 
@@ -65,8 +79,9 @@ def writing(path: Path, attributes: dict[str, typing.Any], siblings: Iterable[Pa
                 file.attrs["NX_class"] = "NXroot"
                 yield file
         finally:
+            if isinstance(steady.failure, OSError):
+                raise files.WriteError(steady.failure, steady.size) from steady.failure
             if steady.failure:
-                steady.failure.needed = steady.size
                 raise steady.failure
         _check_readable(raw, path)
         raw.seek(USER_BLOCK)
@@ -75,22 +90,26 @@ def writing(path: Path, attributes: dict[str, typing.Any], siblings: Iterable[Pa
         raw.write(block)
 
 
-def _check_readable(raw, path: Path) -> None:
-    """What could not be read again would be made again by each run."""
+def _check_readable(raw: io.FileIO, path: Path) -> None:
+    """Raises RuntimeError for a file that could not be read again, because every run would recompute it."""
     try:
         _decoded_attributes(layout.survey(raw, path, USER_BLOCK), path)
     except Damaged as error:
-        raise RuntimeError(f"{error}. Either it has unusual arrays or names, or this version of h5py writes in an unknown way.") from error
+        raise RuntimeError(
+            f"{error}. Either it has unusual arrays or names, or this version of h5py writes a format that is not known here."
+        ) from error
 
 
 # Reading
 
 
 @contextlib.contextmanager
-def reading(path: Path, kind: type | None = None):
-    """Yields the artifact as an open `h5py.File`, verified (once for each state of the file in a process); with `kind`: of that dataclass.
+def reading(path: Path, kind: type | None = None) -> Iterator["h5py.File"]:
+    """Yields the artifact as an open `h5py.File`, after verifying it (once per process and state of the file).
 
-    Raises FileNotFoundError, or Damaged with what is wrong, also where HDF5 finds a wrong checksum in an array that is read.
+    kind: a dataclass; the file must have its arrays.
+
+    Raises FileNotFoundError or, with a reason, Damaged, including when HDF5 finds a wrong checksum in an array that is read.
     """
     import h5py
 
@@ -101,64 +120,72 @@ def reading(path: Path, kind: type | None = None):
         with h5py.File(path, "r") as file:
             yield file
     except OSError as error:
-        if error.errno is None:  # HDF5's own; those of the operating system have a number
+        if error.errno is None:  # an error of HDF5; errors of the operating system have a number
             raise Damaged(f"{path} cannot be read: {error}") from None
         raise
 
 
-def load(path: Path, kind: type, *, limit: float = float("inf"), opened: Callable | None = None):
-    """The artifact as the dataclass `kind`, its arrays in memory but for `Images` of more than `limit` bytes, which are read from the file.
+def load(
+    path: Path, kind: type[Content], *, limit: float = float("inf"), opened: Callable[[], AbstractContextManager["h5py.File"]] | None = None
+) -> Content:
+    """The artifact as the dataclass `kind`, with its arrays in memory.
 
-    opened: opens the file for these, instead of `reading`.
+    limit: fields of type `Images` with more bytes than this are not loaded but read from the file as needed.
+    opened: opens the file for that, instead of `reading`.
+
+    Raises FileNotFoundError, or Damaged with a reason.
     """
     arrays = {name.removeprefix("/"): array for name, array in verify(path).arrays() if not name.startswith("/plot/")}
     lazy = {name: arrays.pop(name) for name in contents.images(kind) & arrays.keys() if arrays[name].nbytes > limit}
     if (size := sum(array.nbytes for array in arrays.values())) > LARGEST:
-        raise Damaged(f"{path} holds {size:,} bytes of arrays, more than belong into memory ({LARGEST:,})")
+        raise Damaged(f"{path} holds {size:,} bytes of arrays, more than the {LARGEST:,} that may be loaded into memory")
     with reading(path, kind) as file:
-        from pipeline.store.hdf5.stored import Stored
+        from pipeline.store.hdf5.rows import StoredRows
 
         opened = opened or functools.partial(reading, path, kind)
-        stored = {name: Stored(opened, name, array.shape, array.dtype) for name, array in lazy.items()}
+        stored = {name: StoredRows(opened, name, array.shape, array.dtype) for name, array in lazy.items()}
         try:
             return contents.take(file, kind, stored)
         except UnicodeDecodeError as error:
-            raise Damaged(f"{path} has a text that is none: {error}") from None
+            raise Damaged(f"{path} contains a text that is not UTF-8: {error}") from None
 
 
 def attributes(path: Path) -> dict[str, typing.Any]:
-    """The artifact's own attributes, JSON decoded: texts, and dicts of plain values and of dicts of such.
+    """The attributes of the artifact itself, decoded from JSON: texts, and dicts of plain values or of dicts of plain values.
 
-    If it says what it was made from, then as `lineage` wants it.
+    If there is an attribute `made_from`, it has the structure of a recipe (`pipeline.store.keys.recipe`).
+
+    Raises FileNotFoundError, or Damaged with a reason.
     """
     return _decoded_attributes(verify(path), path)
 
 
-def _check_content(path: Path, tree: layout.StoredGroup, kind: type) -> None:
+def _check_content(path: Path, tree: StoredGroup, kind: type) -> None:
     if faults := list(contents.faults(tree, kind)):
-        raise Damaged(f"{path} is no {kind.__name__} of this program: {'; '.join(faults[:3])}")
+        raise Damaged(f"{path} is not a {kind.__name__} of this program: {'; '.join(faults[:3])}")
 
 
-def _decoded_attributes(tree: layout.StoredGroup, path: Path) -> dict[str, typing.Any]:
-    found = {name: _decoded(text, f"{path}: {name}") for name, text in tree.attributes.items()}
+def _decoded_attributes(tree: StoredGroup, path: Path) -> dict[str, typing.Any]:
+    found = {name: _decoded(text, f"{path}: the attribute {name}") for name, text in tree.attributes.items()}
     made_from = found.get("made_from", {})
     if not isinstance(made_from, dict) or not all(isinstance(made_from.get(part, {}), dict) for part in recipe.PARTS):
-        raise Damaged(f"{path} has an origin (made_from) that is none")
+        raise Damaged(f"{path}: the attribute made_from is not a recipe")
     return found
 
 
-def _decoded(text: str | list[str], what: str):
+def _decoded(text: str | list[str], what: str) -> typing.Any:
+    """The value of an attribute. Lists of texts, and texts that do not begin like a JSON object, are returned unchanged."""
     if not isinstance(text, str) or not text.startswith("{"):
         return text
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        raise Damaged(f"{what} is no JSON") from None
+        raise Damaged(f"{what} is not valid JSON") from None
     items = [item for part in value.values() for item in (part.items() if isinstance(part, dict) else [("", part)])]
     if any(isinstance(item, dict | list) for _, item in items):
         raise Damaged(f"{what} is nested too deeply")
     if not all(str(word).isprintable() for word in [*value, *itertools.chain(*items)]):
-        raise Damaged(f"{what} has characters that are no text")
+        raise Damaged(f"{what} contains unprintable characters")
     return value
 
 
@@ -166,19 +193,23 @@ def _decoded(text: str | list[str], what: str):
 
 
 def published(path: Path) -> dict[str, str]:
-    """Names and checksums of the files that an artifact was published with; Damaged if its first bytes are not an artifact's."""
+    """The names and digests of the files that were published with an artifact, according to its user block, which is all that is read.
+
+    Raises Damaged if the file does not begin like an artifact.
+    """
     with path.open("rb") as file:
         return _parse(file.read(USER_BLOCK), path)[1]
 
 
-def verify(path: Path) -> layout.StoredGroup:
-    """What the artifact holds, after a check that it and the files published with it are, byte for byte, what was written.
+def verify(path: Path) -> StoredGroup:
+    """The contents of an artifact, after checking that it and the files published with it are, byte for byte, what was written.
 
-    Remembered for each state of these files. Raises FileNotFoundError, or Damaged with what is wrong.
+    The result is remembered for as long as none of these files changes. Raises FileNotFoundError, or Damaged with a reason.
     """
-    then, tree = _verified.get(path, ({}, None))
-    if then and all(files.state(file) == state for file, state in then.items()):
-        return tree
+    if path in _verified:
+        then, tree = _verified[path]
+        if all(files.state(file) == state for file, state in then.items()):
+            return tree
     if not path.is_file():
         if os.path.lexists(path):
             raise Damaged(f"{path} is not a readable file")
@@ -191,33 +222,46 @@ def verify(path: Path) -> layout.StoredGroup:
         if not sibling.is_file():
             raise Damaged(f"{sibling}, published with {path.name}, is missing")
         if expected != ANY and files.sha256(sibling) != expected:
-            raise Damaged(f"{sibling} is not what was written: its checksum differs")
+            raise Damaged(f"{sibling} has changed since it was written: its checksum differs")
     _verified[path] = states, tree
     return tree
 
 
-def _verified_content(path: Path) -> tuple[dict[str, str], layout.StoredGroup]:
-    """The files published with an artifact and their checksums, and what it holds, after its own layout and checksum were verified."""
+def is_sound(path: Path) -> bool:
+    """Whether an artifact exists and is undamaged; a warning says what is wrong with a damaged one."""
+    try:
+        verify(path)
+    except FileNotFoundError:
+        return False
+    except Damaged as error:
+        console.warn_once(f"{error}. It is not used; its stage runs again and quarantines it.")
+        return False
+    return True
+
+
+def _verified_content(path: Path) -> tuple[dict[str, str], StoredGroup]:
+    """The names and digests of the files published with an artifact, and its contents, after verifying its own layout and digest."""
     try:
         with path.open("rb") as file:
             digest, published = _parse(file.read(USER_BLOCK), path)
             tree = layout.survey(file, path, USER_BLOCK)
             file.seek(USER_BLOCK)
             if _digest(file, _sibling_text(published)) != digest:
-                raise Damaged(f"{path} is not what was written: its checksum differs")
+                raise Damaged(f"{path} has changed since it was written: its checksum differs")
     except OSError as error:
-        # Any other error, such as too many open files, says nothing about the artifact.
+        # Other errors, such as too many open files, say nothing about the artifact.
         if error.errno == errno.EIO:
-            raise Damaged(f"{path} is not a readable file: {error.strerror.lower()}") from None
+            raise Damaged(f"{path} is not a readable file: {files.reason(error)}") from None
         raise
     return published, tree
 
 
-def _user_block(raw, published: dict[str, str]) -> bytes:
+def _user_block(raw: typing.BinaryIO, published: dict[str, str]) -> bytes:
+    """The user block of a file, whose position must be at the end of the user block."""
     text = _sibling_text(published)
     block = MAGIC + _digest(raw, text).encode() + b"\n" + text
     if len(block) > USER_BLOCK:
-        raise ValueError(f"the names of {len(published)} published files do not fit into {USER_BLOCK} bytes")
+        raise ValueError(f"the names of {len(published)} published files do not fit in the {USER_BLOCK} bytes of the user block")
     return block.ljust(USER_BLOCK, b"\n")
 
 
@@ -225,8 +269,8 @@ def _sibling_text(published: dict[str, str]) -> bytes:
     return json.dumps(published, sort_keys=True).encode()
 
 
-def _digest(file, text: bytes) -> str:
-    """SHA-256 of `text` and of what follows in the file."""
+def _digest(file: typing.BinaryIO, text: bytes) -> str:
+    """The SHA-256 digest of `text` followed by the rest of the file."""
     digest = hashlib.sha256(text)
     while block := file.read(1 << 20):
         digest.update(block)
@@ -234,16 +278,16 @@ def _digest(file, text: bytes) -> str:
 
 
 def _parse(block: bytes, path: Path) -> tuple[str, dict[str, str]]:
-    """(digest, published files) of a user block."""
+    """The digest in a user block, and the names and digests of the files published with the artifact."""
     length = len(MAGIC) + 65
     try:
         if len(block) != USER_BLOCK or not block.startswith(MAGIC) or block[length - 1 : length] != b"\n":
-            raise ValueError("not an artifact's first bytes")
+            raise ValueError("its first bytes are not those of an artifact")
         published = json.loads(block[length:].decode())
         digest = block[len(MAGIC) : length - 1].decode()
         rebuilt = (block[:length] + _sibling_text(published)).ljust(USER_BLOCK, b"\n")
         if rebuilt != block or not isinstance(published, dict) or not all(SIBLING.fullmatch(name) for name in published):
             raise ValueError("its first bytes were changed")
     except (ValueError, RecursionError) as error:
-        raise Damaged(f"{path} is not an artifact of this program, or damaged: {error}") from None
+        raise Damaged(f"{path} is not an artifact of this program, or it is damaged: {error}") from None
     return digest, published

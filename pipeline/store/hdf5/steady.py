@@ -1,32 +1,42 @@
-"""The file under an open `h5py.File`, whose write errors are kept for later."""
+"""The file underneath an open `h5py.File`: it keeps write errors until HDF5 has closed the file."""
+
+import io
+from collections.abc import Callable
+from typing import Any
 
 
 class Steady:
-    """The file under an open `h5py.File`. Its writes never fail, the first failure is kept.
+    """A raw file for `h5py.File` whose writes never fail; the first error is kept in `failure`.
 
-    After a failed write HDF5 tries again when the process ends, without a Python to call, and crashes (h5py 3.14).
+    After a failed write, HDF5 tries again when the process ends and no Python interpreter is left to call, which crashes (h5py 3.14).
+
+    size: the number of bytes that the complete file needs.
     """
 
-    def __init__(self, raw):
-        self.raw, self.failure, self.size = raw, None, 0
+    def __init__(self, raw: io.FileIO):
+        self.raw, self.size = raw, 0
+        self.failure: BaseException | None = None
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.raw, name)
 
-    def write(self, block) -> int:
+    def write(self, block: bytes) -> int:
+        """Writes a block; returns its length even if that failed."""
         self.size = max(self.size, self.raw.tell() + len(block))
         self._attempt(self._write_all, block)
         return len(block)
 
     def truncate(self, size: int) -> None:
+        """Truncates or extends the file."""
         self._attempt(self.raw.truncate, size)
 
-    def _write_all(self, block) -> None:
+    def _write_all(self, block: bytes) -> None:
         rest = memoryview(block)
         while rest:
             rest = rest[self.raw.write(rest) :]
 
-    def _attempt(self, action, argument) -> None:
+    def _attempt(self, action: Callable[[Any], Any], argument: Any) -> None:
+        """Calls `action`; an exception, even KeyboardInterrupt, is kept for later."""
         try:
             action(argument)
         except BaseException as error:

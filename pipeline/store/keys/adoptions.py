@@ -1,10 +1,11 @@
-"""Results kept in spite of a change of code, each on the record in a file of its own: models/adopted/STEM-KEY.json.
+"""Artifacts that are kept in spite of a change of code. Each adoption has a record of its own: models/adopted/STEM-KEY.json.
 
-It says that the artifact STEM-ADOPTED.h5 stands for the one that the code as it is now would make under KEY. It is followed as long as that
-artifact is there and none of KEY is. What is made from an adopted artifact has among its inputs the key of the file that was read, ADOPTED,
-and not KEY. So every recipe goes on telling the truth and equal keys mean equal bytes, adopted or not: what was made from that file before
-the edit stays current, and what a genuine rerun leads to has other keys. Only the step from KEY to ADOPTED is outside that promise. Thus it
-can stand in no artifact: `keypoints status` and `inspect`, the run log and a run's last words look it up here.
+The record says that the artifact STEM-ADOPTED.h5 replaces the one that the present code would make under KEY. It applies for as long as the
+former exists and the latter does not. A stage that is made from an adopted artifact has the key of the file that was read, ADOPTED, among
+its inputs, not KEY. Therefore every recipe remains true, and equal keys mean equal bytes with or without adoptions: a result that was made
+from that file before the change stays up to date, and a genuine rerun leads to different keys. Only the replacement of KEY by ADOPTED
+is outside this guarantee. Hence no artifact can contain it: `keypoints status`, `keypoints inspect`, the run log and the summary of a run
+read it from the record.
 """
 
 import json
@@ -17,7 +18,14 @@ FOLDER = Path("models") / "adopted"
 
 
 class Adoption(NamedTuple):
-    """stage: its address. key: of the recipe with the new code. adopted: of the artifact. in_spite_of: changes of code, one line each."""
+    """The record of an adoption.
+
+    stage: the address of the stage.
+    key: the key of the recipe with the new code.
+    adopted: the key of the artifact that is used instead.
+    date: when it was adopted.
+    in_spite_of: the changes of code, one line each.
+    """
 
     stage: str
     key: str
@@ -25,21 +33,23 @@ class Adoption(NamedTuple):
     date: str
     in_spite_of: list[str]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"on {self.date} in spite of: {'; '.join(self.in_spite_of)}"
 
 
 def path(root: Path, stem: str, key: str) -> Path:
+    """The file of a record in the workspace `root`."""
     return root / FOLDER / f"{stem}-{key}.json"
 
 
 def record(file: Path, adoption: Adoption) -> None:
+    """Writes a record."""
     with files.publishing(file) as draft:
         draft.write_text(json.dumps(adoption._asdict(), indent=2) + "\n")
 
 
 def followed(root: Path, folder: str, stem: str, key: str) -> Adoption | None:
-    """The adoption by which another artifact of a workspace's folder stands for STEM-KEY.h5, None if there is none."""
+    """The adoption by which another artifact in a folder of the workspace `root` replaces STEM-KEY.h5; None if there is none."""
     if (root / folder / f"{stem}-{key}.h5").exists():
         return None
     adoption = read(path(root, stem, key))
@@ -47,7 +57,7 @@ def followed(root: Path, folder: str, stem: str, key: str) -> Adoption | None:
 
 
 def read(file: Path) -> Adoption | None:
-    """A record; None if there is none or it can't be read, which is said."""
+    """A record; None if it does not exist or, with a warning, if it is unusable."""
     try:
         adoption = Adoption(**json.loads(file.read_text(encoding="utf-8")))
         if not (adoption.adopted.isalnum() and f"-{adoption.key}." in file.name and str(adoption)):
@@ -55,10 +65,11 @@ def read(file: Path) -> Adoption | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        console.warn_once(f"{file} is not the record of an adoption, or damaged. It is not followed.")
+        console.warn_once(f"{file} is not the record of an adoption, or it is damaged. It is ignored.")
         return None
     return adoption
 
 
 def all_records(root: Path) -> list[Adoption]:
+    """All usable records of a workspace."""
     return [adoption for file in sorted((root / FOLDER).glob("*.json")) if (adoption := read(file))]

@@ -1,7 +1,7 @@
-"""Hashes of the code that makes an artifact. Comments, docstrings and formatting do not count.
+"""Fingerprints: hashes of the code that makes an artifact. Comments, docstrings and formatting have no influence.
 
-Read from the source files; nothing is imported, so that asking a finished chain costs no start of a library. Not seen are modules that are
-imported by a name made at run time, and files that are no code.
+The code is read from the source files, and nothing is imported, so that checking a finished chain does not cost the start of a library.
+Not covered are modules that are imported by a name computed at run time, and files that are not code.
 """
 
 import ast
@@ -10,23 +10,28 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import luigi
 
 PROGRAM = __name__.split(".")[0]
 
+_Documented = TypeVar("_Documented", ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
 
 def fingerprint(stage: type) -> dict[str, str]:
-    """Where -> hash: what a stage's `run` reaches in its own classes and their modules, and every module that this imports, transitively.
+    """The hash of each piece of code that a stage's `run` depends on, by its place.
 
-    Only modules of the stage's package and of this program count. The store is left out (it has a schema number), and so is how tasks are
-    wired (`requires`). Raises ValueError where the source of `run` can't be found.
+    These are the parts of the stage's own classes and their modules that `run` reaches, and every module that these import, transitively.
+    Only modules of the stage's package and of this program count. The store is left out, because it has a schema number, and so is the
+    wiring of tasks (`requires`). Raises ValueError if the source of `run` cannot be found.
     """
     reached = _reached(stage)
     found = {label: _hash("\n".join(sorted({ast.unparse(node) for _, node in places}))) for label, places in reached.items() if label}
     if not found:
         raise ValueError(f"{stage.__qualname__} must be a class at the top level of a module, with a method run")
-    todo, seen = set().union(*(_imports(node, module) for places in reached.values() for module, node in places)), set()
+    todo = {name for places in reached.values() for module, node in places for name in _imports(node, module)}
+    seen: set[str] = set()
     while todo - seen:
         module = (todo - seen).pop()
         seen.add(module)
@@ -39,12 +44,13 @@ def fingerprint(stage: type) -> dict[str, str]:
 
 
 def _reached(stage: type) -> dict[str, list[tuple[str, ast.AST]]]:
-    """Label -> (module, statement): everything by which `run` is defined. Imports have the label "".
+    """The module and statement of everything by which `run` is defined, by label. Imports have the label "".
 
-    By name: a member of the class counts where any code reached names such an attribute of anything.
+    Attributes are matched by name: a member of the class counts if any of the code reached uses an attribute of that name, of any object.
     """
     classes = [cls for cls in stage.__mro__ if _is_ours(cls.__module__, stage)]
-    found, todo, seen = {}, {("", "run")}, set()
+    found: dict[str, list[tuple[str, ast.AST]]] = {}
+    todo, seen = {("", "run")}, set[tuple[str, str]]()
     while todo - seen:
         module, name = (todo - seen).pop()
         seen.add((module, name))
@@ -56,7 +62,7 @@ def _reached(stage: type) -> dict[str, list[tuple[str, ast.AST]]]:
 
 
 def _members(classes: list[type], name: str) -> Iterator[tuple[str, str, ast.AST]]:
-    """(label, module, statement) of the classes' methods and attributes of a name, all because of `super`; parameters are no code."""
+    """Label, module and statement of each method and attribute with a name. All classes count because of `super`; parameters do not."""
     if name == "requires" or isinstance(getattr(classes[0], name, None), luigi.Parameter):
         return
     for cls in classes:
@@ -67,7 +73,7 @@ def _members(classes: list[type], name: str) -> Iterator[tuple[str, str, ast.AST
 
 
 def _globals(module: str, name: str) -> Iterator[tuple[str, str, ast.AST]]:
-    """(label, module, statement) that define a module's global name; tasks are left out."""
+    """Label, module and statement of each definition of a global name of a module. Tasks are left out."""
     value = getattr(sys.modules[module], name, None)
     if isinstance(value, type) and issubclass(value, luigi.Task):
         return
@@ -78,7 +84,7 @@ def _globals(module: str, name: str) -> Iterator[tuple[str, str, ast.AST]]:
 
 @functools.cache
 def _bound(statement: ast.AST) -> frozenset[str]:
-    """The names that a statement defines."""
+    """The names that a statement binds."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return frozenset({statement.name})
     parts = list(ast.walk(statement))
@@ -88,7 +94,7 @@ def _bound(statement: ast.AST) -> frozenset[str]:
 
 
 def _imports(tree: ast.AST, module: str) -> set[str]:
-    """Modules of `module`'s package and of this program that a syntax tree of it imports, anywhere in it."""
+    """The modules of this program and of `module`'s package that are imported anywhere in a syntax tree of `module`."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -100,17 +106,18 @@ def _imports(tree: ast.AST, module: str) -> set[str]:
 
 
 def _absolute(node: ast.ImportFrom, module: str) -> str:
+    """The absolute name of the module that an import statement in `module` imports from."""
     if not node.level:
-        return node.module
+        return node.module or ""
     path = _module_file(module)
     parts = module.split(".") if path and path.name == "__init__.py" else module.split(".")[:-1]
     return ".".join([*parts[: len(parts) - (node.level - 1)], *([node.module] if node.module else [])])
 
 
 def _module_file(module: str) -> Path | None:
-    """The source of a module of an imported package, None if there is none."""
+    """The source file of a module of an imported package; None if there is none."""
     package, *rest = module.split(".")
-    top = getattr(sys.modules.get(package), "__file__", None)
+    top: str | None = getattr(sys.modules.get(package), "__file__", None)
     if top is None or not rest:
         return Path(top) if top else None
     base = Path(top).parent.joinpath(*rest)
@@ -118,27 +125,32 @@ def _module_file(module: str) -> Path | None:
 
 
 def _tree(module: str) -> ast.Module:
+    """The syntax tree of a module without docstrings; empty if there is no source file."""
     path = _module_file(module)
     return _parsed(path.read_text(encoding="utf-8")) if path else ast.Module([], [])
 
 
 @functools.lru_cache(maxsize=256)
 def _parsed(text: str) -> ast.Module:
-    return _Bare().visit(ast.parse(text))
+    tree = ast.parse(text)
+    _WithoutDocstrings().visit(tree)
+    return tree
 
 
 @functools.lru_cache(maxsize=256)
 def _module_code(text: str, module: str) -> tuple[str, frozenset[str]]:
+    """The normalised code of a module, and the modules that it imports."""
     tree = _parsed(text)
     return ast.unparse(tree), frozenset(_imports(tree, module))
 
 
-class _Bare(ast.NodeTransformer):
-    """Takes the docstrings out."""
+class _WithoutDocstrings(ast.NodeTransformer):
+    """Removes the docstrings."""
 
-    def _strip(self, node):
+    def _strip(self, node: "_Documented") -> "_Documented":
         self.generic_visit(node)
         if ast.get_docstring(node, clean=False) is not None:
+            # An empty module is a program, an empty function is not.
             node.body = node.body[1:] or ([] if isinstance(node, ast.Module) else [ast.Pass()])
         return node
 
@@ -150,14 +162,23 @@ def _package(stage: type) -> str:
 
 
 def _is_ours(module: str, stage: type) -> bool:
+    """Whether the code of a module counts."""
     package, *rest = module.split(".")
     return package in (_package(stage), PROGRAM) and rest[:1] != ["store"]
 
 
 def _relative(path: Path, stage: type) -> str:
-    """A module's file for people: faces/augmentation.py, with the package's name in front where it is not the stage's own."""
-    home = _module_file(_package(stage)).parent
-    return path.relative_to(home if path.is_relative_to(home) else _module_file(PROGRAM).parent.parent).as_posix()
+    """The path of a module's file in messages: geometry/augmentation.py, preceded by the package if that is not the stage's own."""
+    home = _home(_package(stage))
+    return path.relative_to(home if path.is_relative_to(home) else _home(PROGRAM).parent).as_posix()
+
+
+def _home(package: str) -> Path:
+    """The folder of an imported package. Raises ValueError if it has no source file."""
+    file = _module_file(package)
+    if file is None:
+        raise ValueError(f"the source of the package {package} cannot be found")
+    return file.parent
 
 
 def _label(module: str, name: str) -> str:

@@ -25,6 +25,6 @@ def latest(artifact: Path, kind: type):
         try:
             return artifacts.load(path, kind)
         except artifacts.Damaged as error:
-            for aside in files.set_aside(path, "damaged"):
+            for aside in files.quarantine(path, "damaged"):
                 say(f"warning: {error}. It is kept as {aside.name}; the training goes on from the checkpoint before it, if there is one.")
     return None

@@ -36,7 +36,7 @@ def _is_there(snapshot: Path) -> bool:
     except FileNotFoundError:
         return False
     except artifacts.Damaged as error:
-        for aside in files.set_aside(snapshot, "damaged"):
+        for aside in files.quarantine(snapshot, "damaged"):
             say(f"warning: {error}. It is kept as {aside.name}.")
         return False
     return True

@@ -351,7 +351,7 @@ def _tidy(stage: Stage) -> None:
     recovery.clear(stage.path.parent)
     # Files without their artifact stay: an unfinished run left them, and this one makes them again.
     if os.path.lexists(stage.path):
-        for aside in files.set_aside(stage.path, "damaged", but=partials.of(stage.path)):
+        for aside in files.quarantine(stage.path, "damaged", but=partials.of(stage.path)):
             stage.say(f"damaged, kept as {aside}")
 
 

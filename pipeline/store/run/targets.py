@@ -11,7 +11,7 @@ from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.run import closing
 from pipeline.store.run.parameters import whole
-from pipeline.store.workspace import console, digests, files
+from pipeline.store.workspace import digests, files
 
 
 class workspace(luigi.Config):  # the name of its section and flag: --workspace-root
@@ -53,14 +53,7 @@ class Artifact(luigi.Target):
         return str(self.path)
 
     def exists(self) -> bool:
-        try:
-            artifacts.verify(self.path)
-        except FileNotFoundError:
-            return False
-        except artifacts.Damaged as error:
-            console.warn_once(f"{error}. It is not used; its stage runs again and sets it aside.")
-            return False
-        return True
+        return artifacts.is_sound(self.path)
 
     def load(self, kind: type):
         """The artifact as the dataclass `kind`; its larger `Images` stay in the file, see `memory`."""
@@ -80,7 +73,7 @@ class Artifact(luigi.Target):
             yield
         except artifacts.Damaged as error:
             with contextlib.suppress(FileNotFoundError):  # another process does the same
-                files.set_aside(self.path, "damaged")
+                files.quarantine(self.path, "damaged")
             raise InputError(f"{error}. It was set aside; the same command makes it again.") from error
 
 

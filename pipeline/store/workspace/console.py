@@ -1,30 +1,34 @@
-"""What a running stage shows: a bar on a terminal, lines elsewhere."""
+"""Output of a running stage: a progress bar on a terminal, lines of text elsewhere."""
 
 import datetime
 import math
 import multiprocessing
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Self, TypeVar
 
-# Seconds between two lines where there is no terminal, and between two words to a scheduler.
+Item = TypeVar("Item")
+
+# Minimum number of seconds between two lines where there is no terminal, and between two reports to a scheduler.
 QUIET = 5.0
 PATIENCE = 1.0
 
 
 def say(text: str) -> None:
-    """One line for the person who watches, above a bar if there is one."""
+    """Writes one line to standard error, above the progress bar if there is one."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
         tqdm.write(text, file=sys.stderr)
     else:
-        # One write, so that processes do not mix their lines.
+        # A single write, so that concurrent processes do not mix their lines.
         sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
-def _bar(title: str, total: int, unit: str):
-    """A bar where there is a terminal for it; two workers would write over each other's."""
+def _bar(title: str, total: int, unit: str) -> Any:
+    """A tqdm bar; None without a terminal, and in a worker process, where several bars would overwrite each other."""
     if not sys.stderr.isatty() or multiprocessing.parent_process():
         return None
     from tqdm import tqdm
@@ -33,43 +37,47 @@ def _bar(title: str, total: int, unit: str):
 
 
 class Progress:
-    """Counts the steps of a stage: what, how far, the figures given, the time left.
+    """Counts the steps of a stage and shows how many are done, current figures, and an estimate of the time left.
 
-    scale: steps in a unit, such as bytes in an MB. on_step: told (share done, text) of the first and the last step and once a second, for
-    a scheduler's page.
+    title: the name of the stage.
+    total: the number of steps.
+    unit: the name of what is counted, in the singular.
+    on_step: called with the fraction done and a line of text at the first and the last step and at most once a second in between; it
+        serves a scheduler's page.
+    scale: the number of steps per displayed unit, such as 10**6 for bytes displayed in MB.
     """
 
-    def __init__(self, title: str, total: int, unit: str, on_step=None, *, scale: int = 1):
+    def __init__(self, title: str, total: int, unit: str, on_step: Callable[[float, str], None] | None = None, *, scale: int = 1):
         self.title, self.total, self.unit, self.on_step, self.scale = title, total, unit, on_step, scale
         self.done, self.skipped, self.started = 0, 0, time.monotonic()
         self.shown = self.told = -math.inf
         self.bar = _bar(title, total // scale, unit)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         if self.bar is not None:
             self.bar.close()
 
-    def over(self, items):
-        """The items one by one; each counts as a step once it was dealt with."""
+    def over(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yields the items; each counts as a step once the caller has finished with it."""
         for item in items:
             yield item
             self.step()
 
     def skip(self, steps: int) -> None:
-        """So many steps were done by an earlier run, in a time of its own."""
+        """Counts steps that an earlier run has done. They do not enter the estimate of the time left."""
         self.done = self.skipped = steps
         if self.bar is not None:
             self.bar.initial = self.bar.n = steps
 
     def add(self, steps: int) -> None:
-        """So many more steps are done: a report for work that counts them."""
+        """Counts further steps; an `OnProgress` callback."""
         self.step(by=steps)
 
     def step(self, figures: str = "", *, by: int = 1) -> None:
-        """One more step is done, or so many; `figures` is what to show beside it."""
+        """Counts one step, or `by` steps; `figures` is shown with the progress."""
         self.done += by
         now, last = time.monotonic(), self.done >= self.total
         left = datetime.timedelta(seconds=round((now - self.started) / (self.done - self.skipped) * max(0, self.total - self.done)))
@@ -90,6 +98,7 @@ _warned: set[str] = set()
 
 
 def warn_once(text: str) -> None:
+    """Writes a warning, unless this process has written the same one before."""
     if text not in _warned:
         _warned.add(text)
         say(f"warning: {text}")

@@ -1,4 +1,4 @@
-"""SHA-256 digests of the files that the user brings, remembered while such a file stays as it is."""
+"""SHA-256 digests of the files that the user provides. A digest is remembered for as long as its file does not change."""
 
 import json
 import time
@@ -10,29 +10,32 @@ from pipeline.store.workspace import files, locks
 
 HASHES = ".file-hashes.json"
 
-
-# Nanoseconds; more than a file system rounds its dates by (2 s on FAT).
+# Nanoseconds; longer than the resolution of the times of any file system (2 s on FAT).
 RECENT = 2_500_000_000
 
 
 def file_digest(path: Path, cache_folder: Path) -> str:
-    """SHA-256 of an external file's bytes, remembered by path, size, date and inode; "missing" or "not a file" where there is none."""
+    """The SHA-256 digest of an external file, or "missing" or "not a file".
+
+    Digests are cached in `cache_folder` by path, size, modification time and inode. Raises InputError if the file cannot be read.
+    """
     if not path.is_file():
         return "not a file" if path.exists() else "missing"
-    name, state, known = str(path.resolve()), list(files.state(path)), _remembered(cache_folder)
+    name, state, known = str(path.resolve()), list(files.state(path) or ()), _remembered(cache_folder)
     if known.get(name, [None])[0] == state:
-        return known[name][1]
+        return str(known[name][1])
     try:
         digest = files.sha256(path)
     except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror.lower()}.") from None
-    # A file written in this very moment can change once more under the same date.
+        raise InputError(f"{path} cannot be read: {files.reason(error)}.") from None
+    # A file that was written just now can change again without a change of its modification time.
     if time.time_ns() - path.stat().st_mtime_ns > RECENT:
         locks.rewrite(cache_folder / HASHES, json.dumps({**known, name: [state, digest]}))
     return digest
 
 
 def _remembered(folder: Path) -> dict[str, Any]:
+    """Path -> [state, digest], as far as the cache can be read."""
     try:
         known = json.loads((folder / HASHES).read_text())
     except (OSError, ValueError, RecursionError):

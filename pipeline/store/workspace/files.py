@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, and what tells one state of a file from another."""
+"""Files that appear complete or not at all, and what distinguishes two states of a file."""
 
 import contextlib
 import errno
@@ -14,21 +14,32 @@ from pipeline import units
 from pipeline.errors import InputError
 from pipeline.store.workspace.console import say
 
-# Disk full, quota used up, file larger than the limit.
+# Disk full, quota exceeded, file larger than the limit.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class Damaged(Exception):
-    """A file that is not what was written."""
+    """A file no longer has the content that was written to it."""
+
+
+class WriteError(OSError):
+    """Writing a file failed; the whole file needs `needed` bytes."""
+
+    def __init__(self, error: OSError, needed: int):
+        super().__init__(error.errno, error.strerror, error.filename)
+        self.needed = needed
 
 
 @contextlib.contextmanager
 def publishing(path: Path, *, keeping: bool = False) -> Iterator[Path]:
-    """Yields a temporary path to write; afterwards the file is complete and durable at `path`, or there is nothing.
+    """Yields a temporary path to write to; afterwards the file is complete and durable at `path`, or does not appear at all.
 
-    The temporary file has the same folder and suffix. keeping: another content at `path` is set aside, not replaced.
-    Raises InputError when the disk is full, see `room_for`.
+    The temporary file has the same folder and suffix as `path`.
+
+    keeping: quarantines an existing file with different content instead of replacing it.
+
+    Raises InputError if the disk is full, see `room_for`.
     """
     draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
@@ -37,7 +48,7 @@ def publishing(path: Path, *, keeping: bool = False) -> Iterator[Path]:
             yield draft
             _sync(draft)
             if keeping and os.path.lexists(path) and not (path.is_file() and sha256(path) == sha256(draft)):
-                say(f"{path} was there, with another content: kept as {_aside(path, 'damaged')}")
+                say(f"{path} already existed with different content; the old file was kept as {_quarantined(path, 'damaged')}.")
             draft.replace(path)
             _sync(path.parent)
     finally:
@@ -46,62 +57,75 @@ def publishing(path: Path, *, keeping: bool = False) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def room_for(path: Path, draft: Path | None = None) -> Iterator[None]:
-    """Around what writes `path`: a full disk becomes an InputError that says how much was needed, where, and what is free there.
+    """A context for code that writes `path`: turns operating system errors that the user can resolve into an InputError.
 
-    A folder that may not be written becomes one that names it.
-
-    An OSError may tell the bytes of the whole file as `needed`; otherwise they are more than the `draft` has.
+    The message for a full disk says how much space is needed, where, and how much is free there. The size needed is that of a `WriteError`;
+    for other errors the message says "more than" the present size of `draft`. The message for a folder without write permission names it.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _REFUSED and error.filename and path.is_relative_to(Path(error.filename).parent):
-            said = f"{error.filename} cannot be written: {error.strerror.lower()}. Change its rights, or write elsewhere."
-            raise InputError(said) from error
+            raise InputError(f"{error.filename} cannot be written: {reason(error)}. Change its permissions, or write elsewhere.") from error
         if error.errno not in _FULL:
             raise
-        raise InputError(f"{path} could not be written: {error.strerror.lower()}. {_shortage(error, path, draft)}") from error
+        raise InputError(f"{path} could not be written: {reason(error)}. {_shortage(error, path, draft)}") from error
+
+
+def reason(error: OSError) -> str:
+    """The operating system's description of an error, in lower case."""
+    return (error.strerror or str(error)).lower()
 
 
 def _shortage(error: OSError, path: Path, draft: Path | None) -> str:
-    """How much is needed, how much there is, what to do."""
+    """How much space is needed, how much is free, and what to do."""
     written = draft.stat().st_size if draft and draft.exists() else 0
-    known = units.size(error.needed) if hasattr(error, "needed") else f"More than {units.size(written)}" if written else ""
-    needed = f"{known} are needed, " if known else ""
+    if isinstance(error, WriteError):
+        needed = f"{units.size(error.needed)} are needed; "
+    else:
+        needed = f"More than {units.size(written)} are needed; " if written else ""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if error.errno == errno.EFBIG and limit != resource.RLIM_INFINITY:
-        return f"{needed}a file may have {units.size(limit)} (ulimit -f). Raise that limit."
+        return f"{needed}{'the' if needed else 'The'} limit for a file is {units.size(limit)} (ulimit -f). Raise that limit."
     folder = next(folder for folder in path.resolve().parents if folder.is_dir())
-    free = shutil.disk_usage(folder).free + written  # which will be removed
-    return f"{needed}{units.size(free)} are free in {folder}. Make room there."
+    free = shutil.disk_usage(folder).free + written  # the draft will be removed
+    return f"{needed}{units.size(free)} are free in {folder}. Free some space there."
 
 
 def sweep(folder: Path, name: str) -> None:
-    """Removes what dead writers of NAME.* left in a folder. The caller holds the lock of that name."""
+    """Removes drafts of NAME.* that dead writers left in a folder. The caller must hold the lock of that name."""
     for leftover in folder.glob(f".{name}.*.part*"):
         leftover.unlink(missing_ok=True)
 
 
-def set_aside(path: Path, why: str, *, but: Iterable[Path] = ()) -> list[Path]:
-    """Renames an artifact and the files beside it that share its name; nothing is deleted. Returns the new names."""
+def quarantine(path: Path, why: str, *, but: Iterable[Path] = ()) -> list[Path]:
+    """Renames an artifact, and the files beside it that share its name, so that nothing uses them. Nothing is deleted.
+
+    why: "damaged" or "forgotten", which becomes part of the new names.
+    but: files that keep their names.
+
+    Returns the new paths.
+    """
     together = sorted(path.parent.glob(f"{path.stem}.*"))
-    return [_aside(file, why) for file in together if file not in but and not re.search(r"\.(damaged|forgotten)-\d+$", file.name)]
+    return [_quarantined(file, why) for file in together if file not in but and not re.search(r"\.(damaged|forgotten)-\d+$", file.name)]
 
 
-def _aside(file: Path, why: str) -> Path:
+def _quarantined(file: Path, why: str) -> Path:
+    """The new path of a file that has been renamed."""
     number = 1
-    while (aside := file.with_name(f"{file.name}.{why}-{number}")).exists():
+    while (renamed := file.with_name(f"{file.name}.{why}-{number}")).exists():
         number += 1
-    return file.rename(aside)
+    return file.rename(renamed)
 
 
 def sha256(path: Path) -> str:
+    """The SHA-256 digest of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def state(path: Path) -> tuple[int, int, int] | None:
-    """Size, date and inode, None where there is nothing: another state may be another content."""
+    """Size, modification time and inode of a file; None if it does not exist. A different state may mean different content."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -110,7 +134,7 @@ def state(path: Path) -> tuple[int, int, int] | None:
 
 
 def _sync(path: Path) -> None:
-    """Brings a file or a folder's entries to the disk."""
+    """Flushes a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""One writer for each artifact: a lock that dies with its process."""
+"""Locks that admit one writer per artifact and are released when their process dies."""
 
 import contextlib
 import errno
@@ -8,18 +8,21 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.store.workspace import files, locks, names
+from pipeline.store.workspace import files, names
 
 
 @contextlib.contextmanager
-def locked(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Holds the lock of the artifact `path`; `waiting` is told who holds it, when another process does.
+def locked(path: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Holds the lock of the artifact `path`, after waiting for it if necessary.
 
-    The kernel releases the lock of a dead process; the lock file it leaves is taken over and removed.
+    The kernel releases the lock of a dead process; the lock file that the process left behind is taken over and removed.
+
+    on_wait: called with the name of the process that holds the lock, before waiting for it.
     """
-    name, descriptor = acquire(path, waiting)
+    name, descriptor = acquire(path, on_wait)
     try:
         yield
     finally:
@@ -28,7 +31,7 @@ def locked(path: Path, waiting: Callable[[str], None]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def free(path: Path) -> Iterator[bool]:
-    """Whether no other process holds the lock of the artifact `path`; if so, this one does for the time of the context."""
+    """Yields whether no other process holds the lock of the artifact `path`; if so, this process holds it inside the context."""
     try:
         name, descriptor = acquire(path)
     except BlockingIOError:
@@ -41,9 +44,9 @@ def free(path: Path) -> Iterator[bool]:
 
 
 def abandoned(folder: Path, pattern: str = "*") -> Iterator[str]:
-    """Names of the artifacts in a folder whose writers died and left their lock file; each is locked until the next is asked for.
+    """The names of the artifacts in a folder whose writers died and left a lock file behind.
 
-    A lock file of another program, such as an editor's, is none of them.
+    Each of them is locked until the next one is requested. Lock files of other programs, such as an editor, are ignored.
     """
     for name in sorted(path for path in folder.glob(f".{pattern}.lock") if names.parse(path)):
         descriptor = None
@@ -56,35 +59,39 @@ def abandoned(folder: Path, pattern: str = "*") -> Iterator[str]:
                 release(name, descriptor)
 
 
-def acquire(path: Path, waiting: Callable[[str], None] | None = None) -> tuple[Path, int]:
-    """(lock file, descriptor that holds it) of the artifact `path`. Without `waiting`: BlockingIOError if another process holds it."""
+def acquire(path: Path, on_wait: Callable[[str], None] | None = None) -> tuple[Path, int]:
+    """Acquires the lock of the artifact `path` and returns its lock file and the descriptor that holds it.
+
+    Without `on_wait` it does not wait but raises BlockingIOError if another process holds the lock.
+    """
     name = path.with_name(f".{path.stem}.lock")
     with files.room_for(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         while (descriptor := taken(name, os.O_RDWR | os.O_CREAT)) is None:
-            if waiting is None:
+            if on_wait is None:
                 raise BlockingIOError(errno.EWOULDBLOCK, "another process holds the lock", str(name))
-            _wait(name, waiting)
+            _wait(name, on_wait)
     return name, descriptor
 
 
 def release(name: Path, descriptor: int) -> None:
+    """Removes a lock file and releases its lock."""
     name.unlink(missing_ok=True)
-    # Closing is not enough where a process that the stage forked still has the descriptor.
+    # Closing is not enough: a process that the stage forked may still have the descriptor open.
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
 
 
-def describe(descriptor: int, **more) -> None:
-    """Writes who holds a lock into its file. A full disk hides that, and stops nobody."""
+def describe(descriptor: int, **more: Any) -> None:
+    """Writes the process that holds a lock, and `more`, into the lock file. A full disk hides this information but stops nobody."""
     text = json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv), **more})
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text.encode(), 0)
 
 
-def holder(name: Path) -> dict | None:
-    """What the holder of a lock file wrote into it, {} if that can't be read; None if no process holds it."""
+def holder(name: Path) -> dict[str, Any] | None:
+    """The description that the holder of a lock wrote into the lock file: {} if it cannot be read, None if nobody holds the lock."""
     try:
         descriptor = os.open(name, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -94,24 +101,24 @@ def holder(name: Path) -> dict | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _said(name)
+        return _description(name)
     finally:
         os.close(descriptor)
     return None
 
 
-def who(said: dict) -> str:
-    """The holder of a lock for people."""
-    return f"process {said['pid']} ({said['command']})" if {"pid", "command"} <= said.keys() else "another process"
+def who(description: dict[str, Any]) -> str:
+    """The holder of a lock in words, given what `holder` returned."""
+    return f"process {description['pid']} ({description['command']})" if {"pid", "command"} <= description.keys() else "another process"
 
 
 def taken(name: Path, flags: int) -> int | None:
-    """A descriptor that holds a lock file and says so in it, None if another process holds it."""
+    """Takes a lock file, writes this process into it and returns its descriptor; None if another process holds the lock."""
     while True:
         descriptor, held = os.open(name, flags | os.O_CLOEXEC, 0o644), False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The former holder may have removed the file meanwhile: then another process can lock a new file of that name.
+            # The previous holder may have removed the file in the meantime; then another process can lock a new file of the same name.
             if held := _same_file(descriptor, name):
                 describe(descriptor)
                 return descriptor
@@ -122,40 +129,42 @@ def taken(name: Path, flags: int) -> int | None:
                 os.close(descriptor)
 
 
-def _wait(name: Path, waiting: Callable[[str], None]) -> None:
-    """Until whoever holds a lock file has released it; `waiting` is told who that is."""
+def rewrite(path: Path, text: str) -> None:
+    """Replaces a small file as its only writer, and removes drafts of it that a killed writer left behind.
+
+    If that fails, the old content is kept: such a file is never worth a failure.
+    """
+    with contextlib.suppress(OSError, InputError), locked(path, lambda who: None):
+        files.sweep(path.parent, path.stem)
+        with files.publishing(path) as draft:
+            draft.write_text(text)
+
+
+def _wait(name: Path, on_wait: Callable[[str], None]) -> None:
+    """Waits until the holder of a lock file has released it."""
     try:
         descriptor = os.open(name, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:
-        waiting(who(_said(name)))
+        on_wait(who(_description(name)))
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     finally:
         os.close(descriptor)
 
 
 def _same_file(descriptor: int, name: Path) -> bool:
+    """Whether an open lock file is still the one of this name."""
     try:
         return os.fstat(descriptor).st_ino == name.stat().st_ino
     except FileNotFoundError:
         return False
 
 
-def _said(name: Path) -> dict:
+def _description(name: Path) -> dict[str, Any]:
+    """The content of a lock file; {} if it cannot be read."""
     try:
-        said = json.loads(name.read_text())
+        description = json.loads(name.read_text())
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
-
-
-def rewrite(path: Path, text: str) -> None:
-    """Replaces a small file as its only writer; where that is not possible the old one stays, which is never worth a failure.
-
-    Also removes what a killed writer left of it.
-    """
-    with contextlib.suppress(OSError, InputError), locks.locked(path, lambda who: None):
-        files.sweep(path.parent, path.stem)
-        with files.publishing(path) as draft:
-            draft.write_text(text)
+    return description if isinstance(description, dict) else {}

@@ -1,31 +1,34 @@
-"""What the files of a workspace are, by their names: STEM-KEY.h5 is an artifact, and all that belongs to it starts with STEM-KEY."""
+"""What the files of a workspace are, judged by name: STEM-KEY.h5 is an artifact, and the files that belong to it start with STEM-KEY."""
 
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 KEY_LENGTH = 10
-# What an unfinished stage leaves, files like artifacts.
+# Partial results of a stage that has not finished; they have the form of artifacts.
 UNFINISHED = ("checkpoint", "snapshot")
 FOLDERS = ("data", "models", "submissions")
 
 _OWNER = rf"(?P<owner>(?P<stem>[a-z][\w-]*)-(?P<key>[0-9a-f]{{{KEY_LENGTH}}}))"
-# Small files that are rewritten as a whole.
+# Small files that are always rewritten as a whole.
 _NOTE = r"\.file-hashes|last-run"
 _KINDS = {
     "artifact": rf"{_OWNER}\.h5",
     **{kind: rf"{_OWNER}\.{kind}-\d+\.h5" for kind in UNFINISHED},
     "adoption": rf"{_OWNER}\.json",
-    "set aside": rf"{_OWNER}\..+\.(damaged|forgotten)-\d+",
+    "quarantined": rf"{_OWNER}\..+\.(damaged|forgotten)-\d+",
     "lock": rf"\.({_OWNER}|(?P<other>run-\d+-\d+|needs|{_NOTE}))\.lock",
     "draft": rf"\.({_OWNER}(\..+)?|(?P<other>{_NOTE}))\.(?P<pid>\d+)\.part(\.\w+)?",
 }
 
 
 class Name(NamedTuple):
-    """kind: artifact, checkpoint, snapshot, adoption, set aside, lock or draft. owner: STEM-KEY, or what is locked or written.
+    """What a file name says.
 
-    pid: of a draft.
+    kind: artifact, checkpoint, snapshot, adoption, quarantined, lock or draft.
+    owner: STEM-KEY, or the name of the small file that is locked or written.
+    stem, key: the two parts of STEM-KEY; None where the owner is no artifact.
+    pid: the process that writes a draft; None for the other kinds.
     """
 
     kind: str
@@ -36,7 +39,7 @@ class Name(NamedTuple):
 
 
 def parse(path: Path) -> Name | None:
-    """What a file is by its name; None if that is none of this program's, or of a file published with an artifact."""
+    """What a file is, judged by its name. None for files of other programs and for files published with an artifact."""
     for kind, pattern in _KINDS.items():
         if found := re.fullmatch(pattern, path.name):
             parts = found.groupdict()
@@ -46,16 +49,23 @@ def parse(path: Path) -> Name | None:
 
 
 def key_of(path: Path) -> str:
-    """The key in the file name of an artifact or of what an unfinished stage left."""
-    return parse(path).key
+    """The key in the file name of an artifact, checkpoint or snapshot. Raises ValueError if there is none."""
+    name = parse(path)
+    if name is None or name.key is None:
+        raise ValueError(f"the name of {path} contains no key")
+    return name.key
 
 
 def artifacts(folder: Path, stem: str | None = None, kinds: tuple[str, ...] = ("artifact",)) -> list[Path]:
-    """The artifacts in a folder, sound or not, and files like them; with `stem` those of one stage."""
+    """The files of a folder that are named like artifacts, damaged ones included, sorted by name.
+
+    stem: limits the result to one stage.
+    kinds: the kinds of files to list, see `Name`.
+    """
     named = ((path, parse(path)) for path in sorted(folder.glob("*.h5")))
     return [path for path, name in named if name and name.kind in kinds and stem in (None, name.stem)]
 
 
 def all_artifacts(root: Path, kinds: tuple[str, ...] = ("artifact",)) -> list[Path]:
-    """Every artifact of a workspace, sound or not, and files like them."""
+    """The files of a whole workspace that are named like artifacts, damaged ones included."""
     return [path for folder in FOLDERS for path in artifacts(root / folder, kinds=kinds)]

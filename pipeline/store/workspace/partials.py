@@ -1,4 +1,4 @@
-"""What an unfinished stage leaves: files like artifacts, NAME.checkpoint-NNNN.h5 and NAME.snapshot-NNNN.h5 beside the NAME.h5 to come."""
+"""Files with the partial results of an unfinished stage: NAME.checkpoint-NNNN.h5 and NAME.snapshot-NNNN.h5, in the folder of NAME.h5."""
 
 import re
 from pathlib import Path
@@ -7,17 +7,18 @@ from pipeline.store.workspace.names import UNFINISHED
 
 
 def path(artifact: Path, kind: str, number: int) -> Path:
+    """The file of one partial result of an artifact; `kind` is "checkpoint" or "snapshot"."""
     return artifact.with_name(f"{artifact.stem}.{kind}-{number:04}.h5")
 
 
 def of(artifact: Path, kinds: tuple[str, ...] = UNFINISHED) -> list[Path]:
-    """Those of an artifact, the highest number first, without those that were set aside."""
+    """The partial results of an artifact, the highest number first. Quarantined files are not listed."""
     name = re.compile(rf"{re.escape(artifact.stem)}\.({'|'.join(kinds)})-(\d+)\.h5")
     found = {path: match for path in artifact.parent.glob(f"{artifact.stem}.*.h5") if (match := name.fullmatch(path.name))}
     return sorted(found, key=lambda path: (int(found[path][2]), path), reverse=True)
 
 
 def drop(artifact: Path) -> None:
-    """Removes those of an artifact that is in place, or that is not to be."""
+    """Removes the partial results of an artifact that has been published or is no longer wanted."""
     for left in of(artifact):
         left.unlink(missing_ok=True)

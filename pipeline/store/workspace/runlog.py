@@ -1,8 +1,9 @@
-"""runs.jsonl: what ran when, how long it took and how it ended. Dates and durations live here, never in an artifact.
+"""The run log, runs.jsonl: when each stage ran, how long it took and how it ended. No artifact contains dates or durations.
 
-One JSON object a line: {"event": "run"} when a command starts, {"event": "stage"} for each stage that ended.
+The log has one JSON object per line: {"event": "run"} when a command starts, {"event": "stage"} when a stage ends.
 """
 
+import io
 import json
 import os
 import time
@@ -15,9 +16,9 @@ _unwritten: list[tuple[Path, dict[str, Any]]] = []
 
 
 def append(folder: Path, entry: dict[str, Any]) -> None:
-    """Adds a line; a single write, so that processes do not mix theirs.
+    """Adds a line to the log, in a single write so that concurrent processes do not mix their lines.
 
-    A log that can't be written (disk full) stops no run; then the entry is known to this process alone.
+    If the log cannot be written (because the disk is full, for example), the run continues and only this process remembers the entry.
     """
     entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "pid": os.getpid(), **entry}
     try:
@@ -30,8 +31,8 @@ def append(folder: Path, entry: dict[str, Any]) -> None:
         _unwritten.append((folder, entry))
 
 
-def _ends_well(file) -> bool:
-    """Whether the last line is whole; a crash may have cut it off."""
+def _ends_well(file: io.FileIO) -> bool:
+    """Whether the last line is complete; a crash may have cut it off."""
     if file.seek(0, os.SEEK_END) == 0:
         return True
     file.seek(-1, os.SEEK_END)
@@ -39,7 +40,7 @@ def _ends_well(file) -> bool:
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:
-    """All lines, oldest first, then what could not be written; a line that a crash cut off is skipped."""
+    """All entries, oldest first, followed by those that could not be written. A line that a crash cut off is skipped."""
     try:
         lines = (folder / NAME).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -48,8 +49,8 @@ def entries(folder: Path) -> list[dict[str, Any]]:
 
 
 def last_seconds(folder: Path) -> dict[str, float]:
-    """How long each stage took when it last ended well, by STAGE and by STAGE@key."""
-    found = {}
+    """The duration in seconds of the last successful run of each stage, by STAGE and by STAGE@key."""
+    found: dict[str, float] = {}
     for entry in entries(folder):
         if entry.get("event") == "stage" and entry.get("status") == "done":
             found[entry["stage"]] = found[f"{entry['stage']}@{entry['key']}"] = entry["seconds"]
@@ -57,11 +58,12 @@ def last_seconds(folder: Path) -> dict[str, float]:
 
 
 def made(folder: Path) -> dict[str, dict[str, Any]]:
-    """The line of when each artifact was made last, by its key."""
+    """The entry of the last successful run for each key."""
     return {entry["key"]: entry for entry in entries(folder) if entry.get("event") == "stage" and entry.get("status") == "done"}
 
 
 def _parsed(line: str) -> dict[str, Any] | None:
+    """The JSON object in a line; None if the line is damaged."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
