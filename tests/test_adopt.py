@@ -96,7 +96,7 @@ def test_equal_keys_mean_equal_bytes(workplace, made):
         ("backend", "keras .* -> 9.9"),
         ("layout", "the file layout changed"),
         ("input's file gone", r"data/draw-\w+\.h5 no longer exists"),
-        ("damage", "is not an artifact of this program, or damaged"),
+        ("damage", "is not an artifact of this program, or it is damaged"),
     ],
 )
 def test_only_a_change_of_code_is_adopted(workplace, made, monkeypatch, change, reason):
@@ -250,4 +250,4 @@ def test_a_record_that_is_none_is_not_followed(workplace, made, capsys, text):
     )
     record.write_text({"climbing": climbing, "no text": no_text}.get(text, text))
     assert workplace.keys() == stale
-    assert "is not the record of an adoption, or damaged. It is not followed." in capsys.readouterr().err
+    assert "is not the record of an adoption, or it is damaged. It is ignored." in capsys.readouterr().err

@@ -156,7 +156,7 @@ def test_arrays_must_be_what_their_description_says(tmp_path, points):
 def test_another_layout_is_damaged(tmp_path):
     """A sound file of another kind is refused with what it lacks or has otherwise."""
     path = write(tmp_path / "a.h5", content().inner)
-    with pytest.raises(artifacts.Damaged, match=r"a\.h5 is no Content of this program: it lacks /inner; it lacks /points; "):
+    with pytest.raises(artifacts.Damaged, match=r"a\.h5 is not a Content of this program: /inner is missing; /points is missing; "):
         artifacts.load(path, Content)
 
     @record
@@ -180,7 +180,7 @@ def test_copies_are_written_one_by_one(tmp_path):
     with artifacts.reading(tmp_path / "a.h5") as file:
         assert file["images"].chunks == (1, 64, 3000)
         assert np.array_equal(file["images"][()], np.stack(copies))
-    with pytest.raises(ValueError, match="2 copies came where 3 were announced"), artifacts.writing(tmp_path / "b.h5", {}) as file:
+    with pytest.raises(ValueError, match="3 versions were announced but 2 came"), artifacts.writing(tmp_path / "b.h5", {}) as file:
         artifacts.put_versions(file, Copies, ({"images": copy} for copy in copies[:2]), 3)
     assert not (tmp_path / "b.h5").exists()
 
@@ -228,7 +228,7 @@ def test_images_damaged_after_they_were_found_whole(tmp_path, monkeypatch):
     content = bytearray(path.read_bytes())
     content[-5000] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.h5 is not what was written: its checksum differs\. It was set aside"):
+    with pytest.raises(InputError, match=r"a\.h5 has changed since it was written: its checksum differs\. It was set aside"):
         images[10:20]
     assert not path.exists()
 
@@ -283,10 +283,12 @@ def test_full_disk(tmp_path):
     done = subprocess.run([sys.executable, "-c", FILL_DISK], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     size, artifact, other = done.stdout.splitlines()
-    assert artifact.startswith(f"a.h5 could not be written: file too large. {size} are needed, a file may have 200.0 kB (ulimit -f).")
+    assert artifact.startswith(
+        f"a.h5 could not be written: file too large. {size} are needed; the limit for a file is 200.0 kB (ulimit -f)."
+    )
     # Of any other file it is known how much could be written.
-    allowed = "a file may have 200.0 kB (ulimit -f)."
-    assert other.startswith(f"b.csv could not be written: file too large. More than 200.0 kB are needed, {allowed}")
+    allowed = "the limit for a file is 200.0 kB (ulimit -f)."
+    assert other.startswith(f"b.csv could not be written: file too large. More than 200.0 kB are needed; {allowed}")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -361,12 +363,12 @@ def test_what_else_can_be_wrong(published):
     """A longer file, a missing, changed or replaced sibling, a folder in the artifact's place, each with its message."""
     whole, sibling = published.read_bytes(), published.with_suffix(".csv")
     published.write_bytes(whole + b"\0")
-    assert "where 33017 were written" in judged(published)
+    assert "but 33017 were written" in judged(published)
     published.write_bytes(whole[:1023] + b" " + whole[1024:])
     assert "its first bytes were changed" in judged(published)
     published.write_bytes(whole)
     sibling.write_text("1,3\n")
-    assert f"{sibling} is not what was written" in judged(published)
+    assert f"{sibling} has changed since it was written" in judged(published)
     sibling.unlink()
     assert f"{sibling}, published with a.h5, is missing" in judged(published)
     sibling.mkdir()

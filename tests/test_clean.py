@@ -89,14 +89,14 @@ def test_it_lists_with_sizes_and_removes_with_yes_alone(workplace, stages, capsy
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("scale-KEY.h5.damaged-1", "set aside as damaged"),
-        ("scale-KEY.csv.forgotten-2", "set aside by forget"),
-        ("scale-KEY.checkpoint-0001.h5.damaged-1", "set aside as damaged"),
-        ("scale-0123456789.h5.forgotten-1", "set aside by forget"),
-        (f".scale-KEY.{DEAD}.part.h5", "unfinished, its process has died"),
-        (f".scale-0123456789.extra.{DEAD}.part.csv", "unfinished, its process has died"),
-        (f"..file-hashes.{DEAD}.part.json", "unfinished, its process has died"),
-        (f".last-run.{DEAD}.part.json", "unfinished, its process has died"),
+        ("scale-KEY.h5.damaged-1", "quarantined as damaged"),
+        ("scale-KEY.csv.forgotten-2", "quarantined by forget"),
+        ("scale-KEY.checkpoint-0001.h5.damaged-1", "quarantined as damaged"),
+        ("scale-0123456789.h5.forgotten-1", "quarantined by forget"),
+        (f".scale-KEY.{DEAD}.part.h5", "draft of a process that has died"),
+        (f".scale-0123456789.extra.{DEAD}.part.csv", "draft of a process that has died"),
+        (f"..file-hashes.{DEAD}.part.json", "draft of a process that has died"),
+        (f".last-run.{DEAD}.part.json", "draft of a process that has died"),
         (".scale-0123456789.lock", "lock of a process that has died"),
         (".run-1-2.lock", "lock of a process that has died"),
         (".last-run.lock", "lock of a process that has died"),
@@ -106,7 +106,7 @@ def test_it_lists_with_sizes_and_removes_with_yes_alone(workplace, stages, capsy
         ("scale-KEY.snapshot-0001.h5", "snapshot of a training that has ended"),
         ("scale-0123456789.snapshot-0001.h5", "snapshot of a training with other settings, data or code"),
         ("adopted/scale-0123456789.json", "adoption of what was made with other settings, data or code"),
-        ("adopted/scale-0123456789.json.forgotten-1", "set aside by forget"),
+        ("adopted/scale-0123456789.json.forgotten-1", "quarantined by forget"),
     ],
 )
 def test_what_is_left_of_their_making(workplace, capsys, name, why):

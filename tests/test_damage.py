@@ -104,7 +104,7 @@ def test_what_only_its_reader_can_tell(workplace, capsys):
     path.write_bytes(strange.read_bytes())
     for suffix in kinds.SIBLINGS[kinds.Truth]:
         strange.with_suffix(suffix).rename(path.parent / f"{strange.stem}{suffix}")
-    with pytest.raises(InputError, match=r"is no Numbers of this program: it lacks /values; .* It was set aside; the same command"):
+    with pytest.raises(InputError, match=r"is not a Numbers of this program: /values is missing; .* It was set aside; the same command"):
         stages["Scale"].run()
     assert not path.exists()
     make(stages["Scale"])

@@ -65,7 +65,7 @@ for limit in range(0, size, size // 25):
         try:
             test_artifacts.write(path, content)
         except InputError as error:
-            sys.exit(" are needed, a file may have " not in str(error))
+            sys.exit(" are needed; the limit for a file is " not in str(error))
         sys.exit("no error")
     print(limit, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), *os.listdir())
 print(size)

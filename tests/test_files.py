@@ -44,7 +44,7 @@ def test_files_of_one_name_are_set_aside_together(tmp_path):
     """All that share the artifact's name but what was set aside before, under the next free number."""
     for name in ("a.csv", "a.png", "ab.csv", "a.csv.damaged-1", "a.h5"):
         (tmp_path / name).touch()
-    files.set_aside(tmp_path / "a.h5", "damaged", but=[tmp_path / "a.png"])
+    files.quarantine(tmp_path / "a.h5", "damaged", but=[tmp_path / "a.png"])
     assert names(tmp_path) == ["a.csv.damaged-1", "a.csv.damaged-2", "a.h5.damaged-1", "a.png", "ab.csv"]
 
 
@@ -52,7 +52,7 @@ def full(folder, *, needed=None, written=0):
     """What `publishing` says of a disk that is full."""
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if needed:
-        error.needed = needed
+        error = files.WriteError(error, needed)
     with pytest.raises(InputError) as said:
         publish_and_fail(folder / "a.csv", bytes(written), error)
     assert names(folder) == []
@@ -68,9 +68,9 @@ def publish_and_fail(path, content, error):
 def test_a_full_disk_says_how_much_is_needed_and_where(tmp_path, monkeypatch):
     """The whole size where it is known, else that it is more than could be written; the room without the unfinished file."""
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9 - 5000, 5000))
-    start, end = f"{tmp_path / 'a.csv'} could not be written: no space left on device. ", f" are free in {tmp_path}. Make room there."
-    assert full(tmp_path, needed=2_345_678) == f"{start}2.3 MB are needed, 5.0 kB{end}"
-    assert full(tmp_path, written=1500) == f"{start}More than 1.5 kB are needed, 6.5 kB{end}"
+    start, end = f"{tmp_path / 'a.csv'} could not be written: no space left on device. ", f" are free in {tmp_path}. Free some space there."
+    assert full(tmp_path, needed=2_345_678) == f"{start}2.3 MB are needed; 5.0 kB{end}"
+    assert full(tmp_path, written=1500) == f"{start}More than 1.5 kB are needed; 6.5 kB{end}"
     assert full(tmp_path) == f"{start}5.0 kB{end}"
 
 
@@ -83,7 +83,7 @@ def test_other_errors_stay_as_they_are(tmp_path):
 def test_a_folder_that_may_not_be_written(tmp_path):
     """The place and what to do, in a sentence; what may not be read meanwhile is another matter."""
     refused = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".a.lock"))
-    with pytest.raises(InputError, match=r"\.a\.lock cannot be written: permission denied\. Change its rights, or write elsewhere"):
+    with pytest.raises(InputError, match=r"\.a\.lock cannot be written: permission denied\. Change its permissions, or write elsewhere"):
         publish_and_fail(tmp_path / "a.csv", b"", refused)
     with pytest.raises(PermissionError):
         publish_and_fail(tmp_path / "a.csv", b"", PermissionError(errno.EACCES, "Permission denied", "/elsewhere/b.csv"))

@@ -83,21 +83,21 @@ def virtual(file):
 
 FORGERIES = {
     "soft link": (link(h5py.SoftLink("/epoch")), "/x is a soft link"),
-    "link to another file": (link(h5py.ExternalLink("other.h5", "/epoch")), "links of a newer kind"),
-    "circle of groups": (circle, "the header of /x/inner lies where something else is"),
-    "one dataset twice": (lambda file: link(file["learning_rate"])(file), "the header of /x lies where something else is"),
-    "type with a name": (link(np.dtype("f4")), "the header of /x tells of something unknown"),
-    "virtual dataset": (virtual, "the header of /x tells of something unknown"),
+    "link to another file": (link(h5py.ExternalLink("other.h5", "/epoch")), "links of the newer kind"),
+    "circle of groups": (circle, "the header of /x/inner overlaps another structure"),
+    "one dataset twice": (lambda file: link(file["learning_rate"])(file), "the header of /x overlaps another structure"),
+    "type with a name": (link(np.dtype("f4")), "the header of /x mentions something unknown"),
+    "virtual dataset": (virtual, "the header of /x mentions something unknown"),
     "dataset in another file": (array(external=[("/etc/passwd", 0, 16)]), "storage in another file"),
-    "gzip": (array(compression="gzip"), "the filter of /x is of an unknown kind"),
-    "lzf": (array(compression="lzf"), "the filter of /x is of an unknown kind"),
-    "shuffle": (array(shuffle=True, fletcher32=True), "the filter of /x is of an unknown kind"),
-    "scale and offset": (array(dtype="i4", scaleoffset=3), "the filter of /x is of an unknown kind"),
-    "chunks without checksums": (array(chunks=(2,)), "the fill value of /x is of an unknown kind"),
-    "4 TB that are not there": (array((1 << 40,), chunks=(1 << 20,), fletcher32=True), "the tree of /x lies beyond its end"),
+    "gzip": (array(compression="gzip"), "the filter of /x has an unknown format"),
+    "lzf": (array(compression="lzf"), "the filter of /x has an unknown format"),
+    "shuffle": (array(shuffle=True, fletcher32=True), "the filter of /x has an unknown format"),
+    "scale and offset": (array(dtype="i4", scaleoffset=3), "the filter of /x has an unknown format"),
+    "chunks without checksums": (array(chunks=(2,)), "the fill value of /x has an unknown format"),
+    "4 TB that are not there": (array((1 << 40,), chunks=(1 << 20,), fletcher32=True), "the tree of /x extends beyond the end of the file"),
     "4 TB in one piece": (array((1 << 40,)), "/x should have 4398046511104 bytes"),
-    "an array that can grow to a limit": (array(chunks=(2,), fletcher32=True, maxshape=(99,)), "the shape of /x can grow"),
-    "fill value": (array(fillvalue=7), "the header of /x tells of something unknown"),
+    "an array that can grow to a limit": (array(chunks=(2,), fletcher32=True, maxshape=(99,)), "the shape of /x is extendible"),
+    "fill value": (array(fillvalue=7), "the header of /x mentions something unknown"),
     "reference": (array(dtype=h5py.ref_dtype), "the type of /x is unknown"),
     "reference to a region": (array(dtype=h5py.regionref_dtype), "the type of /x is unknown"),
     "texts of any length": (array(dtype=h5py.string_dtype()), "the type of /x is unknown"),
@@ -108,19 +108,19 @@ FORGERIES = {
     "big-endian": (array(dtype=">f4"), "the type of /x is unknown"),
     "half precision": (array(dtype="f2"), "the type of /x is unknown"),
     "complex": (array(dtype="c8"), "the type of /x is unknown"),
-    "many axes": (array((1,) * 9), "the shape of /x is of an unknown kind"),
+    "many axes": (array((1,) * 9), "the shape of /x has an unknown format"),
     "deep groups": (group("/".join("g" * 500)), "/g/g/g/g/g/g/g/g/g is nested too deeply"),
     "name that climbs": (group("../x"), "a name in / is empty, too long, out of order or of unusual characters"),
     "name that drives a terminal": (group("\x1b[2J"), "a name in / is"),
     "long name": (group("x" * 201), "a name in / is"),
     "attribute of a megabyte": (attribute("x", " " * (1 << 20)), "the attribute of / has 1,048,576 bytes"),
-    "attribute with a number": (attribute("x", 3), "the attribute of / is of an unknown kind"),
-    "attribute with bytes": (attribute("x", np.bytes_(b"abc")), "the attribute of / is of an unknown kind"),
+    "attribute with a number": (attribute("x", 3), "the attribute of / has an unknown format"),
+    "attribute with bytes": (attribute("x", np.bytes_(b"abc")), "the attribute of / has an unknown format"),
     "an empty array of any length": (array((0, 1 << 62)), "the shape of /x is too large"),
     "empty texts of any length": (array((0,), "S2147483647"), "the type of /x is unknown"),
-    "attribute with a table": (attribute("x", [["a"]]), "the attribute of / is of an unknown kind"),
-    "attribute that drives a terminal": (attribute("x", "\x1b[2J"), "the attribute of / is not a text of one line"),
-    "attribute of an unusual name": (attribute("\x1b[2J", "x"), "the attribute of / is of an unknown kind"),
+    "attribute with a table": (attribute("x", [["a"]]), "the attribute of / has an unknown format"),
+    "attribute that drives a terminal": (attribute("x", "\x1b[2J"), "the attribute of / is not a line of text"),
+    "attribute of an unusual name": (attribute("\x1b[2J", "x"), "the attribute of / has an unknown format"),
 }
 
 
@@ -137,38 +137,38 @@ def test_what_no_artifact_has(tmp_path, what, monkeypatch):
 
 def test_the_newer_format(tmp_path):
     """A file of the newer HDF5 format is refused as a whole."""
-    refused(forged(tmp_path / "a.h5", libver="latest"), "the superblock is of an unknown kind")
+    refused(forged(tmp_path / "a.h5", libver="latest"), "the superblock has an unknown format")
 
 
 # What is changed: behind the first of these bytes, how far behind, to what. TREE 1 has the chunks of /epoch, which was written first.
 PATCHES = {
     # The HDF5 library (1.14.6, 2.0) looks for the next text for ever.
-    "a text without number and length": (b"GCOL", 16, bytes(16), "the texts of attributes are not numbered"),
+    "a text without number and length": (b"GCOL", 16, bytes(16), "the texts of attributes are not numbered correctly"),
     # The HDF5 library (1.14.6, 2.0) crashes.
     "a chunk that is shorter than its checksum": (b"TREE\1", 24, b"\1", "the chunks of /epoch are out of order"),
-    "a text without a number": (b"GCOL", 16, bytes(2), "the texts of attributes are not numbered"),
+    "a text without a number": (b"GCOL", 16, bytes(2), "the texts of attributes are not numbered correctly"),
     "a tree that leads back": (b"TREE\1", 8, bytes(8), "the tree of /epoch is tangled"),
     "a tree without end": (b"TREE\1", 5, b"\1", "the tree of /epoch"),
-    "a tree of too many branches": (b"TREE\1", 6, b"\xff\xff", "the tree of /epoch has a wrong number of branches"),
+    "a tree of too many branches": (b"TREE\1", 6, b"\xff\xff", "the tree of /epoch has an impossible number of branches"),
     "a chunk that is longer": (b"TREE\1", 25, b"\1", "the chunks of /epoch are out of order"),
     "a chunk without its checksum": (b"TREE\1", 28, b"\1", "the chunks of /epoch are out of order"),
-    "a chunk that is a header": (b"TREE\1", 48, b"\x70\0\0\0\0\0\0\0", "/epoch lies where something else is"),
-    "a chunk over a header": (b"TREE\1", 48, b"\x71\0\0\0\0\0\0\0", "where something else begins"),
-    "a chunk behind the end": (b"TREE\1", 48, b"\0\0\0\1", "/epoch lies beyond its end"),
+    "a chunk that is a header": (b"TREE\1", 48, b"\x70\0\0\0\0\0\0\0", "/epoch overlaps another structure"),
+    "a chunk over a header": (b"TREE\1", 48, b"\x71\0\0\0\0\0\0\0", " overlaps the one at "),
+    "a chunk behind the end": (b"TREE\1", 48, b"\0\0\0\1", "/epoch extends beyond the end of the file"),
     "names in a circle": (b"HEAP", 16, b"\x08", "the names of / have gaps"),
-    "names of a gigabyte": (b"HEAP", 8, b"\0\0\0\x40", "the names of / has 1073741824 bytes"),
+    "names of a gigabyte": (b"HEAP", 8, b"\0\0\0\x40", "the names of / has a size of 1073741824 bytes"),
     "names without end": (b"HEAP", 8, b"\1\0", "the names of /"),
     "a tree that begins behind its first name": (b"TREE\0", 24, b"\x08", "the list of / is out of order"),
     "a header of many links": (b"\x89HDF", 96 + 4, b"\0", "the header of / has 0 links"),
-    "a name without end": (b"long_name", 9, b"x", "the attribute of /epoch is of an unknown kind"),
-    "a text that is not there": (b"long_name", 60, b"\xff", "the attribute of /epoch is not there"),
-    "a text of another length": (b"long_name", 48, b"\1", "the attribute of /epoch is not there"),
+    "a name without end": (b"long_name", 9, b"x", "the attribute of /epoch has an unknown format"),
+    "a text that is not there": (b"long_name", 60, b"\xff", "the attribute of /epoch refers to a missing text"),
+    "a text of another length": (b"long_name", 48, b"\1", "the attribute of /epoch refers to a missing text"),
     "more members than a list has": (b"SNOD", 6, b"\xff", "a name in / is empty"),
     "no members": (b"SNOD", 6, b"\0", "the list of / is out of order"),
-    "a base elsewhere": (b"\x89HDF", 24, bytes(2), "the superblock is of an unknown kind"),
+    "a base elsewhere": (b"\x89HDF", 24, bytes(2), "the superblock has an unknown format"),
     "two lists of members": (b"\x89HDF", 80, b"\xff", "/ has two lists of members"),
-    "a header without end": (b"\x89HDF", 96 + 8, b"\xff\xff\xff\x7f", "the header of / has 2147483647 bytes"),
-    "another number of messages": (b"\x89HDF", 96 + 2, b"\7", "the header of / has another number of messages"),
+    "a header without end": (b"\x89HDF", 96 + 8, b"\xff\xff\xff\x7f", "the header of / has a size of 2147483647 bytes"),
+    "another number of messages": (b"\x89HDF", 96 + 2, b"\7", "the header of / does not have the number of messages"),
 }
 
 
@@ -254,13 +254,13 @@ def history_with(path, **others):
     ("arrays", "said"),
     [
         ({"x": np.zeros(3)}, "/x is unknown"),
-        ({"epoch": None}, "it lacks /epoch"),
-        ({"epoch": np.zeros(4)}, "/epoch is float64 (4,), described as int32 (epoch)"),
+        ({"epoch": None}, "/epoch is missing"),
+        ({"epoch": np.zeros(4)}, "/epoch is float64 (4,) but is described as int32 (epoch)"),
         ({"epoch": np.zeros(4, "uint32")}, "/epoch is uint32"),
         ({"epoch": np.array([b"1"])}, "/epoch is text"),
         ({"epoch": np.zeros((4, 1), "int32")}, "/epoch is int32 (4, 1)"),
         ({"epoch": {}}, "/epoch is a group"),
-        ({"epoch": None, "training_rmse": None, "x": {}}, "it lacks /epoch; it lacks /training_rmse; /x is unknown"),
+        ({"epoch": None, "training_rmse": None, "x": {}}, "/epoch is missing; /training_rmse is missing; /x is unknown"),
     ],
 )
 def test_arrays_that_the_reader_does_not_describe(tmp_path, arrays, said):
@@ -283,7 +283,7 @@ def test_more_than_belongs_into_memory(tmp_path, monkeypatch):
 def test_more_pieces_than_any_artifact(tmp_path, monkeypatch):
     """A file of very many pieces is given up."""
     monkeypatch.setattr(bytereader, "MOST", 20)
-    refused(forged(tmp_path / "a.h5"), "it has more than 20 pieces")
+    refused(forged(tmp_path / "a.h5"), "it has more than 20 structures")
 
 
 @schema.record
@@ -295,7 +295,7 @@ def test_a_text_that_is_none(tmp_path):
     """Bytes that are not UTF-8 are found when they are read."""
     with artifacts.writing(tmp_path / "a.h5", {}) as file:
         artifacts.put(file, Words(np.array([b"\xff"])))
-    refused(tmp_path / "a.h5", "has a text that is none", read=lambda path: artifacts.load(path, Words))
+    refused(tmp_path / "a.h5", "contains a text that is not UTF-8", read=lambda path: artifacts.load(path, Words))
 
 
 def test_an_array_with_a_wrong_checksum_of_its_own(tmp_path):
@@ -324,7 +324,7 @@ def test_an_array_that_the_program_itself_may_not_write(tmp_path):
         with artifacts.writing(tmp_path / "a.h5", {}) as file:
             file.create_dataset("x", data=np.zeros(3), compression="gzip")
 
-    with pytest.raises(RuntimeError, match="the filter of /x is of an unknown kind"):
+    with pytest.raises(RuntimeError, match="the filter of /x has an unknown format"):
         write()
     assert list(tmp_path.iterdir()) == []
 

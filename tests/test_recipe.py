@@ -284,5 +284,5 @@ def test_what_is_no_file(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(files, "sha256", refuse)
-    with pytest.raises(InputError, match=r"b\.csv can't be read: permission denied"):
+    with pytest.raises(InputError, match=r"b\.csv cannot be read: permission denied"):
         digests.file_digest(file, tmp_path)

@@ -148,7 +148,7 @@ def test_a_damaged_file_is_set_aside_and_made_again(workplace, capsys, damage):
     capsys.readouterr()
     make(scale)
     said = capsys.readouterr().err
-    assert "It is not used; its stage runs again and sets it aside." in said
+    assert "It is not used; its stage runs again and quarantines it." in said
     assert scale.path.read_bytes() == whole
     assert csv.read_text() == "2.0\n4.0\n6.0\n"
     for name, content in spoiled.items():

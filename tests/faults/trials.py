@@ -20,7 +20,9 @@ from .scenes import Scenes, hashes, published
 
 NUMBER_OF = {"SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}
 # How a disk that is full is said: what, why, how much, where, what to do.
-SHORTAGE_SAID = re.compile(r"\S+ could not be written: .+\. (.+ are needed, )?(.+ are free in /.+\. Make room there|a file may have .+)\.")
+SHORTAGE_SAID = re.compile(
+    r"\S+ could not be written: .+\. (.+ are needed; )?(.+ are free in /.+\. Free some space there|[Tt]he limit for a file is .+)\."
+)
 CHECKPOINT = re.compile(r"\.checkpoint-(\d+)\.h5$")
 SET_ASIDE_OR_CHECKPOINT = re.compile(r"\.damaged-\d+$|\.checkpoint-")
 # Of the numbers: who reads whose artifact. What nobody reads the run itself looks at.
