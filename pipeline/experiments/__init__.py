@@ -1,1 +1,1 @@
-"""Many trainings: which ones a file describes, and what became of them. Nothing here knows Luigi, HDF5 or Keras."""
+"""Comparisons of many trainings: plans, searches and outcomes. This room knows neither Luigi nor HDF5."""

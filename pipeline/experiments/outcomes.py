@@ -1,4 +1,7 @@
-"""What became of the trainings of an experiment: one record each, and all of them side by side."""
+"""The outcomes of the trainings of an experiment: one record each, and a comparison of all."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,28 +13,28 @@ from pipeline.schema import Plot, array, record
 
 @record
 class Outcome:
-    """One training."""
+    """The outcome of one training."""
 
-    ended: np.ndarray = array("text", "", "", "how: done, diverged or pruned")
-    rmse: np.ndarray = array("float32", "", "px", "validation RMSE; NaN where it diverged")
+    ended: np.ndarray = array("text", "", "", "how it ended: done, diverged or pruned")
+    rmse: np.ndarray = array("float32", "", "px", "validation RMSE; NaN unless the training is done")
     history: History
-    key: np.ndarray = array("text", "", "", "key of the stage that was compared")
+    key: np.ndarray = array("text", "", "", "key of the artifact of the compared stage")
     overrides: np.ndarray = array("text", "", "", "the parameters that were set, as JSON")
 
 
 @record
 class Comparison:
-    """All trainings of an experiment, the best variation first. NaN: diverged, or after the last epoch."""
+    """All trainings of an experiment, the best variation first. NaN marks trainings without a result, and epochs after the last one."""
 
     name: np.ndarray = array("text", "", "", "name of the experiment")
-    question: np.ndarray = array("text", "", "", "what it is to answer")
-    stage: np.ndarray = array("text", "", "", "the stage that is compared")
-    variations: np.ndarray = array("text", "variation", "", "what differs")
+    question: np.ndarray = array("text", "", "", "the question that it should answer")
+    stage: np.ndarray = array("text", "", "", "the compared stage")
+    variations: np.ndarray = array("text", "variation", "", "how the variation differs from the others")
     seeds: np.ndarray = array("int64", "seed", "", "seeds")
-    mean: np.ndarray = array("float32", "variation", "px", "validation RMSE, mean over the seeds; NaN where one diverged")
-    spread: np.ndarray = array("float32", "variation", "px", "standard deviation over the seeds; NaN for a single one")
+    mean: np.ndarray = array("float32", "variation", "px", "mean validation RMSE over the seeds; NaN if one has no result")
+    spread: np.ndarray = array("float32", "variation", "px", "standard deviation over the seeds; NaN for a single seed")
     rmse: np.ndarray = array("float32", "variation seed", "px", "validation RMSE of each training")
-    seconds: np.ndarray = array("float32", "variation seed", "s", "time that the training took; NaN where the run log does not know")
+    seconds: np.ndarray = array("float32", "variation seed", "s", "duration of the training; NaN if the run log does not have it")
     epoch: np.ndarray = array("int32", "epoch", "", "epoch, counted from 1")
     training_rmse: np.ndarray = array("float32", "variation seed epoch", "px", "RMSE on the augmented training faces")
     validation_rmse: np.ndarray = array("float32", "variation seed epoch", "px", "RMSE on the validation faces")
@@ -43,17 +46,21 @@ class Comparison:
 
 
 def outcome(ended: str, rmse: float, history: History | None, key: str, overrides: str) -> Outcome:
-    return Outcome(np.array(ended), np.float32(rmse), history or History.of([]), np.array(key), np.array(overrides))
+    """The record of a training that ended in the given way; without a history it has no epochs."""
+    return Outcome(np.array(ended), np.array(rmse, np.float32), history or History.of([]), np.array(key), np.array(overrides))
 
 
 def compare(plan: Plan, names: list[str], outcomes: list[list[Outcome]], seconds: list[list[float]]) -> Comparison:
-    """names: of the variations; outcomes, seconds: for each variation those of each seed; NaN seconds: not known."""
+    """The comparison of the variations with these names.
+
+    `outcomes` and `seconds` hold for each variation those of each seed; seconds are NaN where they are unknown.
+    """
     rmse = np.array([[each.rmse for each in row] for row in outcomes], np.float32)
     mean = rmse.mean(axis=1)
-    order = np.argsort(mean, kind="stable")  # NaN goes last
+    order = np.argsort(mean, kind="stable")  # NaN comes last
 
-    def of_each(value, dtype=None):
-        return np.array([[value(each) for each in outcomes[row]] for row in order], dtype)
+    def of_each(value: Callable[[Outcome], Any]) -> np.ndarray:
+        return np.array([[value(each) for each in outcomes[row]] for row in order])
 
     longest = max(len(each.history.epoch) for row in outcomes for each in row)
     return Comparison(
@@ -76,8 +83,8 @@ def compare(plan: Plan, names: list[str], outcomes: list[list[Outcome]], seconds
 
 
 def table(content: Comparison) -> pd.DataFrame:
-    """One row a variation, the best first: mean and spread over the seeds, the RMSE of each, minutes of all its trainings."""
-    columns = {"variation": content.variations, "mean RMSE, px": content.mean, "spread": content.spread}
+    """One row per variation, the best first: mean RMSE and spread over the seeds, the RMSE of each seed, minutes of all its trainings."""
+    columns: dict[str, Any] = {"variation": content.variations, "mean RMSE, px": content.mean, "spread": content.spread}
     columns |= {f"seed {seed}": content.rmse[:, number] for number, seed in enumerate(content.seeds)}
     columns["minutes"] = content.seconds.sum(axis=1) / 60
     columns["ended"] = [", ".join(sorted(set(row) - {"done"})) for row in content.ended]
@@ -85,20 +92,20 @@ def table(content: Comparison) -> pd.DataFrame:
 
 
 def text(content: Comparison) -> str:
-    """The table for the log, under the question."""
+    """The question, the table and the verdict, for the log."""
     decimals = {"minutes": lambda value: f"{value:.1f}"}
     shown = table(content).to_string(index=False, na_rep="", float_format="{:.3f}".format, formatters=decimals, justify="right")
     return "\n".join([str(content.question) or str(content.name), shown, verdict(content)])
 
 
 def verdict(content: Comparison) -> str:
-    """What can be said of the best two: a difference counts if every seed of the one is better than any of the other."""
+    """A sentence about the best two variations: they differ if every seed of the one is better than all seeds of the other."""
     if len(content.mean) < 2 or not np.isfinite(content.mean[1]):
         return ""
     best, second = content.variations[:2]
-    said = f"Best: {best}, {content.mean[1] - content.mean[0]:.3f} px better than {second}"
+    difference = f"Best: {best}, {content.mean[1] - content.mean[0]:.3f} px better than {second}"
     if len(content.seeds) < 2:
-        return f"{said}; more seeds would tell whether that is more than luck."
+        return f"{difference}; more seeds would show whether that is more than chance."
     if content.rmse[0].max() < content.rmse[1].min():
-        return f"{said}, with each seed better than any of its."
-    return f"No difference seen between {best} and {second}: their seeds overlap."
+        return f"{difference}, and better with every seed."
+    return f"No clear difference between {best} and {second}, because their seeds overlap."

@@ -1,27 +1,27 @@
-"""An experiment as a TOML file describes it: what is the same in all its trainings, what differs, with which seeds.
+"""An experiment as a TOML file describes it: what its trainings have in common, how they differ, and with which seeds.
 
 name = "optimizers"                       # names the results
 question = "Which optimizer learns most in 20 epochs?"
-stage = "TrainBase"                       # what is compared: TrainBase, TrainSpecialist:GROUP or Predict
-epochs = 20                               # of the trainings that are compared
-faces = 1500                              # to train on; left out: all
+stage = "TrainBase"                       # the stage to compare: TrainBase, TrainSpecialist:GROUP or Predict
+epochs = 20                               # of each training that is compared
+faces = 1500                              # to train on; all if this line is left out
 seeds = [0, 1]
 
-[settings]                                # any parameter of any stage, the same for all
+[settings]                                # any parameters of any stages, the same in all trainings
 Augment.copies = 20
 
-[grid]                                    # every combination of these
+[grid]                                    # every combination of these values
 TrainBase.learning_rate = [0.001, 0.003]
 
 [[variations]]                            # each of these, with every combination of the grid
-label = "Adam"                            # left out: what differs
+label = "Adam"                            # if left out, the parameters that differ are named
 TrainBase.optimizer = "adam"
 
-A search has a space in place of grid and variations:
+A search has a space instead of a grid and variations:
 
 search = "tpe"                            # Optuna's sampler
 trials = 30
-patience = 5                              # epochs before a hopeless trial may be given up
+patience = 5                              # epochs before a trial may be stopped early
 
 [space]
 TrainBase.learning_rate = {low = 1e-4, high = 1e-2, log = true}
@@ -33,25 +33,27 @@ import itertools
 import math
 import re
 import tomllib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.errors import InputError, meant
 
-# The trainings that a stage is compared for: they get the budget of epochs and the seed.
+# The trainings that are compared when a stage is: they get the number of epochs and the seeds.
 TRAININGS = {"TrainBase": ("TrainBase",), "TrainSpecialist": ("TrainSpecialist",), "Predict": ("TrainBase", "TrainSpecialist")}
 NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,60}")
-MOST = 1000  # trainings of one file
+MOST = 1000  # trainings in one experiment
 
 Overrides = dict[str, dict[str, Any]]  # {STAGE: {parameter: value}}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """variations: label -> overrides of one training; stage: STAGE[:group] that is compared; settings: overrides of all.
+    """The trainings of an experiment.
 
-    space, trials, patience: of a search, which has no variations beforehand.
+    `stage` is the STAGE[:group] that is compared. `settings` holds the overrides that all trainings share, `variations` those of each
+    variation, by its label. `space`, `trials` and `patience` describe a search, which has no variations beforehand.
     """
 
     name: str
@@ -65,12 +67,15 @@ class Plan:
     patience: int
 
     def overrides(self, own: Overrides, seed: int) -> Overrides:
-        """Of a training with a seed that differs from the settings by `own`."""
+        """The overrides of the training with this seed that differs from the settings by `own`."""
         return _joined(self.settings, own, {training: {"seed": seed} for training in _trainings(self.stage)})
 
 
 def read(path: Path) -> Plan:
-    """The plan that a TOML file describes; InputError with the file and what is wrong. Parameters are checked by the stages, later."""
+    """The plan that a TOML file describes.
+
+    Raises InputError with the file and the problem. The names and values of parameters are checked later, by the stages.
+    """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -78,7 +83,7 @@ def read(path: Path) -> Plan:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}.") from None
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is no TOML: {error}.") from None
+        raise InputError(f"{path} is not valid TOML: {error}.") from None
     try:
         return _plan(table)
     except InputError as error:
@@ -103,23 +108,23 @@ def _check_seeds(values: dict[str, Any]) -> None:
     for where, table in tables:
         for training in _trainings(values["stage"]):
             if isinstance(table.get(training), dict) and "seed" in table[training]:
-                raise InputError(f"{where}: {training}.seed is what seeds stands for; write seeds = [0, 1] in the file's first part.")
+                raise InputError(f"{where}: {training}.seed is set by seeds. Write seeds = [0, 1] in the first part of the file instead.")
 
 
 def _search(values: dict[str, Any]) -> dict[str, Any]:
-    """The fields of the plan of a search."""
+    """The fields that a plan has for a search."""
     if values["grid"] or values["variations"] != [{}]:
-        raise InputError("a search has a space in place of grid and variations.")
+        raise InputError("A search has a space instead of a grid and variations.")
     if len(values["seeds"]) > 1:
-        raise InputError("a search has one seed.")
+        raise InputError("A search has exactly one seed.")
     space = _by_stage("space", values["space"])
     if not space:
-        raise InputError("a search needs a [space].")
+        raise InputError("A search needs a [space].")
     for stage, parameters in space.items():
         for name, of in parameters.items():
             if not (isinstance(of, list) and of) and not _is_range(of):
                 raise InputError(
-                    f"space: {stage}.{name} must be a list of values or {{low = ..., high = ...}}, with log = true (low above 0) or with "
+                    f"space: {stage}.{name} must be a list of values or {{low = ..., high = ...}}, with log = true (low above 0) or "
                     "step = ... (a whole number between whole numbers)."
                 )
     return {"variations": {}, "space": space, "trials": values["trials"], "patience": values["patience"]}
@@ -138,79 +143,91 @@ def _is_range(of: Any) -> bool:
 
 
 def _variations(values: dict[str, Any], settings: Overrides) -> dict[str, Overrides]:
-    """Label -> what differs from the settings, for each variation with each combination of the grid."""
+    """The differences from the settings of each variation with each combination of the grid, by name."""
     points, seeds = list(_grid(values["grid"])), values["seeds"]
     if (trainings := len(points) * len(values["variations"]) * len(seeds)) > MOST:
-        raise InputError(f"describes {trainings:,} trainings, more than {MOST:,}; take values out of the grid.")
+        raise InputError(f"The file describes {trainings:,} trainings, but at most {MOST:,} are allowed. Remove values from the grid.")
     labels = [_label(each) for each in values["variations"]]
     own = [_by_stage("variations", {name: value for name, value in each.items() if name != "label"}) for each in values["variations"]]
     differing = [_joined(each, point) for each in own for point in points]
     named = [_joined(*([] if label else [each]), point) for label, each in zip(labels, own, strict=True) for point in points]
     names = _names([label for label in labels for _ in points], [_joined(settings, each) for each in differing], named)
     if repeated := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"has several variations that are called {repeated[0]!r}; give each [[variations]] a label of its own.")
+        raise InputError(f"Several variations are called {repeated[0]!r}. Give each [[variations]] a label of its own.")
     return dict(zip(names, differing, strict=True))
 
 
+class Entry(NamedTuple):
+    """What a file may say under one name: the type of the value, its default, its description in messages, and what else must hold."""
+
+    kind: type
+    default: Any
+    description: str
+    fits: Callable[[Any], Any] = lambda value: True
+
+
 def _checked(table: dict[str, Any]) -> dict[str, Any]:
-    """The file's values, with what it leaves out filled in."""
-    kinds = {
-        "name": (str, None, "a name of small letters, digits and _", NAME.fullmatch),
-        "question": (str, "", "a text", None),
-        "stage": (str, "TrainBase", "TrainBase, TrainSpecialist:GROUP or Predict", lambda stage: stage.split(":")[0] in TRAININGS),
-        "epochs": (int, 0, "a whole number of at least 1", lambda epochs: epochs > 0),
-        "faces": (int, 0, "a whole number of at least 1", lambda faces: faces > 0),
-        "seeds": (list, [0], "a list of different whole numbers", _are_seeds),
-        "settings": (dict, {}, "a table of STAGE.parameter = value", None),
-        "grid": (dict, {}, "a table of STAGE.parameter = [values]", None),
-        "search": (str, "", "tpe", lambda sampler: sampler == "tpe"),
-        "trials": (int, 30, "a whole number from 1 to 1000", lambda trials: 1 <= trials <= MOST),
-        "patience": (int, 5, "a whole number of epochs", lambda epochs: epochs >= 0),
-        "space": (dict, {}, "a table of STAGE.parameter = what it may be", None),
-        "variations": (list, [{}], "a list of tables, [[variations]]", lambda tables: all(isinstance(t, dict) for t in tables) and tables),
-    }
+    """The values of the file, with defaults for those that it leaves out."""
     for name in table:
-        if name not in kinds:
-            raise InputError(f"{name} is not known; {meant(name, kinds)}")
-    for name, (kind, _, describe, fits) in kinds.items():
+        if name not in ENTRIES:
+            raise InputError(f"{name} is unknown; {meant(name, ENTRIES)}")
+    for name, entry in ENTRIES.items():
         value = table.get(name)
-        if name in table and (not isinstance(value, kind) or isinstance(value, bool) or (fits and not fits(value))):
-            raise InputError(f"{name} must be {describe}, it is {value!r}.")
+        if name in table and (not isinstance(value, entry.kind) or isinstance(value, bool) or not entry.fits(value)):
+            raise InputError(f"{name} must be {entry.description}, not {value!r}.")
     if "name" not in table:
-        raise InputError('has no name; give it one, such as name = "optimizers".')
-    return {name: table.get(name, default) for name, (_, default, _, _) in kinds.items()}
+        raise InputError('The file has no name. Give it one, such as name = "optimizers".')
+    return {name: table.get(name, entry.default) for name, entry in ENTRIES.items()}
 
 
-def _are_seeds(values: list) -> bool:
+def _are_seeds(values: list[Any]) -> bool:
     whole = all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in values)
     return bool(values) and whole and len(set(values)) == len(values)
 
 
-def _grid(grid: dict):
-    """Yields the overrides of each combination."""
+ENTRIES = {
+    "name": Entry(str, None, "a name of lower-case letters, digits and _", NAME.fullmatch),
+    "question": Entry(str, "", "text"),
+    "stage": Entry(str, "TrainBase", "TrainBase, TrainSpecialist:GROUP or Predict", lambda stage: stage.split(":")[0] in TRAININGS),
+    "epochs": Entry(int, 0, "a whole number of at least 1", lambda epochs: epochs > 0),
+    "faces": Entry(int, 0, "a whole number of at least 1", lambda faces: faces > 0),
+    "seeds": Entry(list, [0], "a list of different whole numbers", _are_seeds),
+    "settings": Entry(dict, {}, "a table of STAGE.parameter = value"),
+    "grid": Entry(dict, {}, "a table of STAGE.parameter = [values]"),
+    "search": Entry(str, "", "tpe", lambda sampler: sampler == "tpe"),
+    "trials": Entry(int, 30, "a whole number from 1 to 1000", lambda trials: 1 <= trials <= MOST),
+    "patience": Entry(int, 5, "a whole number of epochs", lambda epochs: epochs >= 0),
+    "space": Entry(dict, {}, "a table of STAGE.parameter = values or range"),
+    "variations": Entry(list, [{}], "a list of tables, [[variations]]", lambda tables: tables and all(isinstance(t, dict) for t in tables)),
+}
+
+
+def _grid(grid: dict[str, Any]) -> Iterator[Overrides]:
+    """Yields the overrides of each combination of the grid's values."""
     axes = [(stage, name, values) for stage, parameters in _by_stage("grid", grid).items() for name, values in parameters.items()]
     for stage, name, values in axes:
         if not isinstance(values, list) or not values:
-            raise InputError(f"grid: {stage}.{name} must be a list of values, it is {values!r}.")
+            raise InputError(f"grid: {stage}.{name} must be a list of values, not {values!r}.")
     for values in itertools.product(*(values for _, _, values in axes)):
         yield _joined(*({stage: {name: value}} for (stage, name, _), value in zip(axes, values, strict=True)))
 
 
-def _label(variation: dict) -> str:
+def _label(variation: dict[str, Any]) -> str:
     if not isinstance(label := variation.get("label", ""), str):
-        raise InputError(f"a label must be a text, it is {label!r}.")
+        raise InputError(f"A label must be text, not {label!r}.")
     return label
 
 
-def _by_stage(where: str, table: dict) -> Overrides:
+def _by_stage(where: str, table: dict[str, Any]) -> Overrides:
+    """The table as overrides; InputError if something in it does not belong to a stage."""
     for stage, parameters in table.items():
         if not isinstance(parameters, dict):
-            raise InputError(f"{where}: {stage} = {parameters!r} names no stage; write STAGE.parameter, such as TrainBase.{stage} = ...")
+            raise InputError(f"{where}: {stage} = {parameters!r} does not name a stage; write STAGE.parameter, such as TrainBase.{stage}.")
     return table
 
 
 def _joined(*overrides: Overrides) -> Overrides:
-    """Later ones go first."""
+    """All overrides together; later ones take precedence."""
     joined: Overrides = {}
     for each in overrides:
         for stage, values in each.items():
@@ -223,9 +240,9 @@ def _trainings(stage: str) -> tuple[str, ...]:
 
 
 def _names(labels: list[str], everything: list[Overrides], named: list[Overrides]) -> list[str]:
-    """What to call each variation: its label, then those of its parameters that differ between variations.
+    """The name of each variation: its label, followed by its parameters that differ between variations.
 
-    everything: all overrides of each; named: those that no label stands for.
+    `everything` holds all overrides of each variation, `named` those that its label does not stand for.
     """
     flat = [_flat(each) for each in everything]
     differing = [
@@ -233,22 +250,22 @@ def _names(labels: list[str], everything: list[Overrides], named: list[Overrides
     ]
     names = [name for _, name in differing]
 
-    def text(stage: str, name: str, value) -> str:
-        return f"{f'{stage} ' if names.count(name) > 1 else ''}{_said(name, value)}"
+    def text(stage: str, name: str, value: Any) -> str:
+        return f"{f'{stage} ' if names.count(name) > 1 else ''}{_text(name, value)}"
 
-    def name(label: str, own: dict) -> str:
-        said = [text(*place, own[place]) for place in differing if place in own]
-        return ", ".join([label, *said] if label else said) or "as set"
+    def name(label: str, own: dict[tuple[str, str], Any]) -> str:
+        texts = [text(*place, own[place]) for place in differing if place in own]
+        return ", ".join([label, *texts] if label else texts) or "as set"
 
     return [name(label, _flat(own)) for label, own in zip(labels, named, strict=True)]
 
 
-def said(overrides: Overrides) -> str:
-    """A training's own parameters for people."""
-    return ", ".join(_said(name, value) for (_, name), value in _flat(overrides).items())
+def described(overrides: Overrides) -> str:
+    """The overrides in words, such as "batch 32, learning rate 0.001"."""
+    return ", ".join(_text(name, value) for (_, name), value in _flat(overrides).items())
 
 
-def _said(name: str, value: Any) -> str:
+def _text(name: str, value: Any) -> str:
     return f"{name.replace('_', ' ')} {f'{value:.3g}' if isinstance(value, float) else value}"
 
 

@@ -1,35 +1,44 @@
-"""A search over parameters by Optuna: what to try next, when to give a training up. The study lies in one file and can be gone on with."""
+"""A search over parameters with Optuna: which values to try next, and when to stop a training early.
+
+The study is kept in one file, so that an interrupted search can be resumed.
+"""
+
+from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InputError
 from pipeline.experiments.plans import Overrides, Plan
 
-STARTUP = 5  # trials at random, of which none is given up
+if TYPE_CHECKING:
+    import optuna
+
+STARTUP = 5  # random trials at the beginning, none of which is stopped early
 
 
 @dataclass
 class Proposal:
-    """A training to try; `trial` is Optuna's."""
+    """A training to try: its number, counted from 0, its overrides, and Optuna's own record of it."""
 
     number: int
     overrides: Overrides
-    trial: Any
+    trial: optuna.trial.Trial
 
     def hopeless(self, epoch: int, rmse: float) -> bool:
-        """Whether others were better at this epoch, counted from 1; NaN is."""
+        """Whether other trainings were better after this epoch, counted from 1. A validation RMSE of NaN is always hopeless."""
         if math.isnan(rmse):
             return True
         self.report(epoch, rmse)
         return bool(self.trial.should_prune())
 
     def report(self, epoch: int, rmse: float) -> None:
-        with warnings.catch_warnings():  # an epoch may be reported once more, by a training that was killed
+        """Tells Optuna the validation RMSE after an epoch, counted from 1."""
+        with warnings.catch_warnings():  # a training that was killed reports an epoch for the second time
             warnings.simplefilter("ignore", UserWarning)
             self.trial.report(rmse, epoch)
 
@@ -37,28 +46,35 @@ class Proposal:
 class Search:
     """The study of a plan."""
 
-    def __init__(self, plan: Plan, study):
+    def __init__(self, plan: Plan, study: optuna.Study):
         self.plan, self.study = plan, study
 
     def proposals(self) -> Iterator[Proposal]:
-        """One after the other until the plan's trials are done; first the one that an interrupted run left. Tell each one's end."""
+        """Yields proposals until the plan's number of trials is reached; the first is the one that an interrupted run left unfinished.
+
+        Call `tell` for each proposal before asking for the next one.
+        """
         import optuna
 
         while unfinished := self.plan.trials - sum(trial.state.is_finished() for trial in self.study.trials):
             running = [trial for trial in self.study.trials if trial.state == optuna.trial.TrialState.RUNNING]
-            # Seeded by the trial's number: a study that is gone on with proposes what an undisturbed one does.
+            # Seeded by the number of the trial, so that a resumed study proposes the same values as an undisturbed one.
             self.study.sampler = _sampler(self.plan, self.plan.trials - unfinished)
             trial = optuna.trial.Trial(self.study, running[0]._trial_id) if running else self.study.ask()
             yield Proposal(trial.number, _suggested(trial, self.plan.space), trial)
 
     def finished(self) -> Iterator[tuple[int, Overrides]]:
-        """Number, from 0, and overrides of each trial that has ended."""
+        """Yields the number, counted from 0, and the overrides of each trial that has ended."""
         for trial in self.study.trials:
             if trial.state.is_finished():
                 yield trial.number, _nested(trial.params)
 
-    def tell(self, proposal: Proposal, ended: str, rmse: float, epochs: list[float] = ()) -> None:
-        """epochs: the validation RMSE after each, as far as it went; also of a training that is not watched, because it was there."""
+    def tell(self, proposal: Proposal, ended: str, rmse: float, epochs: Sequence[float] = ()) -> None:
+        """Records how a training ended and with which validation RMSE.
+
+        `epochs` holds the validation RMSE after each of its epochs. They are reported here because nobody watches a training whose artifact
+        already exists.
+        """
         from optuna.trial import TrialState
 
         for epoch, value in enumerate(epochs, 1):
@@ -71,42 +87,49 @@ class Search:
 
 
 def opened(plan: Plan, path: Path) -> Search:
-    """The study in a file, a new one where there is none. One process at a time. InputError where Optuna is not installed."""
+    """The study in a file, which is created if it does not exist. Only one process may use it at a time.
+
+    Raises InputError if Optuna is not installed.
+    """
     try:
         import optuna
         from optuna.storages.journal import JournalFileBackend
     except ImportError:
-        raise InputError('A search needs Optuna: pip install "optuna>=4.0", or -e ".[search]" in the project\'s folder.') from None
+        raise InputError(
+            'A search needs Optuna. Install it: pip install "optuna>=4.0", or -e ".[search]" in the folder of the project.'
+        ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(path), _NoLock()))
+    backend = JournalFileBackend(str(path), _NoLock())  # type: ignore[arg-type]  # the base class of locks is private in Optuna
+    storage = optuna.storages.JournalStorage(backend)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=plan.patience + 1)
     return Search(plan, optuna.create_study(storage=storage, study_name=plan.name, pruner=pruner, load_if_exists=True))
 
 
 class _NoLock:
-    """The file has one writer: the stage holds a lock of its own. Optuna's would outlive a kill."""
+    """Stands in for Optuna's lock, which would outlive a killed process. The stage already holds a lock of its own."""
 
     def acquire(self) -> bool:
+        """Always succeeds."""
         return True
 
     def release(self) -> None:
-        pass
+        """Has nothing to release."""
 
 
-def _sampler(plan: Plan, number: int):
+def _sampler(plan: Plan, number: int) -> optuna.samplers.BaseSampler:
     import optuna
 
     return optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=1000 * plan.seeds[0] + number)
 
 
-def _suggested(trial, space: Overrides) -> Overrides:
-    """The trial's value for each parameter of the space."""
+def _suggested(trial: optuna.trial.Trial, space: Overrides) -> Overrides:
+    """The value that the trial proposes for each parameter of the space."""
     return {stage: {name: _suggest(trial, f"{stage}.{name}", of) for name, of in values.items()} for stage, values in space.items()}
 
 
 def _nested(params: dict[str, Any]) -> Overrides:
-    """{STAGE.parameter: value} by stage."""
+    """The values of STAGE.parameter, grouped by stage."""
     nested: Overrides = {}
     for place, value in params.items():
         stage, name = place.split(".")
@@ -114,7 +137,7 @@ def _nested(params: dict[str, Any]) -> Overrides:
     return nested
 
 
-def _suggest(trial, name: str, of: list | dict):
+def _suggest(trial: optuna.trial.Trial, name: str, of: list[Any] | dict[str, Any]) -> Any:
     if isinstance(of, list):
         return trial.suggest_categorical(name, of)
     whole = isinstance(of["low"], int) and isinstance(of["high"], int)

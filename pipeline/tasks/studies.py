@@ -206,7 +206,7 @@ class Experiment(Stage):
             outcome = trial.output().load(outcomes.Outcome)
             study.tell(proposal, str(outcome.ended), float(outcome.rmse), outcome.history.validation_rmse.tolist())
         for number, own in study.finished():
-            trials[f"{number + 1}: {plans.said(own)}"] = [self.trial(own, self.plan.seeds[0])]
+            trials[f"{number + 1}: {plans.described(own)}"] = [self.trial(own, self.plan.seeds[0])]
         return trials
 
     def closing_words(self):
