@@ -44,9 +44,9 @@ def test_the_best_comes_first_and_what_diverged_last():
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
-        ([outcome(1.0), outcome(1.1)], [outcome(1.2), outcome(1.3)], "Best: one, 0.200 px better than two, with each seed"),
-        ([outcome(1.0), outcome(1.25)], [outcome(1.2), outcome(1.3)], "No difference seen between one and two"),
-        ([outcome(1.0)], [outcome(1.2)], "more seeds would tell"),
+        ([outcome(1.0), outcome(1.1)], [outcome(1.2), outcome(1.3)], "Best: one, 0.200 px better than two, and better with every seed"),
+        ([outcome(1.0), outcome(1.25)], [outcome(1.2), outcome(1.3)], "No clear difference between one and two"),
+        ([outcome(1.0)], [outcome(1.2)], "more seeds would show"),
         ([outcome(1.0)], [outcome(np.nan, ended="diverged")], ""),
     ],
 )
