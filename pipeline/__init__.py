@@ -1,15 +1,16 @@
 """Facial keypoints, from Kaggle's files to a submission: `luigi --module pipeline Predict`.
 
-training.csv, test.csv, IdLookupTable.csv    (or Render: faces drawn by the program)
-  Load             read, check, split                  data/load-KEY.h5
-  Augment          flip, rotate, shear, scale, shift   data/augment-KEY.h5
-  TrainBase        one net for all keypoints           models/trainbase-KEY.h5
-  TrainSpecialist  x 6, from the base net's weights    models/trainspecialist-GROUP-KEY.h5
-  LearningCurves   RMSE over epochs                    models/learningcurves-KEY.h5, .png
-  Predict          the specialists' keypoints          submissions/submission-KEY.h5, .csv
-  Report           all of it on one page               submissions/report-KEY.html, .h5
+Files of Kaggle: training.csv, test.csv, IdLookupTable.csv. Without them, Render draws synthetic faces and writes the same files.
 
-Around it: Experiment compares many trainings, each of them a Trial; Sanity checks that a net can learn at all. models/
+  Load             reads, checks and splits the faces      data/load-KEY.h5
+  Augment          creates augmented versions              data/augment-KEY.h5
+  TrainBase        trains one net for all keypoints        models/trainbase-KEY.h5
+  TrainSpecialist  trains one net per specialist group     models/trainspecialist-GROUP-KEY.h5
+  LearningCurves   plots the RMSE over the epochs          models/learningcurves-KEY.h5, .png
+  Predict          predicts the keypoints of the test set  submissions/submission-KEY.h5, .csv
+  Report           shows the results on one page           submissions/report-KEY.html, .h5
+
+Experiment compares many trainings, each of which is a Trial. Sanity checks that a net can learn at all.
 """
 
 from pipeline.store.run import configuration
@@ -20,7 +21,7 @@ from pipeline.tasks.sections import checkpoint, dataset, device
 from pipeline.tasks.studies import Experiment, Sanity, Trial
 from pipeline.tasks.training import TrainBase, TrainSpecialist
 
-# Here, because an InputError can come before any task exists.
+# Called here, because an InputError can be raised before any task exists.
 configuration.settle_luigi()
 
 __all__ = [
