@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import kinds
 import numpy as np
 import pytest
-from toys import DOTS, EYES, TARGET, build, dot_faces, structure
+from toys import DOTS, EYES, SIDE, TARGET, build, dot_faces, structure
 
 from pipeline.geometry import affine, alignment
 from pipeline.nets.trained import Trained
@@ -82,7 +82,7 @@ def trained(name, indices, **changes):
     """A net with fresh weights, as its artifact holds it."""
     from pipeline.nets import network
 
-    side = changes.get("side", DOTS.side)
+    side = changes.get("side", SIDE)
     weights = network.weights(build(name, keypoints=len(indices), side=side))
     values = {"weights": weights, "indices": np.array(indices), "structure": structure(name), "target": None, "window": None, "side": side}
     offsets = {"offsets": np.zeros((2, len(indices), 2), np.float32)}
@@ -99,7 +99,7 @@ def test_the_last_maps_are_those_that_the_net_answers_from(base):
     """The mean position of the output layer's maps, by a loop, is the net's bare output; the layers come in the net's order."""
     from pipeline.inference import activations as nets_insides
     from pipeline.inference import prediction
-    from pipeline.nets import views
+    from pipeline.nets import forward
 
     image = dot_faces(1, seed=0)[0][0]
     look = nets_insides.activations_of(base, image, DOTS, None)
@@ -112,7 +112,7 @@ def test_the_last_maps_are_those_that_the_net_answers_from(base):
     heat = np.exp(look.maps["keypoints"])
     centre = (np.arange(8) + 0.5) / 4 - 1
     x, y = (np.einsum("yxc,x->c", heat, centre), np.einsum("yxc,y->c", heat, centre)) / heat.sum(axis=(0, 1))
-    wanted = views.forward(prediction.rebuilt(base, DOTS), image[None])[0].reshape(-1, 2)
+    wanted = forward.forward(prediction.rebuilt(base, DOTS), image[None])[0].reshape(-1, 2)
     np.testing.assert_allclose(np.stack([x, y], axis=1), wanted, atol=1e-5)
 
 

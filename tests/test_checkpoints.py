@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from toys import DOTS, EYES, TARGET, build, copies_of, labelled, linear_net, recipe, structure, together, windows_of
+from toys import DOTS, EYES, SIDE, TARGET, build, labelled, linear_net, recipe, sight_of, structure, together, versions_of, windows_of
 from workplace import make
 
 import pipeline
@@ -13,6 +13,7 @@ from pipeline.commands import forget, status, verify
 from pipeline.commands.support import addresses
 from pipeline.errors import InputError
 from pipeline.geometry import alignment
+from pipeline.nets.sight import WholeImage
 from pipeline.nets.trained import Snapshots, Trained
 from pipeline.schema import array, record
 from pipeline.store.hdf5 import artifacts, contents
@@ -39,12 +40,12 @@ def nets():
     from pipeline.nets import device
 
     device.prepare(seed=0, threads=0)
-    from pipeline.nets import checkpoints, fitting, network, training
+    from pipeline.nets import checkpoints, fitting, network, start, training
 
     class Modules:
         pass
 
-    Modules.models, Modules.network, Modules.training, Modules.checkpoints = fitting, network, training, checkpoints
+    Modules.fitting, Modules.start, Modules.network, Modules.training, Modules.checkpoints = fitting, start, network, training, checkpoints
     return Modules
 
 
@@ -66,13 +67,17 @@ def fitted(nets, net_of, **changes):
     """`train` of a net, for `undisturbed_and_resumed`: the bytes of weights, history and health, and the history."""
     import keras
 
-    faces, validation, plan = [labelled(30, seed=s) for s in (1, 2)], labelled(10, seed=3), recipe(**{"epochs": 4, "batch": 8} | changes)
+    faces, validation, plan = (
+        [labelled(30, seed=s) for s in (1, 2)],
+        labelled(10, seed=3),
+        recipe(**{"epochs": 4, "batch": 8, "seed": 5} | changes),
+    )
 
     def train(keeping):
         keras.utils.set_random_seed(5)
         net = net_of()
-        options = {"keypointset": DOTS, "seed": 5, "report": lambda *values: None, "checkpoints": keeping}
-        history, health = nets.training.fit(net, copies_of(*faces), validation, plan, **options)
+        hooks = nets.training.Hooks(checkpoints=keeping)
+        history, health = nets.training.fit(net, versions_of(*faces), validation, plan, keypointset=DOTS, hooks=hooks)
         arrays = [*nets.network.weights(net).values(), *vars(history).values(), *vars(health).values()]
         return b"".join(array.tobytes() for array in arrays), history
 
@@ -119,26 +124,18 @@ def stage(nets):
     import keras
 
     training = labelled(32, seed=1)
-    faces, held_out = together(training, labelled(10, seed=2))
+    faces = together(training, labelled(10, seed=2))
     window = alignment.window(TARGET, EYES, margin=8.0, extent=1.0, zoom=1.0)
-    plan = recipe(epochs=2, optimizer="adamw", schedule="cosine", weight_decay=1e-3)
+    plan = recipe(epochs=2, optimizer="adamw", schedule="cosine", weight_decay=1e-3, seed=5)
 
     def training_of(base, folder):
         def train(keeping):
             keras.utils.set_random_seed(5)
-            copies = windows_of(faces, held_out, base, window) if base else copies_of(training)
-            looks = {"window": window, "target": None} if base else {"window": None, "target": TARGET}
-            options = {
-                "keypointset": DOTS,
-                "base": base,
-                "keep_head": True,
-                "scratch": False,
-                "imagenet": None,
-                "seed": 5,
-                "report": lambda *values: None,
-                "checkpoints": keeping,
-            }
-            net = nets.models.train(structure("compact", dropout=1.0), copies, faces, held_out, plan, **looks, **options)
+            versions = windows_of(faces, base, window) if base else versions_of(training)
+            sight = sight_of(base, window) if base else WholeImage(SIDE, TARGET)
+            start = nets.start.FromBase(base, keep_head=True) if base else nets.start.Fresh()
+            job = nets.fitting.TrainingJob(structure("compact", dropout=1.0), faces, plan, versions.indices, start, sight)
+            net = nets.fitting.train(job, versions, keypointset=DOTS, hooks=nets.training.Hooks(checkpoints=keeping))
             with artifacts.writing(folder / "net-0.h5", {}) as file:
                 contents.put(file, net)
             return (folder / "net-0.h5").read_bytes(), net
@@ -205,14 +202,15 @@ def test_checkpoints_come_before_the_next_epoch_would_end_too_late(nets, monkeyp
 def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, capsys):
     """A TrainBase that was interrupted in its third epoch says after which it resumes, and leaves the artifact and its snapshots
     alone, as if undisturbed."""
-    from pipeline import TrainBase, tasks
+    from pipeline import TrainBase
+    from pipeline.tasks import training
 
     small = {"Render": {"training": 60, "test": 6}, "Augment": {"copies": 2}, "TrainBase": {"epochs": 3, "batch": 32, "snapshots": 1}}
-    monkeypatch.setattr(tasks, "checkpoint", lambda: type("Often", (), {"seconds": 0.0}))
+    monkeypatch.setattr(training, "checkpoint", lambda: type("Often", (), {"seconds": 0.0}))
     monkeypatch.setattr(pipeline.dataset, "folder", lambda self: None)
 
     def in_workspace(name):
-        for module in ("pipeline.store.run.stage", "pipeline.tasks"):
+        for module in ("pipeline.store.run.stage", "pipeline.tasks.sections"):
             monkeypatch.setattr(f"{module}.workspace_root", lambda: tmp_path / name)
         return TrainBase(overrides=small)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from toys import DOTS, build, copies_of, labelled, linear_net, recipe
+from toys import DOTS, build, labelled, linear_net, recipe, versions_of
 
 pytestmark = pytest.mark.keras
 
@@ -13,18 +13,18 @@ def nets():
     from pipeline.nets import device
 
     device.prepare(seed=0, threads=0)
-    from pipeline.nets import checkup, network, schedules, training
+    from pipeline.nets import checkup, network, optimizers, training
 
     class Modules:
         pass
 
-    Modules.checkup, Modules.network, Modules.schedules, Modules.training = checkup, network, schedules, training
+    Modules.checkup, Modules.network, Modules.optimizers, Modules.training = checkup, network, optimizers, training
     return Modules
 
 
 def fitted(nets, net, *, faces=32, **changes):
-    options = {"keypointset": DOTS, "seed": 3, "report": lambda *values: None}
-    return nets.training.fit(net, copies_of(labelled(faces, seed=1)), labelled(80, seed=2), recipe(**changes), **options)
+    options = {"keypointset": DOTS, "hooks": nets.training.Hooks()}
+    return nets.training.fit(net, versions_of(labelled(faces, seed=1)), labelled(80, seed=2), recipe(seed=3, **changes), **options)
 
 
 def kernel(nets, net):
@@ -33,14 +33,14 @@ def kernel(nets, net):
 
 def test_a_row_is_what_the_steps_did(nets, monkeypatch):
     """Of plain gradient descent a step is rate x gradient: sizes of update and gradient follow from the kernels around each step."""
-    net, rate, seen, begin = linear_net(), 1e-6, [], nets.training.PlaceFaces.on_train_batch_begin
+    net, rate, seen, begin = linear_net(), 1e-6, [], nets.training.PlaceSamples.on_train_batch_begin
 
     def noted(callback, batch, logs=None):
         seen.append(kernel(nets, net))
         begin(callback, batch, logs)
 
-    monkeypatch.setattr(nets.training.PlaceFaces, "on_train_batch_begin", noted)
-    # The loss in unit coordinates, in which gradient descent is done, see schedules.STEP_WITH_THE_LOSS.
+    monkeypatch.setattr(nets.training.PlaceSamples, "on_train_batch_begin", noted)
+    # The loss in unit coordinates, in which gradient descent is done, see optimizers.STEP_WITH_THE_LOSS.
     _, health = fitted(nets, net, optimizer="sgd", learning_rate=rate, epochs=2, batch=16)
     steps = np.diff([*seen, kernel(nets, net)], axis=0).reshape(2, 2, -1)  # epoch, step, weight
     assert health.layers.tolist() == ["keypoints"]
@@ -79,7 +79,7 @@ def test_measuring_changes_nothing(nets, monkeypatch, optimizer):
         return b"".join(values.tobytes() for values in [*nets.network.weights(net).values(), *vars(history).values()])
 
     measured = trained()
-    monkeypatch.setattr(nets.schedules, "watched", lambda kind: kind)
+    monkeypatch.setattr(nets.optimizers, "watched", lambda kind: kind)
     monkeypatch.setattr(nets.training, "Checkup", Nothing)
     assert trained() == measured
 

@@ -5,17 +5,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from toys import DOTS, EYES, TARGET, copies_of, labelled, recipe, structure, together, windows_of
+from toys import DOTS, EYES, SIDE, TARGET, labelled, recipe, sight_of, structure, together, versions_of, windows_of
 
 from pipeline.geometry import alignment
 from pipeline.metrics.rmse import rmse
 from pipeline.nets.samples import rows_with
+from pipeline.nets.sight import WholeImage
 from pipeline.nets.sources import of_source
 
 pytestmark = pytest.mark.keras
 
 WINDOW = alignment.window(TARGET, EYES, margin=8.0, extent=1.0, zoom=1.5)
-FACES, HELD_OUT = together(labelled(200, seed=1), labelled(20, seed=2))
+FACES = together(labelled(200, seed=1), labelled(20, seed=2))
+HELD_OUT = FACES.held_out
 
 
 @pytest.fixture(scope="module")
@@ -24,38 +26,40 @@ def models():
 
     device.prepare(seed=0, threads=0)
     from pipeline.inference import prediction
-    from pipeline.nets import fitting
+    from pipeline.nets import fitting, start, training
 
-    return SimpleNamespace(train=fitting.train, predict=prediction.predict, predict_chain=prediction.predict_chain)
+    names = {"fitting": fitting, "start": start, "Hooks": training.Hooks}
+    return SimpleNamespace(**names, predict=prediction.predict, predict_chain=prediction.predict_chain)
 
 
 @pytest.fixture(scope="module")
 def train(models):
-    """`models.train` of a compact net: the base net, or a specialist."""
+    """`fitting.train` of a compact net: the base net, or a specialist."""
     plan = recipe(epochs=4, optimizer="adamw", schedule="cosine", learning_rate=3e-3)
 
-    def of(copies, *, base=None, window=None, keep_head=True):
-        options = {"keypointset": DOTS, "base": base, "target": None if base else TARGET, "window": window, "seed": 0}
-        start = {"keep_head": keep_head, "scratch": False, "imagenet": None}
-        return models.train(structure("compact"), copies, FACES, HELD_OUT, plan, report=lambda history: None, **start, **options)
+    def of(versions, *, base=None, window=None, keep_head=True):
+        start = models.start.FromBase(base, keep_head) if base else models.start.Fresh()
+        sight = sight_of(base, window) if window else WholeImage(SIDE, None if base else TARGET)
+        job = models.fitting.TrainingJob(structure("compact"), FACES, plan, versions.indices, start, sight)
+        return models.fitting.train(job, versions, keypointset=DOTS, hooks=models.Hooks())
 
     return of
 
 
 @pytest.fixture(scope="module")
 def base(train):
-    return train(copies_of(labelled(200, seed=1)))
+    return train(versions_of(labelled(200, seed=1)))
 
 
 @pytest.fixture(scope="module")
 def face_specialist(train, base):
     faces = labelled(200, seed=1)
-    return train(copies_of(faces, rows=rows_with(faces.keypoints, EYES), indices=EYES), base=base, keep_head=False)
+    return train(versions_of(faces, rows=rows_with(faces.keypoints, EYES), indices=EYES), base=base, keep_head=False)
 
 
 @pytest.fixture(scope="module")
 def window_specialist(train, base):
-    return train(windows_of(FACES, HELD_OUT, base, WINDOW), base=base, window=WINDOW)
+    return train(windows_of(FACES, base, WINDOW), base=base, window=WINDOW)
 
 
 @pytest.fixture(params=["base", "face_specialist", "window_specialist"])
@@ -72,14 +76,14 @@ def test_a_base_net_begins_fresh(base):
     assert not len(base.carried_over)
     assert set(base.new) == set(base.weights)
     assert base.history.epoch.tolist() == [1, 2, 3, 4]
-    assert (base.side, base.window) == (DOTS.side, None)
+    assert (base.side, base.window) == (SIDE, None)
     np.testing.assert_array_equal(base.target, TARGET)
     assert (base.located.shape, base.located.dtype) == ((220, 3, 2), np.float32)
 
 
-@pytest.mark.parametrize(("specialist", "side"), [("face_specialist", DOTS.side), ("window_specialist", WINDOW.side)])
+@pytest.mark.parametrize(("specialist", "side"), [("face_specialist", SIDE), ("window_specialist", WINDOW.side)])
 def test_a_specialist_begins_with_the_base_nets_weights(request, specialist, side):
-    """models.train names what a specialist took over and what began fresh; its view is kept."""
+    """fitting.train names what a specialist took over and what began fresh; its view is kept."""
     eyes = request.getfixturevalue(specialist)
     assert eyes.new.tolist() == (["keypoints/kernel", "keypoints/bias"] if specialist == "face_specialist" else [])
     assert set(eyes.carried_over) | set(eyes.new) == set(eyes.weights)
@@ -87,7 +91,7 @@ def test_a_specialist_begins_with_the_base_nets_weights(request, specialist, sid
     assert eyes.history.epoch.tolist() == [1, 2, 3, 4]
     assert (eyes.validation.shape, eyes.offsets.shape) == ((20, 2, 2), (2, 2, 2))
     assert (eyes.side, eyes.target, eyes.located) == (side, None, None)
-    assert (eyes.window is None) == (side == DOTS.side)
+    assert (eyes.window is None) == (side == SIDE)
 
 
 def test_predict_says_what_the_training_stored(models, base, net):
@@ -98,7 +102,7 @@ def test_predict_says_what_the_training_stored(models, base, net):
     np.testing.assert_allclose(again, net.validation, atol=1e-4)
     assert again.dtype == np.float32
     assert again.min() >= 0
-    assert again.max() <= DOTS.side
+    assert again.max() <= SIDE
     truth = FACES.keypoints[HELD_OUT][:, net.indices]
     assert float(net.rmse) == pytest.approx(rmse(net.validation, truth), rel=1e-6)
     assert all(value.dtype == np.float32 for value in net.weights.values())

@@ -8,14 +8,15 @@ import socket
 import h5py
 import numpy as np
 import pytest
-from toys import DOTS, EYES, TARGET, build, copies_of, labelled, recipe, structure, together, windows_of
+from toys import DOTS, EYES, SIDE, TARGET, build, labelled, recipe, sight_of, structure, together, versions_of, windows_of
 
 from pipeline.errors import InputError
 from pipeline.nets.options import PRETRAINED
+from pipeline.nets.sight import WholeImage
 from pipeline.nets.sources import of_source
 from pipeline.tasks.training import TrainBase
 
-FACES, HELD_OUT = together(labelled(40, seed=1), labelled(20, seed=2))
+FACES = together(labelled(40, seed=1), labelled(20, seed=2))
 
 
 @pytest.fixture(scope="module")
@@ -128,13 +129,12 @@ def small(pretrained, monkeypatch, tmp_path):
     return changed
 
 
-def trained(copies, *, base=None, window=None, imagenet=None):
-    from pipeline.nets import fitting
+def trained(versions, start, sight):
+    from pipeline.nets import fitting, training
 
-    start = {"base": base, "window": window, "target": None if base else TARGET, "keep_head": True, "scratch": False, "imagenet": imagenet}
-    options = {"keypointset": DOTS, "seed": 0, "report": lambda *values: None}
-    plan = recipe(epochs=1, learning_rate=1e-9)
-    return fitting.train(structure("vgg16", pixel_mean=0.0, pixel_std=1.0), copies, FACES, HELD_OUT, plan, **start, **options)
+    built_from, plan = structure("vgg16", pixel_mean=0.0, pixel_std=1.0), recipe(epochs=1, learning_rate=1e-9)
+    job = fitting.TrainingJob(built_from, FACES, plan, versions.indices, start, sight)
+    return fitting.train(job, versions, keypointset=DOTS, hooks=training.Hooks())
 
 
 @pytest.mark.keras
@@ -142,22 +142,23 @@ def test_a_base_net_begins_with_the_weights_that_were_fetched(pretrained, small,
     """And its specialists, through a window, with its own; without the file the artifact says the same again."""
     from pipeline.geometry import alignment
     from pipeline.inference import prediction
+    from pipeline.nets.start import FromBase, FromImageNet
 
     path = pretrained.fetched("vgg16")
     assert path == tmp_path / "cache" / "models" / "one.h5"
-    base = trained(copies_of(labelled(40, seed=1)), imagenet=path)
+    base = trained(versions_of(labelled(40, seed=1)), FromImageNet(path), WholeImage(SIDE, TARGET))
     with h5py.File(path) as file:
         np.testing.assert_allclose(base.weights["block1_conv1/kernel"], file["block1_conv1/block1_conv1/kernel"], atol=1e-6)
     assert base.carried_over.tolist() == ["block1_conv1/kernel", "block1_conv1/bias"]
     assert base.new.tolist() == ["keypoints/kernel", "keypoints/bias"]
     window = alignment.window(TARGET, EYES, margin=8.0, extent=1.0, zoom=1.5)
-    eyes = trained(windows_of(FACES, HELD_OUT, base, window), base=base, window=window)
+    eyes = trained(windows_of(FACES, base, window), FromBase(base, keep_head=True), sight_of(base, window))
     assert eyes.side == 48
     assert not len(eyes.new)
     path.unlink()
     (tmp_path / "one.h5").unlink()
-    answer = prediction.predict(base, FACES.images[HELD_OUT], DOTS, None)
-    np.testing.assert_allclose(of_source(answer, FACES.source[HELD_OUT]), base.validation, atol=1e-4)
+    answer = prediction.predict(base, FACES.images[FACES.held_out], DOTS, None)
+    np.testing.assert_allclose(of_source(answer, FACES.source[FACES.held_out]), base.validation, atol=1e-4)
 
 
 # ---- what can't be had -----------------------------------------------------------------------------------------------------------------

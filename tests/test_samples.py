@@ -5,14 +5,16 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from toys import DOTS, EYES, STILL, centroid, copies_of, dots_at, labelled
+from toys import DOTS, EYES, STILL, centroid, dots_at, labelled, versions_of
+from toys import SIDE as DOTS_SIDE
 
 from pipeline import lazyrows
 from pipeline.geometry import affine
-from pipeline.keypoints.kaggle import KAGGLE
-from pipeline.nets.samples import DrawnVersions, StoredVersions, repeated, rows_with
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
+from pipeline.nets.samples import DrawnVersions, Labelled, StoredVersions, repeated, rows_with
+from pipeline.nets.sight import View
 
-SIDE, K = KAGGLE.side, len(KAGGLE.names)
+K = len(KAGGLE.names)
 RANGES = replace(STILL, rotation=15.0, shift=5.0, scale=1.16, stretch=1.06)
 
 
@@ -20,15 +22,15 @@ def test_copies_take_turns():
     """Epoch e reads copy e modulo the number of copies, and of it the chosen faces and keypoints, from arrays and HDF5 datasets alike."""
     sets = [labelled(12, seed=seed) for seed in (1, 2)]
     rows = np.array([1, 3, 4, 9, 11])
-    copies = copies_of(*sets, rows=rows, indices=[2, 0])
+    copies = versions_of(*sets, rows=rows, indices=[2, 0])
     assert len(copies) == 5
     with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
         file["images"], file["keypoints"] = copies.images, copies.keypoints
-        stored = StoredVersions(file["images"], file["keypoints"], copies.source, faces=rows, indices=[2, 0])
+        stored = StoredVersions(file["images"], file["keypoints"], copies.source, rows=rows, indices=[2, 0])
         for epoch, number in ((0, 0), (1, 1), (2, 0), (7, 1)):
             for part in (slice(0, 5), slice(1, 4)):
                 chosen = rows[part]
-                for block in (copies.block(copies.copy(epoch), part), stored.block(stored.copy(epoch), part)):
+                for block in (copies.block(copies.version(epoch), part), stored.block(stored.version(epoch), part)):
                     np.testing.assert_array_equal(block.images, sets[number].images[chosen])
                     np.testing.assert_array_equal(block.keypoints, sets[number].keypoints[chosen][:, [2, 0]])
                     np.testing.assert_array_equal(block.source, sets[0].source[chosen])
@@ -51,7 +53,7 @@ def test_a_few_faces_of_many_are_read_in_blocks(monkeypatch):
             read.append(len(found))
             return found
 
-    copies = StoredVersions(Recorded(), faces.keypoints[None], faces.source, faces=rows, indices=[0])
+    copies = StoredVersions(Recorded(), faces.keypoints[None], faces.source, rows=rows, indices=[0])
     np.testing.assert_array_equal(copies.block(0, slice(None)).images, faces.images[rows])
     assert len(read) == 5
     assert max(read) <= 128
@@ -83,14 +85,12 @@ def frames(n, *, zoom=1.0, side=SIDE, seed=0):
 def windows(images, keypoints, matrix, *, side=SIDE, ranges=RANGES, seed=0, keypointset=KAGGLE, rows=None, indices=None):
     n = len(images)
     return DrawnVersions(
-        images,
-        keypoints,
-        (np.arange(n) % 2).astype(np.int8),
-        matrix,
-        keypointset=replace(keypointset, side=side),
+        Labelled(images, keypoints, (np.arange(n) % 2).astype(np.int8), np.zeros(n, bool)),
+        View(matrix, side),
+        keypointset=keypointset,
         ranges=ranges,
         seed=seed,
-        faces=np.arange(n) if rows is None else rows,
+        rows=np.arange(n) if rows is None else rows,
         indices=list(range(keypoints.shape[1])) if indices is None else indices,
     )
 
@@ -136,20 +136,20 @@ def test_few_faces_are_repeated_until_an_epoch_is_as_long_as_over_all(size, time
 def test_a_face_that_is_named_several_times_has_as_many_different_windows():
     faces = labelled(6, seed=1)
     rows = repeated(np.array([2, 5]), 6)
-    seen = windows(faces.images, faces.keypoints, affine.identity(6), side=DOTS.side, keypointset=DOTS, rows=rows).block(0, slice(0, 6))
+    seen = windows(faces.images, faces.keypoints, affine.identity(6), side=DOTS_SIDE, keypointset=DOTS, rows=rows).block(0, slice(0, 6))
     assert len(np.unique(seen.images.reshape(6, -1), axis=0)) == 6
     np.testing.assert_array_equal(seen.source, [0, 1] * 3)
 
 
 def test_windows_are_those_of_the_chosen_faces_and_keypoints():
-    """`faces` are rows of the images, `rows` of a block are rows of those; source and keypoints follow, in the order of `indices`."""
+    """`rows` are rows of the images, the part of a block is one of those; source and keypoints follow, in the order of `indices`."""
     faces, rows = labelled(12, seed=1), np.array([1, 3, 4, 9, 11])
     matrix = affine.identity(12)
     matrix[:, 0, 2] = np.arange(12) / 4  # each face its own
-    seen = windows(faces.images, faces.keypoints, matrix, side=DOTS.side, ranges=STILL, keypointset=DOTS, rows=rows, indices=[2, 0])
+    seen = windows(faces.images, faces.keypoints, matrix, side=DOTS_SIDE, ranges=STILL, keypointset=DOTS, rows=rows, indices=[2, 0])
     assert len(seen) == 5
     block = seen.block(0, slice(1, 4))
-    np.testing.assert_array_equal(block.images, affine.warp(faces.images[[3, 4, 9]], matrix[[3, 4, 9]], DOTS.side))
+    np.testing.assert_array_equal(block.images, affine.warp(faces.images[[3, 4, 9]], matrix[[3, 4, 9]], DOTS_SIDE))
     expected = faces.keypoints[[3, 4, 9]][:, [2, 0]] + np.array([3, 4, 9])[:, None, None] / 4 * [1, 0]
     np.testing.assert_allclose(block.keypoints, expected, rtol=1e-6)
     np.testing.assert_array_equal(block.source, [1, 0, 1])
@@ -189,10 +189,10 @@ def test_windows_are_those_of_seed_epoch_and_block():
 
     def made(seed):
         ranges = replace(RANGES, flip=0.5, gain=0.3, bias=0.15)
-        return windows(images, keypoints, affine.identity(10), side=DOTS.side, keypointset=DOTS, ranges=ranges, seed=seed)
+        return windows(images, keypoints, affine.identity(10), side=DOTS_SIDE, keypointset=DOTS, ranges=ranges, seed=seed)
 
     first, second = slice(0, 5), slice(5, 10)
     one, again = made(0), made(0)
-    blocks = [bytes_of(one.block(one.copy(epoch), rows)) for epoch in (0, 1, 16) for rows in (first, second)]
-    assert blocks == [bytes_of(again.block(again.copy(epoch), rows)) for epoch in (16, 1, 0) for rows in (second, first)][::-1]
+    blocks = [bytes_of(one.block(one.version(epoch), rows)) for epoch in (0, 1, 16) for rows in (first, second)]
+    assert blocks == [bytes_of(again.block(again.version(epoch), rows)) for epoch in (16, 1, 0) for rows in (second, first)][::-1]
     assert len({*blocks, bytes_of(made(1).block(0, first))}) == 7

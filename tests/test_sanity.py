@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from toys import DOTS, TARGET, labelled, recipe
+from toys import DOTS, SIDE, TARGET, labelled, recipe
 
 pytestmark = pytest.mark.keras
 
@@ -25,8 +25,8 @@ def trial(sanity):
 
     def build(l2=0.0):
         kernels = {"kernel_regularizer": keras.regularizers.L2(l2)} if l2 else {}
-        image = keras.Input((DOTS.side, DOTS.side))
-        x = layers.Rescaling(1 / 30, -4.0)(layers.Reshape((DOTS.side, DOTS.side, 1))(image))
+        image = keras.Input((SIDE, SIDE))
+        x = layers.Rescaling(1 / 30, -4.0)(layers.Reshape((SIDE, SIDE, 1))(image))
         x = layers.Conv2D(8, 5, strides=2, activation="relu", **kernels)(x)
         x = layers.Dense(64, activation="relu", **kernels)(layers.Flatten()(x))
         x = layers.Dense(2 * 3 * 2, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01), **kernels)(x)
@@ -73,8 +73,8 @@ def test_a_wrong_mirror_order_is_found(sanity, trial, monkeypatch):
     wrong = dataclasses.replace(DOTS, name="wrong")
     assert sanity.mirrored(trial).passed
     wrong.__dict__["mirror_order"] = (0, 1, 2)
-    predict = sanity.prediction.predict
-    monkeypatch.setattr(sanity.prediction, "predict", lambda net, images, _, **options: predict(net, images, wrong, **options))
+    predict = sanity.forward.predict
+    monkeypatch.setattr(sanity.forward, "predict", lambda net, images, _, **options: predict(net, images, wrong, **options))
     assert not sanity.mirrored(trial).passed
 
 

@@ -4,10 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from toys import DOTS, EYES, TARGET, build, copies_of, labelled, recipe, structure, together, windows_of
+from toys import DOTS, EYES, SIDE, TARGET, build, labelled, recipe, sight_of, structure, together, versions_of, windows_of
 
 from pipeline.errors import InputError
 from pipeline.nets.options import ACTIVATIONS, NETWORKS, SETTINGS
+from pipeline.nets.sight import WholeImage
 from pipeline.nets.structure import normalised
 from pipeline.nets.trained import Trained
 from pipeline.store.hdf5 import artifacts
@@ -99,8 +100,8 @@ def test_only_a_relu_can_be_dead(network):
     """With another activation a training's health knows no dead layers; its mean and spread are those after that activation."""
     from pipeline.nets import training
 
-    faces, options = labelled(64, seed=1), {"keypointset": DOTS, "seed": 0, "report": lambda *values: None}
-    _, health = training.fit(build("kfkd", activation="sigmoid", hidden=5), copies_of(faces), faces, recipe(epochs=1), **options)
+    faces, options = labelled(64, seed=1), {"keypointset": DOTS, "hooks": training.Hooks()}
+    _, health = training.fit(build("kfkd", activation="sigmoid", hidden=5), versions_of(faces), faces, recipe(epochs=1), **options)
     assert np.isnan(health.dead).all()
     assert ((health.activation > 0) & (health.activation < 1))[0, :-1].all()
     assert np.isfinite(health.spread).all()
@@ -166,16 +167,18 @@ def other(network):
     return trained(structure("compact", filters=0.5, kernel=5, activation="leaky_relu", pixel_mean=0.0, pixel_std=255.0, dropout=1.0))
 
 
-FACES, HELD_OUT = together(labelled(60, seed=1), labelled(20, seed=2))
+FACES = together(labelled(60, seed=1), labelled(20, seed=2))
 
 
-def trained(built_from, copies=None, *, base=None, window=None, scratch=False):
-    from pipeline.nets import fitting
+def trained(built_from, versions=None, *, base=None, window=None, scratch=False):
+    from pipeline.nets import fitting, training
+    from pipeline.nets.start import Fresh, FromBase
 
-    start = {"base": base, "window": window, "target": None if base else TARGET, "keep_head": True, "scratch": scratch, "imagenet": None}
-    options = {"keypointset": DOTS, "seed": 0, "report": lambda *values: None}
-    copies = copies or copies_of(labelled(60, seed=1))
-    return fitting.train(built_from, copies, FACES, HELD_OUT, recipe(epochs=1), **start, **options)
+    versions = versions or versions_of(labelled(60, seed=1))
+    start = FromBase(base, keep_head=True) if base and not scratch else Fresh()
+    sight = sight_of(base, window) if base else WholeImage(SIDE, TARGET)
+    job = fitting.TrainingJob(built_from, FACES, recipe(epochs=1), versions.indices, start, sight)
+    return fitting.train(job, versions, keypointset=DOTS, hooks=training.Hooks())
 
 
 @pytest.mark.keras
@@ -204,7 +207,7 @@ def test_a_specialist_has_its_base_nets_structure(network, other, scratch):
 
     window = alignment.window(TARGET, EYES, margin=8.0, extent=1.0, zoom=1.5)
     built_from = dataclasses.replace(other.structure, dropout=0.0)
-    eyes = trained(built_from, windows_of(FACES, HELD_OUT, other, window), base=other, window=window, scratch=scratch)
+    eyes = trained(built_from, windows_of(FACES, other, window), base=other, window=window, scratch=scratch)
     assert eyes.structure == built_from
     assert eyes.side != other.side
     assert {name: value.shape for name, value in eyes.weights.items() if not name.startswith("keypoints")} == {

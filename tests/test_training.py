@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from naive import block_sizes, linear_training, order_of_faces
 from naive import masked_mean as naive_masked_mean
-from toys import DOTS, EYES, build, copies_of, labelled, linear_net, recipe, train_dots
+from toys import DOTS, EYES, SIDE, build, labelled, linear_net, recipe, train_dots, versions_of
 
 from pipeline.errors import InputError
+from pipeline.geometry.frame import Frame
 from pipeline.metrics.rmse import rmse
 from pipeline.nets.samples import Samples, StoredVersions
 from pipeline.nets.sources import of_source
@@ -37,8 +38,8 @@ def faces(training):
 
 
 def fitted(training, net, copies, validation, *, seed=0, reports=None, **changes):
-    report = reports.append if reports is not None else lambda history: None
-    return training.fit(net, copies, validation, recipe(**changes), keypointset=DOTS, seed=seed, report=report)[0]
+    hooks = training.Hooks() if reports is None else training.Hooks(on_epoch=reports.append)
+    return training.fit(net, copies, validation, recipe(seed=seed, **changes), keypointset=DOTS, hooks=hooks)[0]
 
 
 def weights(net):
@@ -96,7 +97,7 @@ def test_a_gross_error_counts_less_in_the_loss_and_in_full_in_the_rmse(training,
 
 
 def trainer_with(training, net, faces, *, robust_from=0.0):
-    trainer = training.FacesOnDevice(net, len(faces.images), DOTS, robust_from=robust_from)
+    trainer = training.SamplesOnDevice(net, len(faces.images), Frame(SIDE), robust_from=robust_from)
     trainer.place(faces)
     return trainer
 
@@ -111,7 +112,7 @@ def test_the_loss_is_the_squared_error_of_each_faces_own_source(training, faces)
     """On a net with two heads the loss is the squared RMSE, in pixels, of of_source's choice."""
 
     net = build("compact")
-    predicted = DOTS.to_pixels(np.asarray(net(faces.images.astype(np.float32), training=True)))
+    predicted = Frame(SIDE).to_pixels(np.asarray(net(faces.images.astype(np.float32), training=True)))
     expected = rmse(of_source(predicted, faces.source), faces.keypoints) ** 2
     assert loss_of(trainer_with(training, net, faces)) == pytest.approx(expected, rel=1e-4)
 
@@ -127,7 +128,7 @@ def test_penalties_are_part_of_the_loss(training, faces):
 def magnified(faces, factor):
     """Keypoints drawn away from the image's middle by a factor (n,), in pixels that are so many times shorter."""
     factor = np.asarray(factor, np.float32)
-    keypoints = DOTS.side / 2 + (faces.keypoints - DOTS.side / 2) * factor[:, None, None]
+    keypoints = SIDE / 2 + (faces.keypoints - SIDE / 2) * factor[:, None, None]
     return replace(faces, keypoints=keypoints, pixel=1 / factor)
 
 
@@ -147,13 +148,13 @@ def test_the_history_is_in_pixels_of_the_image(training, faces):
 
     Blocks of unequal size show that the pixels' lengths are placed with their faces.
     """
-    copies, rate = copies_of(faces), {"optimizer": "sgd", "learning_rate": 1e-12, "epochs": 2, "batch": 8, "device_memory": 0}
+    copies, rate = versions_of(faces), {"optimizer": "sgd", "learning_rate": 1e-12, "epochs": 2, "batch": 8, "device_memory": 0}
     seen = magnified(faces, np.linspace(0.5, 2, 50))
 
     class Magnified:
-        indices, copy, __len__ = copies.indices, copies.copy, lambda self: 50
+        indices, version, __len__ = copies.indices, copies.version, lambda self: 50
 
-        def block(self, copy, rows):
+        def block(self, version, rows):
             return Samples(*(values[rows] for values in vars(seen).values()))
 
     plain, zoomed = (fitted(training, linear_net(), *parts, **rate) for parts in ((copies, faces), (Magnified(), seen)))
@@ -165,7 +166,7 @@ def test_faces_without_labels_move_nothing(training, faces):
     """Training on faces whose keypoints all are NaN leaves a net's weights as they were, byte for byte, with a loss of 0."""
     net = linear_net()
     before = weights(net)
-    history = fitted(training, net, copies_of(replace(faces, keypoints=np.full_like(faces.keypoints, np.nan))), faces)
+    history = fitted(training, net, versions_of(replace(faces, keypoints=np.full_like(faces.keypoints, np.nan))), faces)
     assert same(before, weights(net))
     assert (history.training_rmse == 0).all()
 
@@ -175,7 +176,7 @@ def test_a_missing_keypoint_moves_nothing(training, faces):
     keypoints = faces.keypoints.copy()
     keypoints[:, 1] = np.nan
     net = linear_net()
-    fitted(training, net, copies_of(replace(faces, keypoints=keypoints)), replace(faces, keypoints=keypoints))
+    fitted(training, net, versions_of(replace(faces, keypoints=keypoints)), replace(faces, keypoints=keypoints))
     moved = np.abs(weights(net)["keypoints/kernel"]).sum(axis=0).reshape(3, 2) > 0
     np.testing.assert_array_equal(moved, [[True, True], [False, False], [True, True]])
 
@@ -203,12 +204,12 @@ def test_faces_come_in_the_order_of_the_loops(training, tmp_path):
     net = linear_net()
     with h5py.File(tmp_path / "copies.h5", "w") as file:
         file["images"], file["keypoints"] = np.stack([c.images for c in copies]), np.stack([c.keypoints for c in copies])
-        source = StoredVersions(file["images"], file["keypoints"], copies[0].source, faces=np.arange(50), indices=[0, 1, 2])
+        source = StoredVersions(file["images"], file["keypoints"], copies[0].source, rows=np.arange(50), indices=[0, 1, 2])
         options = {"optimizer": "sgd", "learning_rate": 3e-4, "epochs": 4, "batch": 8, "device_memory": 0, "patience": 4}
         history = fitted(training, net, source, validation, seed=9, **options)
     order = order_of_faces([12, 13, 12, 13], batch=8, epochs=4, seed=9)
     images, keypoints = np.stack([c.images for c in copies]).astype(float), np.stack([c.keypoints for c in copies])
-    expected = linear_training(images, keypoints, (validation.images, validation.keypoints), order=order, rate=3e-4, side=DOTS.side)
+    expected = linear_training(images, keypoints, (validation.images, validation.keypoints), order=order, rate=3e-4, side=SIDE)
     np.testing.assert_allclose(history.validation_rmse, [rmse for _, _, rmse in expected], rtol=1e-4)
     kernel, bias, _ = min(expected, key=lambda epoch: epoch[2])
     np.testing.assert_allclose(weights(net)["keypoints/kernel"], kernel, rtol=1e-3, atol=1e-8)
@@ -219,21 +220,21 @@ class Noted:
     """Copies of which each block that is read is noted, with the thread that read it; the block number `broken` can't be read."""
 
     def __init__(self, copies, broken=None):
-        self.copies, self.indices, self.copy, self.read, self.broken = copies, copies.indices, copies.copy, [], broken
+        self.copies, self.indices, self.version, self.read, self.broken = copies, copies.indices, copies.version, [], broken
 
     def __len__(self):
         return len(self.copies)
 
-    def block(self, copy, rows):
-        self.read.append((copy, rows.start, threading.current_thread() is threading.main_thread()))
+    def block(self, version, rows):
+        self.read.append((version, rows.start, threading.current_thread() is threading.main_thread()))
         if len(self.read) == self.broken:
             raise InputError("the disk is gone")
-        return self.copies.block(copy, rows)
+        return self.copies.block(version, rows)
 
 
 def test_the_next_block_is_brought_while_the_net_trains(training, faces):
     """Each block of two copies is read once, in its turn, all but the first by another thread, and none beyond the last epoch."""
-    noted = Noted(copies_of(faces, labelled(50, seed=2)))
+    noted = Noted(versions_of(faces, labelled(50, seed=2)))
     fitted(training, linear_net(), noted, faces, epochs=3, batch=8, device_memory=0)
     starts = (0, 12, 25, 37)
     assert noted.read == [(copy, start, (number, start) == (0, 0)) for number, copy in enumerate((0, 1, 0)) for start in starts]
@@ -241,7 +242,7 @@ def test_the_next_block_is_brought_while_the_net_trains(training, faces):
 
 def test_a_copy_that_stays_is_read_once(training, faces):
     """The only copy, which the device holds as a whole, is not brought again for another epoch."""
-    noted = Noted(copies_of(faces))
+    noted = Noted(versions_of(faces))
     fitted(training, linear_net(), noted, faces, epochs=3, batch=8)
     assert noted.read == [(0, 0, True)]
 
@@ -249,17 +250,17 @@ def test_a_copy_that_stays_is_read_once(training, faces):
 def test_what_cant_be_read_ahead_ends_the_training(training, faces):
     """An error of the thread that reads is the training's own error, when the faces are wanted."""
     with pytest.raises(InputError, match="the disk is gone"):
-        fitted(training, linear_net(), Noted(copies_of(faces), broken=3), faces, epochs=3, batch=8, device_memory=0)
+        fitted(training, linear_net(), Noted(versions_of(faces), broken=3), faces, epochs=3, batch=8, device_memory=0)
 
 
 def test_a_batch_larger_than_the_set_is_the_whole_set(training, faces):
     """With fewer faces than a batch there is one step an epoch, with all faces."""
     few = Samples(*(values[:5] for values in vars(faces).values()))
     net = linear_net()
-    fitted(training, net, copies_of(few), faces, optimizer="sgd", learning_rate=3e-4, epochs=1, batch=64)
+    fitted(training, net, versions_of(few), faces, optimizer="sgd", learning_rate=3e-4, epochs=1, batch=64)
     order = order_of_faces([5], batch=5, epochs=1, seed=0)
     expected = linear_training(
-        few.images[None].astype(float), few.keypoints[None], (few.images, few.keypoints), order=order, rate=3e-4, side=DOTS.side
+        few.images[None].astype(float), few.keypoints[None], (few.images, few.keypoints), order=order, rate=3e-4, side=SIDE
     )
     np.testing.assert_allclose(weights(net)["keypoints/kernel"], expected[0][0], rtol=1e-3, atol=1e-8)
 
@@ -332,10 +333,10 @@ def test_a_training_that_diverges_stops_at_once(training):
             stopping(values, patience=patience)
 
 
-@pytest.mark.parametrize(("part", "message"), [("training", "training part .* left_eye, right_eye:"), ("validation", "validation part")])
+@pytest.mark.parametrize(("part", "message"), [("training", "training part .* left_eye, right_eye\\."), ("validation", "validation part")])
 def test_nothing_to_learn_or_to_measure_is_said(training, faces, part, message):
     """Without one label in the training or in the validation part the run stops with a sentence about it."""
-    copies = copies_of(faces, rows=np.arange(0 if part == "training" else 50), indices=EYES)
+    copies = versions_of(faces, rows=np.arange(0 if part == "training" else 50), indices=EYES)
     keypoints = faces.keypoints[:, EYES] * (np.nan if part == "validation" else 1)
     with pytest.raises(InputError, match=message):
         fitted(training, linear_net(keypoints=2), copies, replace(faces, keypoints=keypoints))
@@ -355,17 +356,17 @@ def test_a_net_learns_where_the_dots_are(training, name, changes):
     """Both nets find the dots far better than the mean face does; history and reports tell of each epoch, the last one's weights stay."""
     import keras
 
-    from pipeline.nets import views
+    from pipeline.nets import forward
 
     keras.utils.set_random_seed(0)
     copies, validation, reports = [labelled(300, seed=seed) for seed in (1, 2)], labelled(60, seed=3), []
     net = build(name)
-    history = fitted(training, net, copies_of(*copies), validation, reports=reports, **changes)
+    history = fitted(training, net, versions_of(*copies), validation, reports=reports, **changes)
     np.testing.assert_array_equal(history.epoch, np.arange(1, 13))
     assert [told.rows() for told in reports] == [history.rows()[:epochs] for epochs in range(1, len(history.epoch) + 1)]
     assert history.learning_rate[-1] < history.learning_rate[5]
 
-    predicted = views.predict(net, validation.images, DOTS, indices=[0, 1, 2], mirrored=False)
+    predicted = forward.predict(net, validation.images, DOTS, indices=[0, 1, 2], mirrored=False)
     last = rmse(of_source(predicted, validation.source), validation.keypoints)
     assert last == pytest.approx(history.validation_rmse[-1], rel=1e-5)
     mean_face = np.broadcast_to(np.nanmean(copies[0].keypoints, axis=0), validation.keypoints.shape)
@@ -449,9 +450,9 @@ def test_earlier_nets_are_freed(training):
     faces = labelled(20, seed=1)
     gc.disable()
     try:
-        fitted(training, linear_net(), copies_of(faces), faces, epochs=1)
+        fitted(training, linear_net(), versions_of(faces), faces, epochs=1)
         device.prepare(seed=0, threads=0)
-        assert [thing for thing in gc.get_objects() if isinstance(thing, training.FacesOnDevice)] == []
+        assert [thing for thing in gc.get_objects() if isinstance(thing, training.SamplesOnDevice)] == []
     finally:
         gc.enable()
 

@@ -2,24 +2,26 @@
 
 import numpy as np
 import pytest
-from toys import DOTS, EYES, TARGET, build, dot_faces
+from toys import DOTS, EYES, SIDE, TARGET, build, dot_faces
 
 from pipeline.geometry import affine, alignment
+from pipeline.geometry.frame import Frame
+from pipeline.nets.sight import View, WholeImage
 from pipeline.nets.sources import source_offsets, widest_where_unlabelled
 
 pytestmark = pytest.mark.keras
 
 
 @pytest.fixture(scope="module")
-def prediction():
-    from pipeline.nets import device, views
+def forward():
+    from pipeline.nets import device, forward
 
     device.prepare(seed=3, threads=0)
-    return views
+    return forward
 
 
 @pytest.fixture(scope="module")
-def net(prediction):
+def net(forward):
     return build("compact")
 
 
@@ -30,44 +32,44 @@ def images():
 
 def mirrored(keypoints):
     """Keypoints (n, S, K, 2) of the mirror images: x turned round, left and right exchanged."""
-    return np.array([DOTS.side, 0]) + keypoints[:, :, list(DOTS.mirror_order)] * [-1, 1]
+    return np.array([SIDE, 0]) + keypoints[:, :, list(DOTS.mirror_order)] * [-1, 1]
 
 
-def test_a_face_and_its_mirror_image_get_mirrored_keypoints(prediction, net, images):
+def test_a_face_and_its_mirror_image_get_mirrored_keypoints(forward, net, images):
     """With mirrored averaging the predictions for mirrored faces are the mirrored predictions; without it they are not."""
-    once, turned = (views.predict(net, faces, DOTS, indices=[0, 1, 2], mirrored=True) for faces in (images, images[:, :, ::-1]))
+    once, turned = (forward.predict(net, faces, DOTS, indices=[0, 1, 2], mirrored=True) for faces in (images, images[:, :, ::-1]))
     np.testing.assert_allclose(turned, mirrored(once), atol=1e-4)
-    once, turned = (views.predict(net, faces, DOTS, indices=[0, 1, 2], mirrored=False) for faces in (images, images[:, :, ::-1]))
+    once, turned = (forward.predict(net, faces, DOTS, indices=[0, 1, 2], mirrored=False) for faces in (images, images[:, :, ::-1]))
     assert np.abs(turned - mirrored(once)).max() > 0.1
 
 
-def test_mirrored_averaging_is_the_mean_of_two_passes(prediction, net, images):
+def test_mirrored_averaging_is_the_mean_of_two_passes(forward, net, images):
     """The average of the pass over the faces and the mirrored pass over their mirror images, in pixels."""
-    plain, turned = (views.predict(net, faces, DOTS, indices=[0, 1, 2], mirrored=False) for faces in (images, images[:, :, ::-1]))
-    both = views.predict(net, images, DOTS, indices=[0, 1, 2], mirrored=True)
+    plain, turned = (forward.predict(net, faces, DOTS, indices=[0, 1, 2], mirrored=False) for faces in (images, images[:, :, ::-1]))
+    both = forward.predict(net, images, DOTS, indices=[0, 1, 2], mirrored=True)
     np.testing.assert_allclose(both, (plain + mirrored(turned)) / 2, atol=1e-4)
     assert both.dtype == np.float32
 
 
 @pytest.mark.parametrize("indices", [EYES, EYES[::-1]])
-def test_a_specialists_keypoints_change_places_among_themselves(prediction, images, indices):
+def test_a_specialists_keypoints_change_places_among_themselves(forward, images, indices):
     """A net for two of three keypoints, in any order, exchanges left and right by its own positions."""
     eyes = build("compact", keypoints=2)
-    once, turned = (views.predict(eyes, faces, DOTS, indices=indices, mirrored=True) for faces in (images, images[:, :, ::-1]))
-    np.testing.assert_allclose(turned, np.array([DOTS.side, 0]) + once[:, :, ::-1] * [-1, 1], atol=1e-4)
+    once, turned = (forward.predict(eyes, faces, DOTS, indices=indices, mirrored=True) for faces in (images, images[:, :, ::-1]))
+    np.testing.assert_allclose(turned, np.array([SIDE, 0]) + once[:, :, ::-1] * [-1, 1], atol=1e-4)
 
 
 @pytest.mark.parametrize("n", [0, 1, 4, 11])
-def test_batches_do_not_change_predictions(prediction, net, images, monkeypatch, n):
+def test_batches_do_not_change_predictions(forward, net, images, monkeypatch, n):
     """Any number of faces, also none and one that fills no batch, gets what the net says of them in one go."""
-    monkeypatch.setattr(views, "BATCH", 4)
+    monkeypatch.setattr(forward, "BATCH", 4)
     expected = np.asarray(net(images.astype(np.float32)))[:n]
-    got = views.forward(net, images[:n])
+    got = forward.forward(net, images[:n])
     assert (got.shape, got.dtype) == ((n, 2, 3, 2), np.float32)
     np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-def test_every_batch_is_full(prediction):
+def test_every_batch_is_full(forward):
     """The net sees batches of one size only, so that it is compiled once."""
 
     seen = []
@@ -79,8 +81,8 @@ def test_every_batch_is_full(prediction):
             seen.append(batch.shape)
             return np.zeros((len(batch), 1, 1, 2), np.float32)
 
-    views.forward(Net(), np.zeros((views.BATCH + 1, 8, 8), np.uint8))
-    assert seen == [(views.BATCH, 8, 8)] * 2
+    forward.forward(Net(), np.zeros((forward.BATCH + 1, 8, 8), np.uint8))
+    assert seen == [(forward.BATCH, 8, 8)] * 2
 
 
 # ---- views -----------------------------------------------------------------------------------------------------------------------------
@@ -118,13 +120,13 @@ def clear_faces(n, *, turn, width=1.2):
     angle, scale = rng.uniform(-turn, turn, n), rng.uniform(0.75, 0.9, n)
     linear = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2) * scale[:, None, None]
     keypoints = (TARGET - 16) @ linear.transpose(0, 2, 1) + 16 + rng.uniform(-1.5, 1.5, (n, 1, 2))
-    centre = np.arange(DOTS.side) + 0.5
+    centre = np.arange(SIDE) + 0.5
     x, y = (np.exp(-((centre - keypoints[:, :, [axis]]) ** 2) / (2 * width**2)) for axis in (0, 1))
     grey = 100 + np.einsum("k,nky,nkx->nyx", np.array([120, 120, -90]), y, x)
     return np.round(grey).astype(np.uint8), keypoints
 
 
-def views(prediction, name, n):
+def view_of(name, n):
     """Whole images; twice as large; turned, each by another angle; a window of 48 pixels around the eyes in the upright frame."""
     middle = np.tile(np.eye(2, 3), (n, 1, 1))
     if name == "turned":
@@ -133,52 +135,52 @@ def views(prediction, name, n):
         middle = np.concatenate([linear, (16 - linear @ np.full(2, 16))[:, :, None]], axis=2)
     if name == "window":
         window = alignment.window(TARGET, EYES, margin=9.0, extent=1.0, zoom=1.5)
-        return views.View(affine.compose(window.matrix, middle), window.side)
-    return views.View(2 * middle, 64) if name == "larger" else views.View(middle, 32)
+        return View(affine.compose(window.matrix, middle), window.side)
+    return View(2 * middle, 64) if name == "larger" else View(middle, 32)
 
 
 @pytest.mark.parametrize("name", ["whole", "larger", "turned", "window"])
-def test_through_any_view_a_look_gives_pixels_of_the_image(prediction, name):
+def test_through_any_view_a_look_gives_pixels_of_the_image(forward, name):
     """A net that tells where the dots are in what it sees: the answer is where they are in the image, to 0.1 px, for every source."""
     images, keypoints = clear_faces(20, turn=0.1)
     indices = EYES if name == "window" else [0, 1, 2]
-    found = views.predict_view(Teller(indices), images, views(views, name, 20), DOTS, indices=indices)
+    found = forward.predict_view(Teller(indices), images, view_of(name, 20), DOTS, indices=indices)
     assert (found.shape, found.dtype) == ((20, 2, len(indices), 2), np.float32)
     np.testing.assert_allclose(found, np.repeat(keypoints[:, None, indices], 2, axis=1), atol=0.1)
 
 
-def test_a_look_at_whole_images_is_the_mirrored_average(prediction, net, images):
+def test_a_look_at_whole_images_is_the_mirrored_average(forward, net, images):
     """Byte for byte: the whole view changes nothing."""
-    view = views.whole(11, DOTS.side)
+    view = WholeImage(SIDE).view(11)
     np.testing.assert_array_equal(view.images(images)[:], images)
-    found = views.predict_view(net, images, view, DOTS, indices=[0, 1, 2])
-    np.testing.assert_array_equal(found, views.predict(net, images, DOTS, indices=[0, 1, 2], mirrored=True))
+    found = forward.predict_view(net, images, view, DOTS, indices=[0, 1, 2])
+    np.testing.assert_array_equal(found, forward.predict(net, images, DOTS, indices=[0, 1, 2], mirrored=True))
 
 
-def test_a_view_of_some_faces(prediction, images):
+def test_a_view_of_some_faces(forward, images):
     """`of` keeps the maps and the side of the chosen faces."""
-    view, chosen = views(views, "turned", 11), np.arange(11) % 3 == 1
+    view, chosen = view_of("turned", 11), np.arange(11) % 3 == 1
     np.testing.assert_array_equal(view.of(chosen).images(images[chosen])[:], view.images(images)[chosen])
 
 
-def test_the_second_look_is_at_the_aligned_face(prediction):
+def test_the_second_look_is_at_the_aligned_face(forward):
     """Turned, smaller faces come upright, to size and to the middle: the net sees their dots at the target; both looks tell the truth."""
     images, keypoints = clear_faces(20, turn=0.25)
     net = Teller([0, 1, 2])
-    found = views.predict_refined(net, images, DOTS, TARGET)
+    found = forward.predict_refined(net, images, DOTS, TARGET)
     np.testing.assert_allclose(found[:, 0], keypoints, atol=0.1)
-    first, _, second, _ = (DOTS.to_pixels(unit[:20]) for unit in net.seen)  # each look is followed by one at the mirror images
+    first, _, second, _ = (Frame(SIDE).to_pixels(unit[:20]) for unit in net.seen)  # each look is followed by one at the mirror images
     assert np.abs(first - TARGET).max() > 2
     np.testing.assert_allclose(second, np.broadcast_to(TARGET, (20, 3, 2)), atol=0.1)
 
 
-def test_two_looks_are_averaged(prediction, net, images):
+def test_two_looks_are_averaged(forward, net, images):
     """An untrained net says two things; the answer is their mean, for every label source, the frame being that of the first source."""
-    first = views.predict_view(net, images, views.whole(11, DOTS.side), DOTS, indices=[0, 1, 2])
-    aligned = views.View(alignment.aligning(first[:, 0], TARGET), DOTS.side)
-    second = views.predict_view(net, images, aligned, DOTS, indices=[0, 1, 2])
+    first = forward.predict_view(net, images, WholeImage(SIDE).view(11), DOTS, indices=[0, 1, 2])
+    aligned = View(alignment.aligning(first[:, 0], TARGET), SIDE)
+    second = forward.predict_view(net, images, aligned, DOTS, indices=[0, 1, 2])
     assert np.abs(second - first).max() > 0.1
-    np.testing.assert_allclose(views.predict_refined(net, images, DOTS, TARGET), (first + second) / 2, atol=1e-4)
+    np.testing.assert_allclose(forward.predict_refined(net, images, DOTS, TARGET), (first + second) / 2, atol=1e-4)
 
 
 # ---- offsets ---------------------------------------------------------------------------------------------------------------------------
@@ -194,7 +196,7 @@ def planted(n, *, wrong):
     return np.repeat(truth[:, None], 2, axis=1).astype(np.float32), labels.astype(np.float32), source, offsets
 
 
-def test_offsets_are_found_among_gross_errors(prediction):
+def test_offsets_are_found_among_gross_errors(forward):
     """Each source's offset is found to 0.15 px although 4 % of the labels are 40 px off; their plain mean would be off by 1.6."""
     predicted, labels, source, offsets = planted(800, wrong=0.04)
     found = source_offsets(predicted, labels, source)
@@ -203,7 +205,7 @@ def test_offsets_are_found_among_gross_errors(prediction):
     assert np.abs(np.mean(labels[source == 0] - predicted[source == 0, 0], axis=0) - offsets[0]).max() > 1
 
 
-def test_offsets_pass_over_missing_labels(prediction):
+def test_offsets_pass_over_missing_labels(forward):
     """Missing labels do not count, and where a source has none at all the offset is 0."""
     predicted, labels, source, offsets = planted(800, wrong=0)
     labels[::5] = np.nan
@@ -214,7 +216,7 @@ def test_offsets_pass_over_missing_labels(prediction):
     np.testing.assert_allclose(found, offsets, atol=0.15)
 
 
-def test_a_net_with_one_head_has_one_offset_for_all(prediction):
+def test_a_net_with_one_head_has_one_offset_for_all(forward):
     """With S = 1 the offset is that of all faces together: here the labels lie exactly 2 px to the right in every source."""
     predicted = np.full((30, 1, 3, 2), 5, np.float32)
     labels = np.full((30, 3, 2), [7, 5], np.float32)
@@ -222,7 +224,7 @@ def test_a_net_with_one_head_has_one_offset_for_all(prediction):
     np.testing.assert_array_equal(found, np.full((1, 3, 2), [2, 0], np.float32))
 
 
-def test_the_widest_source_answers_for_what_a_source_does_not_label(prediction):
+def test_the_widest_source_answers_for_what_a_source_does_not_label(forward):
     """The nose alone is labelled by the second source: its eyes are those of the first, its nose its own; one head stays as it is."""
     by_source = np.arange(2 * 2 * 3 * 2, dtype=np.float32).reshape(2, 2, 3, 2)
     answered = widest_where_unlabelled(by_source, DOTS, [0, 1, 2])
