@@ -1,4 +1,4 @@
-"""A small artifact of each kind that the pipeline makes, filled at random: as its dataclass describes it, and no more."""
+"""A small artifact of each kind that the pipeline writes, with random arrays as its dataclass describes them."""
 
 import dataclasses
 import typing
@@ -22,11 +22,11 @@ KINDS = {
     for kind in (Truth, Dataset, AugmentedVersions, Trained, Snapshots, Curves, Predictions, Scores, Outcome, Comparison)
 }
 SIBLINGS = {Truth: (".training.csv", ".test.csv"), Curves: (".png",), Predictions: (".csv",), Comparison: (".csv", ".png")}
-LENGTHS = {"copy": 3, "x": 8, "y": 8, "row": 8, "column": 8, "xy": 2, "coordinate": 2}  # of axes; the others have 5
+LENGTHS = {"copy": 3, "x": 8, "y": 8, "row": 8, "column": 8, "xy": 2, "coordinate": 2}  # of these axes; all others have length 5
 
 
 def write(kind: type, folder: Path) -> Path:
-    """An artifact KIND-0123456789.h5 with the files that are published with it; the same bytes every time."""
+    """Writes an artifact KIND-0123456789.h5 and the files that are published with it, with the same bytes every time."""
     rng, path = np.random.default_rng(0), folder / f"{kind.__name__.lower()}-0123456789.h5"
     siblings = [path.with_suffix(suffix) for suffix in SIBLINGS.get(kind, ())]
     for sibling in siblings:
@@ -46,7 +46,7 @@ def write(kind: type, folder: Path) -> Path:
 
 
 def filled(kind: type, rng: np.random.Generator):
-    """An instance with random arrays."""
+    """An instance of a record with random arrays."""
     hints = typing.get_type_hints(kind)
     return kind(**{field.name: _value(field, hints[field.name], rng) for field in dataclasses.fields(kind)})
 

@@ -1,4 +1,4 @@
-"""A net's first filters and its activations: computed and drawn."""
+"""The first filters of a net and its activations, computed and drawn."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from pipeline.results import feature_maps, style
 
 
 def test_the_first_layer_is_found():
-    """The net's first convolution, whatever the order of the names; of three channels what they do to a grey image, their sum."""
+    """It is the net's first convolution, whatever the order of the names; three channels are summed, as for a grey image."""
     kernel = np.arange(18, dtype=np.float32).reshape(3, 3, 1, 2)
     weights = {"a/kernel": np.zeros((3, 3, 1, 2)), "conv1/kernel": kernel, "dense/kernel": np.zeros((4, 1)), "stem/bias": np.zeros(2)}
     order = {"carried_over": np.array(["conv1/kernel"]), "new": np.array(["a/kernel", "dense/kernel", "stem/bias"])}
@@ -28,7 +28,7 @@ def test_the_first_layer_is_found():
 
 @pytest.mark.parametrize("number", [1, 8, 11])
 def test_filters_have_one_scale_around_zero(number, tmp_path):
-    """As many pictures as filters, each numbered, with white at 0 and the colours of all alike; the title says what they are."""
+    """Each filter is a numbered image, all share one colour scale that is white at 0, and the title describes them."""
     kernel = np.random.default_rng(0).normal(0.3, 1, (5, 5, number))
     figure = feature_maps.filters("TrainBase@key", "stem", kernel)
     pictures = [axes for axes in figure.axes if axes.get_title()]
@@ -47,7 +47,7 @@ def looked(seen, **maps):
 
 
 def test_activations_are_rows_of_maps(tmp_path):
-    """At most sixteen of each layer, each stretched from its lowest to its highest value, a dead one dark; with names and shapes."""
+    """At most sixteen maps of a layer are drawn, each scaled from its lowest to its highest value, a constant one dark."""
     maps = np.random.default_rng(0).normal(0, 1, (4, 4, 20))
     maps[:, :, 1] = 3
     image = np.zeros((16, 16), np.uint8)
@@ -65,7 +65,7 @@ def test_activations_are_rows_of_maps(tmp_path):
 
 
 def test_a_net_that_sees_the_whole_image_has_one_picture_of_it():
-    """A specialist's window is a second one, outlined in the first."""
+    """A specialist's window is shown as a second image and outlined in the first."""
     image = np.arange(256, dtype=np.uint8).reshape(16, 16)
     whole, window = (
         feature_maps.activations("Net", "face 7", image, looked(seen, a=np.zeros((2, 2, 1)))) for seen in (image, image[:8, :8])
@@ -79,7 +79,7 @@ def test_a_net_that_sees_the_whole_image_has_one_picture_of_it():
 
 
 def trained(name, indices, **changes):
-    """A net with fresh weights, as its artifact holds it."""
+    """The record of a net with initial weights."""
     from pipeline.nets import network
 
     side = changes.get("side", SIDE)
@@ -95,8 +95,8 @@ def base():
 
 
 @pytest.mark.keras
-def test_the_last_maps_are_those_that_the_net_answers_from(base):
-    """The mean position of the output layer's maps, by a loop, is the net's bare output; the layers come in the net's order."""
+def test_the_last_maps_are_those_that_the_net_predicts_from(base):
+    """The mean position in each of the output layer's maps is the net's raw output; the layers are in the net's order."""
     from pipeline.inference import activations as nets_insides
     from pipeline.inference import prediction
     from pipeline.nets import forward
@@ -108,7 +108,7 @@ def test_the_last_maps_are_those_that_the_net_answers_from(base):
     assert (first, last) == ("stem", "keypoints")
     assert look.maps["stem"].shape == (16, 16, 16)
     assert (look.maps["stem"].min(), look.maps["block1a"].min()) == (0, 0)  # after the ReLU
-    assert look.maps["block1b"].min() < 0  # which this one has not
+    assert look.maps["block1b"].min() < 0  # which this layer does not have
     heat = np.exp(look.maps["keypoints"])
     centre = (np.arange(8) + 0.5) / 4 - 1
     x, y = (np.einsum("yxc,x->c", heat, centre), np.einsum("yxc,y->c", heat, centre)) / heat.sum(axis=(0, 1))
@@ -118,7 +118,7 @@ def test_the_last_maps_are_those_that_the_net_answers_from(base):
 
 @pytest.mark.keras
 def test_every_convolution_of_the_tutorial_s_net():
-    """Three, after their ReLU; the hidden layers are no maps."""
+    """There are three, after their ReLU; the dense layers have no maps."""
     from pipeline.inference import activations as nets_insides
 
     look = nets_insides.activations_of(trained("kfkd", [0, 1, 2], target=TARGET), dot_faces(1, seed=0)[0][0], DOTS, None)
@@ -127,8 +127,8 @@ def test_every_convolution_of_the_tutorial_s_net():
 
 
 @pytest.mark.keras
-def test_a_specialist_looks_at_its_window_of_the_aligned_face(base):
-    """The window lies where the base net locates the face: its corners in the image are mapped onto those of what is seen."""
+def test_a_specialist_sees_its_window_of_the_aligned_face(base):
+    """The window is placed by the base net's prediction: its corners in the image map to the corners of the net's input."""
     from pipeline.inference import activations as nets_insides
     from pipeline.inference import prediction
 

@@ -1,4 +1,4 @@
-"""The report: its numbers, the faces and figures on it, and the page in a real browser."""
+"""The report: its numbers, its faces and figures, and the page in a real browser."""
 
 import base64
 import io
@@ -35,7 +35,7 @@ LAYERS = ("stem", "block", "keypoints")
 
 @pytest.fixture(scope="module")
 def faces():
-    """60 labelled dot faces of two sources; two of those to train on have equal images and labels 12 px apart, a third a suspected nose."""
+    """60 labelled dot faces of two sources. In the training part, two have equal images and labels 12 px apart, one a suspected nose."""
     known, asked = labelled(60, seed=1), labelled(6, seed=2)
     training = LabelledFaces(known.images.copy(), known.keypoints.copy())
     apart = datasets.split(known.source, np.arange(60), validation_share=0.3, fold=0, seed=0)
@@ -46,14 +46,14 @@ def faces():
     lookup = Lookup(np.arange(wanted.sum()), face[wanted], keypoint[wanted], axis[wanted])
     tables = Tables(training, UnlabelledFaces(np.arange(11, 17), asked.images), lookup)
     found = datasets.assemble(tables, DOTS, **RULES)
-    # Three dots are too few for the rule to find one of them wrong.
+    # With only three dots, the rule cannot find one of them wrong.
     found.outlier[off, 2] = found.dropped[off, 2] = True
     found.outlier_distance[off, 2] = 14.2
     return found
 
 
 def made_up_health():
-    """The health of three layers over five epochs; the last layer has no ReLU."""
+    """Health values of three layers over five epochs; the last layer has no ReLU."""
     rng = np.random.default_rng(0)
     values = {name: rng.uniform(1e-4, 1e-2, (5, 3)).astype(np.float32) for name in ("weight", "update", "ratio", "gradient", "activation")}
     dead = np.array([[0.0, 0.5, np.nan]] * 5, np.float32)
@@ -61,7 +61,7 @@ def made_up_health():
 
 
 def trained(faces, indices, *, new=True, seed=0):
-    """A net of three layers that is about 1.5 px off on the validation faces."""
+    """A net of three layers whose predictions for the validation faces are about 1.5 px off."""
     rng = np.random.default_rng(seed)
     held_out = faces.keypoints[faces.validation][:, indices]
     truth = np.where(np.isnan(held_out), TARGET[indices], held_out)
@@ -111,7 +111,7 @@ def content(faces, predictions):
 
 @pytest.fixture(scope="module")
 def versions(faces):
-    """Four versions of the face that shows augmentation, all equal to it."""
+    """Four unchanged versions of the face that shows augmentation."""
     row = np.flatnonzero(~faces.validation)[gallery.example(faces)]
     return AugmentedVersions(np.tile(faces.images[row], (4, 1, 1)), np.tile(faces.keypoints[row], (4, 1, 1)))
 
@@ -146,22 +146,24 @@ def page(records, nets):
 
 
 def text_of(page):
-    """What can be read on a page."""
+    """The visible text of a page."""
     return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)).split())
 
 
 # ---- numbers ---------------------------------------------------------------------------------------------------------------------------
 
 
-def test_each_rmse_is_the_loops(content, predictions, faces):
-    """Overall, by source and by keypoint, of the specialists, the base net and the mean face: over the labelled values alone."""
+def test_each_rmse_equals_that_of_a_loop(content, predictions, faces):
+    """Overall, by source and by keypoint, for the specialists, the base net and the mean face, over the labelled values only."""
     truth, source = predictions.validation_truth, predictions.validation_source
-    answers = (predictions.validation, predictions.validation_base, faces.mean_face[source])
-    np.testing.assert_allclose(content.rmse, [naive_rmse(answer, truth) for answer in answers], rtol=1e-5)
-    for number, answer in enumerate(answers):
-        by_source = [naive_rmse(answer[source == s], truth[source == s]) for s in (0, 1)]
+    predictors = (predictions.validation, predictions.validation_base, faces.mean_face[source])
+    np.testing.assert_allclose(content.rmse, [naive_rmse(predicted, truth) for predicted in predictors], rtol=1e-5)
+    for number, predicted in enumerate(predictors):
+        by_source = [naive_rmse(predicted[source == s], truth[source == s]) for s in (0, 1)]
         np.testing.assert_allclose(content.source_rmse[number], by_source, rtol=1e-5)
-        np.testing.assert_allclose(content.keypoint_rmse[number], [naive_rmse(answer[:, [k]], truth[:, [k]]) for k in range(3)], rtol=1e-5)
+        np.testing.assert_allclose(
+            content.keypoint_rmse[number], [naive_rmse(predicted[:, [k]], truth[:, [k]]) for k in range(3)], rtol=1e-5
+        )
     np.testing.assert_allclose(content.rmse, [predictions.rmse, predictions.rmse_base, predictions.rmse_mean_face], rtol=1e-6)
     np.testing.assert_allclose(content.interval, predictions.rmse_interval, rtol=1e-6)
     assert content.source_values.tolist() == [np.sum(~np.isnan(truth[source == s])) for s in (0, 1)]
@@ -169,8 +171,8 @@ def test_each_rmse_is_the_loops(content, predictions, faces):
     assert np.isnan(content.error_by_place[1, :2]).all()
 
 
-def test_intervals_hold_what_they_are_of(content):
-    """Each RMSE of the specialists lies in its own interval, and the difference to the base net in that of the gain."""
+def test_intervals_contain_their_value(content):
+    """Each RMSE of the specialists is within its interval, and their difference from the base net is within the interval of the gain."""
     for value, (low, high) in (
         (content.rmse[0], content.interval),
         (content.board[0], content.board_interval),
@@ -182,14 +184,14 @@ def test_intervals_hold_what_they_are_of(content):
 
 
 def test_the_estimate_weights_each_source_by_what_is_asked_for(content, predictions):
-    """The root of the mean of the sources' mean squares, by the rows of the lookup table; 4 faces ask for 6 values, 2 for 2."""
+    """The mean square of each source counts by the rows of the lookup table: 6 values for each of 4 faces and 2 for each of 2."""
     assert content.asked.tolist() == [24, 4]
     wanted = np.sqrt((24 * content.source_rmse**2 @ [1, 0] + 4 * content.source_rmse**2 @ [0, 1]) / 28)
     np.testing.assert_allclose(content.board, wanted, rtol=1e-5)
 
 
 def test_without_labels_of_a_source_there_is_no_estimate(predictions, faces, records):
-    """It is NaN where a source is asked for that no validation face has, and the page says why."""
+    """The estimate is NaN if the lookup table asks for a source that no validation face has, and the page says why."""
     unlabelled = predictions.validation_truth.copy()
     unlabelled[predictions.validation_source == 1] = np.nan
     blind = replace(predictions, validation_truth=unlabelled)
@@ -200,7 +202,7 @@ def test_without_labels_of_a_source_there_is_no_estimate(predictions, faces, rec
 
 
 def test_faces_from_best_to_worst(content, predictions, faces):
-    """The shown faces are ordered by their RMSE, each a row of the training file, of a duplicate group no two."""
+    """The shown faces are ordered by their RMSE, as rows of the training table, with at most one face of each duplicate group."""
     truth = predictions.validation_truth
     by_row = {row: naive_rmse(predictions.validation[[n]], truth[[n]]) for n, row in enumerate(predictions.validation_face.tolist())}
     best, typical, worst = ([by_row[row] for row in rows.tolist()] for rows in (content.best, content.typical, content.worst))
@@ -212,21 +214,21 @@ def test_faces_from_best_to_worst(content, predictions, faces):
 
 
 def test_the_worst_values_share(content, predictions):
-    """The worst of 1 % of the values, at least one, and the median, by a loop."""
+    """The share of the worst 1 % of the values (at least one value) and the median equal those of a loop."""
     errors = sorted(abs(float(d)) for d in (predictions.validation - predictions.validation_truth).ravel() if not np.isnan(d))
     assert content.median == pytest.approx(np.median(errors), rel=1e-5)
     assert content.worst_share == pytest.approx(errors[-1] ** 2 / sum(e**2 for e in errors), rel=1e-4)
 
 
 def without(faces, left_out):
-    """The data set without some of its faces, as `Load-faces` leaves them out."""
+    """The data set without some of its faces, as with `--Load-faces`."""
     own = [field.name for field in fields(faces) if field.metadata["array"].axes[:1] == ("face",)]
     return replace(faces, **{name: getattr(faces, name)[~left_out] for name in own})
 
 
-def test_of_several_chains_each_face_is_that_of_its_own(faces, predictions):
-    """Two data sets that hold out other faces and leave out some of each other's, with mean faces 1 px apart: each validation face is
-    compared with its own chain's, and each is shown."""
+def test_each_validation_face_belongs_to_the_chain_that_held_it_out(faces, predictions):
+    """Two data sets hold out different faces, lack some of each other's faces and have mean faces 1 px apart: each validation face is
+    compared with the mean face of its own chain, and each can be shown."""
     half, third = np.arange(60) % 2 == 0, np.arange(60) % 3 == 0
     first = without(replace(faces, validation=half), third & ~half)
     second = without(replace(faces, validation=~half, mean_face=faces.mean_face + 1), third & half)
@@ -238,9 +240,9 @@ def test_of_several_chains_each_face_is_that_of_its_own(faces, predictions):
         validation_face=np.arange(60),
         validation_source=faces.source,
     )
-    answers = faces.mean_face[faces.source] + np.where(half, 0, 1)[:, None, None]
+    mean_faces = faces.mean_face[faces.source] + np.where(half, 0, 1)[:, None, None]
     found = scores.scores(everything, [first, second], shown=SHOWN)
-    np.testing.assert_allclose(found.rmse, [0, 0, naive_rmse(answers, faces.keypoints)], rtol=1e-5)
+    np.testing.assert_allclose(found.rmse, [0, 0, naive_rmse(mean_faces, faces.keypoints)], rtol=1e-5)
     shown = gallery.validation(datasets.held_out([first, second], lambda some: some.images), everything, np.arange(6))
     np.testing.assert_array_equal([pixels(face) for face in shown], faces.images[:6])
 
@@ -256,8 +258,8 @@ def places(face, kind):
     return [(mark.x, mark.y) for mark in face.marks if mark.kind == kind]
 
 
-def test_a_validation_face_shows_labels_predictions_and_the_way_between(faces, predictions, content):
-    """The image as it is; rings at the labels, dots at all predictions, a line for each label; the RMSE stands under it."""
+def test_a_validation_face_shows_labels_predictions_and_the_lines_between(faces, predictions, content):
+    """The image is unchanged, with rings at the labels, dots at all predictions and a line for each label; the caption gives the RMSE."""
     row = content.worst[0]
     face = gallery.validation(faces.images[faces.validation], predictions, content.worst)[0]
     place = np.flatnonzero(predictions.validation_face == row)[0]
@@ -270,8 +272,8 @@ def test_a_validation_face_shows_labels_predictions_and_the_way_between(faces, p
     assert face.caption == f"{own:.2f} px, row {row + 1}"
 
 
-def test_test_faces_have_dots_alone(predictions, content):
-    """Every ImageId at most once, evenly chosen, without labels."""
+def test_test_faces_have_only_dots(predictions, content):
+    """The ImageIds are evenly spaced, each at most once, and there are no labels."""
     shown = gallery.tests(predictions, content.tests)
     assert [face.caption for face in shown] == [f"ImageId {number}" for number in range(11, 17)]
     for number, face in enumerate(shown):
@@ -281,7 +283,7 @@ def test_test_faces_have_dots_alone(predictions, content):
 
 
 def test_a_suspected_label_is_marked(faces):
-    """The nose is marked, the eyes are plain labels, and the caption says how far it is from where they put it."""
+    """The nose is marked, the eyes are ordinary labels, and the caption gives the distance from the nose to its predicted position."""
     (row,) = np.flatnonzero(faces.outlier.any(axis=1))
     (face,) = gallery.outliers(faces, SHOWN)
     np.testing.assert_allclose(places(face, "suspect"), faces.keypoints[row, [2]], atol=0.051)
@@ -290,7 +292,7 @@ def test_a_suspected_label_is_marked(faces):
 
 
 def test_contradicting_labels_are_marked_and_joined(faces):
-    """The image stands once, with both sets of labels and lines from one to the other."""
+    """The image is shown once, with both sets of labels and lines between them."""
     one, other = np.flatnonzero(faces.conflict.any(axis=1))
     (face,) = gallery.conflicts(faces, SHOWN)
     np.testing.assert_allclose(places(face, "suspect"), [*faces.keypoints[one], *faces.keypoints[other]], atol=0.051)
@@ -298,21 +300,21 @@ def test_contradicting_labels_are_marked_and_joined(faces):
     assert face.caption == f"rows {one + 1} and {other + 1}, 12 px apart"
 
 
-def test_near_twins_stand_side_by_side(faces):
-    """The two equal images are the only group."""
+def test_near_duplicates_are_shown_side_by_side(faces):
+    """The two equal images are the only duplicate group."""
     rows = np.flatnonzero(faces.conflict.any(axis=1))
     assert [face.caption for face in gallery.twins(faces, 4)] == [f"row {row + 1}, one of 2" for row in rows]
 
 
 def test_a_clean_data_set_has_nothing_to_show(faces):
-    """No outlier, no conflict, no twin."""
+    """There are no outliers, no conflicts and no near duplicates."""
     none = np.zeros_like(faces.outlier)
     clean = replace(faces, outlier=none, conflict=none, duplicate_group=np.arange(60))
     assert gallery.outliers(clean, 3) == gallery.conflicts(clean, 3) == gallery.twins(clean, 4) == []
 
 
 def test_augmentation_shows_a_face_with_all_labels(faces, versions):
-    """The face as it is comes first, then its copies; a label that has left the image is not marked."""
+    """The original face comes first, then its augmented versions; a label that has left the image is not marked."""
     versions.keypoints[1, 0] = np.nan
     shown = gallery.augmented(faces, versions)
     assert [face.caption for face in shown] == ["original", "version 1", "version 2", "version 3", "version 4"]
@@ -320,14 +322,14 @@ def test_augmentation_shows_a_face_with_all_labels(faces, versions):
 
 
 def test_circles_are_as_large_as_the_errors(faces, predictions, content):
-    """One mean face for each label source, a circle for each keypoint that it has, its radius the RMSE in pixels."""
+    """Each annotation source has a mean face with a circle for each of its keypoints, whose radius is the RMSE in pixels."""
     both, nose = gallery.errors(faces.images[faces.validation], faces.mean_face[0], predictions, content, DOTS)
     np.testing.assert_allclose([mark.radius for mark in both.marks], content.error_by_place[0], rtol=1e-6)
     np.testing.assert_allclose([mark.radius for mark in nose.marks], content.error_by_place[1, 2:], rtol=1e-6)
-    # The left and right eye of the upright mean face are mirror images.
+    # The eyes of the upright mean face mirror each other.
     (left, y), (right, same), _ = places(both, "error")
     assert (left + right, y) == (pytest.approx(SIDE, abs=0.11), same)
-    # The mean of faces brought upright is bright at the eyes and dark at the nose.
+    # The mean of the aligned faces is bright at the eyes and dark at the nose.
     grey = [pixels(both)[int(mark.y), int(mark.x)] for mark in both.marks]
     assert min(grey[:2]) > 130 > 100 > grey[2]
 
@@ -342,7 +344,7 @@ def drawn(watched, name):
 
 
 def test_each_layer_has_a_curve_with_its_name(watched):
-    """In the order of the net; a layer without values has none."""
+    """The curves are in the order of the net; a layer without values has no curve."""
     axes = drawn(watched, "gradient")
     assert [line.get_ydata().tolist() for line in axes.lines] == watched.gradient.T.tolist()
     assert [text.get_text() for text in axes.texts] == list(LAYERS)
@@ -350,7 +352,7 @@ def test_each_layer_has_a_curve_with_its_name(watched):
 
 
 def test_the_healthy_band_is_around_a_thousandth(watched):
-    """It is drawn behind the ratio of update and weight, and there alone."""
+    """The band is drawn only in the figure of the ratio of update and weight."""
     (band,) = drawn(watched, "ratio").patches
     assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx(health.HEALTHY)
     assert health.HEALTHY[0] < 1e-3 < health.HEALTHY[1]
@@ -358,7 +360,7 @@ def test_the_healthy_band_is_around_a_thousandth(watched):
 
 
 def test_a_figure_without_values_is_left_out(watched):
-    """A net without ReLUs has no dead ones; a 0 on a logarithmic axis is no warning; one epoch is enough."""
+    """A net without ReLUs has no figure of dead channels; zeros on a logarithmic axis cause no warning; one epoch is enough."""
     assert [one.alt.split(". ")[1].split(" over")[0] for one in health.pictures(watched)][-1] == "dead channels"
     silent = replace(watched, dead=np.full((5, 3), np.nan, np.float32), gradient=np.zeros((5, 3), np.float32))
     assert len(health.pictures(silent)) == len(health.pictures(watched)) - 1
@@ -367,7 +369,7 @@ def test_a_figure_without_values_is_left_out(watched):
 
 
 def test_a_picture_has_two_versions():
-    """Light ink on dark paper, and the reverse; the same figure gives the same bytes; its words stay words."""
+    """One version is for light and one for dark backgrounds; the same figure gives the same bytes; text remains text."""
 
     def draw(figure, theme):
         figure.subplots().set_title("words to find")
@@ -383,8 +385,8 @@ def test_a_picture_has_two_versions():
 
 
 @pytest.mark.parametrize("theme", [style.LIGHT, style.DARK])
-def test_curves_stand_out_from_the_paper(theme):
-    """On dark paper by 3 to 1, as WCAG 2.2 asks of graphics (1.4.11); on white half of the palette by 2 to 1, with words beside."""
+def test_curves_contrast_with_the_background(theme):
+    """At least 3 to 1 on dark, as WCAG 2.2 requires of graphics (1.4.11); at least 2 to 1 on white, where labels name the curves."""
     paper = {style.LIGHT: "#ffffff", style.DARK: "#14161a"}[theme]
     ratios = [contrast(to_rgba(colour)[:3], to_rgba(paper)[:3]) for colour in theme.colours]
     assert min(ratios) > 2
@@ -393,7 +395,7 @@ def test_curves_stand_out_from_the_paper(theme):
 
 
 def contrast(one, other):
-    """WCAG's contrast ratio of two sRGB colours, 0..1."""
+    """WCAG's contrast ratio of two sRGB colours with components from 0 to 1."""
 
     def luminance(colour):
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
@@ -403,8 +405,8 @@ def contrast(one, other):
     return (high + 0.05) / (low + 0.05)
 
 
-def test_layers_come_from_the_weights_alone(nets):
-    """In the net's order, what follows a kernel counted with it: 36 + 4, 32, 48 + 6 weights."""
+def test_layers_are_found_in_the_weights(nets):
+    """In the net's order; weights that follow a kernel count towards its layer: 36 + 4, 32 and 48 + 6 weights."""
     stem, block, output = net_summary.layers(nets["base"])
     times = "\N{MULTIPLICATION SIGN}"
     assert (stem.name, stem.kernel, stem.output, stem.weights) == ("stem", f"3 {times} 3, 1 → 4", f"16 {times} 16 {times} 4", 40)
@@ -418,7 +420,7 @@ def test_layers_come_from_the_weights_alone(nets):
 
 
 def test_the_page_says_the_result_first(page, content):
-    """RMSE and interval stand before anything else, then each source and keypoint beside the base net and the mean face."""
+    """The RMSE and its interval come first, then each source and keypoint compared with the base net and the mean face."""
     text = text_of(page)
     low, high = content.interval
     assert f"{content.rmse[0]:.2f} px RMSE on" in text[:300]
@@ -430,7 +432,7 @@ def test_the_page_says_the_result_first(page, content):
 
 
 def test_the_page_says_what_was_run(page):
-    """Stages, keys, durations; parameters once for stages that share them, those that are no defaults marked; what no log knows is said."""
+    """Stages, keys and durations, or that they are not recorded; shared parameters once; values that differ from the default are marked."""
     text = text_of(page)
     assert "Load 0123456789 1 min 01 s 2026-01-02 03:04:05+0000" in text
     assert "TrainSpecialist:eyes 1123456789 1 h 01 min" in text
@@ -442,22 +444,22 @@ def test_the_page_says_what_was_run(page):
     assert "Adopted" not in text
 
 
-def test_an_adoption_is_said(records):
-    """A result that was kept in spite of an edit is named on the page."""
+def test_the_page_names_adopted_results(records):
+    """The page names a result that was kept although its code was edited."""
     text = text_of(report.page(replace(records, provenance=provenance(adopted=["TrainBase"]))))
     assert "Adopted TrainBase (computed by a different version of the code)" in text
 
 
-def test_whose_weights_the_specialists_begin_with(page, records, nets):
-    """The base net's are named only where they were carried over."""
+def test_the_page_says_which_weights_the_specialists_start_from(page, records, nets):
+    """The page names the base net's weights only if they were carried over."""
     assert "Each specialist starts from" in text_of(page)
     nothing, everything = np.array([], dtype=str), np.concatenate([nets["eyes"].carried_over, nets["eyes"].new])
     scratch = {name: replace(net, carried_over=nothing, new=everything) for name, net in nets.items()}
     assert "Each specialist starts from" not in text_of(report.page(replace(records, nets=scratch)))
 
 
-def test_health_says_what_is_wrong_and_shows_the_weights_that_were_kept(page, records):
-    """Figures, a line for each net and the warnings; the weights over time only where a training kept some."""
+def test_health_shows_warnings_and_the_weights_over_time(page, records):
+    """The warnings are on the page, and the weights over time only if the training kept snapshots."""
     assert "base: stem hardly moves." in text_of(page)
     assert "after epochs 1, 3" in page
     plain = report.page(records)
@@ -466,23 +468,23 @@ def test_health_says_what_is_wrong_and_shows_the_weights_that_were_kept(page, re
 
 
 def test_the_weights_over_time_are_shown_from_the_image_to_the_output():
-    """Eight layers in a figure, then the rest, in the order given."""
+    """A figure has at most eight layers, in the order given."""
     layers = [f"layer{number}" for number in range(10, 0, -1)]
     kept = Snapshots(np.array([1, 3], np.int32), {f"{layer}/kernel": np.ones((2, 3, 1), np.float32) for layer in sorted(layers)})
     titles = [one.title.split(": ")[1] for one in net_summary._followed(kept, layers)]
     assert titles == ["layer10 to layer3", "layer2 to layer1"]
 
 
-def test_of_several_chains_the_page_says_which_nets_it_shows(page, records):
-    """The learning curves and the nets are those of the first."""
+def test_with_several_chains_the_page_says_which_nets_it_shows(page, records):
+    """The learning curves and the nets are those of the first chain."""
     several = text_of(report.page(replace(records, provenance=provenance(chains=5))))
     assert "the curves of the first of 5 chains" in several
     assert "the nets of the first of 5 chains." in several
     assert "chains" not in text_of(page)
 
 
-def test_what_a_user_named_stays_text(records):
-    """Names of files are shown, never run."""
+def test_names_from_the_user_stay_text(records):
+    """File names are escaped, so that they are shown and never executed."""
     evil = provenance(files={"<script>alert(1)</script>": "00" * 32, '"><img src=x onerror=alert(1)>': "00" * 32})
     made = report.page(replace(records, provenance=evil))
     assert "<script" not in made
@@ -491,7 +493,7 @@ def test_what_a_user_named_stays_text(records):
 
 
 def test_the_page_needs_nothing_else(page):
-    """All that it loads is in it, it may load nothing else, it has no script, and it is small enough to be sent."""
+    """The page contains everything that it loads, forbids loading anything else, has no script, and is small enough for an email."""
     places = re.findall(r'(?:src|srcset|href)="([^"]*)"', page)
     assert {place.split(":")[0] for place in places if not place.startswith("#")} == {"data"}
     assert "url(" not in page
@@ -509,7 +511,7 @@ def test_the_page_needs_nothing_else(page):
     ],
 )
 def test_the_gain_in_words(low, high, said):
-    """What an interval of the difference says, without a sign to think about."""
+    """The interval of the difference is expressed as better or worse, without a sign."""
     assert said in score_summary.gain(low, high)
 
 
@@ -518,7 +520,7 @@ def test_the_gain_in_words(low, high, said):
 
 @pytest.fixture(scope="module")
 def browser():
-    """A headless Chromium with its driver as they are installed; nothing is downloaded."""
+    """The installed headless Chromium with its driver; nothing is downloaded."""
     chromium, driver = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
     if not (chromium and driver):
         pytest.skip("no chromium and chromedriver here (Debian: apt-get install chromium chromium-driver)")
@@ -526,7 +528,7 @@ def browser():
 
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    # In a container: root has no sandbox, and /dev/shm is small.
+    # In a container, root has no sandbox, and /dev/shm is small.
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -538,7 +540,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def opened(browser, page, tmp_path_factory):
-    """The page in the browser, at a width and in a colour scheme."""
+    """Opens the page in the browser, at a width and in a colour scheme."""
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(page, encoding="utf-8")
 
@@ -572,11 +574,11 @@ return {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1600])
 def test_the_page_in_a_browser(opened, width, scheme):
-    """Nothing on the console, nothing wider than the page, every image there and named, readable letters in both colour schemes."""
+    """The console stays empty, nothing is wider than the page, all images load and have alt texts, and all text is readable."""
     browser = opened(width, scheme)
     seen = browser.execute_script(LOOK, width)
     assert browser.get_log("browser") == []
-    # On a phone innerWidth grows with what does not fit: the page is zoomed out.
+    # On a phone, content that does not fit increases innerWidth, because the page is zoomed out.
     assert seen["width"] <= width
     assert seen["wide"] == []
     assert seen["images"] > 20
@@ -592,7 +594,7 @@ def test_the_page_in_a_browser(opened, width, scheme):
 
 @pytest.mark.slow
 def test_figures_follow_the_colour_scheme(opened):
-    """Each plot of the dark page is another picture than that of the light page."""
+    """Each plot of the dark page differs from that of the light page."""
     light, dark = (opened(1600, scheme).execute_script(LOOK, 1600)["plots"] for scheme in ("light", "dark"))
     assert len(light) == 9
     assert not set(light) & set(dark)

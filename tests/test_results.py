@@ -1,4 +1,4 @@
-"""Out of the chain: the submission, the table of predictions, the learning curves."""
+"""The results of a run: the submission, the table of predictions, the learning curves, the weights over time."""
 
 from types import SimpleNamespace
 
@@ -17,13 +17,13 @@ from pipeline.results import curves, predictions, style, submission, weights
 
 @pytest.fixture
 def keypoints():
-    """Keypoints (4, 3, 2) whose value says where it stands: face 2, keypoint 1, y is 211."""
+    """Keypoints (4, 3, 2) whose values encode their position: y of keypoint 1 of face 2 is 211."""
     face, keypoint, axis = np.indices((4, 3, 2))
     return (100 * face + 10 * keypoint + axis).astype(np.float32)
 
 
 def test_each_row_of_the_lookup_table_gets_its_value(keypoints):
-    """Face, keypoint and axis of each row, in the table's order; a row may ask for the same value again."""
+    """The values are in the table's order, each by its face, keypoint and axis; two rows may ask for the same value."""
     face, keypoint, axis = np.array([3, 0, 2, 0]), np.array([0, 2, 1, 2]), np.array([1, 0, 1, 0])
     values = submission.locations(keypoints, face, keypoint, axis)
     assert values.tolist() == [301, 20, 211, 20]
@@ -31,15 +31,15 @@ def test_each_row_of_the_lookup_table_gets_its_value(keypoints):
 
 
 def test_a_value_that_was_not_predicted_raises(keypoints):
-    """A NaN that is asked for is an error with the number of such values; elsewhere it does no harm."""
+    """A requested NaN is an error that gives the number of such values; a NaN that no row asks for does no harm."""
     keypoints[1, 2, 0] = np.nan
     assert submission.locations(keypoints, np.array([1]), np.array([2]), np.array([1])).tolist() == [121]
     with pytest.raises(ValueError, match="1 of 2 values"):
         submission.locations(keypoints, np.array([1, 0]), np.array([2, 0]), np.array([0, 0]))
 
 
-def test_the_file_is_what_kaggle_takes(tmp_path):
-    """A header, a row for each value in the given order, four decimals, Unix line ends, nothing else; equal input gives equal bytes."""
+def test_the_file_has_the_format_that_kaggle_accepts(tmp_path):
+    """A header, then a row for each value in the given order, with four decimals and Unix line ends, and nothing else."""
     path = tmp_path / "submission.csv"
     submission.write_csv(path, np.array([3, 1, 2]), np.array([66.33561, 5, 0.00004], np.float32))
     assert path.read_bytes() == b"RowId,Location\n3,66.3356\n1,5.0000\n2,0.0000\n"
@@ -50,7 +50,7 @@ def test_the_file_is_what_kaggle_takes(tmp_path):
 
 @pytest.fixture
 def faces():
-    """A data set of 10 labelled dots, the last 4 held out, and 2 test faces of which three values are asked for."""
+    """A data set of 10 labelled dot faces, the last 4 held out, and 2 test faces for which the lookup table asks for three values."""
     rng = np.random.default_rng(0)
     keypoints, source = rng.uniform(5, 25, (10, 3, 2)).astype(np.float32), np.array([0, 1] * 5, np.int8)
     keypoints[source == 1, :2] = np.nan
@@ -72,7 +72,7 @@ def faces():
 
 @pytest.fixture
 def outputs():
-    """The base net, then the specialists of the eyes and the nose: (nets with their validation keypoints, test keypoints)."""
+    """The base net and the specialists of the eyes and the nose, as (nets with validation predictions, test predictions)."""
     rng = np.random.default_rng(1)
     indices = [[0, 1, 2], EYES, DOTS.indices("nose")]
     nets = [SimpleNamespace(indices=np.array(i), validation=rng.uniform(5, 25, (4, len(i), 2)).astype(np.float32)) for i in indices]
@@ -80,12 +80,12 @@ def outputs():
 
 
 def together(faces, *outputs, base_share=0.0):
-    """The table of one chain, or of several that share a data set."""
+    """The predictions of one chain, or of several that share a data set."""
     return predictions.predictions(faces, DOTS, [ensemble.chain_predictions(faces, *output, base_share=base_share) for output in outputs])
 
 
-def test_the_specialists_keypoints_stand_side_by_side(faces, outputs):
-    """Each specialist fills the columns of its own keypoints; the base net's predictions stand beside them, unchanged."""
+def test_each_specialist_fills_the_columns_of_its_keypoints(faces, outputs):
+    """The base net's predictions are kept unchanged in arrays of their own."""
     (base, eyes, nose), tests = outputs
     table = together(faces, outputs)
     for whole, parts in ((table.validation, (eyes.validation, nose.validation)), (table.test, tests[1:])):
@@ -98,7 +98,7 @@ def test_the_specialists_keypoints_stand_side_by_side(faces, outputs):
 
 
 def test_the_base_net_has_its_share(faces, outputs):
-    """A quarter of the base net's answer and three of the specialist's; test and validation alike."""
+    """With a share of 0.25, the mean is a quarter of the base net's prediction and three quarters of the specialist's."""
     (base, eyes, _), tests = outputs
     table = together(faces, outputs, base_share=0.25)
     np.testing.assert_allclose(table.validation[:, EYES], 0.25 * base.validation[:, EYES] + 0.75 * eyes.validation, rtol=1e-6)
@@ -107,8 +107,8 @@ def test_the_base_net_has_its_share(faces, outputs):
     np.testing.assert_array_equal(table.validation_base, base.validation)
 
 
-def test_the_rmse_of_everything_is_the_loops(faces, outputs):
-    """Overall, by group, by source, of the base net and of the mean face: each the loop's RMSE over the labelled values."""
+def test_the_rmse_of_everything_equals_that_of_a_loop(faces, outputs):
+    """Overall, by group and by source, for the specialists, the base net and the mean face, over the labelled values only."""
     table = together(faces, outputs)
     truth, source = faces.keypoints[6:], faces.source[6:]
     expected = {
@@ -125,7 +125,7 @@ def test_the_rmse_of_everything_is_the_loops(faces, outputs):
 
 @pytest.fixture
 def folds(faces, outputs):
-    """Two chains of one split in two, each with the other half held out, and the data sets; the second fold is the first five faces."""
+    """The data sets and the outputs of two chains, of which the first holds out the last five faces and the second the first five."""
     first, second = (SimpleNamespace(**vars(faces) | {"validation": held_out}) for held_out in (np.arange(10) >= 5, np.arange(10) < 5))
     second.mean_face = first.mean_face + 1
     rng = np.random.default_rng(3)
@@ -138,7 +138,7 @@ def folds(faces, outputs):
 
 
 def test_folds_give_the_mean_for_test_faces_and_their_own_for_those_held_out(folds):
-    """Every labelled face once, in its order, predicted by the chain that has not been trained on it; RMSE over all of them."""
+    """Each labelled face occurs once, in the table's order, predicted by the chain that held it out; the RMSE covers all of them."""
     data, (one, other) = folds
     parts = [ensemble.chain_predictions(faces, *outputs, base_share=0.0) for faces, outputs in zip(data, (one, other), strict=True)]
     table = predictions.predictions(data[0], DOTS, parts)
@@ -152,14 +152,14 @@ def test_folds_give_the_mean_for_test_faces_and_their_own_for_those_held_out(fol
     np.testing.assert_array_equal(table.validation[:, EYES], np.concatenate([other[0][1].validation, one[0][1].validation]))
     truth, source = data[0].keypoints, data[0].source
     np.testing.assert_allclose(table.rmse, naive_rmse(table.validation, truth), rtol=1e-5)
-    # The mean face of each chain's own training part.
-    answers = np.concatenate([data[1].mean_face[source[:5]], data[0].mean_face[source[5:]]])
-    np.testing.assert_allclose(table.rmse_mean_face, naive_rmse(answers, truth), rtol=1e-5)
+    # Each chain has the mean face of its own training part.
+    mean_faces = np.concatenate([data[1].mean_face[source[:5]], data[0].mean_face[source[5:]]])
+    np.testing.assert_allclose(table.rmse_mean_face, naive_rmse(mean_faces, truth), rtol=1e-5)
     assert table.locations.tolist() == [table.test[0, 0, 1], table.test[0, 2, 0], table.test[1, 1, 0]]
 
 
 def test_the_table_shows_every_group_and_source(faces, outputs):
-    """One line for all keypoints, one for each group beside the base net, one with the label sources, one with the interval."""
+    """All keypoints have a line, each group has one that compares it with the base net, then come the sources and the interval."""
     table = together(faces, outputs)
     lines = predictions.table(table).splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["eyes", "nose", "by", "95"]
@@ -173,7 +173,7 @@ def test_the_table_shows_every_group_and_source(faces, outputs):
 
 
 def history(outputs, *validation):
-    """What is asked of a trained net with so many outputs: the training's RMSE is 1.2 times the validation's."""
+    """The part of a trained net that curves need, with this many outputs; the training RMSE is 1.2 times the validation RMSE."""
     rmse = np.array(validation, np.float32)
     history = SimpleNamespace(epoch=np.arange(len(rmse)) + 1, training_rmse=1.2 * rmse, validation_rmse=rmse)
     return SimpleNamespace(indices=np.arange(outputs // 2), history=history)
@@ -181,12 +181,12 @@ def history(outputs, *validation):
 
 @pytest.fixture
 def histories():
-    """A base net of 6 epochs and two specialists, one of which stopped after 2 of 4."""
+    """A base net of 6 epochs and two specialists, of 4 epochs and of 2."""
     return {"base": history(6, 12, 6, 4, 3, 2.5, 2.6), "eye_centers": history(4, 4, 3, 2, 1), "nose_tip": history(2, 2, 1)}
 
 
 def test_histories_are_lined_up(histories):
-    """One row for each net, NaN after its last epoch, in the given order."""
+    """There is one row for each net in the given order, with NaN after its last epoch."""
     content = curves.curves(histories)
     assert content.names.tolist() == ["base", "eye_centers", "nose_tip"]
     assert content.epoch.tolist() == [1, 2, 3, 4, 5, 6]
@@ -196,7 +196,7 @@ def test_histories_are_lined_up(histories):
 
 
 def test_the_mean_is_the_rmse_of_all_outputs_together(histories):
-    """Root mean square by outputs (4 and 2); a net that stopped stays at its last value; NaN after the last specialist."""
+    """The root mean square is weighted by outputs (4 and 2); a net that stopped early counts with its last value."""
     wanted = [np.sqrt((4 * a**2 + 2 * b**2) / 6) for a, b in ((4, 2), (3, 1), (2, 1), (1, 1))]
     content = curves.curves(histories)
     np.testing.assert_allclose(content.mean_validation_rmse, [*wanted, np.nan, np.nan], rtol=1e-6)
@@ -210,7 +210,7 @@ def lines(axes, style):
 
 
 def test_training_is_dashed_and_validation_solid(histories):
-    """The base net stands on the left; the specialists and their mean, the thickest line, on the right."""
+    """The base net is on the left; the specialists and their mean, the thickest line, are on the right."""
     content = curves.curves(histories)
     left, right = curves.learning_curves(content).axes
     assert lines(left, "--") == [content.training_rmse[0].tolist()]
@@ -225,7 +225,7 @@ def test_training_is_dashed_and_validation_solid(histories):
 
 
 def test_every_curve_is_named_with_its_best_rmse(histories):
-    """Beside the curves stand the names, without underscores, and the lowest validation RMSE; the key stands outside of both pictures."""
+    """The label of a curve is its name, without underscores, and its lowest validation RMSE; the legend is outside both axes."""
     figure = curves.learning_curves(curves.curves(histories))
     left, right = figure.axes
     assert [text.get_text() for text in left.texts] == ["base 2.50"]
@@ -237,8 +237,8 @@ def test_every_curve_is_named_with_its_best_rmse(histories):
 
 
 @pytest.mark.parametrize("ends", [[0.5] * 7, [0.0, 0.01, 0.02], [1.0, 0.99, 0.98], [0.1, 0.9], [0.3]])
-def test_labels_stand_apart_in_the_order_of_the_curves(ends):
-    """Labels of curves that end together are moved at least the gap apart, inside the picture, and never change their order."""
+def test_labels_are_apart_and_in_the_order_of_the_curves(ends):
+    """Labels of curves that end close together are moved at least the gap apart, stay within the axes and keep their order."""
     places = style.apart(np.array(ends), 0.055)
     order = np.argsort(ends, kind="stable")
     assert (np.diff(places[order]) >= 0.055 - 1e-9).all()
@@ -248,7 +248,7 @@ def test_labels_stand_apart_in_the_order_of_the_curves(ends):
 
 @pytest.mark.parametrize("first", [30.0, 1e6, np.inf])
 def test_a_huge_first_epoch_does_not_squeeze_the_rest(histories, first):
-    """The limits are finite, hold the best epochs, and reach at most 13 times the lowest RMSE up."""
+    """The limits are finite, contain the best epochs and end at 13 times the lowest RMSE or below."""
     histories["base"] = history(6, first, 6, 4, 3, 2.5, 2.6)
     left, _ = curves.learning_curves(curves.curves(histories)).axes
     low, high = left.get_ylim()
@@ -257,7 +257,7 @@ def test_a_huge_first_epoch_does_not_squeeze_the_rest(histories, first):
 
 
 def test_an_epoch_is_enough_for_a_picture(tmp_path):
-    """A training of one epoch shows its two points as marks, and saves without a warning."""
+    """A training of one epoch is drawn as two marks and is saved without a warning."""
     content = curves.curves({"base": history(6, 3), "eyes": history(4, 2), "nose": history(2, 1)})
     figure = curves.learning_curves(content)
     style.save_png(figure, tmp_path / "curves.png")
@@ -266,15 +266,17 @@ def test_an_epoch_is_enough_for_a_picture(tmp_path):
     assert right.get_xlim()[0] < 1 < right.get_xlim()[1]
 
 
-def test_a_base_net_alone_has_a_picture(tmp_path):
-    """Without specialists there is no mean and the right side is empty."""
+def test_a_base_net_without_specialists_has_a_picture(tmp_path):
+    """Without specialists the mean is NaN, and the figure and the page's picture of the base net are still drawn."""
     content = curves.curves({"base": history(6, 3, 2)})
     assert np.isnan(content.mean_validation_rmse).all()
     style.save_png(curves.learning_curves(content), tmp_path / "curves.png")
+    (picture,) = curves.pictures({"base": history(6, 3, 2)})
+    assert picture.title == "The base net reached 2.00\N{NO-BREAK SPACE}px after 2 epochs, starting from 3.00 after the first"
 
 
 def test_the_same_curves_are_the_same_bytes(histories, tmp_path):
-    """Two figures of one content are written to identical PNG files."""
+    """Two figures of the same content give identical PNG files."""
     for name in ("once.png", "again.png"):
         style.save_png(curves.learning_curves(curves.curves(histories)), tmp_path / name)
     once, again = ((tmp_path / name).read_bytes() for name in ("once.png", "again.png"))
@@ -292,7 +294,7 @@ def weights_figure(epochs, values):
 
 
 def test_every_kernel_has_its_weights_over_time(tmp_path):
-    """A panel for each kernel, none for a bias: the mean, and single weights that lie where they were; saved without a warning."""
+    """There is a panel for each kernel and none for a bias, with the mean and three of the weights; it is saved without a warning."""
     rng = np.random.default_rng(0)
     kernels = {f"layer{number}/kernel": rng.normal(number, 1, (4, 3, 5)).astype(np.float32) for number in range(5)}
     figure = weights_figure([2, 4, 6, 7], kernels | {"layer0/bias": np.zeros((4, 5), np.float32)})
@@ -309,7 +311,7 @@ def test_every_kernel_has_its_weights_over_time(tmp_path):
 
 
 def test_one_snapshot_of_a_tiny_kernel_is_drawn(tmp_path):
-    """An epoch is a dot, and a kernel of one weight has one to follow."""
+    """A single epoch is drawn as a dot, and a kernel of one weight has a curve for this weight."""
     figure = weights_figure([1], {"a/kernel": np.ones((1, 1, 1), np.float32)})
     assert [line.get_marker() for line in figure.axes[0].lines] == [".", "."]
     style.save_png(figure, tmp_path / "weights.png")

@@ -1,4 +1,4 @@
-"""Artifacts in other people's tools: plain h5py, h5glance, and viewers that follow NeXus' conventions."""
+"""Artifacts in other tools: h5py, h5glance, and viewers that follow the NeXus conventions."""
 
 import dataclasses
 import io
@@ -31,13 +31,13 @@ SHOWN = {
 
 @pytest.fixture(params=SHOWN)
 def artifact(request, tmp_path):
-    """An artifact of each kind, with its class. Snapshots are none of their own: they lie beside the training's."""
+    """An artifact of each kind, with its class. Snapshots are not a kind of their own; they are files next to the training's artifact."""
     kind = kinds.KINDS[request.param]
     return kind, kinds.write(kind, tmp_path)
 
 
 def test_every_artifact_has_a_default_plot(artifact):
-    """A viewer finds the curves of a training, the images of a data set, the points of predictions, with axes of the right lengths."""
+    """A viewer finds the curves of a training, the images of a data set or the points of predictions, with axes of the right lengths."""
     kind, path = artifact
     with h5py.File(path) as file:
         shown, group = nexus.default_plot(file)
@@ -58,7 +58,7 @@ def test_every_artifact_has_a_default_plot(artifact):
     ],
 )
 def test_the_rules_find_a_spoiled_plot(tmp_path, spoil, fault):
-    """The checker above is no rubber stamp."""
+    """The checker of the test above reports each fault in its own words."""
     with h5py.File(kinds.write(kinds.KINDS["Trained"], tmp_path), "r+") as file:
         spoil(file["history"])
         assert nexus.faults(file) == [fault]
@@ -72,7 +72,7 @@ def replace(group, name, values):
 
 
 def test_h5glance_shows_every_array(artifact):
-    """Its tree has the names of all fields."""
+    """The tree that h5glance prints has the names of all fields."""
     kind, path = artifact
     done = subprocess.run([sys.executable, "-m", "h5glance", path], capture_output=True, text=True, check=True)
     shown = set(re.findall(r"[├└]([\w]+)", done.stdout))
@@ -80,7 +80,7 @@ def test_h5glance_shows_every_array(artifact):
 
 
 def test_the_readme_s_snippet_reads_a_workspace(tmp_path, monkeypatch, capsys):
-    """As it stands, in a folder with a base net and a data set."""
+    """The snippet runs unchanged in a folder with a base net and a data set."""
     for name, kind in (("models/trainbase", "Trained"), ("data/load", "Dataset")):
         (tmp_path / name).parent.mkdir()
         kinds.write(kinds.KINDS[kind], tmp_path).rename(tmp_path / f"{name}-0123456789.h5")
@@ -92,7 +92,7 @@ def test_the_readme_s_snippet_reads_a_workspace(tmp_path, monkeypatch, capsys):
 
 
 class Counting(io.FileIO):
-    """A file that knows how much of it was read."""
+    """A file that counts the bytes that are read from it."""
 
     total = 0
 
@@ -104,7 +104,7 @@ class Counting(io.FileIO):
 
 @pytest.mark.parametrize("kind", ["Dataset", "AugmentedVersions"])
 def test_one_face_is_read_without_the_others(tmp_path, kind):
-    """Of 300 faces no more than a chunk of 64 is read, and what tells where it lies."""
+    """Of 300 faces only a chunk of 64 is read, and the index that locates it."""
     images = np.random.default_rng(0).integers(0, 256, (300, 96, 96), np.uint8)
     filled = kinds.filled(kinds.KINDS[kind], np.random.default_rng(0))
     with artifacts.writing(tmp_path / "a.h5", {}) as file:
@@ -118,8 +118,8 @@ def test_one_face_is_read_without_the_others(tmp_path, kind):
         assert images[:64].nbytes < counting.total < images[:70].nbytes
 
 
-def test_points_stand_upright():
-    """One for each known keypoint, y counted upwards from the lower edge."""
+def test_points_are_upright():
+    """There is a point for each known keypoint, with y counted upwards from the lower edge."""
     keypoints = np.array([[[1, 2], [np.nan, np.nan]], [[3, 4], [5, 90]]], np.float32)
     found = points(keypoints, 96)
     assert found.keypoint.tolist() == [0, 0, 1]

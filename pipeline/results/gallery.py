@@ -65,8 +65,8 @@ def validation(images: np.ndarray, predictions: Predictions, rows: np.ndarray) -
     captions = [f"{error:.2f} px, row {row + 1}" for error, row in zip(face_rmse(predicted, truth), rows, strict=True)]
     sources = predictions.sources[predictions.validation_source[places]]
     return [
-        _compared(images[place], own, labels, caption, f"{source} labels")
-        for place, own, labels, caption, source in zip(places, predicted, truth, captions, sources, strict=True)
+        _compared(images[place], own, label, caption, f"{source} labels")
+        for place, own, label, caption, source in zip(places, predicted, truth, captions, sources, strict=True)
     ]
 
 

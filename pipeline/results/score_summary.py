@@ -11,7 +11,7 @@ from pipeline.results.style import Picture, Theme, picture, pixels, plain, words
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """A row of the table of results.
 
     `values` (3,) are the RMSE of each predictor and `interval` (2,) that of the specialists, pixels; `count` is the number of labelled
@@ -25,26 +25,26 @@ class Row:
     kind: str = ""
 
 
-def rows(scores: Scores) -> list[Row]:
+def rows(scores: Scores) -> list[ScoreRow]:
     """One row for all values, then one for each annotation source and one for each keypoint."""
-    everything = Row("all values", int(scores.keypoint_values.sum()), scores.rmse, scores.interval, "total")
+    everything = ScoreRow("all values", int(scores.keypoint_values.sum()), scores.rmse, scores.interval, "total")
     sources = zip(scores.sources, scores.source_values, scores.source_rmse.T, scores.source_interval, strict=True)
     keypoints = zip(scores.keypoints, scores.keypoint_values, scores.keypoint_rmse.T, scores.keypoint_interval, strict=True)
     return [
         everything,
-        *(Row(f"{name} labels", int(count), values, interval, "source") for name, count, values, interval in sources),
-        *(Row(words(name), int(count), values, interval) for name, count, values, interval in keypoints),
+        *(ScoreRow(f"{name} labels", int(count), values, interval, "source") for name, count, values, interval in sources),
+        *(ScoreRow(words(name), int(count), values, interval) for name, count, values, interval in keypoints),
     ]
 
 
 def gain(low: float, high: float) -> str:
     """A sentence about the interval of the specialists' RMSE minus the base net's, pixels; below 0 the specialists are better."""
     if low <= 0 <= high:
-        said = f"between {-low:.2f} px better and {high:.2f} px worse"
+        difference = f"between {-low:.2f} px better and {high:.2f} px worse"
     else:
         least, most = sorted((abs(low), abs(high)))
-        said = f"{least:.2f} to {most:.2f} px {'better' if high < 0 else 'worse'}"
-    return f"On the same faces, the specialists are {said} than the base net (95 % interval)."
+        difference = f"{least:.2f} to {most:.2f} px {'better' if high < 0 else 'worse'}"
+    return f"On the same faces, the specialists are {difference} than the base net (95 % interval)."
 
 
 def by_keypoint(scores: Scores) -> Picture:
