@@ -1,28 +1,30 @@
-"""Faces in a user's photographs: reading, finding, and cutting them out as the nets know faces.
+"""Detects faces in photographs.
 
-Coordinates are those of the upright photograph, as viewers show it: x to the right, y down, pixel i covers [i, i + 1).
+Coordinates are those of the upright photograph, as viewers display it: x to the right, y down, pixel i covers [i, i + 1).
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-# Faces are looked for in a copy with at most so many pixels along its longer side, 2 to 3 seconds of work for one core; there they must
-# have 24 pixels, the cascade's smallest window.
+# The photograph is reduced so that its longer side has at most LONGEST pixels, which takes one core 2 to 3 seconds. After that a face must
+# have at least SMALLEST pixels, the smallest window of the cascade.
 LONGEST, SMALLEST = 800, 24
-# Of 300 training faces in a wider canvas it finds 96 % in steps of 1.1 (92 % in steps of 1.2, 76 % if it also moves on 1.5 times as fast).
+# Of 300 training faces on a wider canvas the cascade finds 96 % with a scale factor of 1.1, 92 % with 1.2, and 76 % with 1.2 and a step
+# ratio of 1.5.
 STEP = 1.1
-# Side of the square that the nets see, in sides of the cascade's box. The box is Kaggle's frame (median of frame / box 1.02, centres half
-# a pixel apart), but nets that look twice want more: RMSE 1.85 px at 1.0, 1.54 at 1.3, 1.50 at 1.4, 1.49 at 1.5, 1.50 at 1.7, 1.53 at 2.0
-# (bench/framing.py). Of the equals the smallest: there are neighbours in photographs.
+# Side of the square that the nets see, relative to the cascade's box. The box matches Kaggle's frame (median of frame / box 1.02, centres
+# half a pixel apart), but nets with refinement profit from more: RMSE 1.85 px at 1.0, 1.54 at 1.3, 1.50 at 1.4, 1.49 at 1.5, 1.50 at 1.7,
+# 1.53 at 2.0 (bench/framing.py). The smallest of the good values, because photographs show neighbours.
 FRAME = 1.4
 
 
 def find(photo: Image.Image) -> np.ndarray:
-    """Squares (x, y, side) that may hold a face, float64 (n, 3) in the photo's pixels; some of them hold none.
+    """Finds squares that may contain a face: float64 (n, 3) as x, y and side in the photo's pixels. Some of them contain none.
 
-    The search goes a little beyond the photo's edges, for faces that fill it.
+    The search extends a little beyond the edges, for faces that fill the photo.
     """
     factor = min(1.0, LONGEST / max(photo.size))
     small = photo.convert("L").resize(
@@ -40,7 +42,7 @@ def find(photo: Image.Image) -> np.ndarray:
 
 
 @functools.cache
-def _cascade():
+def _cascade() -> Any:
     """scikit-image's detector of frontal faces: local binary patterns."""
     from skimage.data import lbp_frontal_face_cascade_filename
     from skimage.feature import Cascade
@@ -49,9 +51,10 @@ def _cascade():
 
 
 def distinct(squares: np.ndarray, keypoints: np.ndarray, doubt: np.ndarray) -> list[int]:
-    """Which of the squares (n, 3) hold faces of their own, from left to right: of several on one face that with the least doubt (n,).
+    """Indices of the squares (n, 3) that contain distinct faces, from left to right.
 
-    On one face the keypoints (n, K, 2) are less than a quarter of the larger square's side apart, in the mean.
+    Two squares contain the same face if the mean distance between their keypoints (n, K, 2) is less than a quarter of the larger square's
+    side. The one with less doubt (n,) is kept.
     """
     kept: list[int] = []
     for candidate in np.argsort(doubt, kind="stable").tolist():

@@ -21,9 +21,14 @@ BOOTSTRAP: BootstrapOptions = {"draws": 2000, "confidence": 0.95}
 def bootstrap_interval(
     predicted: np.ndarray, truth: np.ndarray, group: np.ndarray, *, draws: int, confidence: float, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Percentile interval of the RMSE when whole duplicate groups are drawn with replacement; group: (n,) numbers. NaN without labels.
+    """Percentile interval of the RMSE when duplicate groups are drawn with replacement: its lower and upper end, pixels.
 
-    Near twins are no independent evidence, so they are drawn together (Efron and Tibshirani 1993, "An introduction to the bootstrap").
+    Near duplicates are not independent evidence, so they are drawn together (Efron and Tibshirani 1993, "An introduction to the
+    bootstrap").
+
+    predicted, truth: (n, K, 2), pixels; NaN in `truth` where not labelled. Without any label the interval is NaN.
+    group: number of each sample's duplicate group, (n,).
+    draws, confidence: see `BootstrapOptions`.
     """
     drawn = _drawn(group, draws, rng)
     return _percentiles(_rmse_of_draws(predicted, truth, group, drawn), confidence)
@@ -39,9 +44,10 @@ def difference_interval(
     confidence: float,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Percentile interval of RMSE(predicted) - RMSE(other), both on the same draws: below 0 `predicted` is better. See bootstrap_interval.
+    """Percentile interval of RMSE(predicted) - RMSE(other) on the same draws. If it is below 0, `predicted` is better.
 
-    Most of what makes one draw harder than another is common to both, so it is far narrower than the two intervals apart.
+    Most of what makes one draw harder than another is common to both, so this interval is much narrower than the separate intervals would
+    suggest. The arguments are those of `bootstrap_interval`.
     """
     drawn = _drawn(group, draws, rng)
     difference = _rmse_of_draws(predicted, truth, group, drawn) - _rmse_of_draws(other, truth, group, drawn)
@@ -49,7 +55,7 @@ def difference_interval(
 
 
 def _drawn(group: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Which groups each draw consists of, as positions among the different ones: (draws, groups)."""
+    """The groups in each draw, as indices of the distinct groups: (draws, groups)."""
     groups = len(np.unique(group))
     return rng.integers(groups, size=(draws, groups))
 

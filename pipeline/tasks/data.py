@@ -1,5 +1,6 @@
 """Stages from label files to augmented training data."""
 
+from functools import partial
 from pathlib import Path
 
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
@@ -22,10 +23,10 @@ class Render(Stage):
         from pipeline.scatter import points
 
         suffixes = tuple(f".{stem}.csv" for stem in FILES)
-        options = {"side": SIDE, "training": self.training, "test": self.test, "seed": self.seed}
         with self.publishing(*suffixes) as paths, self.collecting() as collector:
             with self.progress(self.training + self.test, "face drawn") as progress:
-                truth = rendered.write_files(KaggleFiles(*paths), KAGGLE, **options, collector=collector, on_progress=progress.add)
+                draw = partial(rendered.write_files, side=SIDE, collector=collector, on_progress=progress.add)
+                truth = draw(KaggleFiles(*paths), KAGGLE, training=self.training, test=self.test, seed=self.seed)
         self.save(rendered.Truth(truth, points(truth, SIDE)), siblings=suffixes)
 
 
@@ -61,9 +62,9 @@ class Load(Stage):
         size = archives.size(files.training) + archives.size(files.test)
         with self.collecting() as collector, self.progress(size, "MB read", scale=10**6) as progress:
             tables = kaggle.read_tables(files, KAGGLE, side=SIDE, collector=collector, on_progress=progress.add)
-        rules = {"splitting": from_parameters(datasets.Splitting, self), "cleaning": from_parameters(datasets.Cleaning, self)}
+        splitting, cleaning = from_parameters(datasets.Splitting, self), from_parameters(datasets.Cleaning, self)
         with self.progress(len(tables.training.images), "face compared") as progress:
-            faces = datasets.assemble(tables, KAGGLE, **rules, on_progress=progress.add)
+            faces = datasets.assemble(tables, KAGGLE, splitting=splitting, cleaning=cleaning, on_progress=progress.add)
         self.say("\n" + summary.table(faces))
         self.save(faces)
 

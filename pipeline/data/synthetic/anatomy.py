@@ -1,19 +1,22 @@
-"""A person's head and where it stands in a picture: what people differ in, where the keypoints are, how the head is projected.
+"""A person's head and its place in a picture: what people differ in, where the keypoints are, and how the head is projected.
 
-Head coordinates: u to the right of the image, v downwards, origin between the eyes, unit = distance between the eye centres. The head is
-a relief z(u, v) over that plane, seen by parallel projection (`View`). The picture asks for each pixel which (u, v) it shows; a keypoint
-is the projection of its (u, v). Both use the same z, so that keypoints stay on what is drawn, however the head turns.
+In head coordinates u points to the right of the image and v downwards, the origin is between the eyes, and the unit is the distance between
+the eye centres. The head is a relief z(u, v) over that plane, seen by parallel projection (`HeadPose`). The picture needs the (u, v) that
+each pixel shows, and a keypoint is the projection of its (u, v). Both use the same z, so that keypoints stay on what is drawn however the
+head is turned.
 """
 
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-# Lengths in pixels (distance of the eyes, place, blur, label noise) are given for images of this side.
+# Lengths in pixels (distance between the eyes, position, blur, label noise) are given for images of this side.
 DESIGN_SIDE = 96
 
-# What people differ in: (lowest, highest), drawn independently with a hump in the middle. Lengths in distances between the eyes.
+# What people differ in: (lowest, highest), drawn independently from a distribution with a hump in the middle. Lengths are in distances
+# between the eyes.
 _TRAITS = {
     "eye_width": (0.35, 0.47),
     "eye_tilt": (-0.05, 0.03),  # outer corner below (> 0) or above (< 0) the inner one
@@ -69,16 +72,22 @@ _CHANCES = {
     "moustache": 0.16,
     "collar": 0.5,
 }
-SIDES = {"left": 1, "right": -1}  # the subject's left is at the larger x, so at u > 0
+SIDES = {"left": 1, "right": -1}  # the subject's left is at the larger x, hence at u > 0
+
+Point = tuple[float, float]  # u, v
 
 
 # ---- the person ------------------------------------------------------------------------------------------------------------------------
 
 
-def draw_person(rng):
-    """A namespace with every name of _TRAITS (float) and _CHANCES (bool), and what follows from them."""
+class Person(SimpleNamespace):
+    """A person as attributes: every name in _TRAITS (float) and in _CHANCES (bool), and what is derived from them."""
+
+
+def draw_person(rng: np.random.Generator) -> Person:
+    """Draws a random person."""
     traits = {name: low + (high - low) * rng.beta(1.6, 1.6) for name, (low, high) in _TRAITS.items()}
-    person = SimpleNamespace(**traits, **{name: bool(rng.random() < chance) for name, chance in _CHANCES.items()})
+    person = Person(**traits, **{name: bool(rng.random() < chance) for name, chance in _CHANCES.items()})
     person.mouth_v = person.nose_v + person.mouth_gap
     person.gap = person.open_mouth * rng.uniform(0.04, 0.28) * (0.6 if person.smile > 0.3 else 1)
     person.mouth_half *= 1 + 0.22 * max(person.smile, 0) - 0.3 * person.gap
@@ -97,10 +106,10 @@ def draw_person(rng):
     return person
 
 
-def positions(person):
-    """name -> (u, v) of the fifteen points that Kaggle's labellers marked."""
+def positions(person: Person) -> dict[str, Point]:
+    """The (u, v) of the fifteen keypoints of Kaggle's set, by name."""
     half, mouth_v = person.mouth_half, person.mouth_v
-    found = {
+    found: dict[str, Point] = {
         "nose_tip": (0, person.nose_v),
         "mouth_center_top_lip": (0, mouth_v - upper_lip(person) * 0.85),
         "mouth_center_bottom_lip": (0, mouth_v + lower_lip(person)),
@@ -117,25 +126,25 @@ def positions(person):
     return found
 
 
-def eye_line(person):
-    """(u, v) of the inner corner, the outer corner and the middle of the opening, u counted away from the nose."""
+def eye_line(person: Person) -> tuple[Point, Point, Point]:
+    """The (u, v) of the inner corner, the outer corner and the centre of the opening; u increases away from the nose."""
     inner, outer = (0.5 - person.eye_width / 2, -person.eye_tilt / 2), (0.5 + person.eye_width / 2, person.eye_tilt / 2)
     return inner, outer, (0.5, (person.lid_lower - person.lid_upper) / 2)
 
 
-def brow_ends(person, side):
-    """(u, v) of the inner and the outer end, u counted away from the nose."""
+def brow_ends(person: Person, side: str) -> tuple[Point, Point]:
+    """The (u, v) of the inner and the outer end of the eyebrow on one of SIDES; u increases away from the nose."""
     top = person.brow_v + person.brow_lift[side]
     return (person.brow_inner, top), (person.brow_outer, top + person.brow_drop)
 
 
-def upper_lip(person):
+def upper_lip(person: Person) -> float:
     """Height of the upper lip's outer contour above the line through the middle of the mouth."""
     return person.lip_upper * (1 - 0.25 * max(person.smile, 0)) + 0.35 * person.gap
 
 
-def lower_lip(person):
-    """The same for the lower lip's outer contour, below the line."""
+def lower_lip(person: Person) -> float:
+    """Depth of the lower lip's outer contour below that line."""
     return person.lip_lower * (1 - 0.2 * max(person.smile, 0)) + 0.65 * person.gap
 
 
@@ -144,7 +153,10 @@ def lower_lip(person):
 
 @dataclass(frozen=True)
 class HeadPose:
-    """image = centre + scale * (plane @ (u, v) + parallax * z(u, v)), pixels; `depth` gives a point's nearness from (u, v, z)."""
+    """The position and orientation of a head: (u, v) is seen at centre + scale * (plane @ (u, v) + parallax * z(u, v)), pixels.
+
+    The product of `depth` and (u, v, z) is how near a point is to the viewer.
+    """
 
     centre: np.ndarray
     scale: float
@@ -152,16 +164,17 @@ class HeadPose:
     parallax: np.ndarray
     depth: np.ndarray
 
-    def project(self, person, uv):
-        """(n, 2) head coordinates -> (n, 2) pixels, x then y."""
+    def project(self, person: Person, uv: ArrayLike) -> np.ndarray:
+        """Projects points of the head, (n, 2) as u and v, to (n, 2) pixels as x and y."""
         uv = np.asarray(uv, dtype=float)
         return self.centre + self.scale * (uv @ self.plane.T + height(person, *uv.T)[:, None] * self.parallax)
 
-    def grids(self, person, side):
+    def grids(self, person: Person, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Head coordinates u, v and height z at the pixel centres of a side x side image: three (side, side) float32 arrays.
 
-        Solves the projection for (u, v) by fixed-point iteration; it contracts where parallax times slope of z is below 1, as it is for
-        noses and turns up to 30 degrees. 9 steps leave 0.01 px at most points, 0.1 px at the tip of a nose turned far.
+        Solves the projection for (u, v) by fixed-point iteration, which contracts where the product of parallax and slope of z is below 1,
+        as it is for noses and turns of up to 30 degrees. After 9 steps the error is 0.01 px at most points, and 0.1 px at the tip of a
+        nose that is turned far.
         """
         x, y = ((np.arange(side) + 0.5)[:, None] - self.centre).T / self.scale
         inverse = np.linalg.inv(self.plane)
@@ -174,8 +187,12 @@ class HeadPose:
         return u, v, z
 
 
-def view(*, centre, scale, yaw, pitch, roll):
-    """The View of a head turned by yaw (nose to larger x), then pitch (nose down), then roll (clockwise on the screen); radians."""
+def view(*, centre: ArrayLike, scale: float, yaw: float, pitch: float, roll: float) -> HeadPose:
+    """The pose of a head turned by yaw (nose to larger x), then pitch (nose down), then roll (clockwise on the screen), in radians.
+
+    centre: the position of the head's origin in the image, (2,), pixels.
+    scale: the distance between the eyes, pixels.
+    """
     turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     nod = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
     tilt = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
@@ -183,8 +200,11 @@ def view(*, centre, scale, yaw, pitch, roll):
     return HeadPose(np.asarray(centre, dtype=float), scale, whole[:2, :2], whole[:2, 2], whole[2])
 
 
-def draw_view(rng, side, *, steady):
-    """A random View. Steady: a sitting for the camera. Else a snapshot: more turned, and one in seven small or away from the middle."""
+def draw_view(rng: np.random.Generator, side: int, *, steady: bool) -> HeadPose:
+    """Draws a random pose in an image of side x side pixels.
+
+    steady: whether the person sits for the camera. In a snapshot heads are turned more, and one in seven is small or off-centre.
+    """
     pixel = side / DESIGN_SIDE
     away = not steady and rng.random() < 0.15
     spread = 0.6 if steady else 1.0
@@ -199,8 +219,8 @@ def draw_view(rng, side, *, steady):
     )
 
 
-def height(person, u, v):
-    """z of the surface: a rounded head, zero at the eyes, and the nose on it. Slopes stay below about 1.5 (see View.grids)."""
+def height(person: Person, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Height z of the surface: a rounded head, zero at the eyes, with a nose. Slopes stay below about 1.5, see `HeadPose.grids`."""
     head = np.exp(-0.62 * u * u - 0.28 * (v - 0.35) ** 2) - 0.83
     along = np.clip((v + 0.2) / (person.nose_v + 0.2), 0, 1)
     foot = np.clip((person.nose_v + 0.25 - v - 1.2 * u * u) / 0.25, 0, 1)

@@ -1,29 +1,55 @@
 """The picture of one drawn face: light, skin, features, hair, clothes, backdrop, camera.
 
-Painting happens in head coordinates (see `head`): each function gets the arrays u, v of what the pixels show and takes and returns tones.
-Tones are albedos or brightnesses between 0 (black) and 1 (white); `soft` is half the width of an antialiased edge, in head coordinates.
+Painting happens in head coordinates, see `anatomy`: each function gets the coordinates u and v that the pixels show, takes tones and
+returns tones. A tone is an albedo or a brightness between 0 (black) and 1 (white). `soft` is half the width of an antialiased edge, in head
+coordinates.
 """
 
-from types import SimpleNamespace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.data.synthetic.anatomy import DESIGN_SIDE, SIDES, brow_ends, draw_person, draw_view, eye_line, lower_lip, positions, upper_lip
+from pipeline.data.synthetic.anatomy import (
+    DESIGN_SIDE,
+    SIDES,
+    HeadPose,
+    Person,
+    Point,
+    brow_ends,
+    draw_person,
+    draw_view,
+    eye_line,
+    lower_lip,
+    positions,
+    upper_lip,
+)
 
-_OVERSAMPLING = 2  # as done by _doubled
+Tone = np.ndarray | float
+
+_OVERSAMPLING = 2  # by `_doubled`
 
 
 # ---- light -----------------------------------------------------------------------------------------------------------------------------
 
 
-def _light(rng):
-    """Direction towards the lamp (x, y, z; from above more often than not), share of ambient light, and gloss of the skin."""
+@dataclass(frozen=True)
+class Light:
+    """The light on a head: the unit vector (x, y, z) towards the lamp, the share of ambient light, and the gloss of the skin."""
+
+    direction: list[float]
+    ambient: float
+    gloss: float
+
+
+def _light(rng: np.random.Generator) -> Light:
+    """Draws a random light, which comes from above more often than not."""
     direction = np.array([rng.normal(0, 0.55), rng.normal(-0.28, 0.3), 1.0])
     unit = (direction / np.linalg.norm(direction)).tolist()
-    return SimpleNamespace(direction=unit, ambient=rng.uniform(0.15, 0.65), gloss=rng.uniform(0.0, 0.22))
+    return Light(direction=unit, ambient=rng.uniform(0.15, 0.65), gloss=rng.uniform(0.0, 0.22))
 
 
-def _shading(person, view, light, u, v, z):
+def _shading(person: Person, view: HeadPose, light: Light, u: np.ndarray, v: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Brightness of the skin (1 = facing the lamp) and its gloss, from the slopes of the nearness over the image."""
     towards_u, towards_v, towards_z = (view.scale * view.depth).astype(np.float32)
     slope_y, slope_x = np.gradient(towards_u * u + towards_v * v + towards_z * (z + _relief(person, u, v)))
@@ -34,8 +60,8 @@ def _shading(person, view, light, u, v, z):
     return light.ambient + (1 - light.ambient) * lit, light.gloss * lit**16
 
 
-def _relief(person, u, v):
-    """Heights that matter for the light but hardly for the outline: sockets, cheeks, nostrils' wings, lips, chin, the head's edge."""
+def _relief(person: Person, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Heights that matter for the light but hardly for the outline: sockets, cheeks, nose, lips, chin, edge of the head."""
     a = np.abs(u)
     side = np.clip(a / person.face_width, 0, 1.3)
     wings = 0.10 * _blob(a - person.nose_width * 0.8, v - person.nose_v - 0.04, 0.08, 0.08)
@@ -49,31 +75,31 @@ def _relief(person, u, v):
     return -0.5 * side**4 + wings + tip + socket + ball + cheek + lips + under + chin
 
 
-# ---- painting: each function takes and returns tones -----------------------------------------------------------------------------------
+# ---- painting: each function takes tones and returns tones ----------------------------------------------------------------------------
 
 
-def _blob(du, dv, width, height):
+def _blob(du: np.ndarray, dv: np.ndarray | float, width: float, height: float) -> np.ndarray:
     across, down = du / width, dv / height
     return np.exp(-np.minimum(across * across + down * down, 40))  # smaller values would be denormal numbers, which are slow
 
 
-def _two_or_four(x, four):
-    """Between x^2 and x^4: rounder or squarer outlines without the cost of a real power."""
+def _two_or_four(x: np.ndarray, four: float) -> np.ndarray:
+    """Interpolates between x^2 and x^4, for rounder or squarer outlines without the cost of a real power."""
     square = x * x
     return square * (1 - four + four * square)
 
 
-def _ramp(distance, softness):
-    """0 outside, 1 inside, 0.5 on the outline; distance > 0 inside."""
+def _ramp(distance: np.ndarray, softness: float) -> np.ndarray:
+    """0 outside, 1 inside and 0.5 on the outline, where the distance is positive inside."""
     return np.clip(distance * (0.5 / softness) + 0.5, 0, 1)
 
 
-def _mix(tone, other, mask):
+def _mix(tone: Tone, other: Tone, mask: np.ndarray) -> np.ndarray:
     return tone + mask * (other - tone)
 
 
-def _doubled(grid):
-    """Linear interpolation to twice the resolution. Sums of slices: as a product of matrices it would wake all of BLAS' threads."""
+def _doubled(grid: np.ndarray) -> np.ndarray:
+    """Doubles the resolution by linear interpolation, as sums of slices: a matrix product would wake all threads of BLAS."""
     rows, columns = grid.shape
     tall = np.empty((2 * rows, columns), np.float32)
     edge = np.concatenate([2 * grid[:1] - grid[1:2], grid, 2 * grid[-1:] - grid[-2:-1]])
@@ -84,8 +110,8 @@ def _doubled(grid):
     return wide
 
 
-def _noise(rng, cells, side):
-    """Smooth noise with about unit variance at `cells` cells a side, interpolated linearly: (side, side) float32."""
+def _noise(rng: np.random.Generator, cells: int, side: int) -> np.ndarray:
+    """Smooth noise float32 (side, side) with about unit variance, linearly interpolated from cells x cells values."""
     where = np.clip((np.arange(side) + 0.5) * cells / side - 0.5, 0, cells - 1.001)
     first = where.astype(int)
     share = (where - first).astype(np.float32)
@@ -94,8 +120,8 @@ def _noise(rng, cells, side):
     return _mix(rows[:, first], rows[:, first + 1], share)
 
 
-def _backdrop(rng, side):
-    """A wall, a gradient, a blurred room, or a texture."""
+def _backdrop(rng: np.random.Generator, side: int) -> np.ndarray:
+    """The background (side, side): a wall, a gradient, a blurred room, or a texture."""
     level, contrast = rng.uniform(0.05, 0.95), rng.uniform(0.0, 0.3)
     line = np.linspace(-0.5, 0.5, side, dtype=np.float32)
     tone = level + rng.normal(0, 0.25) * line[None, :] + rng.normal(0, 0.25) * line[:, None]
@@ -108,8 +134,8 @@ def _backdrop(rng, side):
     return np.clip(tone, 0.02, 1)
 
 
-def _body(tone, person, view, light, rng, soft):
-    """Neck and clothes, upright below the head: they follow its place and size and only a part of its roll."""
+def _body(tone: np.ndarray, person: Person, view: HeadPose, light: Light, rng: np.random.Generator, soft: float) -> np.ndarray:
+    """Neck and clothes, upright below the head. They follow its position and size, but only a part of its roll."""
     side = tone.shape[0]
     pixel = np.arange(side, dtype=np.float32) + 0.5
     chin_x, chin_y = view.project(person, [(0.0, person.chin_v)])[0].tolist()
@@ -126,23 +152,23 @@ def _body(tone, person, view, light, rng, soft):
     return _mix(tone, np.clip(cloth, 0.02, 1), _ramp(v - top, soft))
 
 
-def _ears(tone, person, u, v, lit, soft):
+def _ears(tone: np.ndarray, person: Person, u: np.ndarray, v: np.ndarray, lit: np.ndarray, soft: float) -> np.ndarray:
     a = np.abs(u) - person.face_width * 1.02
     ear = 1 - (a / 0.15) ** 2 - ((v - 0.22) / 0.34) ** 2
     inner = _blob(a - 0.02, v - 0.2, 0.06, 0.2)
     return _mix(tone, person.skin * (0.9 - 0.4 * inner) * lit, _ramp(ear, soft * 8))
 
 
-def _outline(person, u, v):
-    """> 0 within the face; about a length near the outline."""
+def _outline(person: Person, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Positive within the face, and about the distance from the outline near it."""
     middle = 0.35
     below, above = (v - middle) / (person.chin_v - middle), (middle - v) / 1.75
     across = _two_or_four(u / (person.face_width * (1 - person.taper * np.clip(below, 0, 1))), 0.1)
     return 0.45 * (1 - across - _two_or_four(np.clip(below, 0, 3), person.jaw) - _two_or_four(np.clip(above, 0, 3), 0.2))
 
 
-def _skin(person, rng, u, v):
-    """Albedo of the bare face: blotches, rims of the eyes, cheeks, folds beside the mouth, lines of age."""
+def _skin(person: Person, rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Albedo of the bare face: blotches, rims of the eyes, cheeks, folds next to the mouth, wrinkles."""
     side = u.shape[0]
     a = np.abs(u)
     tone = person.skin * (1 + 0.035 * _noise(rng, 12, side) + 0.02 * _noise(rng, side // 3, side))
@@ -157,8 +183,8 @@ def _skin(person, rng, u, v):
     return tone * (1 - bags) * (1 - fold) * (1 - lines) * (1 - nostrils) * (1 - wings)
 
 
-def _brow(tone, person, side, u, v, rng, soft):
-    """A tapering bow of hair between its two ends; u counts away from the nose."""
+def _brow(tone: np.ndarray, person: Person, side: str, u: np.ndarray, v: np.ndarray, rng: np.random.Generator, soft: float) -> np.ndarray:
+    """A tapering arch of hair between its two ends; u increases away from the nose."""
     (inner, top), (outer, bottom) = brow_ends(person, side)
     t = (u - inner) / (outer - inner)
     bow = np.clip(t * (1 - t), 0, None)
@@ -170,8 +196,8 @@ def _brow(tone, person, side, u, v, rng, soft):
     return _mix(tone, min(person.hair_tone, 0.6 * person.skin) * 0.8, mask)
 
 
-def _eye(tone, person, u, v, gaze, soft):
-    """Ball, iris, pupil and light between the lids, their edges and the crease; u counts away from the nose."""
+def _eye(tone: np.ndarray, person: Person, u: np.ndarray, v: np.ndarray, gaze: float, soft: float) -> np.ndarray:
+    """Eyeball, iris, pupil and highlight between the lids, the lids' edges and the crease; u increases away from the nose."""
     inner, outer, middle = eye_line(person)
     t = (u - inner[0]) / (outer[0] - inner[0])
     bow = np.clip(4 * t * (1 - t), 0, None)
@@ -190,8 +216,8 @@ def _eye(tone, person, u, v, gaze, soft):
     return _mix(tone * (1 - crease), ball, opening) * (1 - lash) * (1 - rim)
 
 
-def _mouth(tone, person, u, v, soft):
-    """Lips between their outer contours, and between them a line, teeth or the dark."""
+def _mouth(tone: np.ndarray, person: Person, u: np.ndarray, v: np.ndarray, soft: float) -> np.ndarray:
+    """Lips between their outer contours, and between the lips a line, teeth or darkness."""
     s = u / person.mouth_half
     arc = np.clip(1 - s * s, 0, None)
     base = person.mouth_v - person.mouth_lift * s * s + person.mouth_tilt * s
@@ -216,8 +242,8 @@ def _mouth(tone, person, u, v, soft):
     return tone * (1 - seam) * (1 - corner)
 
 
-def _beard(tone, person, rng, u, v):
-    """Hair or stubble on the jaw and over the lip; painted before the lips."""
+def _beard(tone: np.ndarray, person: Person, rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Hair or stubble on the jaw and above the lip, painted before the lips."""
     hairs = np.clip(0.75 + 0.35 * _noise(rng, len(u) // 2, len(u)), 0, 1)
     jaw = _ramp(v - person.nose_v - 0.15 - 0.9 * np.clip(0.75 - np.abs(u), 0, 0.35), 0.12) * person.full_beard
     lip = _blob(u, v - (person.nose_v + person.mouth_v - upper_lip(person)) / 2 - 0.07, person.mouth_half * 1.05, 0.075)
@@ -225,8 +251,10 @@ def _beard(tone, person, rng, u, v):
     return _mix(tone, person.hair_tone * 0.9, mask * hairs * person.beard_strength)
 
 
-def _hair(person, rng, u, v, soft):
-    """Tone of the hair, mask of all of it (behind the head), mask of that before the face, and the shade that it casts there."""
+def _hair(
+    person: Person, rng: np.random.Generator, u: np.ndarray, v: np.ndarray, soft: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Tone of the hair, mask of all hair (behind the head), mask of the hair in front of the face, and the shadow that it casts there."""
     side = u.shape[0]
     waves = _noise(rng, 22 if person.curly else 7, side)
     strands = rng.standard_normal(512).astype(np.float32)
@@ -244,7 +272,7 @@ def _hair(person, rng, u, v, soft):
     return tone, behind, behind * (1 - _ramp(window, 0.16)), 1 - 0.35 * _ramp(0.12 - window, 0.3)
 
 
-def _glasses(tone, person, u, v, soft):
+def _glasses(tone: np.ndarray, person: Person, u: np.ndarray, v: np.ndarray, soft: float) -> np.ndarray:
     a = np.abs(u)
     far = np.sqrt(np.sqrt(_two_or_four((a - 0.52) / 0.37, 1.0) + _two_or_four((v - 0.04) / (0.2 + 3 * person.rim), 1.0)))
     rims = _ramp(person.rim - 0.3 * np.abs(far - 1), soft)
@@ -254,15 +282,15 @@ def _glasses(tone, person, u, v, soft):
     return _mix(tone + glare * (1 - tone), 0.08 + 0.5 * (person.rim < 0.02), np.maximum(rims, np.maximum(bridge, arms)))
 
 
-def _painted(person, view, rng, side):
-    """The scene at _OVERSAMPLING times the side: (side', side') float32 brightness. What is soft is painted at the side and enlarged."""
+def _painted(person: Person, view: HeadPose, rng: np.random.Generator, side: int) -> np.ndarray:
+    """The brightness of the scene, float32, at _OVERSAMPLING times the side. Soft parts are painted at the side and enlarged."""
     soft = 0.6 / view.scale
     light = _light(rng)
     u, v, z = view.grids(person, side)
     lit, gloss = _shading(person, view, light, u, v, z)
     hair, behind, before, shade = _hair(person, rng, u, v, 2 * soft)
     if person.bald:
-        behind, before, shade = 0 * behind, 0 * before, 1
+        behind, before, shade = 0 * behind, 0 * before, np.ones_like(shade)
     room = _mix(_backdrop(rng, side), hair * 0.75, behind)
     room = _body(room, person, view, light, rng, 2 * soft)
     skin = _skin(person, rng, u, v)
@@ -277,8 +305,10 @@ def _painted(person, view, rng, side):
     return _mix(tone, hair, before)
 
 
-def _features(face, person, view, rng, u, v, soft):
-    """The bare face with beard, mouth, eyes and brows; each painted in the part of the picture that it can touch."""
+def _features(
+    face: np.ndarray, person: Person, view: HeadPose, rng: np.random.Generator, u: np.ndarray, v: np.ndarray, soft: float
+) -> np.ndarray:
+    """The bare face with beard, mouth, eyes and brows, each painted in the part of the picture that it can reach."""
     if person.full_beard or person.moustache:
         face = _beard(face, person, rng, u, v)
     box = _around(person, view, (0, person.mouth_v), 0.8, len(face))
@@ -290,15 +320,16 @@ def _features(face, person, view, rng, u, v, soft):
     return face
 
 
-def _around(person, view, uv, radius, fine):
-    """Slices (rows, columns) of the painting within `radius` of a point of the head."""
+def _around(person: Person, view: HeadPose, uv: Point, radius: float, fine: int) -> tuple[slice, slice]:
+    """Slices (rows, columns) of the painting that contain everything within `radius` of a point of the head."""
     x, y = view.project(person, [uv])[0] * _OVERSAMPLING
     reach = radius * view.scale * _OVERSAMPLING
-    return tuple(slice(*(int(np.clip(at + d, 0, fine)) for d in (-reach, reach))) for at in (y, x))
+    rows, columns = (slice(*(int(np.clip(at + d, 0, fine)) for d in (-reach, reach))) for at in (y, x))
+    return rows, columns
 
 
-def _photograph(scene, rng, side, *, steady):
-    """The lens' blur, exposure, contrast, the sensor's noise: (side, side) uint8."""
+def _photograph(scene: np.ndarray, rng: np.random.Generator, side: int, *, steady: bool) -> np.ndarray:
+    """The photograph uint8 (side, side) of a scene: blur of the lens, exposure, contrast, noise of the sensor."""
     picture = scene.reshape(side, _OVERSAMPLING, side, _OVERSAMPLING).mean(axis=(1, 3), dtype=np.float32)
     picture = _blurred(picture, rng.uniform(0.2, 0.5 if steady else 1.0) * side / DESIGN_SIDE)
     exposure = np.clip(rng.uniform(0.32, 0.56) / float(picture.mean()), 0.65, 2.2)
@@ -309,25 +340,29 @@ def _photograph(scene, rng, side, *, steady):
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def _blurred(picture, sigma):
-    """Gaussian blur, sigma in pixels, the outermost pixels repeated beyond the edge."""
+def _blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur with sigma in pixels; the edge pixels are repeated outside the picture."""
     reach, side = int(np.ceil(3 * sigma)), len(picture)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     weights = (weights / weights.sum()).tolist()
     padded = np.pad(picture, reach, mode="edge")
-    rows = sum(weight * padded[i : i + side] for i, weight in enumerate(weights))
-    return sum(weight * rows[:, i : i + side] for i, weight in enumerate(weights))
+    rows = sum((weight * padded[i : i + side] for i, weight in enumerate(weights)), start=np.zeros_like(padded[:side]))
+    return sum((weight * rows[:, i : i + side] for i, weight in enumerate(weights)), start=np.zeros_like(picture))
 
 
-def portrait(names, *, side, steady, rng):
-    """A random picture (side, side) uint8 and the pixel positions (len(names), 2) float64, x then y, of the keypoints named.
+def portrait(names: Sequence[str], *, side: int, steady: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draws a random face: a picture uint8 (side, side) and the keypoints `names`, float64 (K, 2), pixels, x then y.
 
-    Places the head anew until every keypoint lies within the picture. Raises ValueError for a name that no drawn face has.
+    A head is placed again until every keypoint lies within the picture.
+
+    steady: see `anatomy.draw_view`.
+
+    Raises ValueError for a keypoint that drawn faces do not have.
     """
     person = draw_person(rng)
     where = positions(person)
     if unknown := set(names) - set(where):
-        raise ValueError(f"drawn faces have no keypoint {', '.join(sorted(unknown))}; they have {', '.join(where)}")
+        raise ValueError(f"drawn faces have no keypoint {', '.join(sorted(unknown))}; choose among {', '.join(where)}")
     inside = False
     while not inside:
         view = draw_view(rng, side, steady=steady)

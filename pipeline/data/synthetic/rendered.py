@@ -6,6 +6,7 @@ and habits, small faces away from the middle, repeated images, and labels that a
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -170,9 +171,9 @@ def write_files(
     Returns the true keypoints of the test faces, (test, K, 2) float64, pixels.
     """
     seeds = np.random.SeedSequence(seed).generate_state(3).tolist()
-    common = {"side": side, "widest_source_share": _WIDEST_SOURCE_SHARE, "on_progress": on_progress}
-    drawn = rendered_faces(keypointset, count=training, seed=seeds[0], images=collector(), **common)
-    asked = rendered_faces(keypointset, count=test, seed=seeds[1], images=collector(), **common)
+    draw = partial(rendered_faces, keypointset, side=side, widest_source_share=_WIDEST_SOURCE_SHARE, on_progress=on_progress)
+    drawn = draw(count=training, seed=seeds[0], images=collector())
+    asked = draw(count=test, seed=seeds[1], images=collector())
     drawn = with_repeats(keypointset, drawn, rng=np.random.default_rng(seeds[2]))
     _write(files.training, _training_lines(keypointset, drawn))
     _write(files.test, _test_lines(asked.images))
