@@ -15,14 +15,14 @@ COMMANDS = re.findall(r"^```sh\n(.*?)^```", README, flags=re.DOTALL | re.MULTILI
 
 
 def first_command():
-    """The words of what the README runs first, after the installation."""
+    """The words of the first command in the README, after the installation."""
     return COMMANDS[0].strip().split("&&")[-1].split()
 
 
 def run(*command, cwd=None):
-    """A finished Python process in an empty folder that has the project's luigi.cfg, so that no test meets or leaves a user's results.
+    """Runs Python in an empty folder with the project's luigi.cfg, so that no test sees or changes a user's results.
 
-    cwd: a folder with a copy of the package and a luigi.cfg instead.
+    `cwd` is a folder with a copy of the package and a luigi.cfg to use instead.
     """
     with tempfile.TemporaryDirectory() as empty:
         shutil.copy(ROOT / "luigi.cfg", empty)
@@ -32,7 +32,7 @@ def run(*command, cwd=None):
 
 
 def recipes(*flags, cwd=None):
-    """The recipe of each stage by address, its key added, as a fresh process finds them."""
+    """The recipe of each stage by address, with its key, as a fresh process computes them."""
     code = (
         "import json, sys; from pipeline.commands.support.last_run import Run\n"
         "with Run.selected_by(sys.argv[1:]).stages() as stages:\n"
@@ -44,6 +44,6 @@ def recipes(*flags, cwd=None):
 
 
 def changed(before, after):
-    """Addresses of the stages whose key is another."""
+    """Addresses of the stages whose keys differ."""
     assert list(before) == list(after)
     return {address for address in before if before[address]["key"] != after[address]["key"]}

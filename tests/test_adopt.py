@@ -1,4 +1,4 @@
-"""Results kept in spite of a change of code: what may be adopted, what follows from it, and where it is said."""
+"""Results kept although their code has changed: which can be adopted, what follows from it, and where it is shown."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import recipe
 
-# Code of Scale alone, of Total alone, of all stages.
+# Edits of code that is used only by Scale, only by Total, and by all stages.
 SCALE = ("tasks", "POWER = 1", "POWER = 2")
 TOTAL = ("tasks", "assert len(self.requires()) == 3", "assert len(self.requires()) == 3, self")
 ALL = ("deep", "UNIT = 1.0", "UNIT = 1.5")
@@ -25,7 +25,7 @@ def made(workplace):
 
 
 def staged(workplace, **parameters):
-    """The stages as their code stands now, inputs first."""
+    """The stages as their code is now, inputs first."""
     return list(reversed(workplace.chain(**parameters).values()))
 
 
@@ -40,7 +40,7 @@ def said(capsys, command, *arguments):
 
 
 def test_an_adopted_result_counts_as_current(workplace, made, capsys):
-    """After an edit of Scale its artifact stands in, and all that was made from it is current: nothing has to run, no key is another."""
+    """After an edit of Scale and its adoption everything is up to date: no key changes and nothing has to run."""
     workplace.edit(*SCALE)
     assert not workplace.chain()["Scale"].complete()
     assert f"adopted: Scale@{made['Scale']}, on 2" in said(capsys, adopt, "Scale", staged(workplace))
@@ -52,7 +52,7 @@ def test_an_adopted_result_counts_as_current(workplace, made, capsys):
 
 
 def test_the_record(workplace, made):
-    """A file of its own holds stage, both keys, the date and what had changed; when it is deleted the stage is stale again."""
+    """It holds stage, both keys, date and the changes in a file of its own; deleting that file makes the stage stale again."""
     workplace.edit(*SCALE)
     stale = workplace.keys()
     adopt.run("Scale", staged(workplace))
@@ -66,7 +66,7 @@ def test_the_record(workplace, made):
 
 
 def test_equal_keys_mean_equal_bytes(workplace, made):
-    """What is made from an adopted artifact names that as its input, and has another key than what is made from a genuine rerun."""
+    """What is made from an adopted artifact names it as its input, so its key differs from that after a genuine rerun."""
     from chainlet import work
 
     workplace.edit(*SCALE)
@@ -80,7 +80,7 @@ def test_equal_keys_mean_equal_bytes(workplace, made):
     make(rerun)
     assert artifacts.attributes(adopted.path)["made_from"]["inputs"]["Scale"] == made["Scale"]
     assert adopted.key not in (made["Total"], rerun.key)
-    # 1 + 2 + 3 times 2, and times 2 squared; beside it 2 + 3 + 4.
+    # 1 + 2 + 3 times 2, or times 2 squared, plus 2 + 3 + 4.
     assert artifacts.load(adopted.path, work.Sum).value == 21
     assert artifacts.load(rerun.path, work.Sum).value == 33
     assert workplace.log()[-4]["adopted"] == [f"Scale@{made['Scale']}"]
@@ -100,7 +100,7 @@ def test_equal_keys_mean_equal_bytes(workplace, made):
     ],
 )
 def test_only_a_change_of_code_is_adopted(workplace, made, monkeypatch, change, reason):
-    """Anything else that changed with it is a reason to refuse, in an input too, and then nothing is recorded."""
+    """Any other change, also of an input, is a reason to refuse, and then nothing is recorded."""
     workplace.edit(*ALL)
     overrides = {"parameter": {"Scale": {"factor": 3}}, "parameter of an input": {"Draw": {"size": 4}}}.get(change, {})
     if change == "file":
@@ -120,7 +120,7 @@ def test_only_a_change_of_code_is_adopted(workplace, made, monkeypatch, change, 
 
 
 def test_inputs_are_adopted_along(workplace, made):
-    """Where the same edit made the inputs stale they are adopted too, those that the artifact was made from; companions are not."""
+    """Inputs that the same edit made stale are adopted too; companions are not."""
     workplace.edit(*ALL)
     adopt.run("Total", staged(workplace))
     assert [name.split("-")[0] for name in records(workplace)] == ["draw", "guess", "scale", "total"]
@@ -130,7 +130,7 @@ def test_inputs_are_adopted_along(workplace, made):
 
 
 def test_an_input_made_again_is_in_the_way(workplace, made):
-    """What was made from the former artifact can't stand for what would be made from the new one."""
+    """A result from the former input cannot stand for one from the recomputed input."""
     workplace.edit(*ALL)
     make(workplace.chain()["Draw"])
     with pytest.raises(InputError, match=r"data/draw-\w+\.h5 was made with the current code\. .* keypoints forget Draw@"):
@@ -139,7 +139,7 @@ def test_an_input_made_again_is_in_the_way(workplace, made):
 
 
 def test_the_newest_that_code_alone_tells_apart(workplace, made, capsys):
-    """A newer artifact with other parameters is passed over; with a key one is meant; what is there needs no adoption."""
+    """A newer artifact with other parameters is skipped unless its key is given; an up-to-date artifact needs no adoption."""
     other = workplace.chain(overrides={"Scale": {"factor": 3}})["Scale"]
     make(other)
     workplace.edit(*SCALE)
@@ -151,7 +151,7 @@ def test_the_newest_that_code_alone_tells_apart(workplace, made, capsys):
 
 
 def test_the_same_stage_of_several_folds(workplace, made, capsys):
-    """Each gets its own artifact, made with its own parameters; those that have none are made."""
+    """Each fold gets the artifact that was made with its own parameters; folds without one stay missing."""
     factors = (2, 3, 4)
 
     def folds():
@@ -174,7 +174,7 @@ def test_the_same_stage_of_several_folds(workplace, made, capsys):
 
 
 def test_status_tells(workplace, made, capsys):
-    """Adopted, since when and in spite of what; what was made from it says so."""
+    """The stage is shown as adopted, with date and changes, and so is everything made from it."""
     workplace.edit(*SCALE)
     adopt.run("Scale", staged(workplace))
     lines = {line.split()[0]: line for line in said(capsys, status, staged(workplace)).splitlines()}
@@ -189,7 +189,7 @@ def test_status_tells(workplace, made, capsys):
 
 
 def test_inspect_tells(workplace, made, capsys):
-    """Of the artifact itself, and of what was made from it."""
+    """Adoptions of the artifact and of its ancestors are shown."""
     workplace.edit(*SCALE)
     adopt.run("Scale", staged(workplace))
     assert "but         adopted on 2" in said(capsys, inspect, "Scale", staged(workplace))
@@ -198,7 +198,7 @@ def test_inspect_tells(workplace, made, capsys):
 
 
 def test_inspect_takes_a_file_of_any_name(workplace, made, capsys):
-    """What it was made from is said by the file, not by its name."""
+    """The provenance comes from the contents of the file, not from its name."""
     workplace.edit(*SCALE)
     adopt.run("Scale", staged(workplace))
     copy = shutil.copy(workplace.artifact("Total"), workplace.root / "mine.h5")
@@ -206,7 +206,7 @@ def test_inspect_takes_a_file_of_any_name(workplace, made, capsys):
 
 
 def test_forget_undoes_an_adoption(workplace, made):
-    """The record is set aside, no artifact: under the keys of the new code all is to be made, and what is there stays what it was."""
+    """The record is quarantined and no artifact is; under the keys of the new code the stages are missing again."""
     workplace.edit(*SCALE)
     stale, before = workplace.keys(), workplace.files()
     adopt.run("Scale", staged(workplace))
@@ -217,7 +217,7 @@ def test_forget_undoes_an_adoption(workplace, made):
 
 
 def test_a_damaged_adopted_artifact(workplace, made):
-    """It is set aside and not used; the run says so, and the next one makes its stage with the code as it is."""
+    """It is quarantined, the run says so, and the next run recomputes its stage with the current code."""
     workplace.edit(*SCALE)
     adopt.run("Scale", staged(workplace))
     workplace.edit(*TOTAL)
@@ -238,7 +238,7 @@ def test_a_damaged_adopted_artifact(workplace, made):
     ids=["empty", "cut off", "list", "deep", "nothing", "numbers", "climbing", "no text"],
 )
 def test_a_record_that_is_none_is_not_followed(workplace, made, capsys, text):
-    """The stage is as stale as without it, and that is said."""
+    """The stage is as stale as without it, and a warning says so."""
     workplace.edit(*SCALE)
     stale = workplace.keys()
     adopt.run("Scale", staged(workplace))

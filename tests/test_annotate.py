@@ -1,4 +1,4 @@
-"""`keypoints annotate`, with a stub in the nets' place: what it writes, says and refuses."""
+"""`keypoints annotate`, with a stub in place of the nets: what it writes, prints and refuses."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ COLUMNS = ["photo", "face", "face_x", "face_y", "face_width", "face_height", *KA
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A current folder where the nets are finished and say: all keypoints are at the crop's brightest spot, without doubt."""
+    """A current folder with finished nets that place all keypoints at the brightest spot of the crop, without disagreement."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(annotate, "_finished", lambda predict, flags: [[]])
     monkeypatch.setattr(annotate, "_predict_crops", predict)
@@ -32,7 +32,7 @@ def predict(crops, chains, base_share):
 
 
 def faces(photos):
-    """Stands for the detector: a square of 60 pixels for each of the `photos`' given places."""
+    """A stand-in for the detector that finds squares at the given places, by the size of the photograph."""
     return lambda photo: np.array(photos[photo.size], float).reshape(-1, 3)
 
 
@@ -53,7 +53,7 @@ def said(capsys, *arguments):
 
 
 def test_a_dot_is_drawn_and_listed_where_it_is(place, capsys):
-    """The coordinates are those of the dot in the photograph, the picture has the dot's colour there, and the photograph is unchanged."""
+    """The coordinates are those of the dot in the photograph, the picture has a mark there, and the photograph is unchanged."""
     dotted((300, 200), (151.3, 90.6), 3).save("a.png")
     before = (place / "a.png").read_bytes()
     code, out, _ = said(capsys, "a.png", "--box", "110,50,80,80")
@@ -62,18 +62,18 @@ def test_a_dot_is_drawn_and_listed_where_it_is(place, capsys):
     assert "1 face in 1 of 1 photograph" in out
     assert list(row) == COLUMNS
     assert [row[name] for name in COLUMNS[:6]] == ["a.png", "1", "110.00", "50.00", "80.00", "80.00"]
-    # The crop has 112 pixels in 96.
+    # The crop shows 112 pixels of the photograph in 96.
     assert [float(row[f"nose_tip_{axis}"]) for axis in "xy"] == pytest.approx([151.3, 90.6], abs=0.1)
     picture, photo = pixels(place / "annotated" / "a.png"), pixels(place / "a.png")
     assert picture.shape == photo.shape
     assert picture[90, 151].tolist() == list(bytes.fromhex(results.COLOUR[1:]))
-    # All fifteen dots are there, and nowhere else.
+    # All fifteen dots are at this place and nowhere else.
     assert set(np.argwhere((picture != photo).any(axis=2)).mean(axis=0).round()) == {90, 151}
     assert (place / "a.png").read_bytes() == before
 
 
 def test_rotated_photographs_have_upright_coordinates(place, capsys):
-    """Of a photograph that lies on its side, picture and coordinates are those of the upright one."""
+    """For a photograph with an EXIF rotation, picture and coordinates are those of the upright photograph."""
     exif = Image.Exif()
     exif[0x0112] = 6
     dotted((300, 200), (151.3, 90.6), 3).transpose(Image.Transpose.ROTATE_90).save("a.png", exif=exif)
@@ -84,7 +84,7 @@ def test_rotated_photographs_have_upright_coordinates(place, capsys):
 
 
 def test_several_faces_none_and_a_broken_photograph(place, capsys, monkeypatch):
-    """Faces are numbered from the left; a photograph without one is named; a broken one is named at the end, with exit code 1."""
+    """Faces are numbered from the left; photographs without faces are named, then broken ones, with exit code 1."""
     (place / "photos").mkdir()
     two = np.maximum(*(np.asarray(dotted((400, 200), centre, 3)) for centre in ((300, 90), (90, 110))))
     Image.fromarray(two).save("photos/two.jpg", quality=95)
@@ -109,7 +109,7 @@ def test_several_faces_none_and_a_broken_photograph(place, capsys, monkeypatch):
 
 
 def test_no_face_at_all(place, capsys):
-    """It says so, the table has its header alone, and the exit code is 1."""
+    """It says so, the table has only its header, and the exit code is 1."""
     Image.new("RGB", (50, 50)).save("a.png")
     code, out, _ = said(capsys, "a.png")
     assert code == 1
@@ -118,7 +118,7 @@ def test_no_face_at_all(place, capsys):
 
 
 def test_what_the_nets_doubt_is_no_face(place, capsys, monkeypatch):
-    """A square about which base net and specialists disagree is left out; a box of the user's is not."""
+    """A detection on which the base net and the specialists disagree is left out, but not a box that the user gave."""
     dotted((300, 200), (150, 90), 3).save("a.png")
     monkeypatch.setattr(annotate, "_predict_crops", lambda *given: (predict(*given)[0], np.full(len(given[0]), annotate.DOUBTFUL + 0.1)))
     monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
@@ -128,7 +128,7 @@ def test_what_the_nets_doubt_is_no_face(place, capsys, monkeypatch):
 
 @pytest.mark.parametrize("box", ["1,2,3", "a,b,c,d", "-1,0,10,10", "0,0,nan,5", "10 10 5 5", "290,0,20,20", "0,190,20,20", "5,5,0,10"])
 def test_boxes_that_cannot_be(box, place, capsys):
-    """Malformed or not within the photograph: one sentence, exit code 2, and nothing is written."""
+    """A box that is malformed or outside the photograph gives one sentence and exit code 2, and nothing is written."""
     dotted((300, 200), (151.3, 90.6), 3).save("a.png")
     code, _, err = said(capsys, "a.png", f"--box={box}")
     assert code == 2
@@ -137,7 +137,7 @@ def test_boxes_that_cannot_be(box, place, capsys):
 
 
 def test_a_box_is_for_one_photograph(place, capsys):
-    """With two photographs it is refused."""
+    """It is refused for two photographs."""
     for name in "ab":
         Image.new("RGB", (50, 50)).save(f"{name}.png")
     code, _, err = said(capsys, "a.png", "b.png", "--box", "1,1,20,20")
@@ -145,14 +145,14 @@ def test_a_box_is_for_one_photograph(place, capsys):
 
 
 def test_names_do_not_collide(tmp_path):
-    """Same names in different folders, or with different suffixes or case: each photograph has its own picture."""
+    """Photographs with equal names in different folders, or with other suffixes or case, get pictures of their own."""
     photos = [tmp_path / name for name in ("a.jpg", "a.png", "a.tif", "b/a.png", "A.PNG", "a-2.png", "c.JPEG")]
     names = [path.name for path in results.pictures(photos, tmp_path / "out")]
     assert names == ["a.jpg", "a.png", "a-2.png", "a-3.png", "A-4.png", "a-2-2.png", "c.JPEG"]
 
 
 def test_nothing_of_the_users_is_written_over(place, capsys):
-    """A folder with other files in it is refused, also that of the photographs; one that the command has written is not."""
+    """A folder with other files is refused, also that of the photographs; one that the command wrote is not."""
     dotted((300, 200), (151.3, 90.6), 3).save("a.png")
     before = (place / "a.png").read_bytes()
     box = ("--box", "110,50,80,80")
@@ -169,7 +169,7 @@ def test_nothing_of_the_users_is_written_over(place, capsys):
 
 
 def test_interrupted_nothing_is_half_written(place, capsys, monkeypatch):
-    """After Ctrl-C what was finished is there and in the table, nothing else, and the exit code is that of an interrupt."""
+    """After Ctrl-C only finished photographs have pictures and rows in the table, and the exit code is 130."""
     for name in "abc":
         dotted((300, 200), (151.3, 90.6), 3).save(f"{name}.png")
     monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
@@ -188,7 +188,7 @@ def test_interrupted_nothing_is_half_written(place, capsys, monkeypatch):
 
 
 def test_many_photographs_are_done_in_blocks(place, capsys, monkeypatch):
-    """No more faces are in memory than a block has, and what was done before an interrupt in a later block is there and in the table."""
+    """No more faces than those of a block are in memory; after an interrupt, the finished blocks are in the table."""
     for name in "abcde":
         dotted((300, 200), (151.3, 90.6), 3).save(f"{name}.png")
     monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
@@ -210,7 +210,7 @@ def test_many_photographs_are_done_in_blocks(place, capsys, monkeypatch):
 
 
 def test_without_nets_it_names_the_command_that_makes_them(tmp_path, monkeypatch, capsys):
-    """It never trains: one sentence with the luigi command, exit code 2, and nothing is written."""
+    """It never trains: it prints the command that does, with exit code 2, and writes nothing."""
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (50, 50)).save("a.png")
     code, out, err = said(capsys, "a.png", "--dataset-path", "rendered", "--workspace-root", "work")
@@ -218,25 +218,25 @@ def test_without_nets_it_names_the_command_that_makes_them(tmp_path, monkeypatch
     assert err.startswith("keypoints: There are no trained nets to predict with: 7 of 7 are missing or stale, TrainBase among them")
     assert err.endswith("To train them: luigi --module pipeline Predict --dataset-path=rendered --workspace-root=work\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
-    # Where a report was made, the chain goes on behind Predict.
+    # If a report exists, the stages continue after Predict.
     (tmp_path / "work" / "submissions").mkdir(parents=True)
     (tmp_path / "work" / "submissions" / "report-0123456789.h5").touch()
     assert said(capsys, "a.png", "--dataset-path", "rendered", "--workspace-root", "work") == (2, "", err)
-    # With the workspace alone it asks for the last run there while it is itself under luigi's flags.
+    # With only the workspace given, it looks up the last run there while Luigi's flags are already parsed.
     code, _, err = said(capsys, "a.png", "--workspace-root", "work")
     assert (code, err.splitlines()) == (2, [err.rstrip()])
     assert "To train them: luigi --module pipeline Predict" in err
 
 
 def test_a_flag_in_front_of_the_photographs(place, capsys):
-    """Its value is not taken for a photograph."""
+    """The value of the flag is not taken for a photograph."""
     behind = said(capsys, "a.png", "--workspace-root", "work")
     assert said(capsys, "--workspace-root", "work", "a.png") == said(capsys, "--workspace-root=work", "a.png") == behind
     assert behind == (2, "", "keypoints: a.png does not exist.\n")
 
 
 def test_annotating_is_light_until_it_predicts(place):
-    """The commands that look and tidy start without numpy, and a refused `annotate` without Keras."""
+    """The commands that only inspect or tidy start without numpy, and a refused `annotate` without Keras."""
     code = (
         "import sys; from pipeline import commands; commands.main(sys.argv[1:]); print([m for m in ('keras', 'PIL') if m in sys.modules])"
     )
@@ -245,7 +245,7 @@ def test_annotating_is_light_until_it_predicts(place):
 
 
 def test_dots_are_seen_on_faces_of_any_size():
-    """On a face of 40 pixels as on one of 2,000 a dot is there, rimmed, where it belongs, also at the photograph's edge."""
+    """On faces of 40 and of 2,000 pixels, dots with a rim are drawn at the right place, also at the edge of the photograph."""
     for side in (40, 2000):
         photo = Image.new("RGB", (side, side), "white")
         keypoints = np.array([[[side / 2, side / 2], [0.0, side - 1.0]]])

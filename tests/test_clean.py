@@ -16,34 +16,34 @@ from pipeline.store.workspace import locks
 
 FORMER = {"Scale": {"factor": 3}}
 ALL = {"Draw": {"size": 5}}
-# No process has that number: the highest on Linux is 4,194,304.
+# No process has this number, because the highest on Linux is 4,194,304.
 DEAD = 99_999_999
 RECORD = json.dumps({"stage": "Scale", "key": "0123456789", "adopted": "9876543210", "date": "2000-01-01", "in_spite_of": []}).encode()
 
 
 @pytest.fixture
 def stages(workplace):
-    """The stages of a finished chain, inputs first, beside which there are those of another factor."""
+    """The stages of a finished chain, inputs first, in a workspace that also has the artifacts of another factor."""
     make(workplace.chain(overrides=FORMER)["Total"])
     return current(workplace)
 
 
 def current(workplace, **parameters):
-    """The stages of a chain that is then made, inputs first."""
+    """Makes a chain; returns its stages, inputs first."""
     found = workplace.chain(**parameters)
     make(found["Total"])
     return list(reversed(found.values()))
 
 
 def cleaned(capsys, stages, *, older_than="0m", keep_last=0, yes=True):
-    """Exit code and lines of the command."""
+    """The exit code and the printed lines of the command."""
     capsys.readouterr()
     code = clean.run(stages, "the test", clean.Limits(clean.duration(older_than), keep_last), yes=yes)
     return code, capsys.readouterr().out.splitlines()
 
 
 def everything(root):
-    """All below a folder but the run log: name -> content."""
+    """The contents of all files below a folder, by name, without the run log."""
     paths = (path for path in root.rglob("*") if path.name not in ("runs.jsonl", ".file-hashes.json"))
     return {path.relative_to(root).as_posix(): path.is_file() and path.read_bytes() for path in paths}
 
@@ -55,14 +55,14 @@ def put(path, content=b"x"):
 
 
 def sound(path, siblings=()):
-    """An artifact with nothing in it."""
+    """Writes an artifact without arrays."""
     with artifacts.writing(path, {"stage": "Scale"}, siblings):
         pass
     return path
 
 
 def test_it_lists_with_sizes_and_removes_with_yes_alone(workplace, stages, capsys):
-    """The other factor's artifacts and the CSV beside one; the current ones stay to the byte."""
+    """The artifacts of the other factor and the CSV published with one are listed, and removed only with --yes; the current ones stay."""
     before = everything(workplace.root)
     code, lines = cleaned(capsys, stages, yes=False)
     assert code == 0
@@ -110,7 +110,7 @@ def test_it_lists_with_sizes_and_removes_with_yes_alone(workplace, stages, capsy
     ],
 )
 def test_what_is_left_of_their_making(workplace, capsys, name, why):
-    """Set aside, unfinished, locked by the dead, checkpoints and snapshots and adoptions that nobody needs: listed with why, removed."""
+    """Quarantined and unfinished files, locks of dead processes, and unneeded checkpoints and adoptions are listed and removed."""
     stages = current(workplace)
     before = everything(workplace.root)
     path = workplace.root / "models" / name.replace("KEY", workplace.keys()["Scale"])
@@ -120,7 +120,7 @@ def test_what_is_left_of_their_making(workplace, capsys, name, why):
         put(path, RECORD)
     else:
         put(path)
-    if name == ".needs.lock":  # which the command itself takes over
+    if name == ".needs.lock":  # the command itself takes over this lock
         listed = cleaned(capsys, stages, yes=False)[1]
         cleaned(capsys, stages)
     else:
@@ -140,7 +140,7 @@ def test_what_is_left_of_their_making(workplace, capsys, name, why):
         "data/weights-0123456789.h5",
         "data/weights-0123456789.checkpoint-0001.h5",
         "data/notes-0123456789.json",
-        "data/.scale-0123456789.1.part.h5",  # of a process that lives
+        "data/.scale-0123456789.1.part.h5",  # of a running process
         "models/adopted/plan-0123456789.json",
         "models/my notes.txt",
         "models/scale-KEY.notes.txt",
@@ -154,7 +154,7 @@ def test_what_is_left_of_their_making(workplace, capsys, name, why):
     ],
 )
 def test_what_is_not_ours_is_never_touched(workplace, stages, capsys, name):
-    """Kaggle's files, notes, files of others with names like ours, whatever lies deeper or outside; beside a leftover too."""
+    """Kaggle's files, notes, foreign files with similar names and files in other folders stay, also next to a leftover."""
     content = RECORD if name.endswith("notes-0123456789.json") else b"x"
     path = put(workplace.root / name.replace("KEY", workplace.keys(overrides=FORMER)["Scale"]), content)
     _, lines = cleaned(capsys, stages)
@@ -163,7 +163,7 @@ def test_what_is_not_ours_is_never_touched(workplace, stages, capsys, name):
 
 
 def test_links_and_folders_are_left_alone(workplace, stages, tmp_path, capsys):
-    """Neither a link with our name, nor what it leads to, nor a linked folder, nor a folder with our name."""
+    """Symbolic links with an artifact's name, their targets, linked folders, and folders with an artifact's name stay."""
     outside = workplace.root / "outside"
     real = sound(outside / "scale-0123456789.h5")
     link = workplace.root / "models" / "scale-0123456789.h5"
@@ -182,7 +182,7 @@ def test_links_and_folders_are_left_alone(workplace, stages, tmp_path, capsys):
 
 @pytest.mark.parametrize("how", ["edited", "link", "folder", "gone"])
 def test_a_file_beside_an_artifact_that_is_not_what_was_published(workplace, stages, capsys, how):
-    """It stays, and the artifact goes."""
+    """The file stays, and the artifact is removed."""
     scale = workplace.chain(overrides=FORMER)["Scale"]
     csv = scale.sibling(".csv")
     outside = csv.rename(workplace.root / "outside.csv")
@@ -199,7 +199,7 @@ def test_a_file_beside_an_artifact_that_is_not_what_was_published(workplace, sta
 
 
 def test_an_artifact_that_claims_a_file_of_others(workplace, stages, capsys):
-    """Only files with the artifact's own name go with it, whatever it says it was published with."""
+    """Only files that share the name of the artifact are removed with it, whatever else it claims to be published with."""
     mine = put(workplace.root / "models" / "training.zip")
     claims = sound(workplace.root / "models" / "scale-0123456789.h5", [mine])
     cleaned(capsys, stages)
@@ -208,7 +208,7 @@ def test_an_artifact_that_claims_a_file_of_others(workplace, stages, capsys):
 
 
 def test_older_than_and_keep_last(workplace, stages, capsys):
-    """The age is the artifact's, the newest are counted for each stage, the current one among them."""
+    """The age is that of the artifact; the newest ones are counted for each stage, the current one included."""
     former = workplace.chain(overrides=FORMER)
     for age, stage in ((3, former["Scale"]), (1, former["Total"]), (1, former["Picture"])):
         os.utime(stage.path, (then := stage.path.stat().st_mtime - age * 86400, then))
@@ -229,18 +229,18 @@ def test_older_than_and_keep_last(workplace, stages, capsys):
 
 @pytest.mark.parametrize("text", ["7", "d", "7 d", "-1d", "1y", "1d12h", ""])
 def test_a_duration_is_a_number_and_a_unit(text):
-    """Anything else is refused with examples."""
+    """Anything else is refused, with examples."""
     with pytest.raises(InputError, match=f"--older-than {text}: write .* such as 7d, 12h, 30m or 2w"):
         clean.duration(text)
 
 
 def test_durations():
-    """In seconds."""
+    """Durations are converted to seconds."""
     assert [clean.duration(text) for text in ("30m", "12h", "7d", "2w")] == [1800, 43_200, 604_800, 1_209_600]
 
 
 def test_the_last_results_of_a_stage_are_pointed_out(workplace, stages, capsys):
-    """After an edit all that is there is of no current stage: the list says so and how to keep it."""
+    """If only outdated results of a stage exist after an edit, the list says so and how to keep them."""
     workplace.edit("deep", "UNIT = 1.0", "UNIT = 1.5")
     after = list(reversed(workplace.chain().values()))
     _, lines = cleaned(capsys, after, yes=False)
@@ -249,7 +249,7 @@ def test_the_last_results_of_a_stage_are_pointed_out(workplace, stages, capsys):
 
 
 def test_without_the_users_files_nothing_is_known(workplace, stages, capsys):
-    """Then every key is another: nothing is removed."""
+    """Without the user's files no key is known, so nothing is removed."""
     workplace.numbers.unlink()
     before = everything(workplace.root)
     with pytest.raises(InputError, match=r"numbers\.txt does not exist"):
@@ -258,7 +258,7 @@ def test_without_the_users_files_nothing_is_known(workplace, stages, capsys):
 
 
 def test_what_is_adopted_is_needed(workplace, stages, capsys):
-    """The adopted artifact and the record stay as long as a current stage is that, and go together."""
+    """An adopted artifact and its record stay as long as a current stage needs them, and are removed together."""
     workplace.edit("tasks", "POWER = 1", "POWER = 2")
     adopt.run("Scale", list(reversed(workplace.chain().values())))
     adopted = workplace.chain()
@@ -271,12 +271,12 @@ def test_what_is_adopted_is_needed(workplace, stages, capsys):
     assert not list(workplace.root.glob("models/adopted/*"))
 
 
-# While others work
+# While other processes run
 
 
 @pytest.fixture
 def running(workplace):
-    """A run for which Draw's artifact is there, in the middle of Scale, with Guess still to come."""
+    """A run in the middle of Scale: the artifact of Draw exists, Guess is still to come."""
     make(workplace.chain()["Draw"])
     process = workplace.start("Total", CHAINLET="Scale:wait")
     until((workplace.root / "waiting").exists)
@@ -286,7 +286,7 @@ def running(workplace):
 
 
 def test_nothing_in_use_is_removed(workplace, running, capsys):
-    """What a running command reads, makes or is going to read stays and is said to be in use; the command ends well; then it goes."""
+    """What a running command needs or will need stays, is shown as in use, and can be removed after the command has ended."""
     stages = current(workplace, overrides=ALL)
     former = put(workplace.root / "models" / "scale-0123456789.h5.damaged-1")
     _, lines = cleaned(capsys, stages)
@@ -303,7 +303,7 @@ def test_nothing_in_use_is_removed(workplace, running, capsys):
 
 
 def test_forget_leaves_alone_what_is_in_use(workplace, running):
-    """It says who needs it, and sets nothing aside."""
+    """It names the process that needs the files, and quarantines nothing."""
     before = workplace.files()
     with pytest.raises(InputError, match=rf"process {running.pid} \(.* needs these files, so nothing was quarantined"):
         forget.run("Draw", list(reversed(workplace.chain().values())))
@@ -311,7 +311,7 @@ def test_forget_leaves_alone_what_is_in_use(workplace, running):
 
 
 def test_a_dead_process_needs_nothing(workplace, running, capsys):
-    """After kill -9 its list is one more leftover, and what was on it can go."""
+    """After kill -9, the list of what the process needed is removed, and so is what was on it."""
     running.kill()
     running.communicate()
     cleaned(capsys, current(workplace, overrides=ALL))
@@ -320,7 +320,7 @@ def test_a_dead_process_needs_nothing(workplace, running, capsys):
 
 
 def test_the_next_run_sweeps_the_list_of_a_dead_one(workplace, running):
-    """So that nobody has to clean."""
+    """Nobody has to run clean for that."""
     running.kill()
     running.communicate()
     assert len(list(workplace.root.glob("models/.run-*"))) == 1
@@ -329,7 +329,7 @@ def test_the_next_run_sweeps_the_list_of_a_dead_one(workplace, running):
 
 
 def test_a_list_that_cannot_be_read_has_everything_on_it(tmp_path):
-    """Its process lives: better nothing is removed."""
+    """Its process is alive, so it is safer to remove nothing."""
     name, descriptor = locks.acquire(tmp_path / "run-1-2")
     try:
         for content in (b"", b"[]", b'{"pid": 1}', b"\xff"):
@@ -343,7 +343,7 @@ def test_a_list_that_cannot_be_read_has_everything_on_it(tmp_path):
 
 
 def test_what_is_being_written_stays(workplace, stages, capsys):
-    """Also where its process keeps no list: the lock of the artifact is enough."""
+    """The lock of an artifact protects it even if its process keeps no list."""
     scale = workplace.chain(overrides=FORMER)["Scale"]
     with locks.locked(scale.path, lambda who: None):
         _, lines = cleaned(capsys, stages)
@@ -356,7 +356,7 @@ def test_what_is_being_written_stays(workplace, stages, capsys):
 
 
 def test_what_cannot_be_removed(workplace, stages, capsys, monkeypatch):
-    """It is named, the rest goes, and the exit code is 1."""
+    """It is named, the other files are removed, and the exit code is 1."""
 
     def refuse(path, missing_ok=False):
         if path.name.startswith("picture"):
@@ -374,7 +374,7 @@ def test_what_cannot_be_removed(workplace, stages, capsys, monkeypatch):
 
 
 def test_a_file_that_vanishes_meanwhile(workplace, stages, capsys, monkeypatch):
-    """Another process has taken it away: it is passed over."""
+    """A file that another process removes in the meantime is skipped."""
     real = garbage._found
 
     def vanishing(root, path, *arguments):
@@ -387,7 +387,7 @@ def test_a_file_that_vanishes_meanwhile(workplace, stages, capsys, monkeypatch):
 
 
 def test_a_view_goes_with_its_artifact(workplace):
-    """A page with dates in it, of which the artifact only knows the name, is no longer needed when the artifact is not."""
+    """A page with dates in it, whose checksum the artifact does not know, is removed when the artifact is no longer needed."""
     folder = workplace.root / "submissions"
     folder.mkdir()
     path, view = folder / "report-0123456789.h5", folder / "report-0123456789.html"

@@ -1,4 +1,4 @@
-"""The `keypoints` command on a workspace of the numpy-only stages."""
+"""The `keypoints` command, on a workspace of stages that use only numpy."""
 
 import dataclasses
 import json
@@ -45,7 +45,7 @@ def original(tmp_path_factory):
 
 @pytest.fixture
 def workspace(original, tmp_path):
-    """A copy of it: what its run log says of the former place does not count."""
+    """A copy of that workspace; entries of its run log about the original folder do not matter."""
     return shutil.copytree(original, tmp_path / "copy")
 
 
@@ -54,7 +54,7 @@ def lines_by_stage(text):
 
 
 def test_status_says_cached_missing_and_stale(workspace, capsys):
-    """Without parameter flags the last run's count; a changed parameter makes its stage stale, with the reason, and not the one before."""
+    """Without parameter flags those of the last run apply; a changed parameter makes its stage stale, but not its inputs."""
     code, text = keypoints(capsys, "status", f"--workspace-root={workspace}")
     rows = lines_by_stage(text)
     assert code == 1
@@ -75,7 +75,7 @@ def test_status_says_cached_missing_and_stale(workspace, capsys):
 
 
 def test_the_preset_of_the_last_run_counts(workspace, capsys, monkeypatch):
-    """What its LUIGI_CONFIG_PATH set is the last run's too, unless another preset is asked for now."""
+    """Settings from the LUIGI_CONFIG_PATH of the last run apply too, unless another preset is named now."""
     entry = {"event": "run", "arguments": ["--module", "pipeline", "Load", *SMALL[:-1]], "preset": ["--Augment-copies=3"]}
     with (workspace / "models" / "runs.jsonl").open("a") as log:
         log.write(json.dumps(entry) + "\n")
@@ -85,7 +85,7 @@ def test_the_preset_of_the_last_run_counts(workspace, capsys, monkeypatch):
 
 
 def test_inspect_shows_arrays_and_origin(workspace, capsys):
-    """Names, shapes, units, values and what the artifact was made from; by address, by address with a key, by file."""
+    """Names, shapes, units, values and provenance are shown, whether by address, by address with a key, or by file."""
     code, text = keypoints(capsys, "inspect", "load", f"--workspace-root={workspace}")
     assert code == 0
     assert "80 x 96 x 96" in text
@@ -99,7 +99,7 @@ def test_inspect_shows_arrays_and_origin(workspace, capsys):
 
 @pytest.mark.parametrize("what", ["TrainBase", "Nonsense", "Load@zzz", "nowhere.h5"])
 def test_inspect_of_what_is_not_there(workspace, capsys, what):
-    """One sentence on standard error and exit code 2."""
+    """A missing artifact gives one sentence on standard error and exit code 2."""
     assert commands.main(["inspect", what, f"--workspace-root={workspace}"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -107,7 +107,7 @@ def test_inspect_of_what_is_not_there(workspace, capsys, what):
 
 
 def test_forget_sets_aside_what_follows_too(workspace, capsys):
-    """Load and what was made from it are renamed, Render stays, nothing is deleted, and the stages are missing afterwards."""
+    """Load and everything made from it are renamed and missing afterwards, Render stays, and nothing is deleted."""
     before = {path.name for path in (workspace / "data").iterdir()}
     code, _ = keypoints(capsys, "forget", "Load", f"--workspace-root={workspace}")
     after = {path.name for path in (workspace / "data").iterdir()}
@@ -121,7 +121,7 @@ def test_forget_sets_aside_what_follows_too(workspace, capsys):
 
 
 def test_verify_finds_a_flipped_bit(workspace, capsys):
-    """0 for a sound workspace; 1 and the file's name after one bit of an artifact was flipped."""
+    """The exit code is 0 for a sound workspace, and 1, with the name of the file, after one bit of an artifact was flipped."""
     assert keypoints(capsys, "verify", f"--workspace-root={workspace}")[0] == 0
     path = next((workspace / "data").glob("augment-*.h5"))
     data = bytearray(path.read_bytes())
@@ -134,7 +134,7 @@ def test_verify_finds_a_flipped_bit(workspace, capsys):
 
 
 def test_adopt_refuses_what_is_more_than_code(workspace, capsys):
-    """One sentence with the reason and exit code 2; what is there needs no adoption."""
+    """More than a change of code is refused with the reason and exit code 2; an up-to-date artifact needs no adoption."""
     assert commands.main(["adopt", "Augment", f"--workspace-root={workspace}", *SMALL[:-1], "--Augment-copies=3"]) == 2
     assert "because more than code has changed: copies 2 -> 3." in capsys.readouterr().err
     assert keypoints(capsys, "adopt", "load", f"--workspace-root={workspace}") == (0, "Load is up to date. There is nothing to adopt.\n")
@@ -142,7 +142,7 @@ def test_adopt_refuses_what_is_more_than_code(workspace, capsys):
 
 
 def test_clean_speaks_of_the_last_run(workspace, capsys):
-    """Its settings are what is needed; under others its results are listed, and removed with --yes alone."""
+    """The results of the last run are needed; under other settings they are listed, and removed only with --yes."""
     code, text = keypoints(capsys, "clean", f"--workspace-root={workspace}")
     assert code == 0
     assert text.startswith("Keeping everything that Predict --workspace-root=")
@@ -158,7 +158,7 @@ def test_clean_speaks_of_the_last_run(workspace, capsys):
 
 
 def test_options_that_clean_does_not_know(workspace, capsys):
-    """Exit code 2, and nothing is removed by mistake."""
+    """Unknown or malformed options give exit code 2, and nothing is removed by mistake."""
     for options in (("--older-than", "7"), ("--keep-last", "some"), ("--keep", "1"), ("--force",)):
         try:
             code = commands.main(["clean", "--yes", f"--workspace-root={workspace}", *SMALL[:-1], *options])
@@ -169,7 +169,7 @@ def test_options_that_clean_does_not_know(workspace, capsys):
 
 
 def test_doctor_judges_packages(monkeypatch, capsys):
-    """OK, should be upgraded and missing are told apart, the mending command is named, and it works without TensorFlow."""
+    """OK, outdated and missing packages are distinguished, the command that mends them is named, and TensorFlow is not needed."""
     wanted = ["numpy>=1.0", "pandas>=99", "tensorflow-that-is-not-there>=2"]
     monkeypatch.setattr(doctor, "requirements", lambda: wanted)
     monkeypatch.setattr(doctor, "_devices", lambda: ("none", True))
@@ -183,13 +183,13 @@ def test_doctor_judges_packages(monkeypatch, capsys):
 
 
 def test_doctor_takes_no_flags(capsys):
-    """It looks at the machine, not at a chain: a flag is misspelt or misplaced."""
+    """It checks the machine and not a run, so a flag must be misspelt or misplaced."""
     assert commands.main(["doctor", "--yes"]) == 2
     assert "Leave out --yes" in capsys.readouterr().err
 
 
 def test_doctor_survives_a_backend_that_does_not_start(monkeypatch, capsys):
-    """Where the backend cannot be imported the devices are unknown, the reason is given, and the machine is not fit."""
+    """If the backend cannot be imported, the devices are unknown, the reason is given, and the exit code is 1."""
     monkeypatch.setenv("KERAS_BACKEND", "nonsense")
     code, text = keypoints(capsys, "doctor")
     assert code == 1
@@ -205,7 +205,7 @@ def test_doctor_survives_a_backend_that_does_not_start(monkeypatch, capsys):
     ],
 )
 def test_flags_of_a_run(arguments, flags, tmp_path, monkeypatch):
-    """Those of data and parameters are kept, in all spellings; the module, the task and luigi's own are not."""
+    """Flags for data and parameters are kept, in all spellings; the module, the task and Luigi's own flags are not."""
     monkeypatch.chdir(tmp_path)
     closing.LAST_RUN.parent.mkdir()
     closing.LAST_RUN.write_text(json.dumps({"event": "run", "arguments": ["--module", "pipeline", *arguments.split()]}))
@@ -213,7 +213,7 @@ def test_flags_of_a_run(arguments, flags, tmp_path, monkeypatch):
 
 
 def test_the_last_run_of_a_workspace_saw_its_files_from_its_own_folder(workspace, capsys, tmp_path, monkeypatch):
-    """A dataset path that was relative there is found from any folder."""
+    """A relative dataset path of that run is resolved against the folder in which it was started."""
     (tmp_path / "there" / "faces").mkdir(parents=True)
     entry = {"event": "run", "arguments": ["--module", "pipeline", "Load", "--dataset-path", "faces"], "folder": str(tmp_path / "there")}
     with (workspace / "models" / "runs.jsonl").open("a") as log:
@@ -230,12 +230,12 @@ def test_the_last_run_of_a_workspace_saw_its_files_from_its_own_folder(workspace
 
 @pytest.mark.parametrize("flag", ["--memory-images", "--workspace-root", "--dataset-path", "--device-threads", "--checkpoint-seconds"])
 def test_the_value_of_a_flag_is_no_stage(flag):
-    """Luigi's flags and their values are told from the command's own arguments, whichever section they belong to."""
+    """Luigi's flags and their values are not taken for arguments of the command, whichever section they belong to."""
     assert commands._joined(["inspect", flag, "10", "TrainBase"]) == ["inspect", f"{flag}=10", "TrainBase"]
 
 
 def test_every_section_of_flags_is_known():
-    """A section that is added later is a flag of luigi's too."""
+    """The flags of a section that is added later are recognised too."""
     sections = {task for task, is_task, *_ in Register.get_all_params() if Register.get_task_cls(task).__module__.startswith("pipeline.")}
     assert all(commands.LUIGIS_FLAG.fullmatch(f"--{section}-some") for section in sections)
 
@@ -252,7 +252,7 @@ def test_interrupted(monkeypatch, capsys):
 
 
 def test_run_log_holds_times_and_outcome(workspace):
-    """Each stage leaves a line with its duration, key and outcome; the artifacts hold no date."""
+    """Each stage leaves a line with its duration, key and outcome."""
     entries = [json.loads(line) for line in (workspace / "models" / "runs.jsonl").read_text().splitlines()]
     stages = {entry["stage"]: entry for entry in entries if entry["event"] == "stage"}
     assert set(stages) == {"Render", "Load", "Augment"}
@@ -272,14 +272,14 @@ def test_run_log_holds_times_and_outcome(workspace):
     ],
 )
 def test_flags_that_cannot_be(capsys, monkeypatch, arguments, said):
-    """One sentence, exit code 2; no traceback and no list of all flags."""
+    """Unusable flags give one sentence and exit code 2, without a traceback or a list of all flags."""
     monkeypatch.chdir(ROOT)
     assert commands.main(arguments.split()) == 2
     assert capsys.readouterr() == ("", f"keypoints: {said}\n")
 
 
 def test_compare_needs_to_know_what_an_artifact_was_made_from(workspace, capsys):
-    """One without origin, one whose data set is gone, one that was made from none, one that is no training: a sentence each."""
+    """Artifacts without provenance, without a data set, with one that no longer exists, or of no training are refused with a reason."""
     origins = {
         "a": ({}, "cannot be compared, because it does not say what it was made from."),
         "b": ({"stage": "TrainBase", "inputs": {"Load": "9876543210"}}, "was made from Load@9876543210, which no longer exists."),
@@ -294,7 +294,7 @@ def test_compare_needs_to_know_what_an_artifact_was_made_from(workspace, capsys)
 
 
 def test_compare_knows_when_the_faces_are_others(monkeypatch, tmp_path):
-    """Rows of two training tables have nothing but their numbers in common; of one table the labels are equal, missing ones too."""
+    """Equal row numbers of different training tables are not compared; within one table labels are equal, also where they are missing."""
     truth = np.float32([[[1, 2]], [[np.nan, np.nan]], [[3, 4]]])
 
     def held_out(rows, labels):
@@ -309,7 +309,7 @@ def test_compare_knows_when_the_faces_are_others(monkeypatch, tmp_path):
 
 @pytest.fixture
 def net(workspace):
-    """A workspace with a base net made up at random in it, which sees the whole face."""
+    """A workspace with a base net of random weights, which sees the whole face."""
     flags = [f"--workspace-root={workspace}", *SMALL]
     with Run(flags).stages() as stages:
         (stage,) = [stage for stage in stages if stage.address == "TrainBase"]
@@ -322,7 +322,7 @@ def net(workspace):
 
 
 def test_filters_are_drawn_in_the_current_folder(net, capsys, tmp_path, monkeypatch):
-    """A PNG named after the net, or the file that is asked for, in a new folder if need be; no Keras is needed."""
+    """The PNG is named after the net, or as --out says, in a new folder if necessary; Keras is not needed."""
     monkeypatch.chdir(tmp_path)
     code, text = keypoints(capsys, "filters", "trainbase", f"--workspace-root={net}", *SMALL)
     (picture,) = tmp_path.glob("*.png")
@@ -347,7 +347,7 @@ def test_filters_are_drawn_in_the_current_folder(net, capsys, tmp_path, monkeypa
     ],
 )
 def test_what_cannot_be_drawn(net, capsys, monkeypatch, arguments, said):
-    """One sentence, exit code 2, and no file."""
+    """A net or face that cannot be drawn gives one sentence, exit code 2, and no file."""
     monkeypatch.chdir(net)
     (net / "data.png").mkdir()
     before = set(net.rglob("*"))
@@ -360,7 +360,7 @@ def test_what_cannot_be_drawn(net, capsys, monkeypatch, arguments, said):
 
 
 def test_activations_need_the_data_set_that_the_net_was_trained_on(net, capsys):
-    """One that is gone is named by its key."""
+    """A data set that no longer exists is named by its key."""
     (load,) = net.glob("data/load-*.h5")
     load.unlink()
     assert commands.main(["activations", "TrainBase", f"--workspace-root={net}", *SMALL]) == 2

@@ -1,4 +1,4 @@
-"""What became of the trainings of an experiment, side by side."""
+"""The outcomes of the trainings of an experiment, compared."""
 
 import numpy as np
 import pytest
@@ -12,19 +12,19 @@ def plan(seeds=(0, 1)):
 
 
 def outcome(*validation, ended="done"):
-    """A training with these validation RMSEs, the last of which is the net's."""
+    """A training with these validation RMSEs, the last of which is that of the net."""
     history = History.of([(epoch, 2 * rmse, rmse, 0.1) for epoch, rmse in enumerate(validation, 1)])
     return outcomes.outcome(ended, validation[-1], history, "key", '{"TrainBase": {}}')
 
 
 def compare(**variations):
-    """Of the given rows of outcomes, each training of a minute."""
+    """A comparison of the given rows of outcomes, in which each training took a minute."""
     rows = list(variations.values())
     return outcomes.compare(plan(tuple(range(len(rows[0])))), list(variations), rows, [[60.0] * len(row) for row in rows])
 
 
 def test_the_best_comes_first_and_what_diverged_last():
-    """In the order of the means; mean and standard deviation over the seeds; curves padded to the longest training."""
+    """Variations are sorted by mean, with mean and standard deviation over seeds; curves are padded to the longest training."""
     content = compare(
         wild=[outcome(9, np.nan, ended="diverged"), outcome(5, 1)],
         small=[outcome(5, 4, 3), outcome(5, 4, 4)],
@@ -51,13 +51,13 @@ def test_the_best_comes_first_and_what_diverged_last():
     ],
 )
 def test_a_difference_counts_if_the_seeds_do_not_overlap(first, second, said):
-    """One seed tells of luck, overlapping seeds of no difference."""
+    """A single seed may be chance, and overlapping seeds show no difference."""
     verdict = outcomes.verdict(compare(one=first, two=second))
     assert (said in verdict) if said else not verdict
 
 
 def test_a_stage_without_curves():
-    """Of Predict there are figures and no curves; the figure shows the seeds alone."""
+    """Predict has an RMSE but no curves, so the figure shows only the seeds."""
     from pipeline.results import experiment_figure
 
     nothing = outcomes.outcome("done", 1.5, None, "key", "{}")
@@ -67,7 +67,7 @@ def test_a_stage_without_curves():
 
 
 def test_figure_names_what_differs_and_the_time():
-    """Each variation stands beside its dots with its mean RMSE and the minutes of a training."""
+    """Each variation is labelled with its mean RMSE and the minutes of a training."""
     from pipeline.results import experiment_figure
 
     figure = experiment_figure.compared(compare(small=[outcome(4, 3), outcome(4, 3.5)], wild=[outcome(9, np.nan, ended="diverged")] * 2))

@@ -1,4 +1,4 @@
-"""Experiments as files describe them."""
+"""Experiments as TOML files describe them."""
 
 import inspect
 import re
@@ -18,7 +18,7 @@ def read(tmp_path, text):
 
 
 def test_examples_of_the_documentation(tmp_path):
-    """The two files that the module's docstring shows can be read."""
+    """The two example files in the docstring of the module can be read."""
     grid, search = re.split(r"A search has.*\n", inspect.getdoc(plans).split("seeds.\n", 1)[1])
     both = read(tmp_path, grid)
     assert list(both.variations) == ["Adam, learning rate 0.001", "Adam, learning rate 0.003"]
@@ -28,7 +28,7 @@ def test_examples_of_the_documentation(tmp_path):
 
 
 def test_every_variation_with_every_point_of_the_grid(tmp_path):
-    """A variation's label stands for its parameters, those of the grid are named; settings and budget go to all, a seed to the training."""
+    """Labels stand for their parameters and those of the grid are named; settings and epochs apply to all, seeds to the training."""
     plan = read(
         tmp_path,
         """
@@ -60,7 +60,7 @@ def test_every_variation_with_every_point_of_the_grid(tmp_path):
 
 
 def test_what_is_the_same_everywhere_is_no_name(tmp_path):
-    """A parameter that all variations share is not named; one of two stages is named with its stage; a single variation is 'as set'."""
+    """Only parameters that differ are named, with their stage if two stages have them; a single variation is called 'as set'."""
     same = read(
         tmp_path,
         'name = "a"\n[[variations]]\nTrainBase.l1 = 0.1\nTrainBase.l2 = 0.1\n[[variations]]\nTrainBase.l1 = 0.2\nTrainBase.l2 = 0.1',
@@ -74,7 +74,7 @@ def test_what_is_the_same_everywhere_is_no_name(tmp_path):
 
 
 def test_budget_and_seed_go_to_the_compared_trainings(tmp_path):
-    """Of a specialist the specialist's, of Predict those of all nets."""
+    """For a specialist they apply to the specialist, for Predict to all nets."""
     specialist = read(tmp_path, 'name = "a"\nstage = "TrainSpecialist:mouth"\nepochs = 4')
     assert specialist.overrides({}, 7) == {"TrainSpecialist": {"epochs": 4, "seed": 7}}
     assert read(tmp_path, 'name = "a"\nstage = "Predict"').overrides({}, 7) == {"TrainBase": {"seed": 7}, "TrainSpecialist": {"seed": 7}}
@@ -114,13 +114,13 @@ def test_budget_and_seed_go_to_the_compared_trainings(tmp_path):
     ],
 )
 def test_unusable_files(tmp_path, text, message):
-    """What is wrong is said in a sentence that begins with the file."""
+    """The message starts with the file and says what is wrong."""
     with pytest.raises(InputError, match=rf"experiment\.toml.*{message}"):
         read(tmp_path, text)
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    """Neither a missing file nor none at all ends in a traceback."""
+    """Neither a missing file nor a missing argument ends in a traceback."""
     with pytest.raises(InputError, match=r"nix\.toml does not exist; give --file"):
         plans.read(tmp_path / "nix.toml")
     with pytest.raises(InputError, match="cannot be read"):
@@ -131,7 +131,7 @@ def test_a_file_that_is_not_there(tmp_path):
     "path", sorted((Path(__file__).parent.parent / "configs" / "experiments").glob("*.toml")), ids=lambda path: path.stem
 )
 def test_files_of_the_project(path):
-    """Each can be read, is named as its file, and describes several trainings; its parameters exist and are within their ranges."""
+    """Each file can be read, has its own name in it, and describes several trainings with existing parameters in their ranges."""
     from pipeline import Trial
 
     plan = plans.read(path)

@@ -1,4 +1,4 @@
-"""A search by Optuna that is gone on with after an interruption."""
+"""A search with Optuna that is resumed after an interruption."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ def quality(overrides):
 
 
 def run(path, plan=PLAN, stop_after=None, kill=False):
-    """Tries proposals; with `kill` the last one is never told. Overrides by number."""
+    """Tries proposals and returns their overrides by number; with `kill`, the outcome of the last one is never told."""
     found = {}
     study = search.opened(plan, path)
     for count, proposal in enumerate(study.proposals(), 1):
@@ -32,7 +32,7 @@ def run(path, plan=PLAN, stop_after=None, kill=False):
 
 
 def test_finds_the_better_part_of_the_space(tmp_path):
-    """The values proposed lie in the space, and later ones nearer to the best."""
+    """Proposed values are in the space, and later ones are closer to the best."""
     found = list(run(tmp_path / "study").values())
     assert len(found) == 12
     for overrides in found:
@@ -43,7 +43,7 @@ def test_finds_the_better_part_of_the_space(tmp_path):
 
 @pytest.mark.parametrize("kill", [False, True])
 def test_goes_on_as_an_undisturbed_search(tmp_path, kill):
-    """Stopped after some trials, or killed within one, the search ends with the same proposals."""
+    """After an interruption between or within trials, a search ends with the same proposals."""
     undisturbed = run(tmp_path / "undisturbed")
     first = run(tmp_path / "study", stop_after=7, kill=kill)
     rest = run(tmp_path / "study")
@@ -52,7 +52,7 @@ def test_goes_on_as_an_undisturbed_search(tmp_path, kill):
 
 
 def test_gives_up_what_is_hopeless(tmp_path):
-    """No number is hopeless at once; a curve above the median of five others is after the patience; a failed trial is none of the best."""
+    """NaN is hopeless at once, a curve above the median of five others after the patience; failed trials do not count as good ones."""
     study = search.opened(dataclasses.replace(PLAN, trials=8), tmp_path / "study")
     proposals = study.proposals()
     for number in range(5):

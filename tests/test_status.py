@@ -1,4 +1,4 @@
-"""`keypoints status`: why a stage is stale, in one line for each reason, and what a run would cost."""
+"""`keypoints status`: why a stage is stale, one line for each reason, and what a run would cost."""
 
 import pytest
 from workplace import make
@@ -9,7 +9,7 @@ from pipeline.store.workspace import runlog
 
 
 def told(workplace, capsys, **parameters):
-    """Exit code, what is said of each stage (key, state, reasons), the last line."""
+    """The exit code, what the table says of each stage (key, state, reasons), and the last line."""
     stages = list(reversed(workplace.chain(**parameters).values()))
     capsys.readouterr()
     code = status.run(stages)
@@ -38,7 +38,7 @@ def made(workplace):
 
 
 def test_a_finished_chain(workplace, made, capsys):
-    """All is cached, a run would make nothing, the exit code is 0."""
+    """Everything is cached, a run would compute nothing, and the exit code is 0."""
     code, rows, last = told(workplace, capsys)
     assert code == 0
     assert rows == {address: (stage.key, "cached", []) for address, stage in made.items()}
@@ -46,7 +46,7 @@ def test_a_finished_chain(workplace, made, capsys):
 
 
 def test_each_reason_has_a_line(workplace, made, capsys):
-    """A parameter, code and an input; an input that only follows from another one is not named."""
+    """Changed parameters, code and inputs have a line each; an input that only follows from another one is not named."""
     workplace.edit("tasks", "POWER = 1", "POWER = 2")
     workplace.edit("tasks", 'work.hook("Picture")', 'work.hook("Picture as well")')
     code, rows, _ = told(workplace, capsys, overrides={"Scale": {"factor": 3}, "Draw": {"size": 4}})
@@ -59,7 +59,7 @@ def test_each_reason_has_a_line(workplace, made, capsys):
 
 
 def test_an_input_that_follows_is_not_named(workplace, made, capsys):
-    """Where Total is made from Draw too, Draw's change is the reason, not Guess' and Scale's that follow from it."""
+    """If Total is made from Draw too, the reason is the change of Draw, not those of Guess and Scale that follow from it."""
     workplace.edit("tasks", '"guessed": Guess(), ', '"guessed": Guess(), "drawn": Draw(), ')
     workplace.edit("tasks", "assert len(self.requires()) == 3", "")
     make(workplace.chain()["Total"])
@@ -83,7 +83,7 @@ def test_an_input_that_follows_is_not_named(workplace, made, capsys):
     ],
 )
 def test_what_a_run_would_cost(workplace, made, capsys, seconds, text):
-    """The stages that would run, and the sum of what each of them took when it last ran, whatever its key was."""
+    """The cost is the sum of the last durations of the stages that would run, whatever their keys were."""
     (workplace.root / "models" / runlog.NAME).unlink()
     log(workplace, **dict.fromkeys(seconds, 1e6))
     log(workplace, **seconds)
@@ -91,7 +91,7 @@ def test_what_a_run_would_cost(workplace, made, capsys, seconds, text):
 
 
 def test_what_no_stage_asks_for_costs_nothing(workplace, made, capsys):
-    """A stage that is missing, with all there that is made from it, would not be made."""
+    """A missing stage would not be computed if everything made from it exists."""
     made["Draw"].path.unlink()
     code, rows, last = told(workplace, capsys)
     assert code == 1
@@ -100,7 +100,7 @@ def test_what_no_stage_asks_for_costs_nothing(workplace, made, capsys):
 
 
 def test_an_empty_workspace(workplace, capsys):
-    """Everything is missing, and nobody knows how long it takes."""
+    """Every stage is missing, and the duration of a run is unknown."""
     code, rows, last = told(workplace, capsys)
     assert code == 1
     assert {(state, *why) for _, state, why in rows.values()} == {("missing", "never computed in this workspace")}
@@ -108,14 +108,14 @@ def test_an_empty_workspace(workplace, capsys):
 
 
 def test_a_companion_alone(workplace, made, capsys):
-    """Total is there, its companion is not: one stage."""
+    """If Total exists but its companion does not, a run would compute one stage."""
     made["Picture"].path.unlink()
     log(workplace, Picture=3)
     assert told(workplace, capsys)[2] == "A run would compute 1 stage and take about 3 s, judged by the last runs."
 
 
 def test_what_is_set_aside(workplace, made, capsys):
-    """A stage that was forgotten says so; what was made from it and lies there again does too, in inspect as well."""
+    """A forgotten stage is shown as quarantined; so is the input of an artifact that was restored, also by inspect."""
     forget.run("Scale", list(made.values()))
     aside = made["Scale"].path.name + ".forgotten-1"
     _, rows, _ = told(workplace, capsys)
@@ -133,7 +133,7 @@ def test_what_is_set_aside(workplace, made, capsys):
 
 
 def test_units():
-    """Three digits or so, in the unit that fits."""
+    """About three digits are shown, in the unit that fits."""
     assert [units.size(n) for n in (0, 999, 1000, 46_324, 2_438_236, 1.25e9)] == ["0 B", "999 B", "1.0 kB", "46.3 kB", "2.4 MB", "1.2 GB"]
     assert units.size(999_960) == "1.0 MB"  # not 1000.0 kB
     assert [units.clock(n) for n in (0.4, 59.6, 61, 3725)] == ["0 s", "1 min 00 s", "1 min 01 s", "1 h 02 min"]

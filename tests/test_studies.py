@@ -1,4 +1,4 @@
-"""Experiments as tasks: what becomes of their trainings, what they share, what belongs to them. The trainings are made up."""
+"""Experiments as tasks: the outcomes of their trainings, and what these share and need. The trainings are stubs."""
 
 import dataclasses
 import math
@@ -23,7 +23,7 @@ SEARCH = (
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
-    """A workspace whose data are there and whose trainings are made up; the stages that were trained, in their order."""
+    """A workspace with stub data and stub trainings; the list of stages that were trained, in order."""
     made = []
 
     def run(stage):
@@ -40,7 +40,7 @@ def trained(tmp_path, monkeypatch):
         monkeypatch.setattr(data, "complete", lambda self: True)
     monkeypatch.setattr(pipeline.TrainBase, "run", run)
     monkeypatch.setattr(pipeline.TrainSpecialist, "run", run)
-    monkeypatch.setattr(closing, "begin", lambda stage, workspace: None)  # this is no run of luigi's
+    monkeypatch.setattr(closing, "begin", lambda stage, workspace: None)  # this is not a run by Luigi
     with Run(["--dataset-path=rendered", f"--workspace-root={tmp_path}"]).stages():
         yield made
 
@@ -65,7 +65,7 @@ def hopeless_from(epoch):
 
 
 def test_a_base_net_that_diverges_is_an_outcome_of_its_specialist(trained, monkeypatch):
-    """No error, no figure and no curve: those of the base net are not the specialist's."""
+    """The outcome has no RMSE and no curve, because those of the base net are not the specialist's."""
 
     def diverge(stage):
         raise Diverged("no number", History.of([(1, 9.0, math.nan, 0.1)]))
@@ -81,7 +81,7 @@ def test_a_base_net_that_diverges_is_an_outcome_of_its_specialist(trained, monke
 
 
 def test_what_a_search_gave_up_is_no_other_experiments_outcome(trained):
-    """A trial of a search, which may give it up, has another artifact; what was trained to its end is shared."""
+    """A trial that its search may stop early has an artifact of its own; what was trained to its end is shared."""
     searched = trial(search="some")
     searched.watched_by(hopeless_from(2))
     assert str(outcome(searched).ended) == "pruned"
@@ -90,7 +90,7 @@ def test_what_a_search_gave_up_is_no_other_experiments_outcome(trained):
 
 
 def test_a_training_that_is_there_is_watched_as_if_it_ran(trained):
-    """It is given up after the same epoch, with the same bytes as outcome; and not trained again."""
+    """It is stopped after the same epoch, gives an outcome of the same bytes, and is not trained again."""
     live = trial(search="some")
     live.watched_by(hopeless_from(2))
     studies._make(live)
@@ -107,7 +107,7 @@ def test_a_training_that_is_there_is_watched_as_if_it_ran(trained):
 
 
 def test_given_up_with_the_history_so_far(trained):
-    """Of a training that goes on from a checkpoint also the epochs before."""
+    """The history of a resumed training contains the epochs before its checkpoint too."""
     task = trial(search="some")
     task.watched_by(hopeless_from(7))
     rows = [(epoch, 8.0, 9.0, 0.1) for epoch in range(1, 8)]
@@ -118,7 +118,7 @@ def test_given_up_with_the_history_so_far(trained):
 
 
 def test_a_search_with_more_trials_begins_with_the_same(trained, tmp_path):
-    """None of them is trained again, and all belong to it: what belongs to the last run is not cleaned away."""
+    """No trial is trained again, and all belong to the search, so that clean keeps them."""
     pytest.importorskip("optuna")
     for trials in (7, 9):
         task = experiment(tmp_path, SEARCH.format(trials=trials))
@@ -131,20 +131,20 @@ def test_a_search_with_more_trials_begins_with_the_same(trained, tmp_path):
 
 
 def test_what_belongs_to_a_grid(trained, tmp_path):
-    """Its trials and what they compared, each once, what they need first."""
+    """Its trials and the stages that they compare belong to it, each once, inputs first."""
     task = experiment(tmp_path, 'name = "a"\n[grid]\nTrainBase.batch = [16, 32]\n')
     names = [stage.address for stage in task.chain()]
     assert names == ["Render", "Load", "Augment", "TrainBase", "Trial:trainbase", "TrainBase", "Trial:trainbase", "Experiment:a"]
 
 
 def test_the_time_of_a_prediction_is_that_of_its_trainings(trained):
-    """Seven nets; of a single training its own."""
+    """A prediction takes as long as its seven nets; a single training has only its own time."""
     assert len(trial("Predict").trainings) == 7
     assert [stage.address for stage in trial("TrainSpecialist:mouth").trainings] == ["TrainSpecialist:mouth"]
 
 
 def test_the_files_of_a_search_must_be_there(tmp_path):
-    """It makes its trials one by one: Luigi has to know beforehand what they need."""
+    """A search makes its trials one by one, so Luigi must know beforehand which files they need."""
     with Run([f"--dataset-path={tmp_path}/nowhere", f"--workspace-root={tmp_path}"]).stages():
         task = experiment(tmp_path, SEARCH.format(trials=6))
         missing = [file.path for file in task.requires()["brought"] if not file.complete()]

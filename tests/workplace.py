@@ -21,14 +21,14 @@ class Workplace:
     def __init__(self, root: Path):
         self.root = root
         shutil.copytree(TESTS / "chainlet", root / "chainlet", ignore=shutil.ignore_patterns("__pycache__"))
-        # Luigi refuses a second run of the same command line on one machine: keep that to this folder.
+        # Luigi refuses to run the same command line twice at a time on one machine. Restrict that to this folder.
         config = (TESTS.parent / "luigi.cfg").read_text().replace("[core]\n", f"[core]\nlock_pid_dir = {root}/pids\n")
         self.configure(config)
         self.numbers = root / "numbers.txt"
         self.numbers.write_text("1 2 3\n")
         (root / "models").mkdir()
 
-    # In processes of their own, as a user does
+    # In processes of its own, as a user runs it
 
     def configure(self, text: str) -> None:
         with (self.root / "luigi.cfg").open("a") as file:
@@ -52,7 +52,7 @@ class Workplace:
     # In this process
 
     def chain(self, root: str = "Total", **parameters) -> dict[str, object]:
-        """Address -> stage of the chain as its code stands now."""
+        """The stages of the chain by address, as their code is now."""
         forget_chainlet()
         importlib.invalidate_caches()
         stages = {}
@@ -69,7 +69,7 @@ class Workplace:
     def keys(self, root: str = "Total", **parameters) -> dict[str, str]:
         return {address: stage.key for address, stage in self.chain(root, **parameters).items()}
 
-    # Looking
+    # Inspecting and editing
 
     def edit(self, module: str, old: str, new: str) -> None:
         path = self.root / "chainlet" / f"{module}.py"
@@ -83,7 +83,7 @@ class Workplace:
         return path
 
     def files(self, *, hidden: bool = True) -> set[str]:
-        """Names of what is in data/, models/ and submissions/, without the run log."""
+        """Names of the files in data/, models/ and submissions/, without the run log."""
         found = {path.name for folder in ("data", "models", "submissions") for path in (self.root / folder).glob("*")}
         return {name for name in found if not name.startswith(("runs.", "last-run", ".file-hashes")) and (hidden or name[0] != ".")}
 
@@ -91,12 +91,12 @@ class Workplace:
         return [json.loads(line) for line in (self.root / "models" / "runs.jsonl").read_text().splitlines()]
 
     def ran(self) -> list[str]:
-        """The stages that ended well, in this order."""
+        """The stages that succeeded, in order."""
         return [entry["stage"] for entry in self.log() if entry.get("status") == "done"]
 
 
 def forget_chainlet() -> None:
-    """So that the next import takes the code as it is then."""
+    """Removes the chain's modules and tasks, so that the next import uses the code as it is then."""
     for name in [name for name in sys.modules if name.split(".")[0] == "chainlet"]:
         del sys.modules[name]
     Register._reg = [task for task in Register._reg if task.__module__.split(".")[0] != "chainlet"]
@@ -115,5 +115,5 @@ def until(condition) -> None:
     """Waits until a condition holds."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition never became true"
         time.sleep(0.02)
