@@ -190,6 +190,28 @@ def test_everything_stands_still_without_ranges():
     np.testing.assert_array_equal(still[1], keypoints)
 
 
+def test_images_that_must_not_be_mirrored_are_never_mirrored():
+    """For a keypoint set with mirror=None the share of mirrored images counts as 0 and the other ranges stay; versions are drawn so."""
+    unmirrored = replace(KAGGLE, mirror=None)
+    wanted = ranges(**DEFAULT)
+    assert augmentation.allowed(wanted, KAGGLE) is wanted
+    assert augmentation.allowed(wanted, unmirrored) == replace(wanted, flip=0.0)
+    images, keypoints = noise(20), random_keypoints(20, reach=30)
+    flipped, without = (
+        [(i[:].tobytes(), k.tobytes()) for i, k in versions(images, keypoints, keypointset=unmirrored, ranges=r, count=2, seed=1)]
+        for r in (ranges(**DEFAULT | {"flip": 1.0}), ranges(**DEFAULT | {"flip": 0.0}))
+    )
+    assert flipped == without
+
+
+def test_mirroring_images_that_must_not_be_mirrored_raises():
+    """Keypoints cannot be exchanged where the set has no mirror order; without a mirrored image there is nothing to refuse."""
+    unmirrored, keypoints = replace(KAGGLE, mirror=None), random_keypoints(3, reach=30)
+    with pytest.raises(ValueError, match="must not be mirrored"):
+        move(keypoints, drawn(3, flip=1.0), unmirrored, side=SIDE)
+    np.testing.assert_array_equal(move(keypoints, drawn(3), unmirrored, side=SIDE), keypoints)
+
+
 # ---- grey levels -----------------------------------------------------------------------------------------------------------------------
 
 

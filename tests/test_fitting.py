@@ -108,6 +108,12 @@ def test_predict_says_what_the_training_stored(models, base, net):
     assert all(value.dtype == np.float32 for value in net.weights.values())
 
 
+def test_a_net_that_sees_a_window_needs_alignment_maps(models, window_specialist):
+    """Without them it would not know where to look: a ValueError, and not a prediction for the whole image."""
+    with pytest.raises(ValueError, match="needs the maps that align"):
+        models.predict(window_specialist, FACES.images[HELD_OUT], DOTS)
+
+
 def test_every_net_finds_the_eyes(net):
     """Also through a window: far closer, in pixels of the image, than the mean face, after four epochs on 200 faces."""
 

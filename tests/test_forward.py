@@ -1,4 +1,6 @@
-"""The forward pass, mirrored averaging, views, the second look, and the offsets of the label sources."""
+"""The forward pass, mirrored averaging, views, refinement, and the offsets of the annotation sources."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ from toys import DOTS, EYES, SIDE, TARGET, build, dot_faces
 
 from pipeline.geometry import affine, alignment
 from pipeline.geometry.frame import Frame
-from pipeline.nets.sight import View, WholeImage
+from pipeline.nets.sight import AlignedWindow, View, WholeImage
 from pipeline.nets.sources import source_offsets, widest_where_unlabelled
 
 pytestmark = pytest.mark.keras
@@ -57,6 +59,16 @@ def test_a_specialists_keypoints_change_places_among_themselves(forward, images,
     eyes = build("compact", keypoints=2)
     once, turned = (forward.predict(eyes, faces, DOTS, indices=indices, mirrored=True) for faces in (images, images[:, :, ::-1]))
     np.testing.assert_allclose(turned, np.array([SIDE, 0]) + once[:, :, ::-1] * [-1, 1], atol=1e-4)
+
+
+def test_images_that_must_not_be_mirrored_are_predicted_once(forward, net, images):
+    """For a keypoint set with mirror=None, mirrored averaging is the plain prediction, byte for byte."""
+    unmirrored = replace(DOTS, mirror=None)
+    plain, averaged = (forward.predict(net, images, unmirrored, indices=[0, 1, 2], mirrored=mirrored) for mirrored in (False, True))
+    np.testing.assert_array_equal(averaged, plain)
+    view = WholeImage(SIDE).view(11)
+    np.testing.assert_array_equal(forward.predict_view(net, images, view, unmirrored, indices=[0, 1, 2]), plain)
+    assert np.abs(forward.predict(net, images, DOTS, indices=[0, 1, 2], mirrored=True) - plain).max() > 0.1
 
 
 @pytest.mark.parametrize("n", [0, 1, 4, 11])
@@ -181,6 +193,18 @@ def test_two_looks_are_averaged(forward, net, images):
     second = forward.predict_view(net, images, aligned, DOTS, indices=[0, 1, 2])
     assert np.abs(second - first).max() > 0.1
     np.testing.assert_allclose(forward.predict_refined(net, images, DOTS, TARGET), (first + second) / 2, atol=1e-4)
+
+
+def test_the_sight_decides_between_one_prediction_and_a_refined_one(forward, net, images):
+    """With a target the prediction is refined, without one it is the prediction through the sight's view."""
+    options = {"keypointset": DOTS, "indices": [0, 1, 2]}
+    whole, refined = (forward.predict_sight(net, images, WholeImage(SIDE, target), **options) for target in (None, TARGET))
+    np.testing.assert_array_equal(whole, forward.predict_view(net, images, WholeImage(SIDE).view(11), DOTS, indices=[0, 1, 2]))
+    np.testing.assert_array_equal(refined, forward.predict_refined(net, images, DOTS, TARGET))
+    window = alignment.window(TARGET, EYES, margin=9.0, extent=1.0, zoom=1.0)
+    sight = AlignedWindow(window, affine.identity(11))
+    through = forward.predict_sight(build("compact", side=window.side, keypoints=2), images, sight, DOTS, indices=EYES)
+    assert through.shape == (11, 2, 2, 2)
 
 
 # ---- offsets ---------------------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -63,6 +64,15 @@ def test_the_masked_mean_is_the_loops(training, share):
     rng = np.random.default_rng(3)
     values, known = rng.normal(0, 5, (6, 4, 2)).astype(np.float32), (rng.random((6, 4, 2)) < share).astype(np.float32)
     assert float(losses.masked_mean(values, known)) == pytest.approx(naive_masked_mean(values, known), rel=1e-5)
+
+
+@pytest.mark.parametrize(("values", "known"), [((6, 4, 2), (6, 4, 1)), ((6, 4, 2), (1, 4, 2)), ((6, 4, 2), (4, 2)), ((6, 1, 2), (6, 4, 2))])
+def test_the_masked_mean_of_different_shapes_raises(training, values, known):
+    """Broadcasting would give a wrong mean; the ValueError has both shapes."""
+    from pipeline.nets import losses
+
+    with pytest.raises(ValueError, match=re.escape(f"values {values} and known {known}")):
+        losses.masked_mean(np.ones(values, np.float32), np.ones(known, np.float32))
 
 
 @pytest.mark.parametrize(
