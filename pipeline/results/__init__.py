@@ -1,1 +1,1 @@
-"""Out: submissions, figures and the report."""
+"""Output: predictions, submissions, figures and the report."""

@@ -56,7 +56,7 @@ def _free(photo: Path, taken: set[str]) -> str:
 
 
 def draw(photo: Image.Image, boxes: np.ndarray, keypoints: np.ndarray) -> Image.Image:
-    """The photograph with a dot at each keypoint, whose rim makes it visible on light and dark; several faces are numbered from 1.
+    """The photograph with a rimmed dot at each keypoint, visible on light and dark; several faces are numbered from 1.
 
     boxes (n, 4) and keypoints (n, K, 2) are those of Annotated.
     """

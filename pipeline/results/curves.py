@@ -1,4 +1,4 @@
-"""Learning curves: RMSE over epochs, as arrays and as Matplotlib figures. Without pyplot, so without global state or a display."""
+"""Learning curves: RMSE over epochs, as arrays and as Matplotlib figures. They need neither pyplot's global state nor a display."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -19,7 +19,7 @@ Look = tuple[str, Any]  # colour and dash pattern of a variation
 class ComparedTrainings(Protocol):
     """What the figure needs of an experiment's record, the best of its v variations first, with s seeds and e epochs.
 
-    The RMSE is that on the validation faces, pixels, NaN where a training diverged or after its last epoch.
+    Every RMSE is measured on the validation faces, in pixels. It is NaN where a training diverged and after a training's last epoch.
     """
 
     @property
@@ -82,7 +82,7 @@ def _curves(axes: Axes, content: ComparedTrainings, looks: Sequence[Look]) -> No
         colour, dash = looks[row]
         axes.plot(content.epoch, content.validation_rmse[row].T, color=colour, linestyle=dash, linewidth=2.2 if row == 0 else 1.1)
     known = content.validation_rmse[np.isfinite(content.validation_rmse)]
-    if known.size:  # the first epochs of a slow training would otherwise squeeze all others together
+    if known.size:  # otherwise the first epochs of a slow training squeeze all curves together
         best = known.min()
         axes.set_ylim(best - 0.1 * (min(known.max(), 4 * best) - best) - 1e-3, 1.02 * min(known.max(), 4 * best))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))

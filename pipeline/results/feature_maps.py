@@ -12,7 +12,7 @@ from pipeline.results.style import LIGHT
 if TYPE_CHECKING:  # it imports Keras
     from pipeline.inference.activations import Activations
 
-# The maps of a layer that are drawn at most: they fill a row and can still be recognised in a picture as wide as a page.
+# The largest number of maps drawn for a layer: they fill a row and can still be recognised in a picture as wide as a page.
 MOST_MAPS = 16
 FILTERS_IN_A_ROW = 8
 # Inches: the width of the picture, the height of the faces, the side of a map with its gap. The names are to the left of the maps.

@@ -23,7 +23,7 @@ DOT, RING, WARNING = 1.3, 2.0, 3.4
 
 @dataclass(frozen=True)
 class Mark:
-    """A circle; centre and radius in pixels of the image.
+    """A circle, with its centre and radius in pixels of the image.
 
     kind: truth, predicted, suspect or error, which decides on its colour.
     text: a label above or below the circle.
@@ -157,7 +157,7 @@ def _mean_face(images: np.ndarray, target: np.ndarray, error: np.ndarray, source
     marks = [Mark("error", *_place(target[k]), float(error[k]), f"{error[k]:.1f}", bool(up)) for k, up in zip(known, above, strict=True)]
     caption = f"{source} labels, {len(images):,} faces"
     radii = f"{error[known].min():.1f} to {error[known].max():.1f} px"
-    alt = f"Mean of {len(images)} aligned faces with a circle at each keypoint, its radius from {radii}"
+    alt = f"Mean of {len(images)} aligned faces with a circle at each keypoint; the radii are {radii}"
     return Face(_png(images.mean(axis=0)), images.shape[1], marks, [], caption, alt)
 
 

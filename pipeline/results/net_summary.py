@@ -51,7 +51,7 @@ class NetSummary:
 
 
 def net_of(name: str, net: Trained) -> NetSummary:
-    """Summarises a net."""
+    """The summary of a net; `name` is its name in the run, such as base or a specialist group."""
     return NetSummary(
         name=words(name),
         network=net.structure.network,

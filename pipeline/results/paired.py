@@ -35,7 +35,7 @@ def common(one: HeldOut, other: HeldOut) -> tuple[HeldOut, HeldOut]:
 
 
 def same_labels(one: HeldOut, other: HeldOut) -> bool:
-    """Whether two results from `common` have the same labels; rows with the same number in two training tables may be different faces."""
+    """Whether two results from `common` have the same labels; rows of different training tables may have the same number."""
     return np.array_equal(one.truth, other.truth, equal_nan=True)
 
 

@@ -62,7 +62,7 @@ class RunRecords:
         return datasets.held_out(self.data_sets, lambda dataset: dataset.images)
 
 
-# What the template shows, by its names there. Some parts take seconds, where figures are drawn.
+# The values that the template shows, by their names in it. Parts that draw figures take seconds.
 PARTS: Mapping[str, Callable[[RunRecords], Any]] = MappingProxyType(
     {
         "scores": lambda run: run.scores,

@@ -45,14 +45,14 @@ class Provenance:
 
 
 def stage_run(stage: str, key: str, parameters: Parameters, log: Mapping[str, Any]) -> StageRun:
-    """A stage with its line of the run log; an empty `log` if there is none."""
+    """A stage and what its line of the run log says; `log` is empty if the run log has no such line."""
     return StageRun(stage, key, parameters, log.get("seconds"), log.get("time"), log.get("device"))
 
 
 def provenance(
     stages: Sequence[StageRun], *, files: Mapping[str, str], versions: Mapping[str, str], chains: int, adopted: Sequence[str]
 ) -> Provenance:
-    """The provenance of a run; see `Provenance`. Faces that come from no file were rendered by the program."""
+    """The provenance of a run, see `Provenance`. If no files were read, the faces were rendered by the program."""
     return Provenance(
         faces=", ".join(files) or "rendered by the program",
         files=dict(files),

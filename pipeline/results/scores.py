@@ -101,9 +101,9 @@ def _asked(dataset: Dataset) -> np.ndarray:
 def _scaled(predicted: np.ndarray, truth: np.ndarray, source: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Predictions whose plain RMSE weights each annotation source by the number of values asked for instead of by its labels.
 
-    Each error is scaled: with N labels in all, n of them of the error's own source, and a share s of the values asked for, multiplying
-    it by sqrt(s N / n) turns the mean square over all labels into the sum over the sources of s times the source's own mean square.
-    All values are NaN if values are asked for of a source that no validation face has.
+    Let n of all N labels belong to a source, and let s be the source's share of the values asked for. The errors of the source are
+    multiplied by sqrt(s N / n), so that their mean square over all labels is the sum over the sources of s times the mean square of the
+    source. All values are NaN if the lookup table asks for values of a source that no validation face has.
     """
     labels = _counts(truth[part] for part in _by_source(source, len(asked)))
     if (asked[labels == 0] > 0).any():

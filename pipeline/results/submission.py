@@ -16,7 +16,7 @@ def locations(keypoints: np.ndarray, face: np.ndarray, keypoint: np.ndarray, axi
     """
     values = keypoints[face, keypoint, axis]
     if not np.isfinite(values).all():
-        raise ValueError(f"{np.sum(~np.isfinite(values))} of {len(values)} values asked for were not predicted")
+        raise ValueError(f"{np.sum(~np.isfinite(values))} of {len(values)} values that the lookup table asks for are NaN or infinite")
     return values
 
 

@@ -18,7 +18,7 @@ FOLLOWED = 3  # single weights of each kernel
 def weights_over_time(figure: Figure, theme: Theme, *, epoch: np.ndarray, weights: dict[str, np.ndarray]) -> None:
     """Draws a panel for each kernel: mean, standard deviation and extremes of its weights, and a few single weights.
 
-    figure: of the size that `size` gives.
+    figure: an empty figure of the size that `size` returns.
     epoch: the epochs (e,), counted from 1.
     weights: `variable.path` -> the weights after each epoch (e, ...). Only kernels are shown, in the order given.
     """
