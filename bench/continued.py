@@ -1,21 +1,36 @@
-"""A control for the specialists: the base net, trained on as they are, but on whole faces and for all keypoints at once."""
+"""A control for the specialists: trains the base net further in the way the specialists train, but on whole faces and all keypoints."""
+
+from typing import Any
 
 import pipeline
+from pipeline.data import dataset as datasets
+from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.nets.fitting import TrainingJob
+from pipeline.nets.samples import Labelled
+from pipeline.nets.sight import WholeImage
+from pipeline.nets.start import FromBase
 from pipeline.nets.trained import Trained
+from pipeline.nets.training import Recipe
 from pipeline.store.run.stage import Stage
-from pipeline.tasks import training
+from pipeline.tasks.sections import from_parameters
+from pipeline.tasks.training import Training
 
 
-class ContinueBase(training.Training, Stage):
-    """The base net after further epochs over copies that it has not seen."""
+class ContinueBase(Training, Stage):
+    """The base net after further epochs, on augmented versions that it has not seen before."""
 
-    def requires(self):
+    def requires(self) -> dict[str, Any]:
         base = pipeline.TrainBase()
         augment = base.requires()["copies"]
         return {"faces": pipeline.Load(), "copies": augment.clone(seed=augment.seed + 1), "base": base}
 
-    def structure(self, faces, base):
-        return base.structure
-
-    def run(self):
-        self.train(base=self.input()["base"].load(Trained), keep_head=True)
+    def _job(self) -> TrainingJob:
+        dataset, base = self.input()["faces"].load(datasets.Dataset), self.input()["base"].load(Trained)
+        return TrainingJob(
+            base.structure,
+            Labelled(dataset.images, datasets.labels(dataset), dataset.source, dataset.validation),
+            from_parameters(Recipe, self),
+            list(range(len(KAGGLE.names))),
+            FromBase(base, keep_head=True),
+            WholeImage(dataset.images.shape[-1], base.target),
+        )

@@ -1,8 +1,9 @@
-"""What the stages take by default (or from LUIGI_CONFIG_PATH), for benchmarks that call their work without a workspace."""
+"""The defaults of the stages (or their values from LUIGI_CONFIG_PATH), for benchmarks that call the stages' work without a workspace."""
 
 import dataclasses
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,46 +15,57 @@ from pipeline.geometry import alignment
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.tasks import sections
 
+if TYPE_CHECKING:
+    import keras
 
-def values(stage: type) -> dict:
-    """Parameter -> value of a stage; not what tells tasks of one stage apart."""
-    apart = ("overrides", "group")
-    return {name: parameter.task_value(stage.__name__, name) for name, parameter in stage.get_params() if name not in apart}
+    from pipeline.nets.structure import Structure
+    from pipeline.nets.trained import Trained
+
+ALL_KEYPOINTS = list(range(len(KAGGLE.names)))
 
 
-def of(kind: type, stage: type, **given):
-    """The dataclass `kind`, its fields from the stage's parameters of the same names but for those given."""
+def values(stage: type) -> dict[str, Any]:
+    """The value of each parameter of a stage, except those that distinguish several tasks of the stage."""
+    distinguishing = ("overrides", "group")
+    return {name: parameter.task_value(stage.__name__, name) for name, parameter in stage.get_params() if name not in distinguishing}
+
+
+def of(kind: type, stage: type, **given: Any) -> Any:
+    """An instance of the dataclass `kind`; fields that are not given have the values of the stage's parameters with the same names."""
     known = values(stage)
     return kind(**given, **{field.name: known[field.name] for field in dataclasses.fields(kind) if field.name not in given})
 
 
-def faces(folder: Path | None, drawn: int) -> datasets.Dataset:
-    """What Load makes of a folder's files; without one: of so many drawn faces and a quarter as many to predict."""
+def dataset(folder: Path | None, drawn: int) -> datasets.Dataset:
+    """The data set that Load makes of a folder with Kaggle's files.
+
+    Without a folder it consists of `drawn` labelled faces drawn by the program and a quarter as many test faces.
+    """
     if folder is None:
         with tempfile.TemporaryDirectory() as made:
             rendered.write_kaggle_files(made, KAGGLE, side=SIDE, training=drawn, test=max(6, drawn // 4), seed=0)
-            return faces(Path(made), drawn)
+            return dataset(Path(made), drawn)
     files = {stem: archives.find_file(folder, stem) for stem in sections.FILES}
     if missing := [names for stem, names in sections.FILES.items() if files[stem] is None]:
-        raise SystemExit(f"{folder} lacks {', '.join(missing)}")
+        raise SystemExit(f"{folder} lacks {', '.join(missing)}.")
     tables = kaggle.read_tables(kaggle.KaggleFiles(*files.values()), KAGGLE, side=SIDE)
     rules = {"splitting": of(datasets.Splitting, pipeline.Load), "cleaning": of(datasets.Cleaning, pipeline.Load)}
     return datasets.assemble(tables, KAGGLE, **rules)
 
 
 def target(data: datasets.Dataset) -> np.ndarray:
-    """Where the keypoints of an aligned face lie (K, 2)."""
+    """Where the keypoints of an aligned face lie, float32 (K, 2) in pixels."""
     return alignment.upright(data.mean_face[0], KAGGLE, side=SIDE).astype("float32")
 
 
 def window(data: datasets.Dataset, group: str) -> alignment.Window:
-    """What the specialist of a group sees of the aligned face."""
+    """The window of the aligned face that the specialist of a group sees."""
     known = values(pipeline.TrainSpecialist)
     return alignment.window(target(data), KAGGLE.indices(group), **{name: known[name] for name in ("margin", "extent", "zoom")})
 
 
-def structure(mean: float, std: float, **given):
-    """The `Structure` of the base net for faces of this mean and spread, but for the fields given."""
+def structure(mean: float, std: float, **given: Any) -> "Structure":
+    """The `Structure` of the base net for pixels with this mean and standard deviation, except for the given fields."""
     from pipeline.nets.structure import Structure, normalised
 
     known = values(pipeline.TrainBase)
@@ -61,21 +73,32 @@ def structure(mean: float, std: float, **given):
     return of(Structure, pipeline.TrainBase, **pixels | given)
 
 
-def untrained(data: datasets.Dataset, group: str | None = None):
-    """A `Trained` net as the base net (group None) or a specialist leaves it, with its first random weights."""
+def net(data: datasets.Dataset, **given: Any) -> "keras.Model":
+    """A base net for all keypoints with fresh weights; `given` are fields of its `Structure`. The same call gives the same weights."""
+    import keras
+
+    from pipeline.nets import network
+
+    keras.utils.set_random_seed(0)
+    built_from = structure(float(data.pixel_mean), float(data.pixel_std), **given)
+    return network.build(built_from, side=SIDE, keypoints=len(KAGGLE.names), sources=len(KAGGLE.sources))
+
+
+def untrained(data: datasets.Dataset, group: str | None = None) -> "Trained":
+    """What TrainBase, or TrainSpecialist for a group, would save of a net with fresh weights."""
     from pipeline.nets import network
     from pipeline.nets.trained import Health, History, Trained
 
     seen = window(data, group) if group else None
-    indices, sources = KAGGLE.indices(group) if group else list(range(len(KAGGLE.names))), len(KAGGLE.sources)
+    indices, sources = KAGGLE.indices(group) if group else ALL_KEYPOINTS, len(KAGGLE.sources)
     side, built_from = seen.side if seen else SIDE, structure(float(data.pixel_mean), float(data.pixel_std))
-    net = network.build(built_from, side=side, keypoints=len(indices), sources=sources)
+    fresh = network.build(built_from, side=side, keypoints=len(indices), sources=sources)
     nothing = np.zeros((0, len(indices), 2), np.float32)
     return Trained(
         health=Health.of([], []),
         history=History.of([]),
-        weights=network.weights(net),
-        shapes=network.shapes(net),
+        weights=network.weights(fresh),
+        shapes=network.shapes(fresh),
         offsets=np.zeros((sources, len(indices), 2), np.float32),
         validation=nothing,
         rmse=np.float32(np.nan),

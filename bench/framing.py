@@ -1,15 +1,19 @@
-"""How much of a photograph the nets should see around a face, and how to tell a face from what the detector takes for one.
+"""Measures how much of a photograph around a face the nets should see, and how false detections can be recognised.
 
     python bench/framing.py FOLDER WORKSPACE [-- LUIGI FLAGS]
 
-FOLDER: Kaggle's files. Runs `luigi --module pipeline Predict` (what is in WORKSPACE is not made again). The faces are the validation
-part's, each in a canvas that repeats its edge pixels. The detector's boxes on it, scaled, are cut out and predicted as
-`keypoints annotate` does, and the keypoints are compared with the labels in the original pixels: the figures behind `FRAME` in
-inference/detection.py. What is no face is all that the detector finds on pictures without faces that come with scikit-image; the figures
-behind `DOUBTFUL` in commands/annotate.py.
+FOLDER: Kaggle's files. Runs `luigi --module pipeline Predict`; results that are already in WORKSPACE are not computed again.
+
+Framing: each face of the validation part is placed on a canvas that repeats its edge pixels. The detector's box, scaled by several ratios,
+is cut out and predicted as `keypoints annotate` does, and the predictions are compared with the labels, in pixels of the original images.
+`FRAME` in pipeline/inference/detection.py was chosen from these figures.
+
+False detections: everything that the detector finds in pictures without faces, which come with scikit-image. `DOUBTFUL` in
+pipeline/commands/annotate.py was chosen from these figures.
 """
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import chain
@@ -32,78 +36,101 @@ FACELESS = (
     "brick", "cell", "chelsea", "clock_motion", "coffee", "coins", "color", "grass", "gravel", "horse", "hubble_deep_field", "ihc",
     "moon", "motorcycle_left", "motorcycle_right", "page", "retina", "rocket", "text",
 )  # fmt: skip
+PERCENTILES = (1, 5, 50, 95, 98, 99)
+
+
+@dataclass(frozen=True)
+class Detected:
+    """Faces on their canvases, and the detector's box on each.
+
+    boxes: squares (n, 3), x, y and side in pixels of the canvas. truth: labels (n, K, 2) in pixels of the original image. source: (n,).
+    """
+
+    canvases: list[Image.Image]
+    boxes: np.ndarray
+    truth: np.ndarray
+    source: np.ndarray
 
 
 def main() -> None:
+    """Runs Predict and prints three tables: the boxes, the RMSE by framing, and the disagreement of the nets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("workspace", type=Path)
     options, flags = chain.arguments(parser)
-    flags = ["--dataset-path", str(options.folder.resolve()), "--workspace-root", str(options.workspace.resolve()), *flags]
+    flags = [*chain.dataset_path(options.folder), "--workspace-root", str(options.workspace.resolve()), *flags]
     chain.run("Predict", flags, show=True)
     with chain.task("Predict", flags) as predict:
         inputs = predict.input()["chains"][0]
-        faces = inputs["faces"].load(datasets.Dataset)
+        data = inputs["faces"].load(datasets.Dataset)
         nets = [artifact.load(Trained) for artifact in (inputs["base"], *inputs["specialists"].values())]
         share = predict.base_share
     print(device.prepare(seed=0, threads=0))
+    faces = detected(data)
+    print_boxes(faces.boxes, int(data.validation.sum()))
+    print_framing(faces, nets, share)
+    print_disagreement(faces, nets)
 
-    held_out = np.flatnonzero(faces.validation)
-    canvases = [Image.fromarray(np.pad(image, MARGIN, mode="edge")) for image in faces.images[held_out]]
+
+def detected(data: datasets.Dataset) -> Detected:
+    """The faces of the validation part that the detector finds."""
+    held_out = np.flatnonzero(data.validation)
+    canvases = [Image.fromarray(np.pad(image, MARGIN, mode="edge")) for image in data.images[held_out]]
     boxes = [face_of(detection.find(canvas)) for canvas in canvases]
-    found = np.array([box is not None for box in boxes])
-    held_out, canvases = held_out[found], [canvas for canvas, has in zip(canvases, found, strict=True) if has]
-    boxes = np.array([box for box in boxes if box is not None])
-    print_boxes(boxes, len(found))
-    print_framing(canvases, boxes, faces.keypoints[held_out], faces.source[held_out], nets, share)
-    print_doubt(canvases, boxes, nets)
+    found = [number for number, box in enumerate(boxes) if box is not None]
+    if not found:
+        raise SystemExit(f"The detector found none of the {len(boxes)} faces of the validation part.")
+    rows = held_out[found]
+    return Detected([canvases[number] for number in found], np.stack([boxes[n] for n in found]), data.keypoints[rows], data.source[rows])
 
 
 def face_of(squares: np.ndarray) -> np.ndarray | None:
-    """The largest square (3,) about the middle of the canvas."""
-    centre, size = squares[:, :2] + squares[:, 2:] / 2, SIDE
-    near = squares[(np.abs(centre - 2 * MARGIN) < size / 4).all(axis=1) & (squares[:, 2] > size / 3)]
+    """The largest of the squares (n, 3) near the centre of the canvas, as (3,); None if there is none."""
+    centre = squares[:, :2] + squares[:, 2:] / 2
+    near = squares[(np.abs(centre - 2 * MARGIN) < SIDE / 4).all(axis=1) & (squares[:, 2] > SIDE / 3)]
     return near[near[:, 2].argmax()] if len(near) else None
 
 
-def answers(photos: list, squares: np.ndarray, nets: list, source: np.ndarray) -> list[np.ndarray]:
-
-    images = np.concatenate([crops.crop(photo, square[None], SIDE) for photo, square in zip(photos, squares, strict=True)])
-    return prediction.predict_chain(nets, images, source, KAGGLE)
+def predictions(photos: list[Image.Image], squares: np.ndarray, nets: list[Trained], source: np.ndarray) -> list[np.ndarray]:
+    """What each net predicts for one square (3,) of each photo: keypoints (n, k, 2) in pixels of the crops."""
+    cut = np.concatenate([crops.crop(photo, square[None], SIDE) for photo, square in zip(photos, squares, strict=True)])
+    return prediction.predict_chain(nets, cut, source, KAGGLE)
 
 
 def print_boxes(boxes: np.ndarray, faces: int) -> None:
+    """Prints how far the boxes (n, 3) differ from Kaggle's frames."""
     shift = boxes[:, :2] + boxes[:, 2:] / 2 - 2 * MARGIN
-    print(f"\nfound on {len(boxes)} of {faces} faces; the boxes beside the frames of {SIDE} px: 10 %, median, 90 %")
-    for name, values in (("centre x", shift[:, 0]), ("centre y", shift[:, 1]), ("frame's side / box's", SIDE / boxes[:, 2])):
+    print(f"\ndetected {len(boxes)} of {faces} faces; boxes and Kaggle's frames of {SIDE} px: 10th percentile, median, 90th percentile")
+    for name, values in (("centre x, px", shift[:, 0]), ("centre y, px", shift[:, 1]), ("side of frame / box", SIDE / boxes[:, 2])):
         print(f"  {name:<22}" + "".join(f"{value:8.2f}" for value in np.percentile(values, [10, 50, 90])))
 
 
-def print_framing(canvases: list, boxes: np.ndarray, truth: np.ndarray, source: np.ndarray, nets: list, share: float) -> None:
-    print(f"\n{'side, in boxes':<16}{'all':>8}{'15-point':>10}{'4-point':>9}{'median face':>13}{'base net':>10}    RMSE, px of the frame")
+def print_framing(faces: Detected, nets: list[Trained], share: float) -> None:
+    """Prints the RMSE for each size of the region that the nets see. share: the weight of the base net."""
+    boxes, truth, source = faces.boxes, faces.truth, faces.source
+    names = "".join(f"{name:>10}" for name in KAGGLE.source_names)
+    print(f"\n{'RMSE, px; side in boxes':<26}{'all':>8}{names}{'median face':>13}{'base net':>10}")
     frame = np.tile([MARGIN, MARGIN, SIDE], (len(boxes), 1)).astype(float)
-    for name, squares in [("the frame", frame), *((f"{ratio}", crops.scaled(boxes, ratio)) for ratio in RATIOS)]:
-        own = answers(canvases, squares, nets, source)
+    for name, squares in [("Kaggle's frame", frame), *((f"{ratio}", crops.scaled(boxes, ratio)) for ratio in RATIOS)]:
+        own = predictions(faces.canvases, squares, nets, source)
         both = ensemble.combined(nets, own, base_share=share), own[0]
         predicted, base = (crops.to_photo(keypoints, squares, SIDE) - MARGIN for keypoints in both)
-        sources = rmse_by_source(predicted, truth, source, len(KAGGLE.sources))
+        sources = "".join(f"{value:10.2f}" for value in rmse_by_source(predicted, truth, source, len(KAGGLE.sources)))
         median = np.median(np.sqrt(np.nanmean(np.square(predicted - truth), axis=(1, 2))))
-        print(
-            f"{name:<16}{rmse(predicted, truth):8.2f}{sources[0]:10.2f}{sources[1]:9.2f}{median:13.2f}{rmse(base, truth):10.2f}",
-            flush=True,
-        )
+        print(f"  {name:<24}{rmse(predicted, truth):8.2f}{sources}{median:13.2f}{rmse(base, truth):10.2f}", flush=True)
 
 
-def print_doubt(canvases: list, boxes: np.ndarray, nets: list) -> None:
+def print_disagreement(faces: Detected, nets: list[Trained]) -> None:
+    """Prints percentiles of the disagreement between base net and specialists, for faces and for false detections."""
     folder = Path(skimage.data.__file__).parent
     pictures = [images.read(next(folder.glob(f"{name}.*"))) for name in FACELESS]
     false = [(picture, square) for picture in pictures for square in detection.find(picture)]
-    print(f"\n{'base net and specialists apart, px; percentiles':<54}" + "".join(f"{p:>8}" for p in (1, 5, 50, 95, 98, 99)))
-    no_faces = [picture for picture, _ in false], np.array([square for _, square in false])
-    for name, (photos, squares) in {"faces": (canvases, boxes), f"{len(FACELESS)} pictures without": no_faces}.items():
+    print(f"\n{'disagreement of base net and specialists, px':<44}{'number':>8}  " + "".join(f"{f'{p} %':>8}" for p in PERCENTILES))
+    without = [picture for picture, _ in false], np.array([square for _, square in false])
+    for name, (photos, squares) in {"faces": (faces.canvases, faces.boxes), f"{len(FACELESS)} pictures without faces": without}.items():
         squares = crops.scaled(squares, detection.FRAME)
-        doubt = ensemble.disagreement(nets, answers(photos, squares, nets, np.zeros(len(squares), int)))
-        print(f"  {name:<44}{len(doubt):>6}  " + "".join(f"{value:8.2f}" for value in np.percentile(doubt, [1, 5, 50, 95, 98, 99])))
+        apart = ensemble.disagreement(nets, predictions(photos, squares, nets, np.zeros(len(squares), int)))
+        print(f"  {name:<42}{len(apart):>8}  " + "".join(f"{value:8.2f}" for value in np.percentile(apart, PERCENTILES)))
 
 
 if __name__ == "__main__":

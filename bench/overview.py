@@ -1,13 +1,13 @@
-"""The picture of the README: drawn test faces with their predicted keypoints, and learning curves.
+"""Draws the picture in the README: drawn test faces with their predicted keypoints, and the learning curves.
 
     luigi --module pipeline Predict --dataset-path rendered
     luigi --module pipeline LearningCurves --dataset-path FOLDER --workspace-root WORKSPACE
     python bench/overview.py submissions/submission-rendered-KEY.h5 data/render-KEY.h5 WORKSPACE/models/learningcurves-KEY.h5 OUT.png
 
-Drawn faces alone: pictures of Kaggle's faces must not be shown.
+The faces must be drawn ones, because Kaggle's faces must not be published.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,24 @@ from pipeline.store.hdf5 import artifacts
 ROWS, COLUMNS = 3, 4
 
 
-def draw_faces(axes, predictions: Predictions, truth: np.ndarray) -> None:
-    """Evenly chosen test faces, dots for the predictions and circles for where the keypoints were drawn."""
+def main() -> None:
+    """Reads the three artifacts and saves the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("submission", type=Path, help="Predict's artifact for drawn faces")
+    parser.add_argument("render", type=Path, help="Render's artifact, which has the true keypoints of these faces")
+    parser.add_argument("curves", type=Path, help="LearningCurves' artifact")
+    parser.add_argument("out", type=Path, help="the picture, a PNG file")
+    options = parser.parse_args()
+    predictions, truth = artifacts.load(options.submission, Predictions), artifacts.load(options.render, Truth).keypoints
+    figure = Figure(figsize=(15, 5), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=[1, 1.6])
+    draw_faces(left.subplots(ROWS, COLUMNS, gridspec_kw={"wspace": 0.03, "hspace": 0.03}), predictions, truth)
+    draw_learning_curves(right, artifacts.load(options.curves, Curves))
+    save_png(figure, options.out)
+
+
+def draw_faces(axes: np.ndarray, predictions: Predictions, truth: np.ndarray) -> None:
+    """Draws evenly spaced test faces into axes (ROWS, COLUMNS): dots are predictions, circles the true keypoints (n, K, 2) in pixels."""
     chosen = np.linspace(0, len(predictions.test_images) - 1, ROWS * COLUMNS).round().astype(int)
     side = predictions.test_images.shape[1]
     for face, place in zip(chosen, axes.ravel(), strict=True):
@@ -33,14 +49,5 @@ def draw_faces(axes, predictions: Predictions, truth: np.ndarray) -> None:
         place.set_axis_off()
 
 
-def main(submission: Path, render: Path, curves: Path, out: Path) -> None:
-    predictions, truth = artifacts.load(submission, Predictions), artifacts.load(render, Truth).keypoints
-    figure = Figure(figsize=(15, 5), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=[1, 1.6])
-    draw_faces(left.subplots(ROWS, COLUMNS, gridspec_kw={"wspace": 0.03, "hspace": 0.03}), predictions, truth)
-    draw_learning_curves(right, artifacts.load(curves, Curves))
-    save_png(figure, out)
-
-
 if __name__ == "__main__":
-    main(*(Path(argument) for argument in sys.argv[1:5]))
+    main()

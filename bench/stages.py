@@ -1,17 +1,19 @@
-"""Load, Augment and Predict beside what a user would otherwise write, and how often a full run imports TensorFlow.
+"""Compares Load, Augment and Predict with the code that a user would write otherwise, and counts the imports of TensorFlow in a full run.
 
     python bench/stages.py [FOLDER] [--parts load face augment predict imports] [--rounds 3] [--images 10000] [--drawn 1000]
 
-FOLDER with Kaggle's files; without it: drawn faces. Medians of rounds in which the alternatives take turns, and the ratio to the first of
-them. Goals: Load at least 5 times as fast as the tutorial's loader and within 2 times of pandas.read_csv alone; Augment at least 3 times
-as fast as one call of skimage's warp for each image; Predict at least 80 % as fast as its nets' bare forward passes; one process of a
-full run with one worker imports TensorFlow, once; one face out of Load's artifact in at most 50 ms.
+FOLDER: Kaggle's files (default: drawn faces). Prints medians of rounds in which the alternatives take turns, and their speed relative to
+the first alternative. Goals: Load is at least 5 times as fast as the tutorial's loader and takes at most twice as long as pandas.read_csv;
+Augment is at least 3 times as fast as one call of skimage's warp per image; Predict is at least 80 % as fast as the bare forward passes of
+its nets; a full run with one worker imports TensorFlow once, in one process; reading one face from Load's artifact takes at most 50 ms.
 """
 
 import argparse
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import chain
 import defaults
@@ -19,7 +21,7 @@ import h5py
 import numpy as np
 import pandas as pd
 from skimage.transform import warp
-from turns import compare, goal
+from timing import compare, goal
 
 import pipeline
 from pipeline.data.formats import archives, kaggle, pixels
@@ -30,14 +32,18 @@ from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.nets import device
 from pipeline.store.hdf5 import artifacts
 
+if TYPE_CHECKING:
+    from pipeline.nets.trained import Trained
+
 
 def main() -> None:
+    """Runs the chosen parts and prints a table for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=10_000, help="for Predict")
-    parser.add_argument("--drawn", type=int, default=1000, help="without FOLDER: faces to draw")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what to measure (default: everything)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds whose median is reported (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=10_000, help="faces to predict in the part `predict` (default: %(default)s)")
+    parser.add_argument("--drawn", type=int, default=1000, help="labelled faces to draw if there is no FOLDER (default: %(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         if options.folder is None:
@@ -50,7 +56,8 @@ def main() -> None:
 # Load
 
 
-def load(options) -> None:
+def load(options: argparse.Namespace) -> None:
+    """Compares parsing the images, reading the training file, and all of Load."""
     path, test = (archives.find_file(options.folder, stem) for stem in ("training", "test"))
     table = pd.read_csv(path)
     texts = table["Image"].tolist()
@@ -59,69 +66,76 @@ def load(options) -> None:
         "parsing the images",
         {
             "df.Image.apply(np.fromstring)": lambda: tutorials_images(table),
-            "ours, checked": lambda: pixels.parse_images(texts, side=SIDE),
+            "ours, with checks": lambda: pixels.parse_images(texts, side=SIDE),
         },
         options.rounds,
     )
-    theirs, bare, ours = compare(
+    compare_loaders(
         "the training file",
         {
             "the tutorial's loader": lambda: tutorials_loader(path),
-            "pandas.read_csv alone": lambda: pd.read_csv(path),
+            "only pandas.read_csv": lambda: pd.read_csv(path),
             "ours: read, checked, parsed": lambda: kaggle.read_training(path, KAGGLE, side=SIDE),
         },
         options.rounds,
-    ).values()
-    goal("times as fast as the tutorial's loader", theirs / ours, at_least=5)
-    goal("times as long as pandas.read_csv", ours / bare, at_most=2)
-    theirs, bare, ours = compare(
+    )
+    compare_loaders(
         "all of Load: training, test and lookup table; ours with duplicates, outliers and split",
         {
             "the tutorial's loader, both files": lambda: (tutorials_loader(path), tutorials_loader(test)),
-            "pandas.read_csv alone, both files": lambda: (pd.read_csv(path), pd.read_csv(test)),
-            "ours": lambda: defaults.faces(options.folder, 0),
+            "only pandas.read_csv, both files": lambda: (pd.read_csv(path), pd.read_csv(test)),
+            "ours": lambda: defaults.dataset(options.folder, 0),
         },
         options.rounds,
-    ).values()
-    goal("times as fast as the tutorial's loader", theirs / ours, at_least=5)
-    goal("times as long as pandas.read_csv", ours / bare, at_most=2)
+    )
+
+
+def compare_loaders(title: str, alternatives: dict[str, Callable[[], object]], rounds: int) -> None:
+    """Compares the tutorial's loader, pandas.read_csv and ours, in this order, and prints the goals."""
+    theirs, bare, ours = compare(title, alternatives, rounds).values()
+    goal("speed-up over the tutorial's loader", theirs / ours, at_least=5)
+    goal("time / time of pandas.read_csv", ours / bare, at_most=2)
 
 
 def tutorials_images(table: pd.DataFrame) -> pd.Series:
-    """Pixels as the tutorial parses them."""
+    """The pixels, parsed as the tutorial does it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return table["Image"].apply(lambda text: np.fromstring(text, sep=" "))
 
 
 def tutorials_loader(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images and keypoints of all rows as the tutorial reads them, without its choice of complete rows."""
+    """The images and keypoints, read as the tutorial does it, but of all rows instead of only the complete ones."""
     table = pd.read_csv(path)
     table["Image"] = tutorials_images(table)
     images = (np.vstack(table["Image"].values) / 255.0).astype(np.float32)
-    keypoints = ((table[table.columns[:-1]].values - 48) / 48).astype(np.float32)
+    keypoints = ((table[table.columns[:-1]].values - SIDE / 2) / (SIDE / 2)).astype(np.float32)
     return images, keypoints
 
 
-# One face out of the cache
+# One face from the cache
 
 
-def face(options) -> None:
-    """With h5py alone, as a viewer would: Load's artifact and one copy of Augment's have the same chunks."""
-    data = defaults.faces(options.folder, 0)
+def face(options: argparse.Namespace) -> None:
+    """Compares reading one face and all faces from Load's artifact with h5py, as a viewer would read them.
+
+    One augmented version in Augment's artifact has the same chunks.
+    """
+    data = defaults.dataset(options.folder, 0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "load.h5"
         with artifacts.writing(path, {}) as file:
             artifacts.put(file, data)
         _, one = compare(
-            f"out of Load's artifact, {len(data.images):,} faces",
+            f"reading Load's artifact, {len(data.images):,} faces",
             {"all faces": lambda: read(path, slice(None)), "one face": lambda: read(path, len(data.images) // 2)},
             5 * options.rounds,
         ).values()
     goal("ms for one face", 1000 * one, at_most=50)
 
 
-def read(path: Path, faces) -> np.ndarray:
+def read(path: Path, faces: slice | int) -> np.ndarray:
+    """Reads one or several images from an artifact."""
     with h5py.File(path) as file:
         return file["images"][faces]
 
@@ -129,23 +143,25 @@ def read(path: Path, faces) -> np.ndarray:
 # Augment
 
 
-def augment(options) -> None:
+def augment(options: argparse.Namespace) -> None:
+    """Compares one augmented version of all faces with one call of scikit-image's warp per image."""
     data = kaggle.read_training(archives.find_file(options.folder, "training"), KAGGLE, side=SIDE)
-    labelled, ranges = (data.images, data.keypoints), defaults.of(augmentation.Ranges, pipeline.Augment)
+    ranges = defaults.of(augmentation.Ranges, pipeline.Augment)
     transforms = augmentation.draw(len(data.images), SIDE, ranges, rng=np.random.default_rng(0))
+    labelled = data.images, data.keypoints
     theirs, ours = compare(
-        f"one augmented copy of {len(data.images):,} faces",
+        f"one augmented version of {len(data.images):,} faces",
         {
-            "skimage.transform.warp for each image": lambda: one_warp_each(data.images, transforms),
+            "one call of skimage.transform.warp per image": lambda: one_warp_each(data.images, transforms),
             "ours, with contrast and keypoints": lambda: augmentation.apply(*labelled, transforms, KAGGLE, side=SIDE)[0][:],
         },
         options.rounds,
     ).values()
-    goal("times as fast", theirs / ours, at_least=3)
+    goal("speed-up over one call of warp per image", theirs / ours, at_least=3)
 
 
 def one_warp_each(images: np.ndarray, transforms: augmentation.Transforms) -> list[np.ndarray]:
-    """One call of scikit-image's warp for each image, without contrast and brightness."""
+    """The transformed images by one call of scikit-image's warp per image, without contrast and brightness."""
     backward = [np.linalg.inv(np.vstack([matrix, [0, 0, 1]])) for matrix in transforms.matrix]
     return [warp(image, matrix, order=1, mode="edge") for image, matrix in zip(images, backward, strict=True)]
 
@@ -153,27 +169,30 @@ def one_warp_each(images: np.ndarray, transforms: augmentation.Transforms) -> li
 # Predict
 
 
-def predict(options) -> None:
+def predict(options: argparse.Namespace) -> None:
+    """Compares the prediction of a chain with the bare forward passes of its nets."""
     print(f"\n{device.prepare(seed=0, threads=pipeline.device().threads)}")
-
-    data = defaults.faces(options.folder, 0)
-    n, groups = options.images, [None, *KAGGLE.groups]
+    data, n = defaults.dataset(options.folder, 0), options.images
     images, source = np.resize(data.test_images, (n, SIDE, SIDE)), np.resize(data.test_source, n)
-    nets = [defaults.untrained(data, group) for group in groups]
+    nets = [defaults.untrained(data, group) for group in (None, *KAGGLE.groups)]
     bare = [bare_passes(net, n) for net in nets]
+    for run in bare:
+        run(1)
     alternatives = {
         "the nets' bare forward passes": lambda: [run() for run in bare],
         "ours: nets built, windows cut, passes averaged": lambda: prediction.predict_chain(nets, images, source, KAGGLE),
-        "of that, the nets built and compiled": lambda: prediction.predict_chain(nets, images[:1], source[:1], KAGGLE),
+        "of which building and compiling the nets": lambda: prediction.predict_chain(nets, images[:1], source[:1], KAGGLE),
     }
-    for run in bare:
-        run(1)
-    forward, ours, _ = compare(f"keypoints of {n:,} faces, a base net and {len(KAGGLE.groups)} specialists", alternatives, 1).values()
-    goal("per cent of the speed of the bare forward passes", 100 * forward / ours, at_least=80)
+    title = f"keypoints of {n:,} faces, a base net and {len(KAGGLE.groups)} specialists"
+    forward, ours, _ = compare(title, alternatives, 1).values()
+    goal("speed in per cent of that of the bare forward passes", 100 * forward / ours, at_least=80)
 
 
-def bare_passes(trained, n: int):
-    """A call that runs the net over n images of its size as often as a prediction does: mirrored or not; a base net's two looks."""
+def bare_passes(trained: "Trained", n: int) -> Callable[..., None]:
+    """A function that runs the net on n images (or a given number) as often as a prediction does.
+
+    A prediction is the mean of two passes, for the image and its mirror image; a base net makes two predictions, because of the refinement.
+    """
     from pipeline.nets import forward, network
 
     options = {"side": int(trained.side), "keypoints": len(trained.indices), "sources": len(KAGGLE.sources)}
@@ -190,7 +209,7 @@ def bare_passes(trained, n: int):
 
 # Imports
 
-# Python imports a module of this name by itself when it starts.
+# The content of sitecustomize.py, a module that Python imports when it starts.
 COUNTER = """
 import os, sys
 
@@ -204,8 +223,8 @@ sys.meta_path.insert(0, Counter())
 """
 
 
-def imports(options) -> None:
-    """Runs the whole chain, as small as it gets, and counts the imports in it and in the processes that it starts."""
+def imports(options: argparse.Namespace) -> None:
+    """Runs the smallest possible chain and counts the imports of TensorFlow in its process and in those that it starts."""
     small = ["--Render-training", "60", "--Render-test", "6", "--Augment-copies", "1", "--TrainBase-epochs", "1", "--TrainBase-batch", "16"]
     small += ["--TrainSpecialist-epochs", "1", "--dataset-path", "rendered"]
     with tempfile.TemporaryDirectory() as folder:
@@ -214,7 +233,7 @@ def imports(options) -> None:
         flags = [*small, "--workspace-root", str(Path(folder) / "workspace")]
         ran = chain.run("Predict", flags, python_path=Path(folder), TENSORFLOW_IMPORTS=str(log))
         times = len(log.read_text().split()) if log.exists() else 0
-    print(f"\na full run with one worker, {ran.seconds:.0f} s")
+    print(f"\na small full run with one worker, {ran.seconds:.0f} s")
     goal("imports of TensorFlow", times, at_most=1)
 
 

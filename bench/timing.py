@@ -1,13 +1,13 @@
-"""Alternatives that take turns in one run, so that whatever else the machine does hits them alike: their median times, and ratios."""
+"""Median times of alternatives that take turns within one run, so that other load on the machine affects all of them alike."""
 
 import statistics
 import time
 from collections.abc import Callable
 
 
-def medians(alternatives: dict[str, Callable], rounds: int) -> dict[str, float]:
-    """Seconds of each alternative, the median of so many rounds."""
-    times = {name: [] for name in alternatives}
+def medians(alternatives: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """The seconds that each alternative takes: the median over the rounds, in each of which every alternative runs once."""
+    times: dict[str, list[float]] = {name: [] for name in alternatives}
     for _ in range(rounds):
         for name, run in alternatives.items():
             start = time.perf_counter()
@@ -16,8 +16,8 @@ def medians(alternatives: dict[str, Callable], rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def compare(title: str, alternatives: dict[str, Callable], rounds: int) -> dict[str, float]:
-    """Prints the medians and how many times as fast as the first alternative each is; returns the seconds."""
+def compare(title: str, alternatives: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Prints the median times and each alternative's speed relative to the first one; returns the seconds."""
     seconds = medians(alternatives, rounds)
     reference = next(iter(seconds.values()))
     print(f"\n{title}")
@@ -27,7 +27,7 @@ def compare(title: str, alternatives: dict[str, Callable], rounds: int) -> dict[
 
 
 def goal(what: str, value: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
-    """Prints a figure beside the bound that it should keep."""
+    """Prints a value, its goal (one of the two bounds) and whether the goal is met."""
     met = value >= at_least if at_most is None else value <= at_most
     bound = f"at least {at_least:g}" if at_most is None else f"at most {at_most:g}"
     print(f"  => {what}: {value:.2f}, goal {bound}: {'met' if met else 'missed'}", flush=True)
