@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.geometry import affine, alignment
 from pipeline.lazyrows import Images
+from pipeline.nets.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -76,3 +77,10 @@ class AlignedWindow:
 
 
 Sight = WholeImage | AlignedWindow
+
+
+def aligned_by(base: Trained) -> np.ndarray:
+    """The maps float64 (n, 2, 3) that align all labelled faces as a base net has located them; ValueError for another net."""
+    if base.located is None or base.target is None:
+        raise ValueError("only a base net locates the faces")
+    return alignment.aligning(base.located, base.target)

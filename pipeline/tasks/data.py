@@ -1,5 +1,6 @@
 """Stages from label files to augmented training data."""
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -46,11 +47,12 @@ class Load(Stage):
     clean = switch(True, "ignore grossly wrong labels of the training part: outliers and contradicting duplicates")
     twin_correlation = real(0.985, "correlation above which two images are near duplicates", 0.5, 1.0)
     outlier_deviations = real(4.5, "an outlier deviates by more than this many robust standard deviations", 0.0)
-    outlier_pixels = real(5.0, "and by more than this many pixels from where the other keypoints of the face suggest", 0.0)
+    outlier_pixels = real(5.0, "minimum distance in pixels of an outlier from where the other keypoints of the face suggest", 0.0)
     conflict_pixels = real(8.0, "labels of identical images contradict each other if they are more than this many pixels apart", 0.0)
 
     def requires(self):
-        return dataset().files() if dataset().folder() else {"rendered": Render()}
+        folder = dataset().folder()
+        return dataset().files(folder) if folder else {"rendered": Render()}
 
     def run(self):
         from pipeline.data import dataset as datasets
@@ -97,19 +99,17 @@ class Augment(Stage):
     def run(self):
         from pipeline.data import dataset as datasets
         from pipeline.geometry import augmentation
-        from pipeline.lazyrows import chosen
+        from pipeline.lazyrows import Images, chosen
         from pipeline.store.hdf5 import artifacts
 
         faces = self.input().load(datasets.Dataset)
         training = ~faces.validation
-        made = augmentation.versions(
+        images, labels, ranges = (
             chosen(faces.images, training),
             datasets.labels(faces)[training],
-            keypointset=KAGGLE,
-            ranges=from_parameters(augmentation.Ranges, self),
-            count=self.copies,
-            seed=self.seed,
+            from_parameters(augmentation.Ranges, self),
         )
-        with self.writing() as file, self.progress(self.copies, "copy") as progress:
-            copies = ({"images": images, "keypoints": keypoints} for images, keypoints in progress.over(made))
-            artifacts.put_versions(file, augmentation.AugmentedVersions, copies, self.copies)
+        made = augmentation.versions(images, labels, keypointset=KAGGLE, ranges=ranges, count=self.copies, seed=self.seed)
+        with self.writing() as file, self.progress(self.copies, "version") as progress:
+            versions: Iterator[dict[str, Images]] = ({"images": images, "keypoints": labels} for images, labels in progress.over(made))
+            artifacts.put_versions(file, augmentation.AugmentedVersions, versions, self.copies)

@@ -35,9 +35,9 @@ class dataset(luigi.Config):  # the name of its section and flag: --dataset-path
         folder = workspace_root() / "data"
         return folder if any(_found(folder, stem) for stem in FILES) else None
 
-    def files(self) -> dict[str, ExternalFile]:
-        """The three files by stem, whether they exist or not."""
-        folder, files = self.folder(), {}
+    def files(self, folder: Path) -> dict[str, ExternalFile]:
+        """The three files of a folder by stem, whether they exist or not."""
+        files = {}
         for stem, names in FILES.items():
             advice = f"Put {names} of {KAGGLE_PAGE} into {folder}, or run with --dataset-path rendered."
             files[stem] = ExternalFile(path=str(_found(folder, stem) or folder / f"{stem}.csv"), advice=advice)

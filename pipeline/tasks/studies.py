@@ -21,7 +21,7 @@ from pipeline.store.workspace import partials, runlog
 from pipeline.tasks.data import Load
 from pipeline.tasks.results import Predict
 from pipeline.tasks.sections import device, from_parameters
-from pipeline.tasks.training import Structured, TrainBase, Training, TrainSpecialist
+from pipeline.tasks.training import Learning, Structured, TrainBase, Training, TrainSpecialist
 
 
 def _compared(address: str, overrides: dict) -> Stage:
@@ -213,10 +213,9 @@ class Experiment(Stage):
         return {"Table": self.sibling(".csv"), "Curves": self.sibling(".png")}
 
 
-class Sanity(Structured, Training, Stage):
+class Sanity(Structured, Learning, Stage):
     """Checks that a fresh net and its training can do what they must: learn faces by heart, the mean face without seeing, and the like."""
 
-    patience = patience_factor = improvement = snapshots = None  # no parameters of this stage: it trains to the end
     epochs = whole(50, "epochs of learning a few faces by heart, of 8 steps each", 1)
     batch = whole(32, "faces in a training step, where there are many", 1)
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import luigi
 
@@ -42,8 +42,13 @@ if TYPE_CHECKING:
     from pipeline.nets.training import Hooks
     from pipeline.store.workspace.console import Progress
 
+    # The mixins below are used only by stages. But Luigi registers every subclass of Task, and they are not tasks themselves.
+    _OfStage = Stage
+else:
+    _OfStage = object
 
-class Structured:
+
+class Structured(_OfStage):
     """The parameters of a net's structure. A specialist has the structure of its base net, because it starts from those weights."""
 
     network = choice(
@@ -82,11 +87,10 @@ class Structured:
         return from_parameters(Structure, self, **normalised(self.network, self.normalisation, **pixels))
 
 
-class Training:
-    """The parameters that the base net and the specialists share."""
+class Learning(_OfStage):
+    """The parameters of every training."""
 
     on_backend = True
-    watch: "Callable[[History], None] | None" = None  # called after each epoch; a search gives a training up from there
     epochs = whole(75, "maximum number of epochs", 1)
     batch = whole(64, "number of faces in a training step", 1)
     optimizer = choice("adamw", "optimizer", OPTIMIZERS)
@@ -112,14 +116,23 @@ class Training:
     l1 = real(0.0, "L1 penalty on the kernels", 0.0)
     l2 = real(0.0, "L2 penalty on the kernels", 0.0)
     dropout = real(0.0, "factor for the dropout rates of the architecture; 1: as published", 0.0, 1.9)
+    device_memory = whole(512, "MiB of images kept on the device; larger training sets are copied block by block", 1)
+    seed = whole(0, "seed of the initial weights, the order of the samples and the dropout", 0)
+
+
+class Training(Learning):
+    """The parameters that the base net and the specialists share, and how both are trained."""
+
     patience = whole(
         0, "stop after this many epochs without improvement and keep the best epoch; 0: train to the end and keep the last epoch", 0
     )
-    patience_factor = real(0.5, "or after this fraction of the number of the best epoch, whichever is longer", 0.0)
+    patience_factor = real(0.5, "the patience is at least this fraction of the number of the best epoch", 0.0)
     improvement = real(0.005, "smallest relative improvement of the validation RMSE that counts as one", 0.0, 1.0)
     snapshots = whole(0, "store the weights every this many epochs and after the last one, beside the artifact; 0: never", 0)
-    device_memory = whole(512, "MiB of images kept on the device; larger training sets are copied block by block", 1)
-    seed = whole(0, "seed of the initial weights, the order of the samples and the dropout", 0)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.watch: Callable[[History], None] | None = None  # called after each epoch; a search gives a training up from there
 
     def run(self) -> None:
         from pipeline.nets import device as devices
@@ -310,7 +323,7 @@ class TrainSpecialist(Training, Stage):
     def _sight(self, dataset: "Dataset", base: "Trained", indices: list[int]) -> "Sight":
         """The whole image, or the window around the keypoints `indices` of the faces that the base net has aligned."""
         from pipeline.geometry import alignment
-        from pipeline.nets.sight import AlignedWindow, WholeImage
+        from pipeline.nets.sight import AlignedWindow, WholeImage, aligned_by
 
         side = dataset.images.shape[-1]
         if self.view == "face":
@@ -319,7 +332,7 @@ class TrainSpecialist(Training, Stage):
             raise InputError(f"The weights of {network} fit only the whole image. Use --TrainSpecialist-view face.")
         target = alignment.upright(dataset.mean_face[0], KAGGLE, side=side).astype("float32")
         window = alignment.window(target, indices, margin=self.margin, extent=self.extent, zoom=self.zoom)
-        return AlignedWindow(window, alignment.aligning(base.located, base.target))
+        return AlignedWindow(window, aligned_by(base))
 
     @contextlib.contextmanager
     def _versions(self, job: "TrainingJob") -> "Iterator[Versions]":
