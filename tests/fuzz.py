@@ -1,6 +1,6 @@
-"""Reads files made to harm, for minutes: `python -m tests.fuzz --minutes 10 artifacts` (or `tables`).
+"""Tests the readers with harmful files for minutes: `python -m tests.fuzz --minutes 10 artifacts` (or `tables`).
 
-`mutations.py` makes them and says what must come of it; `test_fuzz.py` does the same for seconds. Here a child process reads, so that a
+`mutations.py` makes the files and checks the results; `test_fuzz.py` does the same for seconds. Here a child process reads, so that a
 crash of a library, or a file that keeps it busy or fills the memory, is found and reported too. What was found lies in fuzz-failures/.
 """
 
@@ -18,8 +18,8 @@ from pathlib import Path
 
 FAILURES = Path("fuzz-failures")
 SECONDS = 60  # of one child
-PATIENCE = 30  # seconds without a new file: the reader hangs
-MEMORY = 1 << 30  # bytes that a reader may take beyond those that it has when it starts
+PATIENCE = 30  # seconds without a new file after which the reader counts as hung
+MEMORY = 1 << 30  # bytes that a reader may use in addition to those at its start
 BATCH = 500  # files from one seed
 
 
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def _child(what: str, seed: int, seconds: float, folder: Path) -> Counter:
-    """What came of the files of one child."""
+    """The results for the files of one child process."""
     words, files = folder / "words", folder / "files"
     files.mkdir()
     with words.open("w") as out:
@@ -63,7 +63,7 @@ def _child(what: str, seed: int, seconds: float, folder: Path) -> Counter:
 
 
 def _read_files(what: str, seed: int, seconds: float, folder: Path) -> None:
-    """Reads files for so many seconds; the last one stays in the folder."""
+    """Reads files for this many seconds; the last file stays in the folder."""
     import hypothesis
     import mutations
 

@@ -1,4 +1,4 @@
-"""Files made to harm, in endless variety, and what must come of reading them.
+"""Harmful files in endless variety, and the checks of what reading them results in.
 
 An artifact with changed bytes gets a checksum that fits, so that what stands behind the checksum is reached. Reading ends with a sound
 result, or with Damaged or InputError that say why in one line; anything else is a failure.
@@ -53,7 +53,7 @@ class _Noting(bytereader.Pieces):
 
 
 def sound_artifacts(folder: Path) -> list[Sound]:
-    """One of each kind, without siblings."""
+    """One artifact of each kind, without siblings."""
     sound = []
     for kind in kinds.KINDS.values():
         path = kinds.write(kind, folder)
@@ -63,7 +63,7 @@ def sound_artifacts(folder: Path) -> list[Sound]:
 
 
 def with_checksum(whole: bytes, siblings: dict[str, str] | None = None) -> bytes:
-    """The same file with the right checksum in its user block, and the length that it says to have in its superblock."""
+    """The same file with the right checksum in its user block, and with its length in its superblock."""
     content = bytearray(whole[artifacts.USER_BLOCK :])
     content[40:48] = struct.pack("<Q", len(whole))
     if siblings is None:
@@ -72,7 +72,7 @@ def with_checksum(whole: bytes, siblings: dict[str, str] | None = None) -> bytes
 
 
 def changed_artifact(sound: Sound) -> st.SearchStrategy[bytes]:
-    """The artifact after a few changes, nearly all of them where the library looks first."""
+    """The artifact after a few changes, most of them where the library looks first."""
     end = len(sound.whole)
     place = _one_of(sound.places) | _one_of(sound.places) | st.integers(artifacts.USER_BLOCK, end - 1)
     numbers = st.sampled_from(NUMBERS) | st.builds(sum, st.tuples(_one_of(sound.addresses), st.sampled_from([0, 8, -8])))
@@ -90,14 +90,14 @@ def changed_artifact(sound: Sound) -> st.SearchStrategy[bytes]:
 
 
 def _one_of(values: list) -> st.SearchStrategy:
-    """As st.sampled_from, which looks at each of many values each time."""
+    """Like st.sampled_from, which would look at all of many values each time."""
     return st.integers(0, len(values) - 1).map(values.__getitem__)
 
 
 def read_artifact(path: Path, kind: type) -> bool:
-    """Whether the artifact was read, in all ways in which the program reads; False if it was refused.
+    """Whether the artifact was read, in all the ways in which the program reads; False if it was refused.
 
-    AssertionError where the HDF5 library sees another content than the survey before it.
+    Raises AssertionError if the HDF5 library sees another content than the survey saw.
     """
     artifacts._verified.clear()
     try:
@@ -151,8 +151,8 @@ NAMES += ["n" * 300 + ".csv"]
 
 
 def changed_bytes(whole: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-    """The bytes with a few of them replaced, removed, inserted, copied from elsewhere or cut off."""
-    place = st.integers(0, 1 << 20)  # counted on from the start at the end
+    """The bytes after some have been replaced, removed, inserted, copied from elsewhere or cut off."""
+    place = st.integers(0, 1 << 20)  # wraps around at the end
     change = st.tuples(place, st.integers(0, 4), st.sampled_from(MARKS) | st.binary(max_size=4) | st.tuples(place, st.integers(1, 30)))
 
     def changed(whole, changes, end):
@@ -168,7 +168,7 @@ def changed_bytes(whole: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
 
 
 def changed_cells(header: str, *rows: str) -> st.SearchStrategy[bytes]:
-    """Some of the rows with a few fields that mean harm, or a field too many."""
+    """Some of the rows with a few harmful fields or a field too many."""
     width = header.count(",") + 1
     field = st.sampled_from(FIELDS) | st.text("\x00\t\r\n\x85 ,.;\"'09ae\xe9\u2028\ufeff\ud800", max_size=5)
     change = st.dictionaries(st.integers(0, width), field, max_size=2)
@@ -182,7 +182,7 @@ def changed_cells(header: str, *rows: str) -> st.SearchStrategy[bytes]:
 
 
 def changed_table() -> st.SearchStrategy[tuple[str, bytes]]:
-    """(file name, content): a table, plain or in a zip that was changed in turn."""
+    """File name and content of a table, either plain or in a zip file that may be changed as well."""
 
     def table(stem):
         whole = SOUND_TABLES[stem]
@@ -209,7 +209,7 @@ def zipped(content: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
 
 
 def read_table(path: Path) -> bool:
-    """Whether the table was read, with values as they must be; False if it was refused."""
+    """Whether the table was read, after checking its values; False if it was refused."""
     try:
         table = READERS[path.stem](path)
     except InputError as error:

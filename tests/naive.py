@@ -1,10 +1,10 @@
-"""Oracles: the same results by loops, slow and easy to check."""
+"""Oracles: the same results computed by loops, which are slow but easy to check."""
 
 import numpy as np
 
 
 def duplicate_groups(images, correlation):
-    """Groups by first appearance: every pair of pooled images is correlated, every link is followed. Sides must be multiples of 48."""
+    """Groups numbered by first appearance. Every pair of pooled images is correlated; sides must be multiples of 48."""
     block = images.shape[1] // 48
     pooled = [
         [image[r : r + block, c : c + block].mean() for r in range(0, 48 * block, block) for c in range(0, 48 * block, block)]
@@ -34,7 +34,7 @@ def _near(image, other_image, pooled, other_pooled, correlation):
 
 
 def left_out_prediction(x, mean, covariance, own):
-    """Mean and covariance of the coordinates `own` (indices) given all others of the normal distribution."""
+    """Mean and covariance of the coordinates `own` (indices) given all others, for a normal distribution."""
     others = [i for i in range(len(x)) if i not in own]
     regression = covariance[np.ix_(own, others)] @ np.linalg.inv(covariance[np.ix_(others, others)])
     expected = mean[own] + regression @ (x[others] - mean[others])
@@ -48,7 +48,7 @@ def rmse(predicted, truth):
 
 
 def masked_mean(values, known):
-    """Mean of the values where known is 1; 0 if it is nowhere."""
+    """Mean of the values where known is 1, or 0 if there are none."""
     counted = [v for v, k in zip(values.ravel().tolist(), known.ravel().tolist(), strict=True) if k]
     return sum(counted) / len(counted) if counted else 0.0
 

@@ -1,4 +1,4 @@
-"""From parsed tables to the data set that every stage shares."""
+"""From parsed tables to the data set that all stages share."""
 
 from dataclasses import fields, replace
 
@@ -25,7 +25,7 @@ WIDE, NARROW = 24, 40
 
 
 def tables(*, wide=WIDE, narrow=NARROW, seed=0):
-    """Training table of unlike images (noise), test table of three faces, lookup table that asks for an eye, a nose and nothing."""
+    """A training table of noise images, a test table of three faces, and a lookup table for an eye, a nose and nothing of them."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (wide + narrow + 3, 20, 20), dtype=np.uint8)
     shape = np.array([[14, 6], [6, 6], [10, 11], [10, 17]], np.float32)
@@ -57,7 +57,7 @@ def contradicted():
 
 
 def test_source_is_the_last_that_covers_the_labels():
-    """A face with any keypoint that only the wide source labels is of that source, any other of the narrow one."""
+    """A face belongs to the wide source if a keypoint is labelled that only this source labels, and otherwise to the narrow source."""
     labelled = np.array([[1, 1, 1, 1], [0, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0]], bool)
     assert sources(labelled, TINY).tolist() == [0, 0, 1, 1, 1]
     with pytest.raises(ValueError, match=r"\(n, 4\).*\(5, 3\)"):
@@ -65,7 +65,7 @@ def test_source_is_the_last_that_covers_the_labels():
 
 
 def test_fewer_faces_to_train_on():
-    """The validation part stays as it is, `row` tells which faces are left, fewer faces are some of more; 0 or too many keep all."""
+    """The validation part is unchanged, `row` has the remaining faces, a smaller sample is part of a larger one, and 0 keeps all."""
     everything, some, fewer = (make(faces=faces) for faces in (0, 20, 7))
     assert everything.row.tolist() == list(range(WIDE + NARROW))
     assert make(faces=1000).row.tolist() == everything.row.tolist()
@@ -80,7 +80,7 @@ def test_fewer_faces_to_train_on():
 
 
 def test_fields_are_as_described():
-    """Every array of the data set has the dtype and the number of dimensions that its description says."""
+    """Every array of the data set has the dtype and the number of dimensions in its description."""
     dataset = make()
     for field in fields(Dataset):
         values, described = getattr(dataset, field.name), field.metadata["array"]
@@ -96,7 +96,7 @@ def test_same_tables_same_bytes():
 
 
 def test_conflicts_are_dropped_from_training_alone():
-    """Contradicted labels are not trained on; validation keeps its own, and so do all when the rule is off."""
+    """Contradicted labels are not used for training; the validation part keeps them, and so does the training part without cleaning."""
     dataset = make(contradicted())
     nose = dataset.conflict[:, 2]
     assert nose.sum() == NARROW
@@ -109,7 +109,7 @@ def test_conflicts_are_dropped_from_training_alone():
 
 
 def test_outliers_are_dropped():
-    """A label 9 px off in the training part is not trained on and listed with its distance."""
+    """A label of the training part that is 9 px off is not used for training, and its distance is recorded."""
     given = tables()
     trained = np.flatnonzero(~make().validation)[0]
     given.training.keypoints[trained, 2] += [9, 0]
@@ -119,7 +119,7 @@ def test_outliers_are_dropped():
 
 
 def test_mean_face_is_of_the_labels_trained_on():
-    """The mean face leaves validation and dropped labels out, and takes the other source's where a source has none."""
+    """The mean face excludes the validation part and dropped labels, and uses the labels of the other source if a source has none."""
     dataset = make(contradicted())
     wide = (dataset.source == 0) & ~dataset.validation
     np.testing.assert_allclose(dataset.mean_face[0, 0], dataset.keypoints[wide, 0].mean(axis=0), rtol=1e-5)
@@ -129,14 +129,14 @@ def test_mean_face_is_of_the_labels_trained_on():
 
 @pytest.mark.parametrize(("wide", "narrow", "eyes"), [(30, 0, [14, 6]), (0, 30, [10, 10])])
 def test_one_source_alone(wide, narrow, eyes):
-    """A data set of one source works; a keypoint that nobody labelled has the image's middle as its mean."""
+    """A data set may have only one source; the mean of a keypoint without labels is the middle of the image."""
     dataset = make(tables(wide=wide, narrow=narrow))
     np.testing.assert_allclose(dataset.mean_face[:, 0], [eyes, eyes], atol=0.5)
     assert dataset.validation.any()
 
 
 def test_pixel_statistics_are_those_of_the_training_part():
-    """Mean and standard deviation leave the validation faces out; equal pixels have the deviation 1, by which one can divide."""
+    """Mean and standard deviation exclude the validation part; the deviation of equal pixels is 1, so that it can be a divisor."""
     dataset = make()
     pixels = dataset.images[~dataset.validation].astype(np.float64)
     assert dataset.pixel_mean == pytest.approx(pixels.mean(), rel=1e-6)
@@ -146,7 +146,7 @@ def test_pixel_statistics_are_those_of_the_training_part():
 
 
 def test_test_faces_have_the_source_of_what_is_asked():
-    """Faces asked for an eye, for a nose, for nothing: wide, narrow, narrow; the lookup table is handed on as it is."""
+    """The sources of test faces with an eye, a nose and nothing to predict are wide, narrow and narrow; the lookup table is passed on."""
     dataset = make()
     assert dataset.test_source.tolist() == [0, 1, 1]
     assert dataset.test_ids.tolist() == [5, 7, 9]
@@ -154,7 +154,7 @@ def test_test_faces_have_the_source_of_what_is_asked():
 
 
 def test_exploration_counts():
-    """The printed table has the counts of faces, labels, duplicates and dropped labels, and fits on a screen."""
+    """The printed table shows the numbers of faces, labels, duplicates and dropped labels, and fits on a screen."""
     dataset = make(contradicted())
     lines = summary.table(dataset).splitlines()
     cells = {line.split()[0]: line.split()[1:] for line in lines if line}
@@ -177,7 +177,7 @@ def test_exploration_of_kaggles_set_fits_on_a_screen():
 
 
 def test_held_out_faces_come_in_the_order_of_the_table():
-    """Of data sets that hold out different parts and leave out different faces, each face from the one that held it out."""
+    """From data sets that hold out different parts, each face is taken from the data set that held it out, in the order of the table."""
     parts = [make(faces=20, fold=fold, validation_share=0.25) for fold in range(4)]
     found = held_out(parts[::-1], lambda some: np.stack([some.row, some.images[:, 0, 0]], axis=1))
     whole = make()

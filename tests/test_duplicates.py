@@ -1,4 +1,4 @@
-"""Which images are the same picture."""
+"""Copies and near duplicates are recognised."""
 
 import naive
 import numpy as np
@@ -17,7 +17,7 @@ def rng():
 
 
 def smooth(rng, count):
-    """Random images whose neighbouring pixels are alike, as in photographs: (count, SIDE, SIDE) float."""
+    """Random images (count, SIDE, SIDE) float, with similar neighbouring pixels as in photographs."""
     return np.kron(rng.uniform(0, 255, (count, 12, 12)), np.ones((8, 8)))
 
 
@@ -26,7 +26,7 @@ def as_bytes(images):
 
 
 def with_twins(rng, count):
-    """Different images, and as many blends of two of them with noise: some above the limit, some below."""
+    """Different images, and as many noisy blends of two of them, some above the limit and some below."""
     different = smooth(rng, count)
     one, other = rng.integers(0, count, (2, count))
     share = rng.uniform(0, 0.3, (count, 1, 1))
@@ -36,16 +36,16 @@ def with_twins(rng, count):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_groups_are_those_of_all_pairs(seed, monkeypatch):
-    """The search by candidates finds what the comparison of all pairs finds, also across the borders of its chunks."""
+    """The search among candidates finds what a comparison of all pairs finds, also across the boundaries of its chunks."""
     monkeypatch.setattr(duplicates, "CHUNK", 5)
     images = with_twins(np.random.default_rng(seed), 25)
     expected = naive.duplicate_groups(images, LIMIT)
-    assert 25 <= max(expected) + 1 < 50  # the blends are twins in part
+    assert 25 <= max(expected) + 1 < 50  # some of the blends are near duplicates
     assert duplicates.groups(images, correlation=LIMIT).tolist() == expected
 
 
 def test_twins_of_twins_share_a_group(rng):
-    """Images that are alike only through a third one are in one group."""
+    """Images that are connected only through a third one are in one group."""
     first, last = smooth(rng, 2)
     steps = np.linspace(0, 1, 21)[:, None, None]
     chain = as_bytes((1 - steps) * first + steps * last)
@@ -54,7 +54,7 @@ def test_twins_of_twins_share_a_group(rng):
 
 
 def test_brightness_and_contrast_do_not_matter(rng):
-    """A darker print of an image is its near twin but no copy."""
+    """A darker version of an image is a near duplicate but not a copy."""
     image = smooth(rng, 1)
     images = as_bytes(np.concatenate([image, 0.5 * image + 20]))
     assert duplicates.groups(images, correlation=LIMIT).tolist() == [0, 0]
@@ -62,7 +62,7 @@ def test_brightness_and_contrast_do_not_matter(rng):
 
 
 def test_images_without_contrast(rng):
-    """Flat images have no correlation: they share a group with exact copies alone, and so does a pattern finer than the pooling."""
+    """Flat images have no correlation and share a group only with their copies, and so does a pattern finer than the pooling."""
     flat = np.zeros((5, SIDE, SIDE), np.uint8)
     flat[2] = 255
     flat[4] = np.indices((SIDE, SIDE)).sum(axis=0) % 2 * 255
@@ -71,13 +71,13 @@ def test_images_without_contrast(rng):
 
 
 def test_a_group_larger_than_a_chunk(rng):
-    """Three hundred near twins, more than are looked at in one go, are one group."""
+    """Three hundred near duplicates, more than one chunk, are one group."""
     images = as_bytes(smooth(rng, 1) + rng.normal(0, 4, (300, SIDE, SIDE)))
     assert not duplicates.groups(images, correlation=LIMIT).any()
 
 
 def test_images_in_a_file_have_the_same_groups(rng):
-    """Where the images are read when they are asked for, the groups are those of an array: twins, copies and flat images among them."""
+    """Images that are read lazily have the same groups as an array, with near duplicates, copies and flat images among them."""
     images = as_bytes(np.repeat(smooth(rng, 150), 3, axis=0) + rng.normal(0, 4, (450, SIDE, SIDE)))
     images[7], images[300] = 90, images[20]
     collector = Collector(0)
@@ -86,7 +86,7 @@ def test_images_in_a_file_have_the_same_groups(rng):
 
 
 def test_every_near_pair_is_found_once(rng):
-    """The search finds the pairs that comparing each point with each other finds, and counts every point."""
+    """The search finds the pairs that a comparison of all points finds, and counts every point."""
     points = rng.normal(0, 1, (500, 3)).astype(np.float32)
     apart = np.linalg.norm(points[:, None] - points, axis=2)
     chunks = list(duplicates._near(points, 0.3))
@@ -98,14 +98,14 @@ def test_every_near_pair_is_found_once(rng):
 
 @pytest.mark.parametrize("side", [5, 48, 50, 96, 128])
 def test_one_image_of_any_side(side, rng):
-    """One image is one group, whatever its side."""
+    """A single image is one group, whatever its side."""
     image = rng.integers(0, 256, (1, side, side), dtype=np.uint8)
     assert duplicates.groups(image, correlation=LIMIT).tolist() == [0]
     assert duplicates.copies(image).tolist() == [0]
 
 
 def test_copies_are_numbered_by_first_appearance(rng):
-    """Equal bytes have equal numbers; one different grey level makes another image."""
+    """Equal bytes have equal numbers; an image with one different grey level has another number."""
     a, b = rng.integers(0, 256, (2, SIDE, SIDE), dtype=np.uint8)
     almost = a.copy()
     almost[-1, -1] ^= 1

@@ -1,4 +1,4 @@
-"""The readers on files made to harm, for seconds; `python -m tests.fuzz` does it for as long as one likes."""
+"""The readers are tested with harmful files for seconds; `python -m tests.fuzz` does it for any length of time."""
 
 import mutations
 import pytest
@@ -21,7 +21,7 @@ def tables(tmp_path_factory):
 @settings(FUZZ, max_examples=300)
 @given(data=st.data())
 def test_any_artifact(artifacts, data):
-    """Whatever was changed in an artifact with a right checksum, the HDF5 library sees what the survey saw, or the file is refused."""
+    """Whatever was changed in an artifact with a valid checksum, the HDF5 library sees what the survey saw, or the file is refused."""
     strategy, read = artifacts
     read(data.draw(strategy))
 
@@ -29,6 +29,6 @@ def test_any_artifact(artifacts, data):
 @settings(FUZZ, max_examples=600)
 @given(data=st.data())
 def test_any_table(tables, data):
-    """Whatever happened to a table or its zip, it is read with valid values or refused by an InputError of one line."""
+    """Whatever was changed in a table or its zip file, it is read with valid values or refused with an InputError of one line."""
     strategy, read = tables
     read(data.draw(strategy))

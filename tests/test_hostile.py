@@ -389,7 +389,7 @@ def test_nothing_is_unpickled():
 
 
 def training(*cells):
-    """A training file of Kaggle's columns and one row: the cells, empty ones up to the image, and the image."""
+    """A training file with Kaggle's columns and one row: the cells, then empty ones up to the image, and the image as the last cell."""
     return ",".join([*KAGGLE.columns, "Image"]) + "\n" + ",".join([*cells[:-1], *[""] * (len(KAGGLE.columns) - len(cells) + 1), cells[-1]])
 
 
@@ -401,7 +401,7 @@ def sparse(folder):
 
 
 def table(name, text):
-    """text: a function, so that the texts are in memory one after the other."""
+    """Writes a table. `text` is a function, so that only one of the texts is in memory at a time."""
 
     def written(folder):
         (folder / name).write_text(text())
@@ -420,7 +420,7 @@ def endless_questions(folder):
 
 
 def many_files(folder):
-    """A zip whose directory has one entry 100,000 times."""
+    """A zip file whose directory has the same entry 100,000 times."""
     path = zipped(folder, {"training.csv": ""})
     content = path.read_bytes()
     start = content.index(b"PK\1\2")
@@ -469,7 +469,7 @@ TABLES = {
 }
 
 
-# Reads the files that standard input names, one a line, and says for each: seconds, peak of its memory in MB, what came of it.
+# Reads the files named on standard input, one per line, and prints for each the seconds, the peak of its memory in MB and the message.
 READ = """
 import contextlib, json, sys, time
 import numpy as np
@@ -501,7 +501,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """Name of the case -> (seconds, peak in MB, message), each file read in one and the same process."""
+    """Name of the case -> (seconds, peak in MB, message); one process reads all files."""
     paths = {}
     for name, (build, _) in {**TABLES, **FORGERIES}.items():
         folder = tmp_path_factory.mktemp("hostile")
@@ -514,18 +514,18 @@ def outcomes(tmp_path_factory):
     return dict(zip(paths, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process' memory is asked of Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports the peak memory of a process")
 @pytest.mark.parametrize("what", TABLES)
 def test_tables_that_fill_memory(outcomes, what):
-    """One sentence with the file and the place, before the memory is full of it."""
+    """The file is refused with one sentence that names the place, before it fills the memory."""
     _, _, message = outcomes[what]
     assert TABLES[what][1] in message
     assert message.isprintable()
     assert len(message) < 500
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process' memory is asked of Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports the peak memory of a process")
 def test_memory(outcomes):
-    """No hostile file takes more than 300 MB to refuse, the libraries included."""
+    """Refusing a hostile file takes at most 300 MB, including the libraries."""
     assert max(peak for _, peak, _ in outcomes.values()) < 300, outcomes
     assert all(message for _, _, message in outcomes.values())

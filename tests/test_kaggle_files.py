@@ -1,4 +1,4 @@
-"""Kaggle's files are read exactly or refused with a sentence that names the place; never anything in between."""
+"""Kaggle's files are either read exactly or refused with one sentence that names the place of the fault."""
 
 import os
 import re
@@ -65,7 +65,7 @@ def zipped(folder: Path, members: dict, name="training.zip", method=zipfile.ZIP_
 
 
 def refused(path: Path, *said: str, read=lambda path: read_training(path, SMALL, side=SIDE)) -> str:
-    """The message of the InputError, which must contain each of the texts."""
+    """The message of the InputError, after checking that it contains each of the texts."""
     with pytest.raises(InputError) as caught:
         read(path)
     message = str(caught.value)
@@ -76,7 +76,7 @@ def refused(path: Path, *said: str, read=lambda path: read_training(path, SMALL,
 
 
 def with_row(number: int, row: str) -> str:
-    """The training file with one row, counted from 1, in place of its own."""
+    """The training file with one of its rows, counted from 1, replaced."""
     return "\n".join([HEADER, *ROWS[: number - 1], row, *ROWS[number:], ""])
 
 
@@ -84,7 +84,7 @@ def with_row(number: int, row: str) -> str:
 
 
 def test_training_values(tmp_path):
-    """Images and keypoints come back as they were written, NaN where the field is empty."""
+    """Images and keypoints are read as they were written, with NaN for empty fields."""
     faces = read_training(written(tmp_path, TRAINING), SMALL, side=SIDE)
     assert (faces.images.dtype, faces.keypoints.dtype) == (np.uint8, np.float32)
     np.testing.assert_array_equal(faces.images, IMAGES)
@@ -92,7 +92,7 @@ def test_training_values(tmp_path):
 
 
 def test_columns_in_any_order(tmp_path):
-    """The header decides which column is which, not its position."""
+    """Columns are identified by the header, not by their position."""
     order = np.random.default_rng(1).permutation(len(SMALL.columns) + 1)
     lines = [",".join(np.array(line.split(","))[order]) for line in (HEADER, *ROWS)]
     faces = read_training(written(tmp_path, "\n".join(lines)), SMALL, side=SIDE)
@@ -116,14 +116,14 @@ def test_columns_in_any_order(tmp_path):
     ids=["crlf", "no end", "cut crlf", "blank end", "bom", "quoted", "nan", "blanks", "exponent"],
 )
 def test_harmless_variants(tmp_path, content):
-    """Other line ends, a missing last one, blank last lines, a byte order mark, quotes and "nan" change nothing."""
+    """Other line ends, a missing final line end, blank lines at the end, a byte order mark, quotes and "nan" do not change the result."""
     faces = read_training(written(tmp_path, content), SMALL, side=SIDE)
     np.testing.assert_array_equal(faces.images, IMAGES)
     np.testing.assert_array_equal(faces.keypoints, KEYPOINTS)
 
 
 def test_test_values(tmp_path):
-    """The test file gives its ids and images in its own order."""
+    """Ids and images of the test file are read in its own order."""
     faces = read_test(written(tmp_path, TEST, "test.csv"), side=SIDE)
     assert faces.image_ids.dtype == np.int64
     np.testing.assert_array_equal(faces.image_ids, IDS)
@@ -135,7 +135,7 @@ LOOKUP_WITHOUT = LOOKUP.replace(",\n", "\n")
 
 @pytest.mark.parametrize("content", [LOOKUP, LOOKUP_WITHOUT, LOOKUP_WITHOUT.replace(",Location", ""), LOOKUP.replace(",\n", ",1.5\n")])
 def test_lookup_values(tmp_path, content):
-    """The lookup table gives indices of faces, keypoints and axes, with Location empty, left out of the rows, absent or filled."""
+    """The lookup table is read as indices of faces, keypoints and axes; Location may be empty, omitted from the rows, absent or filled."""
     lookup = read_lookup(written(tmp_path, content, "IdLookupTable.csv"), SMALL, IDS)
     assert lookup.row_ids.tolist() == [7, 8, 2, 4]
     assert lookup.face.tolist() == [1, 0, 2, 1]
@@ -159,7 +159,7 @@ def test_arrays_are_as_described(tmp_path):
 
 @pytest.mark.parametrize("block", [1, 7, 64, 1 << 20])
 def test_blocks_of_any_size(tmp_path, monkeypatch, block):
-    """Where one block of bytes ends and the next begins leaves no trace, in the arrays or in the numbers of rows."""
+    """The boundaries between blocks of bytes affect neither the arrays nor the row numbers in messages."""
     monkeypatch.setattr(archives, "BLOCK", block)
     path = written(tmp_path, "\ufeff" + TRAINING.replace("\n", "\r\n") + "\r\n\r\n")
     np.testing.assert_array_equal(read_training(path, SMALL, side=SIDE).images, IMAGES)
@@ -170,14 +170,14 @@ def test_blocks_of_any_size(tmp_path, monkeypatch, block):
 
 @pytest.mark.parametrize("block", [100, 500, 1 << 20])
 def test_rows_are_counted_over_all_blocks(tmp_path, monkeypatch, block):
-    """The number of a faulty row counts all rows before it, however many came in one block."""
+    """The number of a faulty row counts all earlier rows, however they are divided into blocks."""
     monkeypatch.setattr(archives, "BLOCK", block)
     for fault in (ROWS[1] + ",3", ROWS[1] + " 3", ROWS[1].replace("2.125", "far")):
         refused(written(tmp_path, "\n".join([HEADER, *ROWS * 15, ROWS[0], fault, *ROWS, ""])), "row 47 (line 48)")
 
 
 def test_a_face_without_labels(tmp_path):
-    """One face without any label is accepted; a file in which no face has one is not."""
+    """A face without labels is accepted, but a file without any label is refused."""
     bare = "," * len(SMALL.columns)
     faces = read_training(written(tmp_path, with_row(2, bare + PIXELS[1])), SMALL, side=SIDE)
     assert np.isnan(faces.keypoints[1]).all()
@@ -188,7 +188,7 @@ def test_a_face_without_labels(tmp_path):
 
 
 def test_find_file(tmp_path):
-    """The plain file or the zip is found, None means that there is neither, both are an error that names both."""
+    """The plain file or the zip file is found; None means that there is neither, and having both is an error that names both."""
     assert find_file(tmp_path, "training") is None
     plain = written(tmp_path, TRAINING)
     assert find_file(tmp_path, "training") == plain
@@ -200,33 +200,33 @@ def test_find_file(tmp_path):
 
 
 def test_dangling_link(tmp_path):
-    """A link to nowhere is not taken for an absent file: it is found, and reading it says what is wrong."""
+    """A dangling link does not count as an absent file: it is found, and reading it reports the fault."""
     (tmp_path / "training.csv").symlink_to(tmp_path / "gone.csv")
     refused(find_file(tmp_path, "training"), "No such file")
 
 
 def test_missing_file(tmp_path):
-    """A file that has vanished is named."""
+    """The message names a file that has disappeared."""
     refused(tmp_path / "training.csv", "No such file", "check that it exists")
     refused(tmp_path / "training.zip", "No such file")
 
 
 def test_folder_in_a_files_place(tmp_path):
-    """A folder of the file's name is called a folder."""
+    """The message says that there is a folder instead of the file."""
     for name in ("training.csv", "training.zip"):
         (tmp_path / name).mkdir()
         refused(tmp_path / name, "is a folder")
 
 
 def test_pipe_in_a_files_place(tmp_path):
-    """A named pipe, from which reading would wait for ever, is refused."""
+    """A named pipe is refused, because reading it would block forever."""
     os.mkfifo(tmp_path / "training.csv")
     refused(tmp_path / "training.csv", "not a regular file")
 
 
 @pytest.mark.parametrize("name", ["training.csv", "training.zip"])
 def test_unreadable_file(tmp_path, monkeypatch, name):
-    """A file that may not be read is named with the reason; simulated, because permissions do not bind the superuser."""
+    """The message names a file without read permission and the reason; simulated, because permissions do not apply to the superuser."""
 
     def denied(*_args, **_kwargs):
         raise PermissionError(13, "Permission denied")
@@ -237,9 +237,9 @@ def test_unreadable_file(tmp_path, monkeypatch, name):
     refused(path, "Permission denied", "that you have permission to read it")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind the superuser")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not apply to the superuser")
 def test_file_without_permissions(tmp_path):
-    """The same with a real file."""
+    """The same is true of a real file."""
     path = written(tmp_path, TRAINING)
     path.chmod(stat.S_IWUSR)
     refused(path, "Permission denied")
@@ -288,12 +288,12 @@ def test_file_without_permissions(tmp_path):
     ],
 )
 def test_bad_structure(tmp_path, content, said):
-    """A file that is no table with the right columns and the same number of fields in each row is refused, with the place."""
+    """A file without the right columns, or with different numbers of fields in its rows, is refused, and the message names the place."""
     refused(written(tmp_path, content), *said)
 
 
 def test_endless_line(tmp_path, monkeypatch):
-    """A line that does not end is given up before it fills the memory."""
+    """A line that does not end is refused before it fills the memory."""
     monkeypatch.setattr(csvrows, "LONGEST_ROW", 100_000)
     monkeypatch.setattr(archives, "BLOCK", 50_000)
     refused(written(tmp_path, TRAINING + "1" * 1_000_000), "line 5 has more than 100,000 bytes")
@@ -304,7 +304,7 @@ def test_endless_line(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("value", ["256", "300", "1000", "-1", "1.5", "x", "nan", "1e2", "0x10"])
 def test_bad_pixel(tmp_path, value):
-    """A pixel that is no integer from 0 to 255 is named by row, column and its number within the image."""
+    """The message names a pixel that is not an integer from 0 to 255 by row, column and number within the image."""
     image = PIXELS[1].split(" ")
     image[5] = value
     row = ROWS[1].rsplit(",", 1)[0] + "," + " ".join(image)
@@ -312,7 +312,7 @@ def test_bad_pixel(tmp_path, value):
 
 
 def test_missing_pixel(tmp_path):
-    """A pixel that is missing between two blanks, and an empty image, show in the number of pixels."""
+    """A pixel missing between two blanks, and an empty image, are detected by the number of pixels."""
     missing = ROWS[0].replace(PIXELS[0], PIXELS[0].replace(f" {IMAGES[0, 1, 1]} ", "  ", 1))
     refused(written(tmp_path, with_row(1, missing)), "row 1 (line 2), column Image", "15 pixels instead of 16")
     refused(written(tmp_path, with_row(1, ROWS[0].replace(PIXELS[0], ""))), "row 1 (line 2), column Image", "0 pixels instead of 16")
@@ -320,20 +320,20 @@ def test_missing_pixel(tmp_path):
 
 @pytest.mark.parametrize("value", ["inf", "-inf", "1e999", "Infinity", "here", "1_0", "0x1", "None", "6.01", "-2.01", "2,5", "٣", "9" * 20])
 def test_bad_coordinate(tmp_path, value):
-    """A coordinate that is text, infinite, or more than half an image side outside the image is named by row and column."""
+    """The message names a coordinate that is text, infinite or more than half an image side outside the image by row and column."""
     row = ROWS[1].replace("2.125", f'"{value}"')
     refused(written(tmp_path, with_row(2, row)), "row 2 (line 3)", *([f"column nose_tip_x is '{value}'"] if "," not in value else []))
 
 
 def test_coordinates_a_little_outside(tmp_path):
-    """Half an image side outside the image is still accepted."""
+    """Coordinates up to half an image side outside the image are accepted."""
     faces = read_training(written(tmp_path, with_row(2, ROWS[1].replace("2.125", "6.0").replace(",2.0,", ",-2.0,"))), SMALL, side=SIDE)
     assert faces.keypoints[1, 2].tolist() == [6.0, -2.0]
 
 
 @pytest.mark.parametrize("value", ["", "nan", "0", "-5", "5.0", "five", "1e3", "9" * 30])
 def test_bad_id(tmp_path, value):
-    """An id that is no positive integer is named by row and column, in both files."""
+    """In both files the message names an id that is not a positive integer by row and column."""
     refused(
         written(tmp_path, TEST.replace("5,", f"{value},", 1), "test.csv"),
         f"row 2 (line 3), column ImageId is '{value}'",
@@ -347,7 +347,7 @@ def test_bad_id(tmp_path, value):
 
 
 def test_repeated_id(tmp_path):
-    """An id that stands twice is named with its second row, even if the two are written differently."""
+    """A repeated id is reported with its second row, even if the two are written differently."""
     refused(
         written(tmp_path, TEST.replace("\n12,", "\n03,"), "test.csv"),
         "row 3 (line 4), column ImageId is 3",
@@ -372,7 +372,7 @@ def test_repeated_id(tmp_path):
     ],
 )
 def test_bad_lookup(tmp_path, old, new, said):
-    """A lookup table that asks for an unknown image or feature, or has other columns, is refused with the place."""
+    """A lookup table with an unknown image, an unknown feature or other columns is refused, and the message names the place."""
     path = written(tmp_path, LOOKUP.replace(old, new), "IdLookupTable.csv")
     refused(path, said, read=lambda path: read_lookup(path, SMALL, IDS))
 
@@ -381,13 +381,13 @@ def test_bad_lookup(tmp_path, old, new, said):
 
 
 def test_zip(tmp_path):
-    """The one CSV of a zip is read, whatever its name; hidden files and macOS' twins are not looked at."""
+    """The only CSV file of a zip file is read, whatever its name; hidden files and the companion files of macOS are ignored."""
     path = zipped(tmp_path, {"__MACOSX/faces.csv": b"\0", ".hidden.csv": b"", "readme.txt": "", "data/faces.csv": TRAINING})
     np.testing.assert_array_equal(read_training(path, SMALL, side=SIDE).images, IMAGES)
 
 
 def test_messages_name_the_file_inside(tmp_path):
-    """A fault inside a zip is named with both files."""
+    """The message about a fault inside a zip file names both files."""
     path = zipped(tmp_path, {"training.csv": with_row(2, "1,2")})
     refused(path, "training.zip (training.csv inside), row 2 (line 3)")
 
@@ -401,33 +401,33 @@ def test_messages_name_the_file_inside(tmp_path):
     ],
 )
 def test_not_one_csv(tmp_path, members, said):
-    """A zip with no CSV or with several is refused, naming what is there."""
+    """A zip file without a CSV file or with several is refused, and the message names them."""
     message = refused(zipped(tmp_path, members), said)
     assert ("a.csv, b.CSV" in message) == (len(members) == 2 and "b.CSV" in members)
 
 
 def test_no_zip(tmp_path):
-    """A file that is called a zip and is none is refused."""
+    """A file that is not a zip file despite its name is refused."""
     refused(written(tmp_path, "<html>please sign in</html>", "training.zip"), "not a usable zip file", "create or copy it again")
     refused(written(tmp_path, "", "training.zip"), "not a usable zip file")
 
 
 def test_damaged_zip(tmp_path):
-    """A zip whose content does not fit its checksum is refused, even though every byte of it could be read."""
+    """A zip file whose content does not match its checksum is refused, even though every byte could be read."""
     path = zipped(tmp_path, {"training.csv": TRAINING}, method=zipfile.ZIP_STORED)
     path.write_bytes(path.read_bytes().replace(b"2.125", b"2.250"))
     refused(path, "not a usable zip file", "CRC")
 
 
 def test_truncated_zip(tmp_path):
-    """A zip that was not downloaded to its end is refused."""
+    """A truncated zip file is refused."""
     path = zipped(tmp_path, {"training.csv": TRAINING})
     path.write_bytes(path.read_bytes()[:-30])
     refused(path, "not a usable zip file", "create or copy it again")
 
 
 def test_zip_whose_names_disagree(tmp_path):
-    """Where a name in the file takes in what follows it the message does not repeat all of that."""
+    """If a name in the file seems to extend over the following bytes, the message does not repeat all of them."""
     path = zipped(tmp_path, {"training.csv": TRAINING}, method=zipfile.ZIP_STORED)
     content = bytearray(path.read_bytes())
     content[26:28] = (300).to_bytes(2, "little")  # the length of the name in the file's own header
@@ -436,7 +436,7 @@ def test_zip_whose_names_disagree(tmp_path):
 
 
 def test_encrypted_zip(tmp_path):
-    """A zip that needs a password is refused as such."""
+    """An encrypted zip file is refused, and the message says that it is encrypted."""
     path = zipped(tmp_path, {"training.csv": TRAINING})
     content = bytearray(path.read_bytes())
     content[6] |= 1  # the flags of the file's own header and of the directory's entry for it
@@ -446,12 +446,12 @@ def test_encrypted_zip(tmp_path):
 
 
 def test_unusual_compression(tmp_path):
-    """Other methods than Kaggle's deflate are refused: some of them allocate what the file asks for."""
+    """Compression methods other than deflate are refused, because some of them allocate as much memory as the file demands."""
     refused(zipped(tmp_path, {"training.csv": TRAINING}, method=zipfile.ZIP_LZMA), "unusual compression method")
 
 
 def test_zip_bomb_by_ratio(tmp_path, monkeypatch):
-    """A zip that would inflate to far more than its size is refused by what it declares, without inflating it."""
+    """A zip file that would inflate to far more than its size is refused because of the declared size, without inflating it."""
     monkeypatch.setattr(archives, "HARMLESS", 1 << 20)
     path = zipped(tmp_path, {"training.csv": b"\n" * (2 << 20)})
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_, **__: pytest.fail("inflated"))
@@ -459,13 +459,13 @@ def test_zip_bomb_by_ratio(tmp_path, monkeypatch):
 
 
 def test_zip_bomb_by_size(tmp_path, monkeypatch):
-    """A zip whose content is larger than anything of Kaggle's is refused at any ratio."""
+    """A zip file with too large a content is refused whatever its ratio."""
     monkeypatch.setattr(archives, "LARGEST", 100)
     refused(zipped(tmp_path, {"training.csv": TRAINING}, method=zipfile.ZIP_STORED), "would inflate to")
 
 
 def test_zip_that_understates_its_size(tmp_path):
-    """No more is inflated than the directory declares, so that a small declared size cannot hide a large content."""
+    """No more than the declared size is inflated, so that a small declared size cannot hide a large content."""
     path = zipped(tmp_path, {"training.csv": TRAINING + "\n" * 500})
     content = bytearray(path.read_bytes())
     entry = content.index(b"PK\1\2")
@@ -475,7 +475,7 @@ def test_zip_that_understates_its_size(tmp_path):
 
 
 def test_blank_images_compress_well(tmp_path):
-    """Small files are read whatever their ratio: a few black images compress by a factor of hundreds."""
+    """Small files are read whatever their ratio, because a few black images compress by a factor of hundreds."""
     black = rows_of(np.zeros((4000, 4, 4), np.uint8), np.full((4000, 4, 2), 2.0, np.float32))
     path = zipped(tmp_path, {"training.csv": "\n".join([HEADER, *black])})
     assert path.stat().st_size * archives.LARGEST_RATIO < 4000 * len(black[0])

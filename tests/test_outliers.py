@@ -1,4 +1,4 @@
-"""Labels that the face's other keypoints, or a copy of the image, speak against."""
+"""Labels that are contradicted by the face's other labels or by those of an identical image."""
 
 import naive
 import numpy as np
@@ -11,7 +11,7 @@ SHAPE = np.array([[66, 37], [30, 37], [48, 58], [62, 74], [34, 74], [48, 80]], f
 
 
 def faces(count, *, seed=3, variety=1.0):
-    """Labels of faces of one shape, (count, 6, 2), noise of 1 px: with the full variety anywhere, small to large, turned by 30 degrees."""
+    """Labels (count, 6, 2) of faces of one shape with 1 px of noise; with full variety of any position and size, turned by 30 degrees."""
     rng = np.random.default_rng(seed)
     angle, size = variety * rng.uniform(-0.5, 0.5, count), 1 - variety * rng.uniform(-0.2, 0.7, count)
     turn = size * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -25,19 +25,19 @@ def one_source(keypoints):
 
 
 def test_a_wrong_label_is_found_and_no_other():
-    """Of 300 faces with 40 labels displaced by 20 px exactly those 40 are outliers, though the displaced ones are part of the fit."""
+    """Of 300 faces with 40 labels displaced by 20 px, exactly those 40 are outliers, although they are part of the fit."""
     keypoints = faces(300)
     planted = np.zeros((300, 6), bool)
     planted[np.arange(40) * 7, np.arange(40) % 6] = True
     keypoints[planted] += [12, -16]
     found, distance = outliers.outliers(keypoints, one_source(keypoints), **RULE)
     np.testing.assert_array_equal(found, planted)
-    # 20 px and the noise of a label (1 px) and of its prediction (about 1 px): five standard deviations
+    # 20 px, the noise of a label (1 px) and the noise of its prediction (about 1 px): five standard deviations
     np.testing.assert_allclose(distance[planted], 20, atol=7)
 
 
 def test_two_wrong_labels_in_a_face():
-    """Two wrong labels of a face are both found, and its good ones stay."""
+    """Two wrong labels of a face are both found, and its correct ones stay."""
     keypoints = faces(300)
     keypoints[5, 0] += [0, 25]
     keypoints[5, 3] += [-25, 0]
@@ -47,7 +47,7 @@ def test_two_wrong_labels_in_a_face():
 
 @pytest.mark.parametrize(("size", "middle"), [(0.2, [8, 85]), (1.1, [48, 48])])
 def test_a_face_elsewhere_is_no_outlier(size, middle):
-    """A small face in a corner, a large turned one: both keep their labels, though all others are upright and in the middle."""
+    """A small face in a corner and a large turned face keep their labels, although all others are upright and in the middle."""
     keypoints = faces(300, variety=0.05)
     x, y = size * (SHAPE - SHAPE.mean(axis=0)).T
     keypoints[9] = np.stack([0.8 * x - 0.6 * y, 0.6 * x + 0.8 * y], axis=1) + np.array(middle)
@@ -55,7 +55,7 @@ def test_a_face_elsewhere_is_no_outlier(size, middle):
 
 
 def test_missing_labels():
-    """Where labels are missing, the others are judged without them; the distance is NaN for a missing label alone."""
+    """Labels are judged without the missing ones; the distance is NaN only for a missing label."""
     keypoints = faces(300)
     missing = np.random.default_rng(1).random((300, 6)) < 0.2
     missing[0] = [False, True, False, False, False, False]
@@ -68,7 +68,7 @@ def test_missing_labels():
 
 
 def test_sources_are_judged_apart():
-    """A shape that is usual in one source and odd in the other is an outlier in the other only."""
+    """A shape that is normal in one source and unusual in the other is an outlier only in the other."""
     raised, usual = faces(200), faces(200, seed=4)
     raised[:, 2, 1] -= 15
     usual[0, 2, 1] -= 15
@@ -77,7 +77,7 @@ def test_sources_are_judged_apart():
 
 
 def test_the_floor_in_pixels():
-    """A label nearer to its prediction than the floor is none, however surprising."""
+    """A label closer to its prediction than the limit in pixels is not an outlier, however surprising it is."""
     keypoints = faces(300)
     keypoints[5, 0] += [0, 25]
     found, distance = outliers.outliers(keypoints, one_source(keypoints), deviations=4.5, pixels=40.0)
@@ -87,7 +87,7 @@ def test_the_floor_in_pixels():
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_few_faces(count):
-    """A handful of faces, one of them without labels, is judged without a crash and without an outlier."""
+    """A few faces, one of them without labels, have no outliers and cause no error."""
     keypoints = np.concatenate([faces(count), np.full((1, 6, 2), np.nan, np.float32)])
     found, distance = outliers.outliers(keypoints, one_source(keypoints), **RULE)
     assert not found.any()
@@ -95,14 +95,14 @@ def test_few_faces(count):
 
 
 def test_no_labels_at_all():
-    """Faces without any label have neither outliers nor distances."""
+    """Faces without labels have neither outliers nor distances."""
     found, distance = outliers.outliers(np.full((3, 6, 2), np.nan, np.float32), np.zeros(3, np.int8), **RULE)
     assert not found.any()
     assert np.isnan(distance).all()
 
 
 def test_missing_labels_do_not_narrow_the_covariance():
-    """With a fifth of the coordinates missing the covariance is that of the complete ones within 15 %: 2,000 faces leave about 5 %."""
+    """With a fifth of the coordinates missing, the covariance is within 15 % of the complete one; 2,000 faces leave about 5 % of error."""
     rng = np.random.default_rng(0)
     root = rng.normal(size=(4, 4))
     complete = 10 * rng.normal(size=(2000, 4)) @ root
@@ -112,7 +112,7 @@ def test_missing_labels_do_not_narrow_the_covariance():
 
 
 def test_left_out_is_the_conditional_normal_distribution():
-    """Distance and surprise of a label are those of the textbook's conditional distribution, worked out for each keypoint."""
+    """Distance and surprise of a label are those of the conditional normal distribution, computed for each keypoint."""
     rng = np.random.default_rng(0)
     root = rng.normal(size=(8, 8))
     mean, covariance, points = rng.normal(size=8), root @ root.T + np.eye(8), rng.normal(size=(3, 4, 2))
@@ -126,9 +126,9 @@ def test_left_out_is_the_conditional_normal_distribution():
 
 
 def test_conflicts_of_copies():
-    """Labels of equal images that lie more than the limit apart are all in conflict; other images and other keypoints are not."""
+    """Labels of identical images that differ by more than the limit are all in conflict; other images and keypoints are not."""
     keypoints = np.zeros((6, 3, 2), np.float32)
-    keypoints[:, 0, 0] = [0, 100, 5, 0, 13, 50]  # images 0, 2, 3, 4 are copies: 13 is more than 8 from 0 only
+    keypoints[:, 0, 0] = [0, 100, 5, 0, 13, 50]  # images 0, 2, 3 and 4 are identical, and 13 differs by more than 8 only from 0
     keypoints[3, 1] = np.nan
     keypoints[0, 1] = 9
     keypoints[5, 2] = 90

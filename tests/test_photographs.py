@@ -1,4 +1,4 @@
-"""Faces in photographs: reading, finding, cutting out, and keypoints back in the photograph's pixels."""
+"""Faces in photographs: they are read, detected and cut out, and keypoints are mapped back to the photograph."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ from pipeline.errors import InputError
 from pipeline.geometry import crops
 from pipeline.inference import detection
 
-# Where eyes and mouth are in scikit-image's picture of an astronaut, read off it by eye, pixels.
+# Positions of eyes and mouth in scikit-image's picture of an astronaut, pixels, determined by eye.
 EYES_AND_MOUTH = (225, 118)
 
 
 def scene(width=61, height=40):
-    """A picture in colour without symmetry."""
+    """A colour picture without symmetry."""
     rng = np.random.default_rng(0)
     return Image.fromarray(rng.integers(0, 256, (height, width, 3)).astype(np.uint8))
 
@@ -25,7 +25,7 @@ def astronaut():
     return Image.fromarray(skimage.data.astronaut())
 
 
-# What a viewer does with each orientation (EXIF 2.32, tag 0x0112), undone.
+# The inverse of what a viewer does for each orientation (EXIF 2.32, tag 0x0112).
 STORED = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -40,7 +40,7 @@ STORED = {
 
 @pytest.mark.parametrize("orientation", STORED)
 def test_read_turns_upright(orientation, tmp_path):
-    """Of each EXIF orientation comes the same upright picture."""
+    """Every EXIF orientation results in the same upright picture."""
     upright, exif = scene(), Image.Exif()
     exif[0x0112] = orientation
     stored = upright.transpose(STORED[orientation]) if STORED[orientation] is not None else upright
@@ -50,7 +50,7 @@ def test_read_turns_upright(orientation, tmp_path):
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK", "F"])
 def test_read_gives_eight_bits_of_colour(mode, tmp_path):
-    """Whatever the file holds, the grey picture in it comes as the same grey, red, green and blue."""
+    """Whatever the mode of the file, a grey picture has the same grey in red, green and blue."""
     grey = np.tile(np.array([0, 255] if mode == "1" else [0, 85, 170, 255], np.uint8), (8, 4))
     image = Image.fromarray(grey)
     image = (
@@ -65,14 +65,14 @@ def test_read_gives_eight_bits_of_colour(mode, tmp_path):
 
 
 def test_read_lays_transparency_over_white(tmp_path):
-    """Half transparent black is mid grey, as viewers show it."""
+    """Semi-transparent black is read as mid grey, as viewers display it."""
     Image.new("RGBA", (5, 4), (0, 0, 0, 128)).save(tmp_path / "a.png")
     assert set(np.unique(images.read(tmp_path / "a.png"))) == {127}
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", "cut short"])
 def test_read_refuses_what_is_no_picture(content, tmp_path):
-    """Empty, of another kind, cut short: one sentence with the file's name."""
+    """For files that are empty, of another kind or truncated the message is one sentence with the file's name."""
     path = tmp_path / "a.jpg"
     if content == "cut short":
         scene(200, 200).save(path)
@@ -84,18 +84,18 @@ def test_read_refuses_what_is_no_picture(content, tmp_path):
 
 @pytest.mark.parametrize("enlarged", [1, 4])
 def test_find_finds_a_face(astronaut, enlarged):
-    """One of the squares is about the astronaut's face, also in a photograph that is looked at in a smaller copy."""
+    """One of the squares contains the astronaut's face, also in a photograph that is reduced for the detection."""
     photo = astronaut.resize((512 * enlarged, 512 * enlarged))
     squares = detection.find(photo) / enlarged
     centre = squares[:, :2] + squares[:, 2:] / 2
     about = (np.abs(centre - EYES_AND_MOUTH) < 12).all(axis=1)
-    # From eyebrows to chin are 90 pixels.
+    # The distance from the eyebrows to the chin is 90 pixels.
     assert any(75 < side < 115 for side in squares[about, 2])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (10, 300), (3000, 2)])
 def test_find_in_what_holds_no_face(size):
-    """Nothing is found in photographs too small for one, and nothing fails."""
+    """In photographs that are too small for a face nothing is detected, without an error."""
     assert detection.find(Image.new("RGB", size)).shape == (0, 3)
 
 
@@ -106,7 +106,7 @@ def dotted(size, place, radius):
 
 
 def brightest(image):
-    """Centre of mass of what is brighter than the background, pixels."""
+    """Centre of mass, in pixels, of what is brighter than the background."""
     light = image.astype(float) - 40
     light[light < 8] = 0
     centres = np.arange(len(image)) + 0.5
@@ -119,7 +119,7 @@ def brightest(image):
     ids=["whole", "shifted", "larger", "smaller", "over the corner", "over the other corner"],
 )
 def test_a_dot_comes_back(square):
-    """A dot in the photograph is found in the crop and mapped back to where it was, to a twentieth of a pixel of the crop."""
+    """The position of a dot in the crop is mapped back to its position in the photograph, to a twentieth of a pixel of the crop."""
     place = np.array([151.3, 121.6]) if square[0] != 150 else np.array([250.2, 180.7])
     squares, photo = np.array([square], float), dotted((300, 240), place, max(2.5, square[2] / 20))
     crop = crops.crop(photo, squares, 96)
@@ -129,26 +129,26 @@ def test_a_dot_comes_back(square):
 
 
 def test_crop_is_luma_and_repeats_the_edge():
-    """Red, green and blue weigh 0.299, 0.587 and 0.114 (ITU-R BT.601); beyond the photograph its edge goes on."""
+    """The weights of red, green and blue are 0.299, 0.587 and 0.114 (ITU-R BT.601); outside the photograph its edge is repeated."""
     photo = Image.new("RGB", (50, 50), (200, 100, 50))
     assert np.unique(crops.crop(photo, np.array([[-60.0, 20.0, 200.0]]), 96)) == [round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)]
 
 
 def test_crop_does_not_alias():
-    """Stripes too fine for the crop become an even grey."""
+    """Stripes that are too fine for the crop become a uniform grey."""
     stripes = np.zeros((800, 800, 3), np.uint8)
     stripes[:, ::2] = 255
     assert np.ptp(crops.crop(Image.fromarray(stripes), np.array([[10.3, 10.0, 700.0]]), 96).astype(int)) < 12
 
 
 def test_boxes_become_squares():
-    """The square about a box has its centre and longer side; a scaled one the same centre."""
+    """The square around a box has the box's centre and longer side; scaling keeps the centre."""
     assert crops.around(np.array([[10.0, 20, 30, 50]])).tolist() == [[0, 20, 50]]
     assert crops.scaled(np.array([[10.0, 20, 30]]), 2.0).tolist() == [[-5, 5, 60]]
 
 
 def test_distinct_faces_from_left_to_right():
-    """Of two squares whose keypoints are together the one with less doubt stays; the rest is ordered from left to right."""
+    """Of two squares with nearly the same keypoints the one with less doubt is kept; the result is ordered from left to right."""
     squares = np.array([[300.0, 0, 100], [0, 50, 100], [10, 40, 60], [150, 90, 100]])
     keypoints = np.array([[350.0, 50], [50, 100], [52, 101], [200, 140]])[:, None] + np.zeros((1, 15, 1))
     assert detection.distinct(squares, keypoints, np.array([0.1, 0.5, 0.2, 0.3])) == [2, 3, 0]
@@ -157,7 +157,7 @@ def test_distinct_faces_from_left_to_right():
 
 
 def test_listed_takes_files_and_folders(tmp_path):
-    """Files as given, pictures of a folder by name, each once; hidden files and other kinds are left out."""
+    """Files are listed as given and pictures of a folder by name, each once; hidden files and other kinds of files are omitted."""
     for name in ("b.JPG", "a.png", ".hidden.png", "notes.txt"):
         (tmp_path / name).touch()
     a, b = tmp_path / "a.png", tmp_path / "b.JPG"

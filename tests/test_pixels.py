@@ -1,4 +1,4 @@
-"""Pixels as text become bytes, and nothing else does."""
+"""Only valid pixels are converted from text to bytes."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_every_value_at_every_place():
 
 @pytest.mark.parametrize("text", [" 1 2 3 40", "1 2 3 40  ", "1   2 3 40", "001 02 3 040", "0001 2 3 00040", "1 2 3 " + "0" * 5000 + "40"])
 def test_harmless_variants(text):
-    """Extra blanks and leading zeros, however many, change nothing, in one image or among others."""
+    """Any number of extra blanks and leading zeros changes nothing, in a single image or among others."""
     plain = "5 6 7 8"
     expected = [[[5, 6], [7, 8]], [[1, 2], [3, 40]], [[5, 6], [7, 8]]]
     assert parse_images([plain, text, plain], side=SIDE).tolist() == expected
@@ -45,14 +45,14 @@ def test_harmless_variants(text):
     ],
 )
 def test_bad_pixels(text, reason):
-    """An image with another number of pixels, or with one that is no integer from 0 to 255, is named with what is wrong."""
+    """For an image with a wrong number of pixels or a pixel that is not an integer from 0 to 255, the error gives index and reason."""
     with pytest.raises(PixelError, match=reason) as caught:
         parse_images(["1 2 3 4", "5 6 7 8", text, "1 2 3 4"], side=SIDE)
     assert caught.value.index == 2
 
 
 def test_pixels_do_not_move_between_images():
-    """A pixel too many in one image and one too few in the next is an error, although the total is right."""
+    """One pixel too many in an image and one too few in the next are an error, although the total is right."""
     with pytest.raises(PixelError, match="5 pixels instead of 4"):
         parse_images(["1 2 3 4 5", "6 7 8"], side=SIDE)
     with pytest.raises(PixelError, match="3 pixels instead of 4") as caught:
@@ -70,7 +70,7 @@ def test_faults_are_counted_over_all_groups(monkeypatch):
 
 @given(st.lists(st.text("0123456789 ", max_size=12), min_size=1, max_size=5))
 def test_fast_and_slow_agree(texts):
-    """Whatever the digits and blanks, the result is that of Python's own split and int."""
+    """For any digits and blanks the result is that of Python's split and int."""
     split = [[int(token) for token in text.split()] for text in texts]
     if all(len(row) == SIDE * SIDE and max(row) <= 255 for row in split):
         assert parse_images(texts, side=SIDE).reshape(len(texts), -1).tolist() == split
@@ -81,7 +81,7 @@ def test_fast_and_slow_agree(texts):
 
 @given(st.lists(st.tuples(st.lists(st.integers(0, 270), min_size=4, max_size=4), st.sampled_from(["", " "])), min_size=1, max_size=5))
 def test_numbers_up_to_255(rows):
-    """Numbers are read as they are up to 255 and refused above."""
+    """Numbers up to 255 are read exactly, and larger ones are refused."""
     texts = [blank + f" {blank}".join(map(str, values)) + blank for values, blank in rows]
     numbers = np.array([values for values, _ in rows])
     if numbers.max() <= 255:
@@ -92,7 +92,7 @@ def test_numbers_up_to_255(rows):
 
 
 def test_ordinary_images_take_the_fast_way(monkeypatch):
-    """Numbers as Kaggle writes them never come to the parser that looks at one number after the other."""
+    """Numbers as Kaggle writes them never reach the slow parser, which takes one number after the other."""
     monkeypatch.setattr(pixels, "_parse_slowly", lambda *_: pytest.fail("slow"))
     values = np.arange(256).reshape(-1, SIDE, SIDE)
     texts = [" ".join(map(str, image.ravel())) for image in values]
@@ -100,5 +100,5 @@ def test_ordinary_images_take_the_fast_way(monkeypatch):
 
 
 def test_no_images():
-    """No text gives no image."""
+    """No texts give no images."""
     assert parse_images([], side=SIDE).shape == (0, SIDE, SIDE)

@@ -1,4 +1,4 @@
-"""Faces drawn by the program: their bytes, their keypoints, their labels, and the files in Kaggle's formats."""
+"""Faces drawn by the program: bytes, keypoints, labels, and files in Kaggle's formats."""
 
 import csv
 from dataclasses import astuple, replace
@@ -49,21 +49,21 @@ def around(image, xy, reach):
 
 
 def test_equal_arguments_give_equal_bytes_and_another_seed_others():
-    """The seed alone decides what is drawn and how it is labelled."""
+    """The seed determines what is drawn and how it is labelled."""
     once, again, other = (rendered_faces(KAGGLE, side=SIDE, count=3, widest_source_share=0.5, seed=seed) for seed in (1, 1, 2))
     assert all(a.tobytes() == b.tobytes() for a, b in zip(astuple(once), astuple(again), strict=True))
     assert not np.array_equal(once.images, other.images)
 
 
 def test_a_face_does_not_depend_on_how_many_follow():
-    """The first faces of a longer run are those of a shorter one (all of one source, so that no face changes source)."""
+    """The first faces of a longer sequence are those of a shorter one (all of one source, so that no face changes its source)."""
     short, long = (rendered_faces(KAGGLE, side=SIDE, count=count, widest_source_share=1, seed=4) for count in (2, 4))
     np.testing.assert_array_equal(short.images, long.images[:2])
     np.testing.assert_array_equal(short.keypoints, long.keypoints[:2])
 
 
 def test_arrays_are_what_their_descriptions_say(faces):
-    """dtype and number of axes of each array are the described ones; the first third is of the first source."""
+    """Each array has the dtype and the number of axes in its description; the first third belongs to the first source."""
     for name, field in faces.__dataclass_fields__.items():
         value, said = getattr(faces, name), field.metadata["array"]
         assert (value.dtype, value.ndim) == (said.dtype, len(said.axes)), name
@@ -72,14 +72,14 @@ def test_arrays_are_what_their_descriptions_say(faces):
 
 
 def test_every_keypoint_and_every_label_lies_in_the_image(faces):
-    """A head that would put a keypoint outside is placed anew; labels are clipped."""
+    """A head with a keypoint outside the image is placed again, and labels are clipped."""
     assert ((faces.keypoints > 0) & (faces.keypoints < SIDE)).all()
     labels = faces.labels[np.isfinite(faces.labels)]
     assert ((labels >= 0) & (labels <= SIDE)).all()
 
 
 def test_a_head_beyond_the_frame_is_placed_anew(monkeypatch):
-    """The first view drawn here puts the left brow outside the image; the second one is taken."""
+    """The first pose drawn here puts the left eyebrow outside the image, so the second one is used."""
     views = [anatomy.view(centre=(x, 40), scale=35, yaw=0, pitch=0, roll=0) for x in (75, 48)]
     monkeypatch.setattr(portrait, "draw_view", lambda *_, **__: views.pop(0))
     _, keypoints = portrait.portrait(KAGGLE.names, side=96, steady=True, rng=np.random.default_rng(0))
@@ -88,14 +88,14 @@ def test_a_head_beyond_the_frame_is_placed_anew(monkeypatch):
 
 
 def test_left_is_the_side_of_larger_x(faces):
-    """left_* of a face lies at a larger x than its right_*: no drawn head is rolled or turned far enough to swap them."""
+    """A keypoint left_* has a larger x than its right_*, because no head is rolled or turned far enough to swap them."""
     for name, mirrored in zip(KAGGLE.names, KAGGLE.mirror_order, strict=True):
         if "left" in name:
             assert (at(faces, name)[:, 0] > faces.keypoints[:, mirrored, 0]).all(), name
 
 
 def test_keypoints_stand_in_the_order_of_a_face(faces):
-    """From brow to chin: brow, eye, nose tip, top lip, bottom lip; the eye centre lies between its corners."""
+    """From top to bottom the order is eyebrow, eye, nose tip, top lip, bottom lip; the eye centre is between the corners of the eye."""
     rows = [at(faces, name)[:, 1] for name in ("left_eye_center", "nose_tip", "mouth_center_top_lip", "mouth_center_bottom_lip")]
     assert (np.diff(rows, axis=0) > 0).all()
     assert (at(faces, "left_eyebrow_inner_end")[:, 1] < at(faces, "left_eye_inner_corner")[:, 1]).all()
@@ -105,10 +105,10 @@ def test_keypoints_stand_in_the_order_of_a_face(faces):
 
 
 def test_eyes_and_corners_of_the_mouth_are_darker_than_the_cheek_between_them(faces):
-    """Within 2 px of an eye centre there is pupil, iris or lash; of a mouth corner, the end of the lips.
+    """Within 2 px of an eye centre there are dark pixels of pupil, iris or lashes, and within 2 px of a mouth corner those of the lips.
 
-    Darkest grey as a share of the cheek's, measured: eyes below 0.37 in 9 of 10, above 0.64 in 19 of 20 without the eyes painted;
-    corners below 0.71 in 19 of 20, above 0.76 in 3 of 4 without the mouth painted.
+    The darkest grey relative to the cheek's was measured as follows. Eyes: below 0.37 in 9 of 10, and above 0.64 in 19 of 20 if eyes are
+    not painted. Corners: below 0.71 in 19 of 20, and above 0.76 in 3 of 4 if the mouth is not painted.
     """
     eyes, corners = [], []
     for side in ("left", "right"):
@@ -121,7 +121,7 @@ def test_eyes_and_corners_of_the_mouth_are_darker_than_the_cheek_between_them(fa
 
 
 def test_most_faces_fill_the_frame_and_some_snapshots_are_small(faces):
-    """Eyes of the first source are about 35 px apart as in Kaggle's images; among the others some heads are half that size."""
+    """Eyes of the first source are about 35 px apart, as in Kaggle's images; some of the other heads are half that size."""
     apart = np.linalg.norm(at(faces, "left_eye_center") - at(faces, "right_eye_center"), axis=1)
     assert 32 < np.median(apart[faces.source == 0]) < 38
     assert apart[faces.source == 0].min() > 28
@@ -129,7 +129,7 @@ def test_most_faces_fill_the_frame_and_some_snapshots_are_small(faces):
 
 
 def test_another_keypoint_set_is_drawn_at_its_own_side_with_its_own_names():
-    """Neither 96 nor fifteen is built in; a face at twice the side is the same face, its keypoints at twice the coordinates."""
+    """Other sides and other keypoints are possible; at twice the side it is the same face with keypoints at twice the coordinates."""
     names = ("left_eye_center", "right_eye_center", "nose_tip")
     eyes = KeypointSet("eyes", names, (names[:2],), {"all": names}, {"all": names})
     one, two = (rendered_faces(eyes, side=side, count=2, widest_source_share=1, seed=3) for side in (40, 80))
@@ -144,7 +144,7 @@ def test_no_faces_are_no_error():
 
 
 def test_an_unknown_keypoint_and_a_share_beyond_one_are_refused():
-    """What cannot be drawn is named in the message."""
+    """The message names what cannot be drawn."""
     ears = KeypointSet("ears", ("ear",), (), {"all": ("ear",)}, {"all": ("ear",)})
     with pytest.raises(ValueError, match="ear"):
         rendered_faces(ears, side=32, count=1, widest_source_share=1, seed=0)
@@ -156,7 +156,7 @@ def test_an_unknown_keypoint_and_a_share_beyond_one_are_refused():
 
 
 def test_the_picture_shows_each_keypoint_where_it_is_projected():
-    """At the projected pixel the painter's grids hold the keypoint's own head coordinates: to 0.2 px, turned, tilted and small."""
+    """At the projection of a keypoint the grids have its own head coordinates to 0.2 px, for turned, tilted and small heads."""
     for seed in range(20):
         rng = np.random.default_rng(seed)
         person, view = anatomy.draw_person(rng), anatomy.draw_view(rng, 96, steady=False)
@@ -178,7 +178,7 @@ def _between_pixels(grid, x, y):
 
 
 def test_a_head_turned_the_other_way_is_the_mirror_image():
-    """Mirror x -> 96 - x with left and right exchanged: the keypoints of a symmetric head with yaw and roll of the other sign."""
+    """Yaw and roll of the opposite sign give the mirrored keypoints of a symmetric head: x -> 96 - x, with left and right exchanged."""
     person = anatomy.draw_person(np.random.default_rng(0))
     person.mouth_tilt, person.brow_lift = 0.0, dict.fromkeys(anatomy.SIDES, 0.0)
     uv = [anatomy.positions(person)[name] for name in KAGGLE.names]
@@ -194,7 +194,7 @@ def test_a_head_turned_the_other_way_is_the_mirror_image():
 
 
 def test_each_source_labels_its_keypoints(faces):
-    """The second source writes its four keypoints and nothing else; the first leaves out little."""
+    """The second source labels exactly its four keypoints, and the first omits few labels."""
     labelled = np.isfinite(faces.labels)
     assert (labelled[..., 0] == labelled[..., 1]).all()
     four = np.isin(KAGGLE.names, KAGGLE.sources["4-point"])
@@ -203,7 +203,7 @@ def test_each_source_labels_its_keypoints(faces):
 
 
 def test_label_noise_and_shift_of_each_source(many_labels):
-    """Median shift 0 and spread 0.3 px in the first source; 0.8 px (eyes) or 0.5 px to larger x and spread 1 px in the second."""
+    """The first source has no shift and 0.3 px of noise; the second has a shift in x of 0.8 px (eyes) or 0.5 px and 1 px of noise."""
     error, source = many_labels
     eye, nose = (error[:, KAGGLE.names.index(name)] for name in ("left_eye_center", "nose_tip"))
     for values, group, expected in ((eye, 0, 0), (nose, 0, 0), (eye, 1, 0.8), (nose, 1, 0.5)):
@@ -214,7 +214,7 @@ def test_label_noise_and_shift_of_each_source(many_labels):
 
 
 def test_few_labels_are_missing_and_few_plainly_wrong(many_labels):
-    """About 2 % of the first source's rows lack labels, about 0.3 % of all labels are off by many pixels."""
+    """About 2 % of the first source's rows lack labels, and about 0.3 % of all labels are wrong by many pixels."""
     error, source = many_labels
     assert 0.01 < np.isnan(error[source == 0, :, 0]).any(axis=1).mean() < 0.03
     off = np.linalg.norm(error, axis=2)
@@ -222,9 +222,9 @@ def test_few_labels_are_missing_and_few_plainly_wrong(many_labels):
 
 
 def test_repeated_images_are_labelled_a_second_time(faces):
-    """A repeat shows an earlier image of the second source, pixel for pixel, under labels of its own."""
+    """A repeated image is identical to an earlier image of the second source but has its own labels."""
     many = replace(faces, **{name: np.concatenate([getattr(faces, name)] * 3) for name in ("images", "keypoints", "labels", "source")})
-    many.images[:, 0, 0] = np.arange(270) % 256  # makes each image unlike the others
+    many.images[:, 0, 0] = np.arange(270) % 256  # makes every image unique
     repeated = with_repeats(KAGGLE, many, rng=np.random.default_rng(0))
     changed = np.flatnonzero((repeated.images != many.images).any(axis=(1, 2)))
     assert 2 <= len(changed) <= 20  # 4 % of 180
@@ -234,7 +234,7 @@ def test_repeated_images_are_labelled_a_second_time(faces):
         assert many.source[i] == many.source[earlier[0]] == 1
         assert not np.array_equal(repeated.labels[i], repeated.labels[earlier[0]], equal_nan=True)
         np.testing.assert_array_equal(repeated.keypoints[i], repeated.keypoints[earlier[0]])
-        assert np.nanmedian(np.abs(repeated.labels[i] - repeated.keypoints[i])) < 3  # noise of 1 px: the labels are of this image
+        assert np.nanmedian(np.abs(repeated.labels[i] - repeated.keypoints[i])) < 3  # the noise is 1 px, so the labels belong to this image
 
 
 # ---- Kaggle's files --------------------------------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ def rows(path):
 
 
 def test_training_file_has_kaggles_columns_and_fields(folder):
-    """31 columns; coordinates plain decimals or empty; 9,216 grey levels separated by blanks; the first source's third first."""
+    """There are 30 columns of decimal or empty coordinates and one of 9,216 grey levels; the first third is of the first source."""
     header, *faces = rows(folder / "training.csv")
     assert header == [*KAGGLE.columns, "Image"]
     assert len(faces) == 24
@@ -260,7 +260,7 @@ def test_training_file_has_kaggles_columns_and_fields(folder):
 
 
 def test_files_hold_what_was_drawn(folder):
-    """pandas reads a 15-point row back to the labels of the face that was drawn, to the six decimals written."""
+    """pandas reads the labels of the 15-point faces and the images as they were drawn, to the six decimals written."""
     table = pd.read_csv(folder / "training.csv")
     again = pd.read_csv(folder / "test.csv")
     assert table["nose_tip_x"].dtype == float
@@ -276,7 +276,7 @@ def test_files_hold_what_was_drawn(folder):
 
 
 def test_lookup_table_asks_for_30_values_of_a_15_point_face_and_8_of_a_4_point_face(folder):
-    """Rows and images are counted from 1, names follow the order of the columns, Location is empty."""
+    """Rows and images are numbered from 1, names are in the order of the columns, and Location is empty."""
     header, *asked = rows(folder / "IdLookupTable.csv")
     assert header == ["RowId", "ImageId", "FeatureName", "Location"]
     assert [int(row[0]) for row in asked] == list(range(1, 3 * 30 + 6 * 8 + 1))
@@ -287,7 +287,7 @@ def test_lookup_table_asks_for_30_values_of_a_15_point_face_and_8_of_a_4_point_f
 
 
 def test_files_are_equal_byte_for_byte(folder, tmp_path):
-    """The same arguments write the same three files, another seed others; lines end as on Kaggle."""
+    """The same arguments give the same three files, and another seed gives others; lines end with a line feed, as in Kaggle's files."""
     write_kaggle_files(tmp_path / "again", KAGGLE, side=SIDE, training=24, test=9, seed=5)
     write_kaggle_files(tmp_path / "other", KAGGLE, side=SIDE, training=24, test=9, seed=6)
     for name in FILES:

@@ -1,4 +1,4 @@
-"""Which faces are held out."""
+"""The division into a training part and a validation part."""
 
 import warnings
 
@@ -11,7 +11,7 @@ from pipeline.errors import InputError
 
 
 def test_split_keeps_groups_together_and_sources_apart():
-    """No duplicate group is on both sides, and a fifth of each source is held out."""
+    """No duplicate group is divided, and a fifth of each source is held out."""
     rng = np.random.default_rng(0)
     group = rng.integers(0, 700, 1000).astype(np.int32)
     source = (group > 200).astype(np.int8)
@@ -22,7 +22,7 @@ def test_split_keeps_groups_together_and_sources_apart():
 
 
 def test_folds_hold_out_each_face_once():
-    """The folds of one seed part the faces; another seed deals them otherwise; the same seed deals the same."""
+    """The folds of one seed are disjoint and cover all faces; another seed gives other folds, and the same seed the same."""
     source, group = np.repeat(np.array([0, 1], np.int8), 50), np.arange(100, dtype=np.int32)
     folds = np.stack([split(source, group, validation_share=0.1, fold=fold, seed=3) for fold in range(10)])
     assert (folds.sum(axis=0) == 1).all()
@@ -43,27 +43,27 @@ def test_folds_hold_out_each_face_once():
     ],
 )
 def test_impossible_splits(count, options, message):
-    """What cannot be split as asked is said in a sentence."""
+    """A split that is impossible is refused with a sentence that says why."""
     options = {"validation_share": 0.25, "fold": 0, "seed": 0} | options
     with pytest.raises(InputError, match=message):
         split(np.zeros(count, np.int8), np.arange(count, dtype=np.int32), **options)
 
 
 def test_one_group_cannot_be_split():
-    """Many faces that are all duplicates of each other are too few different ones."""
+    """Many faces that are all duplicates of each other are too few distinct faces."""
     with pytest.raises(InputError, match="1 distinct faces"):
         split(np.zeros(50, np.int8), np.zeros(50, np.int32), validation_share=0.25, fold=0, seed=0)
 
 
 def test_a_source_of_two_faces():
-    """A source with fewer faces than folds is dealt without a warning."""
+    """A source with fewer faces than folds causes no warning."""
     source = np.array([0, 0] + [1] * 30, np.int8)
     assert split(source, np.arange(32, dtype=np.int32), validation_share=0.1, fold=0, seed=0).any()
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_dealt_as_by_scikit_learn(seed):
-    """Each fold is the one of StratifiedGroupKFold, with one source and with three, with few groups and with many."""
+    """Each fold is that of StratifiedGroupKFold, for one and for three sources, and for few and for many groups."""
     rng = np.random.default_rng(seed)
     faces, folds = int(rng.integers(40, 400)), int(rng.integers(2, 11))
     group = rng.integers(0, rng.integers(12, 2 * faces), faces).astype(np.int32)

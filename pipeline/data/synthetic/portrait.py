@@ -75,7 +75,7 @@ def _relief(person: Person, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return -0.5 * side**4 + wings + tip + socket + ball + cheek + lips + under + chin
 
 
-# ---- painting: each function takes tones and returns tones ----------------------------------------------------------------------------
+# ---- painting: each function takes tones and returns tones -------------------------------------------------------------------------------
 
 
 def _blob(du: np.ndarray, dv: np.ndarray | float, width: float, height: float) -> np.ndarray:
