@@ -9,7 +9,7 @@ import pytest
 
 import pipeline
 from pipeline.commands.support.last_run import Run
-from pipeline.errors import Diverged
+from pipeline.errors import Diverged, Pruned
 from pipeline.experiments.outcomes import Comparison, Outcome
 from pipeline.nets.trained import History, Trained
 from pipeline.store.run import closing
@@ -56,7 +56,7 @@ def experiment(tmp_path, text):
 
 
 def outcome(task):
-    studies._make(task)
+    studies._run_with_inputs(task)
     return task.output().load(Outcome)
 
 
@@ -93,10 +93,10 @@ def test_a_training_that_is_there_is_watched_as_if_it_ran(trained):
     """It is stopped after the same epoch, gives an outcome of the same bytes, and is not trained again."""
     live = trial(search="some")
     live.watched_by(hopeless_from(2))
-    studies._make(live)
+    studies._run_with_inputs(live)
     before = live.path.read_bytes()
     live.path.unlink()
-    studies._make(trial().compared)
+    studies._run_with_inputs(trial().compared)
     assert len(trained) == 2
     again = trial(search="some")
     again.watched_by(hopeless_from(2))
@@ -112,7 +112,7 @@ def test_given_up_with_the_history_so_far(trained):
     task.watched_by(hopeless_from(7))
     rows = [(epoch, 8.0, 9.0, 0.1) for epoch in range(1, 8)]
     task._watch(History.of(rows[:6]))
-    with pytest.raises(studies.Pruned) as given_up:
+    with pytest.raises(Pruned) as given_up:
         task._watch(History.of(rows))
     assert given_up.value.history.rows() == History.of(rows).rows()
 
@@ -122,7 +122,7 @@ def test_a_search_with_more_trials_begins_with_the_same(trained, tmp_path):
     pytest.importorskip("optuna")
     for trials in (7, 9):
         task = experiment(tmp_path, SEARCH.format(trials=trials))
-        studies._make(task)
+        studies._run_with_inputs(task)
         assert len(trained) == trials
         assert len(task.output().load(Comparison).variations) == trials
         belonging = {stage.place for stage in task.chain()}

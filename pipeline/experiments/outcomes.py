@@ -1,6 +1,7 @@
 """The outcomes of the trainings of an experiment: one record each, and a comparison of all."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,11 @@ def table(content: Comparison) -> pd.DataFrame:
     columns["minutes"] = content.seconds.sum(axis=1) / 60
     columns["ended"] = [", ".join(sorted(set(row) - {"done"})) for row in content.ended]
     return pd.DataFrame(columns)
+
+
+def write_csv(content: Comparison, path: Path) -> None:
+    """Writes the table as a CSV file."""
+    table(content).to_csv(path, index=False, float_format="%.4f")
 
 
 def text(content: Comparison) -> str:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, Pruned
 from pipeline.experiments.plans import Overrides, Plan
+from pipeline.nets.trained import History
 
 if TYPE_CHECKING:
     import optuna
@@ -84,6 +85,23 @@ class Search:
             self.study.tell(proposal.trial, float(rmse))
         else:
             self.study.tell(proposal.trial, state=TrialState.PRUNED if ended == "pruned" else TrialState.FAIL)
+
+
+def stopping(hopeless: Callable[[int, float], bool]) -> Callable[[History], None]:
+    """A function to call with the history after each epoch; it raises Pruned when `hopeless(epoch, validation RMSE)` is true."""
+
+    def watch(history: History) -> None:
+        epoch, rmse = int(history.epoch[-1]), float(history.validation_rmse[-1])
+        if hopeless(epoch, rmse):
+            raise Pruned(f"The training was stopped after epoch {epoch}, because others were better.", history)
+
+    return watch
+
+
+def replay(history: History, watch: Callable[[History], None]) -> None:
+    """Calls `watch` as during the training of this history, so that a search does not depend on which artifacts already exist."""
+    for epochs in range(1, len(history.epoch) + 1):
+        watch(History.of(history.rows()[:epochs]))
 
 
 def opened(plan: Plan, path: Path) -> Search:
