@@ -12,7 +12,16 @@ import pytest
 
 from pipeline.data.formats import archives, csvrows
 from pipeline.data.formats.archives import find_file
-from pipeline.data.formats.kaggle import read_lookup, read_test, read_training
+from pipeline.data.formats.kaggle import (
+    KaggleFiles,
+    read_lookup,
+    read_tables,
+    read_test,
+    read_training,
+    write_lookup,
+    write_test,
+    write_training,
+)
 from pipeline.errors import InputError
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.keypoints.kaggle import KAGGLE
@@ -182,6 +191,24 @@ def test_a_face_without_labels(tmp_path):
     faces = read_training(written(tmp_path, with_row(2, bare + PIXELS[1])), SMALL, side=SIDE)
     assert np.isnan(faces.keypoints[1]).all()
     refused(written(tmp_path, "\n".join([HEADER, *(bare + text for text in PIXELS)])), "no labelled keypoint", "3 rows")
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    """Images, keypoints to six decimals, and the requested values; rows and images are numbered from 1."""
+    files = KaggleFiles(tmp_path / "training.csv", tmp_path / "test.csv", tmp_path / "IdLookupTable.csv")
+    requested = np.array([[0, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]], bool)
+    write_training(files.training, SMALL, IMAGES, KEYPOINTS)
+    write_test(files.test, IMAGES[::-1])
+    write_lookup(files.lookup, SMALL, requested)
+    tables = read_tables(files, SMALL, side=SIDE)
+    np.testing.assert_array_equal(tables.training.images, IMAGES)
+    np.testing.assert_allclose(tables.training.keypoints, KEYPOINTS, atol=1e-6)
+    np.testing.assert_array_equal(tables.test.images, IMAGES[::-1])
+    assert tables.test.image_ids.tolist() == [1, 2, 3]
+    assert tables.lookup.row_ids.tolist() == [1, 2, 3, 4, 5, 6]
+    assert tables.lookup.face.tolist() == [0, 0, 0, 0, 2, 2]
+    assert tables.lookup.keypoint.tolist() == [1, 1, 3, 3, 0, 0]
+    assert tables.lookup.axis.tolist() == [0, 1] * 3
 
 
 # Finding the file

@@ -1,8 +1,12 @@
-"""Kaggle's three files as arrays. Every value is checked, and every fault is an InputError that names its file, row and column."""
+"""Kaggle's three files: read into arrays, and written.
+
+Every value that is read is checked, and every fault is an InputError that names its file, row and column.
+"""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,13 +18,14 @@ from pipeline.data.formats.pixels import PixelError, parse_images
 from pipeline.data.tables import LabelledFaces, Lookup, Tables, UnlabelledFaces
 from pipeline.errors import InputError
 from pipeline.keypoints.definition import KeypointSet
-from pipeline.lazyrows import Collector
+from pipeline.lazyrows import Collector, Images, each
 from pipeline.progress import OnProgress, ignored
 
 CORRECT_ROW = "correct the row or download the file again"
 CUT_OFF = "the file appears to be truncated, so download it again"
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"\d{1,18}", re.ASCII)  # fits int64
+_GREYS = tuple(str(level) for level in range(256))
 
 
 class KaggleFiles(NamedTuple):
@@ -112,6 +117,40 @@ def read_lookup(path: Path, keypointset: KeypointSet, image_ids: np.ndarray) -> 
             raise InputError(f"{rows.label} asks for more than the {most} values that the test images have; download it again.")
     face, feature = np.concatenate(faces).astype(np.int32), np.concatenate(features)
     return Lookup(np.concatenate(row_ids), face, (feature // 2).astype(np.int16), (feature % 2).astype(np.int8))
+
+
+def write_training(path: Path, keypointset: KeypointSet, images: Images, keypoints: np.ndarray) -> None:
+    """Writes labelled faces: images uint8 (n, side, side) and keypoints (n, K, 2), pixels, with six decimals, empty where NaN."""
+
+    def lines() -> Iterator[str]:
+        yield ",".join((*keypointset.columns, "Image"))
+        for labels, image in zip(keypoints, each(images), strict=True):
+            coordinates = ("" if value != value else f"{value:.6f}" for value in labels.ravel().tolist())
+            yield ",".join((*coordinates, _pixels(image)))
+
+    _write(path, lines())
+
+
+def write_test(path: Path, images: Images) -> None:
+    """Writes the faces to predict, images uint8 (n, side, side), with ImageIds counted from 1."""
+    rows = (f"{image_id},{_pixels(image)}" for image_id, image in enumerate(each(images), start=1))
+    _write(path, chain(["ImageId,Image"], rows))
+
+
+def write_lookup(path: Path, keypointset: KeypointSet, requested: np.ndarray) -> None:
+    """Writes the values to predict: x and y of each keypoint that is requested, bool (n, K), of each image. Location is empty."""
+    asked = np.argwhere(np.repeat(requested, 2, axis=1)).tolist()
+    rows = (f"{row_id},{image + 1},{keypointset.columns[column]}," for row_id, (image, column) in enumerate(asked, start=1))
+    _write(path, chain(["RowId,ImageId,FeatureName,Location"], rows))
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def _pixels(image: np.ndarray) -> str:
+    return " ".join(map(_GREYS.__getitem__, image.tobytes()))
 
 
 def _column_check(required: tuple[str, ...], optional: tuple[str, ...] = ()) -> Callable[[str, list[str]], None]:

@@ -4,18 +4,18 @@ With them the whole pipeline runs without Kaggle's data. They imitate the quirks
 and habits, small faces away from the middle, repeated images, and labels that are missing or plainly wrong.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.formats.kaggle import KaggleFiles
+from pipeline.data.formats import kaggle
 from pipeline.data.synthetic.anatomy import DESIGN_SIDE
 from pipeline.data.synthetic.portrait import portrait
 from pipeline.keypoints.definition import KeypointSet
-from pipeline.lazyrows import Collector, Images, chosen, each
+from pipeline.lazyrows import Collector, Images, chosen
 from pipeline.progress import OnProgress, ignored
 from pipeline.scatter import Points
 from pipeline.schema import array, record
@@ -31,8 +31,6 @@ _SHIFT_OF_REST = (0.0, 0.5)
 _INCOMPLETE_ROWS = 0.02  # of the widest source
 _WRONG_LABELS = 0.003
 _REPEATED_IMAGES = 0.04  # of the training faces of the other sources
-
-_GREYS = tuple(str(level) for level in range(256))
 
 
 @record
@@ -145,12 +143,12 @@ def write_kaggle_files(folder: str | Path, keypointset: KeypointSet, *, side: in
     """Writes training.csv, test.csv and IdLookupTable.csv into a folder, which is created if necessary; see `write_files`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    files = KaggleFiles(folder / "training.csv", folder / "test.csv", folder / "IdLookupTable.csv")
+    files = kaggle.KaggleFiles(folder / "training.csv", folder / "test.csv", folder / "IdLookupTable.csv")
     return write_files(files, keypointset, side=side, training=training, test=test, seed=seed)
 
 
 def write_files(
-    files: KaggleFiles,
+    files: kaggle.KaggleFiles,
     keypointset: KeypointSet,
     *,
     side: int,
@@ -175,36 +173,7 @@ def write_files(
     drawn = draw(count=training, seed=seeds[0], images=collector())
     asked = draw(count=test, seed=seeds[1], images=collector())
     drawn = with_repeats(keypointset, drawn, rng=np.random.default_rng(seeds[2]))
-    _write(files.training, _training_lines(keypointset, drawn))
-    _write(files.test, _test_lines(asked.images))
-    _write(files.lookup, _lookup_lines(keypointset, asked.source))
+    kaggle.write_training(files.training, keypointset, drawn.images, drawn.labels)
+    kaggle.write_test(files.test, asked.images)
+    kaggle.write_lookup(files.lookup, keypointset, _labelled_by(keypointset)[asked.source])
     return asked.keypoints
-
-
-def _write(path: Path, lines: Iterable[str]) -> None:
-    with path.open("w", encoding="ascii", newline="\n") as file:
-        file.writelines(f"{line}\n" for line in lines)
-
-
-def _training_lines(keypointset: KeypointSet, faces: RenderedFaces) -> Iterator[str]:
-    yield ",".join((*keypointset.columns, "Image"))
-    for labels, image in zip(faces.labels, each(faces.images), strict=True):
-        coordinates = ("" if value != value else f"{value:.6f}" for value in labels.ravel().tolist())
-        yield ",".join((*coordinates, _image_text(image)))
-
-
-def _test_lines(images: Images) -> Iterator[str]:
-    yield "ImageId,Image"
-    yield from (f"{image_id},{_image_text(image)}" for image_id, image in enumerate(each(images), start=1))
-
-
-def _lookup_lines(keypointset: KeypointSet, source: np.ndarray) -> Iterator[str]:
-    yield "RowId,ImageId,FeatureName,Location"
-    labelled = np.repeat(_labelled_by(keypointset), 2, axis=1)  # x and y of each keypoint, as in the columns
-    wanted = [[name for name, asked in zip(keypointset.columns, of_source, strict=True) if asked] for of_source in labelled]
-    asked = ((image_id, name) for image_id, own in enumerate(source.tolist(), start=1) for name in wanted[own])
-    yield from (f"{row_id},{image_id},{name}," for row_id, (image_id, name) in enumerate(asked, start=1))
-
-
-def _image_text(image: np.ndarray) -> str:
-    return " ".join(map(_GREYS.__getitem__, image.tobytes()))
