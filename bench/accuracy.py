@@ -29,6 +29,7 @@ from pipeline.data import dataset as datasets
 from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.metrics.bootstrap import BOOTSTRAP, bootstrap_interval, difference_interval
 from pipeline.metrics.rmse import rmse, rmse_by_keypoint
+from pipeline.nets import device
 from pipeline.nets.trained import Trained
 from pipeline.results.predictions import Predictions
 
@@ -144,6 +145,7 @@ CONTROLS = {"continued": continued, "longer": longer}
 
 def equal_epochs(flags: list[str], folds: int) -> int:
     """The number of epochs in which the first fold's base net sees as many pixels as its specialists saw, which is as much work."""
+    device.prepare(seed=0, threads=pipeline.device().threads)
     with chain.task("Predict", [*flags, "--Predict-folds", str(folds)]) as predict:
         stages = predict.requires()["chains"][0]
         faces, pixels = stages["faces"].output().load(datasets.Dataset), 0

@@ -1,19 +1,17 @@
 """A control for the specialists: trains the base net further in the way the specialists train, but on whole faces and all keypoints."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pipeline
 from pipeline.data import dataset as datasets
 from pipeline.keypoints.kaggle import KAGGLE
-from pipeline.nets.fitting import TrainingJob
-from pipeline.nets.samples import Labelled
-from pipeline.nets.sight import WholeImage
-from pipeline.nets.start import FromBase
 from pipeline.nets.trained import Trained
-from pipeline.nets.training import Recipe
 from pipeline.store.run.stage import Stage
 from pipeline.tasks.sections import from_parameters
 from pipeline.tasks.training import Training
+
+if TYPE_CHECKING:
+    from pipeline.nets.fitting import TrainingJob
 
 
 class ContinueBase(Training, Stage):
@@ -24,7 +22,13 @@ class ContinueBase(Training, Stage):
         augment = base.requires()["copies"]
         return {"faces": pipeline.Load(), "copies": augment.clone(seed=augment.seed + 1), "base": base}
 
-    def _job(self) -> TrainingJob:
+    def _job(self) -> "TrainingJob":
+        from pipeline.nets.fitting import TrainingJob
+        from pipeline.nets.samples import Labelled
+        from pipeline.nets.sight import WholeImage
+        from pipeline.nets.start import FromBase
+        from pipeline.nets.training import Recipe
+
         dataset, base = self.input()["faces"].load(datasets.Dataset), self.input()["base"].load(Trained)
         return TrainingJob(
             base.structure,

@@ -36,6 +36,14 @@ def of(kind: type, stage: type, **given: Any) -> Any:
     return kind(**given, **{field.name: known[field.name] for field in dataclasses.fields(kind) if field.name not in given})
 
 
+def files(folder: Path) -> kaggle.KaggleFiles:
+    """Kaggle's files in a folder; exits if one of them is missing."""
+    found = {stem: archives.find_file(folder, stem) for stem in sections.FILES}
+    if missing := [names for stem, names in sections.FILES.items() if found[stem] is None]:
+        raise SystemExit(f"{folder} lacks {', '.join(missing)}.")
+    return kaggle.KaggleFiles(*(path for path in found.values() if path))
+
+
 def dataset(folder: Path | None, drawn: int) -> datasets.Dataset:
     """The data set that Load makes of a folder with Kaggle's files.
 
@@ -45,10 +53,7 @@ def dataset(folder: Path | None, drawn: int) -> datasets.Dataset:
         with tempfile.TemporaryDirectory() as made:
             rendered.write_kaggle_files(made, KAGGLE, side=SIDE, training=drawn, test=max(6, drawn // 4), seed=0)
             return dataset(Path(made), drawn)
-    files = {stem: archives.find_file(folder, stem) for stem in sections.FILES}
-    if missing := [names for stem, names in sections.FILES.items() if files[stem] is None]:
-        raise SystemExit(f"{folder} lacks {', '.join(missing)}.")
-    tables = kaggle.read_tables(kaggle.KaggleFiles(*files.values()), KAGGLE, side=SIDE)
+    tables = kaggle.read_tables(files(folder), KAGGLE, side=SIDE)
     rules = {"splitting": of(datasets.Splitting, pipeline.Load), "cleaning": of(datasets.Cleaning, pipeline.Load)}
     return datasets.assemble(tables, KAGGLE, **rules)
 

@@ -24,7 +24,7 @@ from PIL import Image
 from pipeline.data import dataset as datasets
 from pipeline.data.formats import images
 from pipeline.geometry import crops
-from pipeline.inference import detection, ensemble, prediction
+from pipeline.inference import detection, ensemble
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.metrics.rmse import rmse, rmse_by_source
 from pipeline.nets import device
@@ -76,12 +76,11 @@ def detected(data: datasets.Dataset) -> Detected:
     """The faces of the validation part that the detector finds."""
     held_out = np.flatnonzero(data.validation)
     canvases = [Image.fromarray(np.pad(image, MARGIN, mode="edge")) for image in data.images[held_out]]
-    boxes = [face_of(detection.find(canvas)) for canvas in canvases]
-    found = [number for number, box in enumerate(boxes) if box is not None]
-    if not found:
-        raise SystemExit(f"The detector found none of the {len(boxes)} faces of the validation part.")
-    rows = held_out[found]
-    return Detected([canvases[number] for number in found], np.stack([boxes[n] for n in found]), data.keypoints[rows], data.source[rows])
+    boxes = {number: box for number, canvas in enumerate(canvases) if (box := face_of(detection.find(canvas))) is not None}
+    if not boxes:
+        raise SystemExit(f"The detector found none of the {len(canvases)} faces of the validation part.")
+    rows = held_out[list(boxes)]
+    return Detected([canvases[number] for number in boxes], np.stack(list(boxes.values())), data.keypoints[rows], data.source[rows])
 
 
 def face_of(squares: np.ndarray) -> np.ndarray | None:
@@ -93,6 +92,8 @@ def face_of(squares: np.ndarray) -> np.ndarray | None:
 
 def predictions(photos: list[Image.Image], squares: np.ndarray, nets: list[Trained], source: np.ndarray) -> list[np.ndarray]:
     """What each net predicts for one square (3,) of each photo: keypoints (n, k, 2) in pixels of the crops."""
+    from pipeline.inference import prediction
+
     cut = np.concatenate([crops.crop(photo, square[None], SIDE) for photo, square in zip(photos, squares, strict=True)])
     return prediction.predict_chain(nets, cut, source, KAGGLE)
 

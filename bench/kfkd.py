@@ -158,7 +158,7 @@ def train_kfkd(data: datasets.Dataset, budget: float) -> Curve:
             rows = self.order[BATCH * index : BATCH * (index + 1)]
             x, y = images[rows], targets[rows]
             half = rng.choice(len(rows), len(rows) // 2, replace=False)
-            x[half], y[half] = x[half, :, ::-1], y[half][:, KAGGLE.mirror_order] * np.float32([-1, 1])
+            x[half], y[half] = x[half, :, ::-1], y[half][:, KAGGLE.mirror_order] * np.array([-1, 1], np.float32)
             return x, y.reshape(len(y), -1)
 
         def on_epoch_begin(self) -> None:

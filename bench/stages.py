@@ -24,10 +24,9 @@ from skimage.transform import warp
 from timing import compare, goal
 
 import pipeline
-from pipeline.data.formats import archives, kaggle, pixels
+from pipeline.data.formats import kaggle, pixels
 from pipeline.data.synthetic import rendered
 from pipeline.geometry import augmentation
-from pipeline.inference import prediction
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.nets import device
 from pipeline.store.hdf5 import artifacts
@@ -58,7 +57,7 @@ def main() -> None:
 
 def load(options: argparse.Namespace) -> None:
     """Compares parsing the images, reading the training file, and all of Load."""
-    path, test = (archives.find_file(options.folder, stem) for stem in ("training", "test"))
+    path, test, _ = defaults.files(options.folder)
     table = pd.read_csv(path)
     texts = table["Image"].tolist()
     print(f"{len(texts):,} faces of {path}")
@@ -145,7 +144,7 @@ def read(path: Path, faces: slice | int) -> np.ndarray:
 
 def augment(options: argparse.Namespace) -> None:
     """Compares one augmented version of all faces with one call of scikit-image's warp per image."""
-    data = kaggle.read_training(archives.find_file(options.folder, "training"), KAGGLE, side=SIDE)
+    data = kaggle.read_training(defaults.files(options.folder).training, KAGGLE, side=SIDE)
     ranges = defaults.of(augmentation.Ranges, pipeline.Augment)
     transforms = augmentation.draw(len(data.images), SIDE, ranges, rng=np.random.default_rng(0))
     labelled = data.images, data.keypoints
@@ -172,6 +171,8 @@ def one_warp_each(images: np.ndarray, transforms: augmentation.Transforms) -> li
 def predict(options: argparse.Namespace) -> None:
     """Compares the prediction of a chain with the bare forward passes of its nets."""
     print(f"\n{device.prepare(seed=0, threads=pipeline.device().threads)}")
+    from pipeline.inference import prediction
+
     data, n = defaults.dataset(options.folder, 0), options.images
     images, source = np.resize(data.test_images, (n, SIDE, SIDE)), np.resize(data.test_source, n)
     nets = [defaults.untrained(data, group) for group in (None, *KAGGLE.groups)]

@@ -27,7 +27,7 @@ def compare(title: str, alternatives: dict[str, Callable[[], object]], rounds: i
 
 
 def goal(what: str, value: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
-    """Prints a value, its goal (one of the two bounds) and whether the goal is met."""
-    met = value >= at_least if at_most is None else value <= at_most
-    bound = f"at least {at_least:g}" if at_most is None else f"at most {at_most:g}"
-    print(f"  => {what}: {value:.2f}, goal {bound}: {'met' if met else 'missed'}", flush=True)
+    """Prints a value, the bound that is its goal, and whether the goal is met."""
+    for name, bound, sign in (("at least", at_least, 1), ("at most", at_most, -1)):
+        if bound is not None:
+            print(f"  => {what}: {value:.2f}, goal {name} {bound:g}: {'met' if sign * value >= sign * bound else 'missed'}", flush=True)

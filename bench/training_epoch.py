@@ -10,7 +10,7 @@ import argparse
 import functools
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,12 @@ class Stopwatch:
     """The seconds spent in functions, by label; `marks` has the time and the state at the start of each epoch and at the end."""
 
     def __init__(self) -> None:
-        self.spent: Counter[str] = Counter()
-        self.marks: list[tuple[float, Counter[str]]] = []
+        self.spent: dict[str, float] = defaultdict(float)
+        self.marks: list[tuple[float, dict[str, float]]] = []
 
     def mark(self) -> None:
         """Notes the time and the state."""
-        self.marks.append((time.perf_counter(), Counter(self.spent)))
+        self.marks.append((time.perf_counter(), dict(self.spent)))
 
     def timed(self, function: Callable[..., Any], label: str) -> Callable[..., Any]:
         """The function, with the time of its calls counted under the label."""
@@ -102,13 +102,14 @@ class Stopwatch:
         model.make_train_function, model.fit, placing.on_epoch_begin = make_timed, fit_marked, begin_marked
 
 
-def print_table(title: str, marks: list[tuple[float, Counter[str]]]) -> None:
+def print_table(title: str, marks: list[tuple[float, dict[str, float]]]) -> None:
     """Prints the share of each part of the epochs after the first one, in which the training step is compiled."""
     (start, before), (end, after) = marks[1], marks[-1]
-    wall, spent, epochs = end - start, after - before, len(marks) - 2
+    wall, epochs = end - start, len(marks) - 2
+    spent = {label: seconds - before.get(label, 0.0) for label, seconds in after.items()}
     print(f"\n{title}, {epochs} epoch{'s' if epochs > 1 else ''} of {wall / epochs:.2f} s")
-    spent["everything else"] = wall - spent.total()
-    for label, seconds in spent.most_common():
+    spent["everything else"] = wall - sum(spent.values())
+    for label, seconds in sorted(spent.items(), key=lambda item: -item[1]):
         print(f"  {label:<34}{100 * seconds / wall:7.2f} %")
     goal("per cent of an epoch that is not a training step", 100 * (1 - spent["training steps"] / wall), at_most=5)
 

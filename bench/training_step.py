@@ -9,7 +9,7 @@ step takes at most 1.4 times as long as its convolutions, and measuring the heal
 import argparse
 import functools
 import itertools
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -55,14 +55,15 @@ def compare(title: str, stage: type, side: int, keypoints: int, options: argpars
     for run in (step, without_health, *products.values()):
         run()
     seconds = medians({"step": step, **products}, options.rounds)
-    whole, sums = seconds.pop("step"), Counter[str]()
+    whole, sums = seconds.pop("step"), defaultdict[str, float](float)
     for product, value in seconds.items():
         sums[product.split(", ")[1]] += value
+    all_products = sum(sums.values())
     size = f"{side} x {side} pixels, {net.count_params():,} weights, batch {batch}"
     print(f"\n{title}: {net.name}, {size}; medians of {options.rounds} rounds")
-    for kind, value in (*sums.items(), ("all convolutions", sums.total()), ("training step", whole)):
+    for kind, value in (*sums.items(), ("all convolutions", all_products), ("training step", whole)):
         print(f"  {kind:<34}{1000 * value:9.1f} ms")
-    goal("step / its convolutions", whole / sums.total(), at_most=1.4)
+    goal("step / its convolutions", whole / all_products, at_most=1.4)
     # A difference of one per cent shows only in many steps that take turns.
     measured, unmeasured = medians({"step": step, "without health": without_health}, HEALTH_ROUNDS).values()
     print(f"  {'measuring health, per step':<34}{1000 * (measured - unmeasured):9.1f} ms, medians of {HEALTH_ROUNDS} rounds")
