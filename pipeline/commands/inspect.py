@@ -10,7 +10,7 @@ from pipeline.commands.support.addresses import find
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.hdf5.tree import StoredGroup
 from pipeline.store.keys import recipe
-from pipeline.store.run import snapshots
+from pipeline.store.run.partial_results import SNAPSHOTS_SUFFIX
 from pipeline.store.run.stage import Stage
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _print_snapshots(path: Path) -> None:
     """The epochs of the snapshots published with the artifact, if any, and lines of Python that follow one weight through them."""
     from pipeline.nets.trained import Snapshots
 
-    beside = path.with_suffix(snapshots.SUFFIX)
+    beside = path.with_suffix(SNAPSHOTS_SUFFIX)
     if beside.name not in artifacts.published(path):
         return
     with artifacts.reading(beside, Snapshots) as file:

@@ -155,7 +155,7 @@ class Report(Stage):
         from pipeline.nets.trained import Snapshots
 
         warnings = {name: diagnosis.warnings(net.history, net.health) for name, net in nets.items()}
-        return warnings, self.requires()["nets"]["base"].published_snapshots(Snapshots)
+        return warnings, self.requires()["nets"]["base"].partials.published_snapshots(Snapshots)
 
     def _provenance(self):
         """What the page was made from, with the durations and the device that the run log knows."""

@@ -171,15 +171,15 @@ class Training(Learning):
             if self.watch:
                 self.watch(history)
 
-        series = Series(self.snapshots, self.set_down) if self.snapshots else None
+        series = Series(self.snapshots, self.partials.save_snapshot) if self.snapshots else None
         return Hooks(on_epoch, self._checkpoints(trains_on, progress), series)
 
     def _checkpoints(self, trains_on: str, progress: "Progress") -> "Checkpoints":
         from pipeline.nets.checkpoints import Checkpoint, Checkpoints
 
-        latest = self.latest_checkpoint(Checkpoint)
+        latest = self.partials.latest_checkpoint(Checkpoint)
         done = len(latest.history.epoch) if latest else 0
-        if lacking := self.lacks_snapshots(range(self.snapshots, done + 1, self.snapshots) if self.snapshots else ()):
+        if lacking := self.partials.missing_snapshots(range(self.snapshots, done + 1, self.snapshots) if self.snapshots else ()):
             self.say(f"starts again: the snapshots of epochs {', '.join(map(str, lacking))} are missing")
             latest = None
         if latest:
@@ -187,14 +187,16 @@ class Training(Learning):
             inexact = f"; until then on {latest.device}, so the last digits may differ" if latest.device != trains_on else ""
             self.say(f"resumes after epoch {done} of {progress.total}{inexact}")
             progress.skip(done)
-        return Checkpoints(lambda state: self.checkpoint(state, len(state.history.epoch)), checkpoint().seconds, trains_on, latest)
+        return Checkpoints(
+            lambda state: self.partials.save_checkpoint(state, len(state.history.epoch)), checkpoint().seconds, trains_on, latest
+        )
 
     def _publish_snapshots(self, epochs: list[int]) -> tuple[str, ...]:
         """Publishes the snapshots that were taken; returns the suffix of their file, if any."""
         from pipeline.nets.trained import Snapshots
 
         taken = [epoch for epoch in epochs if epoch % self.snapshots == 0 or epoch == epochs[-1]] if self.snapshots else []
-        return (self.publish_snapshots(Snapshots, taken),) if taken else ()
+        return (self.partials.publish_snapshots(Snapshots, taken),) if taken else ()
 
     def _conclude(self, job: "TrainingJob", trained: "Trained", trains_on: str) -> None:
         """Reports the weights that the training started from, what looks wrong with it, and the result."""

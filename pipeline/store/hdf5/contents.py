@@ -46,7 +46,7 @@ def put(group: "h5py.Group", content: typing.Any) -> None:
     _default_plot(group, type(content))
 
 
-def put_versions(group: "h5py.Group", kind: type, versions: Iterable[Mapping[str, "Images"]], count: int) -> None:
+def put_versions(group: "h5py.Group", kind: type, versions: Iterable[Mapping[str, typing.Any]], count: int) -> None:
     """Writes `count` versions of the fields of a dataclass as datasets with a leading axis of length `count`.
 
     At most one version is in memory at a time; of lazy rows, one block.

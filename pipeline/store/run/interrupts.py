@@ -1,4 +1,4 @@
-"""Ctrl-C, a signal to end and a dead parent: each ends a running stage within seconds, and no child lives on to write."""
+"""Ctrl-C, SIGTERM and the death of the parent process end a running stage within seconds, and no child process survives to write."""
 
 import contextlib
 import functools
@@ -8,15 +8,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.popen_fork import Popen
+from types import CodeType, FrameType, TracebackType
+from typing import Any
 
 from pipeline.store.hdf5.steady import Steady
 from pipeline.store.workspace import locks
 from pipeline.store.workspace.console import say
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Seconds after a signal within which children end by themselves, and after which this process ends whatever it is busy with.
+# Seconds after a signal: children may take GRACE to end by themselves, and after PATIENCE this process ends whatever it is doing.
 GRACE = 2.0
 PATIENCE = 3.5
 
@@ -25,11 +27,11 @@ _in_stage = threading.Event()
 
 
 def install(words: str) -> None:
-    """From now on SIGINT and SIGTERM raise KeyboardInterrupt: Luigi counts any other exception as a stage's failure and starts the next.
+    """Makes SIGINT and SIGTERM raise KeyboardInterrupt. Luigi treats any other exception as the failure of a stage and starts the next one.
 
-    words: what to say last where the exception gets lost.
+    words: the last line of output if the exception gets lost.
     """
-    ours = [number for number in SIGNALS if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)]
+    ours: list[int] = [number for number in SIGNALS if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL)]
     for number in ours:
         signal.signal(number, functools.partial(_interrupted, os.getpid()))
     if ours:
@@ -39,7 +41,7 @@ def install(words: str) -> None:
 
 @contextlib.contextmanager
 def heeded() -> Iterator[None]:
-    """Around a stage. In a child process: it ends when its parent dies, and it is interrupted without a traceback."""
+    """A context for the run of a stage. In it, a child process ends when its parent dies, and an interrupt leaves no traceback."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         _start(_die_with, parent.pid)
@@ -48,7 +50,7 @@ def heeded() -> Iterator[None]:
         yield
     finally:
         _in_stage.clear()
-        # Not only after KeyboardInterrupt: on its way through a library it may have become another exception, or none.
+        # Not only after KeyboardInterrupt: a library may have turned it into another exception, or swallowed it.
         if _received and parent is not None:
             os._exit(128 + _received[0])
         if _received:
@@ -56,16 +58,16 @@ def heeded() -> Iterator[None]:
 
 
 def received() -> bool:
-    """Whether this process was asked to end."""
+    """Whether this process has received a signal to end."""
     return bool(_received)
 
 
 @contextlib.contextmanager
 def ending() -> Iterator[None]:
-    """Around the last words: children of an interrupted run end first, and no further signal interrupts.
+    """A context for the summary of a run. The children of an interrupted run end first, and further signals are ignored.
 
-    Luigi sends these children one signal and doesn't wait for them. One is not enough: a signal in the instant before a system call that
-    waits is seen only when the call returns, or by the next signal.
+    Luigi sends these children a single signal and does not wait for them. One is not enough: a signal that arrives just before a blocking
+    system call is handled only when the call returns, or at the next signal.
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -79,43 +81,48 @@ def ending() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _interrupted(parent, number, frame):
+def _interrupted(parent: int, number: int, frame: FrameType | None) -> None:
+    """The handler of SIGINT and SIGTERM.
+
+    parent: the process that installed it.
+    """
     if _is_under(frame, _STEADY) or (os.getpid() == parent and _is_under(frame, _FORKING)):
-        # Try again when it is out of there.
+        # Try again when these functions have returned.
         threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
         return
     if os.getpid() != parent and not _in_stage.is_set():
-        os._exit(128 + number)  # a child, perhaps one that multiprocessing has not set up yet
+        os._exit(128 + number)  # a child process, perhaps one that multiprocessing has not set up yet
     if _received:
-        # Ctrl-C reaches children too, and then comes SIGTERM: a second exception would disturb the first one's tidying up.
+        # Ctrl-C reaches children too and is followed by SIGTERM: a second exception would disturb the cleanup after the first.
         return
     _received.append(number)
     raise KeyboardInterrupt
 
 
 def _watch(numbers: list[int], words: str) -> None:
-    """Ends this process some seconds after one of these signals, if it is still there.
+    """Ends this process some seconds after one of these signals, if it is still alive.
 
-    The exception may be lost, in a library's import or a destructor, its way out may take too long, and it is not even raised before the
-    main thread comes back from a library that compiles. The descriptor tells at once.
+    The exception may get lost in the import of a library or in a destructor, and handling it may take too long. It is not even raised until
+    the main thread returns from a library that compiles. The wakeup descriptor reports the signal immediately.
     """
-    told, teller = os.pipe()
-    os.set_blocking(teller, False)
-    signal.set_wakeup_fd(teller, warn_on_full_buffer=False)
-    # A child's signals are its own.
+    reading_end, writing_end = os.pipe()
+    os.set_blocking(writing_end, False)
+    signal.set_wakeup_fd(writing_end, warn_on_full_buffer=False)
+    # A child process must not report its signals to this one.
     os.register_at_fork(after_in_child=functools.partial(signal.set_wakeup_fd, -1))
-    _start(_end_after_one_of, numbers, told, words)
+    _start(_end_after_one_of, numbers, reading_end, words)
 
 
-def _start(target, *arguments) -> None:
-    """A thread that takes no signals: one that it took would not wake the main thread, which alone can raise the exception."""
+def _start(target: Callable[..., None], *arguments: Any) -> None:
+    """Starts a thread that receives no signals: they would not wake the main thread, and only that can raise the exception."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # threads inherit it
     threading.Thread(target=target, args=arguments, daemon=True).start()
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _end_after_one_of(numbers: list[int], told: int, words: str) -> None:
-    while (number := os.read(told, 1)[0]) not in numbers:
+def _end_after_one_of(numbers: list[int], reading_end: int, words: str) -> None:
+    """Waits for one of these signals, and ends this process and its children after PATIENCE seconds."""
+    while (number := os.read(reading_end, 1)[0]) not in numbers:
         pass
     time.sleep(PATIENCE)
     for child in multiprocessing.active_children():
@@ -124,29 +131,31 @@ def _end_after_one_of(numbers: list[int], told: int, words: str) -> None:
     os._exit(128 + number)
 
 
-# What no exception may interrupt: under HDF5 (a `Steady` file) it would be lost, and here it would leave a lock file behind.
+# Functions that no exception may interrupt: below HDF5 (a `Steady` file) it would get lost, and in `locks` it would leave a lock file.
 _STEADY = {
     function.__code__ for function in (*vars(Steady).values(), locks.taken, locks.describe, locks.release) if hasattr(function, "__code__")
 }
 
 
-# What starts a child: Python ignores exceptions in what it calls around a fork, and the signal would be lost.
-_FORKING = {Popen._launch.__code__}
+# The function that starts a child: Python ignores exceptions in the code that it calls around a fork, so the signal would get lost.
+_FORKING = {vars(Popen)["_launch"].__code__}
 
 
-def _is_under(frame, codes: set) -> bool:
-    """Whether the signal came while one of these functions ran."""
+def _is_under(frame: FrameType | None, codes: set[CodeType]) -> bool:
+    """Whether a frame was called, directly or not, by one of these functions."""
     while frame is not None and frame.f_code not in codes:
         frame = frame.f_back
     return frame is not None
 
 
 def _die_with(parent: int) -> None:
+    """Ends this process when its parent has died."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _without_traceback(kind, error, trace) -> None:
+def _without_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An exception hook that is silent about KeyboardInterrupt."""
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)

@@ -1,51 +1,62 @@
-"""Parameters of stages that refuse impossible values.
-
-The functions that make them are annotated with the type of the values, as `dataclasses.field` is: that is what an instance of a stage has.
-"""
+"""Types of Luigi parameters that check their values."""
 
 import copy
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import luigi
 
 from pipeline.errors import InputError
 
+Value = TypeVar("Value")
 
-class Checked(luigi.Parameter):
-    """A parameter whose values are converted and checked, whether they come from the command line, a configuration file or an override."""
+if TYPE_CHECKING:
+    _Parameter = luigi.Parameter
+else:
+
+    class _Parameter(luigi.Parameter, Generic[Value]):
+        """A generic parameter; those of Luigi are not generic in all versions that are supported."""
+
+
+class Checked(_Parameter[Value]):
+    """A parameter whose values are converted and checked wherever they come from: command line, configuration file or override.
+
+    convert: converts a value, which may be a text; raises ValueError, TypeError or OverflowError for an invalid one.
+    describe: which values are allowed, completing the sentence "must be ...".
+    allowed: whether a converted value is allowed.
+    """
 
     def __init__(
         self,
-        default: Any,
+        default: Value,
         description: str,
         *,
-        convert: Callable[[Any], Any],
+        convert: Callable[[Any], Value],
         describe: str,
-        allowed: Callable[[Any], bool],
-    ) -> None:
-        """convert: from a text or a value; its ValueError, TypeError and OverflowError count as a refusal. describe: the allowed values."""
+        allowed: Callable[[Value], bool],
+    ):
         super().__init__(default=default, description=f"{description} ({describe}; default {default})")
         self.convert, self.describe, self.allowed, self.meaning = convert, describe, allowed, description
+        self.flag = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
-        if hasattr(luigi.Parameter, "__set_name__"):  # not in every luigi 3
+        if hasattr(luigi.Parameter, "__set_name__"):  # not in all supported versions of Luigi
             super().__set_name__(owner, name)
         self.flag = f"--{owner.__name__}-{name.replace('_', '-')}"
 
-    def of(self, owner: type, name: str) -> "Checked":
-        """The same parameter for `owner`, which inherits it from a class that is not a task: its messages name the flag of the owner."""
+    def of(self, owner: type, name: str) -> "Checked[Value]":
+        """A copy for a class that inherits this parameter from a base that is no task: its messages name the flag of `owner`."""
         own = copy.copy(self)
         own.__set_name__(owner, name)
         return own
 
-    def parse(self, text: str) -> Any:
-        """The value of a text; InputError, naming the flag, if it is not allowed."""
+    def parse(self, text: str) -> Value:
+        """The value that a text stands for; see `normalize`."""
         return self.normalize(text)
 
-    def normalize(self, value: Any) -> Any:
-        """The converted value; InputError, naming the flag, if it is not allowed."""
+    def normalize(self, value: Any) -> Value:
+        """The converted value. Raises InputError if it is not allowed."""
         try:
             converted = self.convert(value)
             fits = self.allowed(converted)
@@ -55,49 +66,45 @@ class Checked(luigi.Parameter):
             raise InputError(f"{self.flag} {value}: must be {self.describe}.")
         return converted
 
-    def serialize(self, value: Any) -> str:
-        """The text from which `parse` makes the value."""
+    def serialize(self, value: Value) -> str:
+        """The value as a text."""
         return str(value)
 
 
-def whole(default: int, description: str, low: int, high: int | None = None) -> int:
-    """A parameter for whole numbers of at least `low` and at most `high`."""
+def whole(default: int, description: str, low: int, high: int | None = None) -> Checked[int]:
+    """A whole number of at least `low` and, unless that is None, at most `high`."""
     describe = f"a whole number from {low} to {high}" if high is not None else f"a whole number of at least {low}"
-
-    def allowed(value: int) -> bool:
-        return value >= low and (high is None or value <= high)
-
-    return cast(int, Checked(default, description, convert=_whole, describe=describe, allowed=allowed))
+    return Checked(default, description, convert=_whole, describe=describe, allowed=lambda v: v >= low and (high is None or v <= high))
 
 
-def real(default: float, description: str, low: float, high: float = math.inf) -> float:
-    """A parameter for finite numbers of at least `low` and at most `high`."""
+def real(default: float, description: str, low: float, high: float = math.inf) -> Checked[float]:
+    """A finite number of at least `low` and at most `high`."""
     describe = f"a number from {low} to {high}" if math.isfinite(high) else f"a number of at least {low}"
-
-    def allowed(value: float) -> bool:
-        return math.isfinite(value) and low <= value <= high
-
-    return cast(float, Checked(default, description, convert=float, describe=describe, allowed=allowed))
+    return Checked(default, description, convert=float, describe=describe, allowed=lambda v: math.isfinite(v) and low <= v <= high)
 
 
-def choice(default: str, description: str, options: tuple[str, ...]) -> str:
-    """A parameter for one of several words."""
-    checked = Checked(default, description, convert=str, describe=f"one of {', '.join(options)}", allowed=lambda value: value in options)
-    return cast(str, checked)
+def choice(default: str, description: str, options: tuple[str, ...]) -> Checked[str]:
+    """One of several words."""
+    return Checked(default, description, convert=str, describe=f"one of {', '.join(options)}", allowed=lambda v: v in options)
 
 
-def switch(default: bool, description: str) -> bool:
-    """A parameter for True or False, which must be written out on the command line."""
-    words = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
-
-    def convert(value: Any) -> bool | None:
-        return value if isinstance(value, bool) else words.get(str(value).lower())
-
-    checked = Checked(default, description, convert=convert, describe="True or False", allowed=lambda value: value is not None)
-    return cast(bool, checked)
+def switch(default: bool, description: str) -> Checked[bool]:
+    """True or False, written out."""
+    return Checked(default, description, convert=_truth, describe="True or False", allowed=lambda v: True)
 
 
 def _whole(value: Any) -> int:
+    """A whole number; ValueError for a float with a fractional part."""
     if isinstance(value, float) and not value.is_integer():
         raise ValueError(value)
     return int(value)
+
+
+def _truth(value: Any) -> bool:
+    """True or False; ValueError for any other word."""
+    words = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() not in words:
+        raise ValueError(value)
+    return words[str(value).lower()]

@@ -1,9 +1,10 @@
-"""What tasks read and write: artifacts in a workspace, and the files that the user brings."""
+"""What tasks read and write: artifacts in a workspace, and files that the user provides."""
 
 import contextlib
 import functools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import luigi
 
@@ -13,19 +14,30 @@ from pipeline.store.run import closing
 from pipeline.store.run.parameters import whole
 from pipeline.store.workspace import digests, files
 
+if TYPE_CHECKING:
+    import h5py
 
-class workspace(luigi.Config):  # the name of its section and flag: --workspace-root
-    """Where artifacts live."""
+Content = TypeVar("Content")
 
-    root = luigi.Parameter(default=".", description="folder that holds data/, models/ and submissions/")
+
+class workspace(luigi.Config):  # named after its section and flag: --workspace-root
+    """Where artifacts are stored."""
+
+    root = luigi.Parameter(default=".", description="folder that contains data/, models/ and submissions/")
 
 
 def workspace_root() -> Path:
+    """The folder of the workspace."""
     return expanded(workspace().root, "--workspace-root")
 
 
+def log_folder() -> Path:
+    """The folder of the run log, and of the lists of artifacts that running processes use."""
+    return workspace_root() / "models"
+
+
 def expanded(path: str, flag: str) -> Path:
-    """The path, ~ and ~USER resolved; InputError, naming the flag, where there is no such user."""
+    """The path with ~ and ~USER expanded. Raises InputError, which names the flag, if there is no such user."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -33,63 +45,69 @@ def expanded(path: str, flag: str) -> Path:
 
 
 class memory(luigi.Config):
-    """What a stage holds at once."""
+    """Limits for what a stage keeps in memory."""
 
     images = whole(256, "MiB of an array of images in memory; a larger array stays in its file and is read block by block", 0)
 
 
 def images_limit() -> int:
-    """Bytes of an array of images that may be in memory."""
+    """The number of bytes up to which an array of images is kept in memory."""
     return memory().images << 20
 
 
 class Artifact(luigi.Target):
-    """The HDF5 file of a stage; it exists when its checksums are right."""
+    """The HDF5 file of a stage. It exists if its digests are correct."""
 
     def __init__(self, path: Path):
         self.path = path
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self.path)
 
     def exists(self) -> bool:
+        """Whether the artifact exists and is undamaged; a warning says what is wrong with a damaged one."""
         return artifacts.is_sound(self.path)
 
-    def load(self, kind: type):
-        """The artifact as the dataclass `kind`; its larger `Images` stay in the file, see `memory`."""
+    def load(self, kind: type[Content]) -> Content:
+        """The artifact as the dataclass `kind`. Larger arrays of images stay in the file, see `memory`.
+
+        Raises InputError, after quarantining the file, if it is damaged or not of this kind.
+        """
         with self._refusing():
             return artifacts.load(self.path, kind, limit=images_limit(), opened=functools.partial(self.reading, kind))
 
     @contextlib.contextmanager
-    def reading(self, kind: type) -> Iterator:
-        """The open, verified `h5py.File`, which has the arrays of the dataclass `kind`."""
+    def reading(self, kind: type) -> Iterator["h5py.File"]:
+        """Yields the verified artifact as an open `h5py.File` with the arrays of the dataclass `kind`. Raises InputError like `load`."""
         with self._refusing(), artifacts.reading(self.path, kind) as file:
             yield file
 
     @contextlib.contextmanager
     def _refusing(self) -> Iterator[None]:
-        """Sets an artifact aside that turns out to be damaged or another's only when it is read: its stage must run again."""
+        """Quarantines an artifact that turns out to be unusable only when it is read: its stage must run again."""
         try:
             yield
         except artifacts.Damaged as error:
             with contextlib.suppress(FileNotFoundError):  # another process does the same
                 files.quarantine(self.path, "damaged")
-            raise InputError(f"{error}. It was set aside; the same command makes it again.") from error
+            raise InputError(f"{error}. It was quarantined; the same command recomputes it.") from error
 
 
 class ExternalFile(luigi.ExternalTask):
-    """A file that the user brings; part of the keys by its content alone."""
+    """A file that the user provides. Only its content enters the keys."""
 
     path = luigi.Parameter(description="the file")
-    advice = luigi.Parameter(default="", significant=False, description="what to do when it is missing")
+    advice = luigi.Parameter(default="", significant=False, description="what to do if it is missing")
 
-    def output(self):
+    def output(self) -> luigi.LocalTarget:
+        """The file as Luigi's target."""
         return luigi.LocalTarget(self.path)
 
     def digest(self) -> str:
+        """The SHA-256 digest of the file, "missing" or "not a file"."""
         return digests.file_digest(Path(self.path), workspace_root() / "data")
 
 
 @ExternalFile.event_handler(luigi.Event.DEPENDENCY_MISSING)
-def _missing(task):
+def _missing(task: ExternalFile) -> None:
     closing.missing(f"{task.path} does not exist. {task.advice}")

@@ -1,0 +1,230 @@
+"""The identity of a stage: its names, its parameters including overrides, its recipe, and the key derived from them."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import luigi
+from luigi.task import flatten
+
+from pipeline.errors import InputError, meant
+from pipeline.store.hdf5 import artifacts
+from pipeline.store.keys import adoptions, fingerprints, recipe
+from pipeline.store.keys.adoptions import Adoption
+from pipeline.store.run import configuration, parameters
+from pipeline.store.run.targets import ExternalFile, workspace_root
+
+
+class Keyed(luigi.Task):
+    """A task whose artifact is named after a key: the hash of everything that the artifact is made from.
+
+    `overrides` are values for parameters of this stage and of the stages that it requires. They are passed on to the tasks that `requires`
+    returns, so a subclass writes `requires` as in any Luigi task.
+    """
+
+    _visible_in_registry = False  # not a task that the command line offers
+
+    overrides: "luigi.DictParameter[Any]" = luigi.DictParameter(
+        default={}, significant=False, description="parameters of this stage and its inputs for one variation: {STAGE: {name: value}}"
+    )
+
+    folder = "models"  # the workspace's folder that contains the artifact
+    companion = False  # made along with the stage that requires it, without being part of that stage's key
+    on_backend = False  # trains or predicts, so that the versions of Keras and its backend are part of the key
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        inherited = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+        for name, parameter in inherited.items():
+            if isinstance(parameter, parameters.Checked):
+                setattr(cls, name, parameter.of(cls, name))
+        wrap_once(cls, "requires", _handing_down)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _check_configuration_once(type(self).__module__.split(".")[0])
+        self._apply_overrides()
+        self.task_id = f"{self.stem}-{self.key}"
+
+    def __hash__(self) -> int:
+        return hash(self.task_id)
+
+    # Names
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What distinguishes the tasks of one stage, such as the group of a specialist."""
+        return ()
+
+    @property
+    def stem(self) -> str:
+        """The file name of the artifact without its key: the stage and its `identity`."""
+        return "-".join([self.task_family.lower(), *self.identity])
+
+    @property
+    def address(self) -> str:
+        """STAGE[:group], as the `keypoints` command takes it."""
+        return ":".join([self.task_family, *self.identity])
+
+    @property
+    def place(self) -> str:
+        """FOLDER/STEM-KEY: the artifact in its workspace and everything that belongs to it."""
+        return f"{self.folder}/{self.stem}-{self.key}"
+
+    @property
+    def path(self) -> Path:
+        """The file of the artifact."""
+        return workspace_root() / f"{self.place}.h5"
+
+    def sibling(self, suffix: str) -> Path:
+        """A file published with the artifact, which has the same name and another suffix."""
+        return self.path.with_suffix(suffix)
+
+    # Key
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The key of the artifact: that of the recipe, or that of the artifact adopted in its place."""
+        return self.adoption.adopted if self.adoption else self.recipe_key
+
+    @property
+    def recipe_key(self) -> str:
+        """The key of the recipe."""
+        return recipe.key(self.recipe)
+
+    @functools.cached_property
+    def recipe(self) -> dict[str, Any]:
+        """What the artifact is made from, see `pipeline.store.keys.recipe`, when it was first requested."""
+        return self.current_recipe()
+
+    def current_recipe(self) -> dict[str, Any]:
+        """The recipe according to the code and files as they are now."""
+        external = [task for task in flatten(self.requires()) if isinstance(task, ExternalFile)]
+        return {
+            "schema": artifacts.SCHEMA,
+            "stage": self.address,
+            "parameters": {name: value for name, (value, _) in self.settings.items()},
+            "inputs": {name: task.key for name, task in self.inputs().items()},
+            "files": _numbered((Path(file.path).name, file.digest()) for file in external),
+            "code": fingerprints.fingerprint(type(self)),
+            "backend": recipe.backend() if self.on_backend else {},
+        }
+
+    @property
+    def settings(self) -> dict[str, tuple[Any, Any]]:
+        """The values and defaults of the significant parameters, in a form that JSON takes."""
+        significant = {name: parameter for name, parameter in self.get_params() if parameter.significant}
+        return {name: (_plain(p, getattr(self, name)), _plain(p, p._default)) for name, p in significant.items()}
+
+    @functools.cached_property
+    def adoption(self) -> Adoption | None:
+        """The record by which another artifact replaces the one that the recipe describes."""
+        return adoptions.followed(workspace_root(), self.folder, self.stem, self.recipe_key)
+
+    @functools.cached_property
+    def adopted(self) -> dict[str, Adoption]:
+        """The adoptions that influence the key, those of the inputs and their inputs included, by address; inputs first."""
+        found = {name: adoption for task in self.inputs().values() for name, adoption in task.adopted.items()}
+        return found | ({self.address: self.adoption} if self.adoption else {})
+
+    # Other stages
+
+    def inputs(self) -> dict[str, "Keyed"]:
+        """The stages whose keys are part of this one's, by address. Companions are not among them."""
+        return _numbered((task.address, task) for task in flatten(self.requires()) if isinstance(task, Keyed) and not task.companion)
+
+    def chain(self) -> list[Self]:
+        """This stage and all stages that it needs, each once, inputs first. It depends on the current flags, so it is not cached."""
+        found: dict[str, Any] = {}
+
+        def visit(task: Any) -> None:
+            if isinstance(task, Keyed) and task.task_id not in found:
+                for needed in flatten(task.requires()):
+                    visit(needed)
+                found[task.task_id] = task
+
+        visit(self)
+        return list(found.values())
+
+    def ancestors(self) -> list[Self]:
+        """The stages that this one is made from, directly or not, each once, inputs first."""
+        return [stage for stage in self.chain()[:-1] if not stage.companion]
+
+    def families(self) -> set[str]:
+        """The names of this stage and of all stages that it needs."""
+        return {self.task_family}.union(*(task.families() for task in flatten(self.requires()) if isinstance(task, Keyed)))
+
+    # Overrides
+
+    def _apply_overrides(self) -> None:
+        """Sets the parameters of this stage that are overridden. Raises InputError for stages and parameters that do not exist."""
+        if not self.overrides:
+            return
+        for family, values in self.overrides.items():
+            if not isinstance(values, Mapping):
+                raise InputError(f"overrides for {family}: must be {{parameter: value}}, not {values}.")
+        families, known = self.families(), dict(self.get_params())
+        if unknown := ", ".join(sorted({*self.overrides} - families)):
+            raise InputError(f"overrides for {unknown}: {self.task_family} uses only {', '.join(sorted(families))}.")
+        for name, value in self.overrides.get(self.task_family, {}).items():
+            if name not in known or name == "overrides":
+                hint = meant(name, sorted({*known} - {"overrides"}))
+                raise InputError(f"override {self.task_family}-{name}: there is no such parameter; {hint}")
+            setattr(self, name, known[name].normalize(value))
+
+    def _with_overrides(self, overrides: Mapping[str, Any]) -> Self:
+        """This task with the overrides that it or its inputs use. Its own overrides take precedence."""
+        families = self.families()
+        own = {family: {**values, **self.overrides.get(family, {})} for family, values in overrides.items() if family in families}
+        return self.clone(overrides={**self.overrides, **own}) if own else self
+
+
+def wrap_once(cls: type, name: str, wrapper: Callable[[Callable[[Any], Any]], Callable[[Any], Any]]) -> None:
+    """Replaces the method `name` of a task class by `wrapper(method)`, unless it is Luigi's own or has been wrapped before.
+
+    This also covers methods that come from a base class that is not a stage.
+    """
+    method = getattr(cls, name)
+    if method is not getattr(luigi.Task, name) and not hasattr(method, "of_stage"):
+        wrapped = wrapper(method)
+        vars(wrapped)["of_stage"] = True
+        setattr(cls, name, wrapped)
+
+
+def _handing_down(requires: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A `requires` that returns its tasks with the overrides of this task."""
+
+    @functools.wraps(requires)
+    def wrapped(self: Keyed) -> Any:
+        return _mapped(requires(self), self.overrides)
+
+    return wrapped
+
+
+def _mapped(tasks: Any, overrides: Mapping[str, Any]) -> Any:
+    """The same structure of tasks, each with the overrides that it uses."""
+    if isinstance(tasks, dict):
+        return {name: _mapped(task, overrides) for name, task in tasks.items()}
+    if isinstance(tasks, list | tuple):
+        return [_mapped(task, overrides) for task in tasks]
+    return tasks._with_overrides(overrides) if overrides and isinstance(tasks, Keyed) else tasks
+
+
+def _plain(parameter: "luigi.Parameter[Any]", value: Any) -> Any:
+    """The value of a parameter in a form that JSON takes."""
+    return value if value is None or isinstance(value, str | int | float) else parameter.serialize(value)
+
+
+def _numbered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs as a dict in which equal names are numbered: two variations of a stage, or two files of one name."""
+    named: dict[str, Any] = {}
+    for name, value in pairs:
+        same = sum(1 for known in named if known.split(" #")[0] == name)
+        named[f"{name} #{same + 1}" if same else name] = value
+    return named
+
+
+@functools.cache
+def _check_configuration_once(package: str) -> None:
+    configuration.check_configuration(package, __name__.split(".")[0])
