@@ -48,7 +48,7 @@ def test_an_adopted_result_counts_as_current(workplace, made, capsys):
     done = workplace.run("Total")
     assert done.returncode == 0
     assert "Nothing to do" in done.stderr
-    assert "\nAdopted, made with other code: Scale.\n" in done.stderr
+    assert "\nAdopted, made with different code: Scale.\n" in done.stderr
 
 
 def test_the_record(workplace, made):
@@ -226,7 +226,7 @@ def test_a_damaged_adopted_artifact(workplace, made):
     first, second = workplace.run("Total"), workplace.run("Total")
     assert first.returncode == 30
     assert f"Scale failed: models/{path.name}, adopted on 2" in first.stderr
-    assert "is damaged or gone. Run the command again: it makes Scale with the code as it is now." in first.stderr
+    assert "is damaged or missing. Run the command again: it will make Scale with the current code." in first.stderr
     assert second.returncode == 0
     assert "the sum is 33" in second.stderr
     assert path.with_name(f"{path.name}.damaged-1").exists()

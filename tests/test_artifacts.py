@@ -228,7 +228,7 @@ def test_images_damaged_after_they_were_found_whole(tmp_path, monkeypatch):
     content = bytearray(path.read_bytes())
     content[-5000] ^= 1
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.h5 has changed since it was written: its checksum differs\. It was set aside"):
+    with pytest.raises(InputError, match=r"a\.h5 has changed since it was written: its checksum differs\. It was quarantined"):
         images[10:20]
     assert not path.exists()
 

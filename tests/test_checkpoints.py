@@ -17,7 +17,7 @@ from pipeline.nets.sight import WholeImage
 from pipeline.nets.trained import Snapshots, Trained
 from pipeline.schema import array, record
 from pipeline.store.hdf5 import artifacts, contents
-from pipeline.store.run import checkpoints
+from pipeline.store.run.partial_results import PartialResults
 from pipeline.store.workspace import partials
 from pipeline.store.workspace.console import Progress
 
@@ -29,6 +29,11 @@ class Numbers:
 
 def numbers(*values):
     return Numbers(np.array(values, "float64"))
+
+
+def of(artifact):
+    """The partial results of an artifact outside of a stage."""
+    return PartialResults(artifact, {}, lambda: True)
 
 
 # ---- trainings -------------------------------------------------------------------------------------------------------------------------
@@ -57,8 +62,8 @@ def undisturbed_and_resumed(nets, train, folder):
     for state in kept:
         epoch = len(state.history.epoch)
         artifact = folder / f"net{epoch}-0.h5"
-        checkpoints.save(artifact, epoch, state, {})
-        latest = checkpoints.latest(artifact, nets.checkpoints.Checkpoint)
+        of(artifact).save_checkpoint(state, epoch)
+        latest = of(artifact).latest_checkpoint(nets.checkpoints.Checkpoint)
         resumed[epoch] = train(nets.checkpoints.Checkpoints(lambda state: None, 0.0, "toy", latest))
     return whole, resumed
 
@@ -203,15 +208,13 @@ def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, 
     """A TrainBase that was interrupted in its third epoch says after which it resumes, and leaves the artifact and its snapshots
     alone, as if undisturbed."""
     from pipeline import TrainBase
-    from pipeline.tasks import training
 
     small = {"Render": {"training": 60, "test": 6}, "Augment": {"copies": 2}, "TrainBase": {"epochs": 3, "batch": 32, "snapshots": 1}}
-    monkeypatch.setattr(training, "checkpoint", lambda: type("Often", (), {"seconds": 0.0}))
+    monkeypatch.setattr(pipeline.checkpoint.seconds, "_default", 0.0)
     monkeypatch.setattr(pipeline.dataset, "folder", lambda self: None)
 
     def in_workspace(name):
-        for module in ("pipeline.store.run.stage", "pipeline.tasks.sections"):
-            monkeypatch.setattr(f"{module}.workspace_root", lambda: tmp_path / name)
+        monkeypatch.setattr(pipeline.workspace.root, "_default", str(tmp_path / name))
         return TrainBase(overrides=small)
 
     whole = in_workspace("whole")
@@ -220,7 +223,7 @@ def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, 
     shutil.copytree(tmp_path / "whole" / "data", tmp_path / "disturbed" / "data")
     task = in_workspace("disturbed")
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "save", interrupted_after(2))
+        patch.setattr(PartialResults, "save_checkpoint", interrupted_after(2))
         with pytest.raises(KeyboardInterrupt):
             task.run()
     assert [path.name for path in partials.of(task.path, ("checkpoint",))] == [f"{task.path.stem}.checkpoint-000{n}.h5" for n in (2, 1)]
@@ -237,10 +240,10 @@ def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, 
 
 
 def interrupted_after(number):
-    save = checkpoints.save
+    save = PartialResults.save_checkpoint
 
-    def saved(artifact, epoch, *rest):
-        save(artifact, epoch, *rest)
+    def saved(self, content, epoch):
+        save(self, content, epoch)
         if epoch == number:
             raise KeyboardInterrupt
 
@@ -257,7 +260,7 @@ def artifact(tmp_path):
 
 def keep(artifact, *epochs):
     for epoch in epochs:
-        checkpoints.save(artifact, epoch, numbers(epoch), {})
+        of(artifact).save_checkpoint(numbers(epoch), epoch)
 
 
 def test_the_last_two_checkpoints_are_kept(artifact):
@@ -267,9 +270,9 @@ def test_the_last_two_checkpoints_are_kept(artifact):
     keep(artifact, 9, 10, 9999, 10000)
     names = [path.name for path in partials.of(artifact)]
     assert names == ["train-0123abcdef.checkpoint-10000.h5", "train-0123abcdef.checkpoint-9999.h5"]
-    assert checkpoints.latest(artifact, Numbers).values == 10000
-    assert checkpoints.latest(other, Numbers).values == 7
-    assert checkpoints.latest(artifact.with_name("train-none.h5"), Numbers) is None
+    assert of(artifact).latest_checkpoint(Numbers).values == 10000
+    assert of(other).latest_checkpoint(Numbers).values == 7
+    assert of(artifact.with_name("train-none.h5")).latest_checkpoint(Numbers) is None
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty"])
@@ -281,7 +284,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(artifact, 
         whole = path.read_bytes()
         spoiled = {"flip": whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:], "truncate": whole[:-1], "empty": b""}[damage]
         path.write_bytes(spoiled)
-        found = checkpoints.latest(artifact, Numbers)
+        found = of(artifact).latest_checkpoint(Numbers)
         assert (found and found.values.item()) == left
         assert path.with_name(f"{path.name}.damaged-1").read_bytes() == spoiled
         warning = capsys.readouterr().err
@@ -300,10 +303,10 @@ def test_a_stage_finds_its_checkpoints_when_it_runs_and_drops_them_afterwards(dr
     """They are not taken for the ruins of an unfinished run."""
     from chainlet import work
 
-    draw.checkpoint(numbers(1), 1)
-    draw.checkpoint(numbers(2), 2)
+    draw.partials.save_checkpoint(numbers(1), 1)
+    draw.partials.save_checkpoint(numbers(2), 2)
     seen = []
-    monkeypatch.setattr(work, "hook", lambda place: seen.append(draw.latest_checkpoint(Numbers).values.item()))
+    monkeypatch.setattr(work, "hook", lambda place: seen.append(draw.partials.latest_checkpoint(Numbers).values.item()))
     make(draw)
     assert seen == [2]
     assert [path.name for path in draw.path.parent.glob("draw-*")] == [draw.path.name]
@@ -324,10 +327,10 @@ def test_what_a_finished_stage_left_is_dropped_by_the_next(workplace):
 
 def test_edited_code_leaves_no_checkpoint(draw, workplace):
     """It would have the key of the code as it was when the stage began."""
-    draw.checkpoint(numbers(1), 1)
+    draw.partials.save_checkpoint(numbers(1), 1)
     workplace.edit("work", "+ 0 * seed", "+ 1 * seed")
-    draw.checkpoint(numbers(2), 2)
-    assert draw.latest_checkpoint(Numbers).values == 1
+    draw.partials.save_checkpoint(numbers(2), 2)
+    assert draw.partials.latest_checkpoint(Numbers).values == 1
 
 
 def test_verify_and_forget_know_checkpoints(draw, workplace, capsys):
@@ -358,8 +361,8 @@ def test_forget_also_forgets_what_an_unfinished_training_had_of_a_stage(workplac
     """Checkpoints made from what is forgotten are set aside with it; others stay."""
     stages = workplace.chain()
     make(stages["Scale"])
-    stages["Picture"].checkpoint(numbers(1), 1)
-    stages["Guess"].checkpoint(numbers(1), 1)
+    stages["Picture"].partials.save_checkpoint(numbers(1), 1)
+    stages["Guess"].partials.save_checkpoint(numbers(1), 1)
     forget.run("Scale", list(stages.values()))
     assert partials.of(stages["Picture"].path) == []
     assert len(partials.of(stages["Guess"].path)) == 1

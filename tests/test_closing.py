@@ -36,7 +36,7 @@ def test_the_result_comes_last(workplace):
     assert sorted(re.fullmatch(r"  (\w+) +\d+ s", row)[1] for row in ran) == sorted(STAGES)
     assert len({re.search(r"\d+ s", row).end() for row in ran}) == 1
     assert last(first, 2) == result
-    assert last(second, 3) == ["Nothing to do: everything asked for is there and current.", *result]
+    assert last(second, 3) == ["Nothing to do: every result exists and is up to date.", *result]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -82,7 +82,7 @@ def test_a_server_that_is_gone_stops_no_stage(workplace, capsys):
     shown.step(by=999)
     shown.step()
     assert asked == [100]
-    assert "luigi's server does not answer (no route); going on without telling it" in capsys.readouterr().err
+    assert "luigi's server does not answer (no route); continuing without it" in capsys.readouterr().err
 
 
 def test_a_stage_that_is_done_shows_what_it_made(workplace):

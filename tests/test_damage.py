@@ -44,7 +44,7 @@ def to_folder(path):
 DAMAGES = {
     "truth": lambda path: path.write_bytes(b""),
     "dataset": to_folder,
-    "copies": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "augmentedversions": lambda path: path.write_bytes(path.read_bytes()[:-1]),
     "trained": lambda path: path.write_bytes(path.read_bytes()[:2000] + b"x" + path.read_bytes()[2001:]),
     "snapshots": lambda path: path.write_bytes(path.read_bytes()[:-1]),
     "curves": lambda path: path.with_suffix(".png").unlink(),
@@ -104,7 +104,7 @@ def test_what_only_its_reader_can_tell(workplace, capsys):
     path.write_bytes(strange.read_bytes())
     for suffix in kinds.SIBLINGS[kinds.Truth]:
         strange.with_suffix(suffix).rename(path.parent / f"{strange.stem}{suffix}")
-    with pytest.raises(InputError, match=r"is not a Numbers of this program: /values is missing; .* It was set aside; the same command"):
+    with pytest.raises(InputError, match=r"is not a Numbers of this program: /values is missing; .* It was quarantined; the same command"):
         stages["Scale"].run()
     assert not path.exists()
     make(stages["Scale"])

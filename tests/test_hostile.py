@@ -110,7 +110,7 @@ FORGERIES = {
     "complex": (array(dtype="c8"), "the type of /x is unknown"),
     "many axes": (array((1,) * 9), "the shape of /x has an unknown format"),
     "deep groups": (group("/".join("g" * 500)), "/g/g/g/g/g/g/g/g/g is nested too deeply"),
-    "name that climbs": (group("../x"), "a name in / is empty, too long, out of order or of unusual characters"),
+    "name that climbs": (group("../x"), "a name in / is empty, too long, out of order, or has unusual characters"),
     "name that drives a terminal": (group("\x1b[2J"), "a name in / is"),
     "long name": (group("x" * 201), "a name in / is"),
     "attribute of a megabyte": (attribute("x", " " * (1 << 20)), "the attribute of / has 1,048,576 bytes"),

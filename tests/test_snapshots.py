@@ -9,7 +9,7 @@ from pipeline.commands import forget, inspect, verify
 from pipeline.nets.trained import Snapshots
 from pipeline.schema import array, record
 from pipeline.store.hdf5 import artifacts, contents
-from pipeline.store.run import snapshots
+from pipeline.store.run.partial_results import PartialResults
 from pipeline.store.workspace import partials
 
 
@@ -25,9 +25,14 @@ def draw(workplace):
     return workplace.chain()["Draw"]
 
 
-def set_down(stage, *epochs):
+def of(artifact):
+    """The partial results of an artifact outside of a stage."""
+    return PartialResults(artifact, {}, lambda: True)
+
+
+def save(stage, *epochs):
     for epoch in epochs:
-        stage.set_down(taken(epoch), epoch)
+        stage.partials.save_snapshot(taken(epoch), epoch)
 
 
 # ---- arrays that grow ------------------------------------------------------------------------------------------------------------------
@@ -72,9 +77,9 @@ def test_snapshots_are_published_with_the_artifact(draw, monkeypatch):
     """In the order asked for, and no others; the single files go when the artifact is in place, which holds the checksum of their file."""
     from chainlet import work
 
-    set_down(draw, 2, 4, 5, 6)
+    save(draw, 2, 4, 5, 6)
     seen = []
-    monkeypatch.setattr(work, "hook", lambda place: seen.append(draw.publish_snapshots(Snapshots, [2, 4, 5])))
+    monkeypatch.setattr(work, "hook", lambda place: seen.append(draw.partials.publish_snapshots(Snapshots, [2, 4, 5])))
     make(draw)
     assert set(seen) == {".snapshots.h5"}
     assert artifacts.load(draw.sibling(".snapshots.h5"), Snapshots).epoch.tolist() == [2, 4, 5]
@@ -83,14 +88,14 @@ def test_snapshots_are_published_with_the_artifact(draw, monkeypatch):
 
 def test_what_is_gone_or_damaged_is_lacking(draw, capsys):
     """A damaged one is set aside, with a warning."""
-    set_down(draw, 2, 4, 6)
-    snapshots.path(draw.path, 2).unlink()
-    damaged = snapshots.path(draw.path, 4)
+    save(draw, 2, 4, 6)
+    draw.partials.snapshot(2).unlink()
+    damaged = draw.partials.snapshot(4)
     damaged.write_bytes(damaged.read_bytes()[:-1])
-    assert draw.lacks_snapshots([2, 4, 6]) == [2, 4]
+    assert draw.partials.missing_snapshots([2, 4, 6]) == [2, 4]
     assert damaged.with_name(f"{damaged.name}.damaged-1").exists()
     assert capsys.readouterr().err.startswith(f"warning: {damaged} is")
-    assert draw.lacks_snapshots([]) == []
+    assert draw.partials.missing_snapshots([]) == []
 
 
 def test_what_a_killed_stage_set_down_stays(workplace):
@@ -99,7 +104,7 @@ def test_what_a_killed_stage_set_down_stays(workplace):
     make(stages["Guess"])
     finished, killed = stages["Guess"].path, stages["Guess"].path.with_name("guess-fedcba9876.h5")
     for artifact in (finished, killed):
-        snapshots.save(artifact, 1, taken(1), {})
+        of(artifact).save_snapshot(taken(1), 1)
         artifact.with_name(f".{artifact.stem}.lock").touch()
     make(stages["Scale"])
     assert partials.of(finished) == []
@@ -108,8 +113,8 @@ def test_what_a_killed_stage_set_down_stays(workplace):
 
 def test_verify_and_forget_know_snapshots(draw, capsys):
     """verify checks them; forget sets them aside although there is no artifact yet."""
-    set_down(draw, 1)
-    snapshot = snapshots.path(draw.path, 1)
+    save(draw, 1)
+    snapshot = draw.partials.snapshot(1)
     assert verify.run() == 0
     whole = snapshot.read_bytes()
     snapshot.write_bytes(b"")
@@ -132,8 +137,8 @@ def test_inspect_says_how_to_follow_a_weight(tmp_path, monkeypatch, capsys):
         (tmp_path / folder).mkdir()
     path = tmp_path / "models" / "net-0123456789.h5"
     for epoch in (2, 4, 5):
-        snapshots.save(path, epoch, taken(epoch), {})
-    snapshots.publish(path, Snapshots, [2, 4, 5], {})
+        of(path).save_snapshot(taken(epoch), epoch)
+    of(path).publish_snapshots(Snapshots, [2, 4, 5])
     with artifacts.writing(path, {"stage": "Net", "key": "0123456789"}, [path.with_suffix(".snapshots.h5")]) as file:
         contents.put(file, Anything(np.int32(3)))
     assert inspect.run(str(path), []) == 0
