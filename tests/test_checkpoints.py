@@ -288,7 +288,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(artifact, 
         assert (found and found.values.item()) == left
         assert path.with_name(f"{path.name}.damaged-1").read_bytes() == spoiled
         warning = capsys.readouterr().err
-        assert warning.startswith(f"warning: {path} is")
+        assert warning.startswith(f"warning: {path} ")
         assert warning.count("\n") == 1
     assert partials.of(artifact) == []
 
@@ -346,7 +346,7 @@ def test_verify_and_forget_know_checkpoints(draw, workplace, capsys):
     assert f"damaged: {partials.of(other)[0]} is" in capsys.readouterr().out
 
     assert addresses.find(f"Draw@{draw.key[:3]}", [draw]) == draw.path
-    with pytest.raises(InputError, match=f"0 artifacts with a key that starts with 0012; its keys: {draw.key}"):
+    with pytest.raises(InputError, match=rf"0 artifacts whose key starts with 0012\. Its keys: {draw.key}"):
         addresses.find("Draw@0012", [draw])
     draw.path.unlink()
     assert status._state(draw, False) == ("missing", ["never made in this workspace"])
