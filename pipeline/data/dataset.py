@@ -35,7 +35,7 @@ class Splitting:
 
 @dataclass(frozen=True)
 class Cleaning:
-    """Which labels are rejected. Rejected labels of the validation part stay all the same.
+    """Which labels are rejected as wrong. Only labels of the training part are ever dropped.
 
     clean: whether outliers and conflicting labels of the training part are dropped.
     outlier_deviations, outlier_pixels: the limits of `outliers.outliers`, in standard deviations and in pixels.

@@ -41,7 +41,7 @@ def find_file(folder: Path, stem: str) -> Path | None:
 def open_csv(path: Path, on_progress: OnProgress = ignored) -> Source:
     """Opens a CSV file or, if the path ends in .zip, the only CSV file in the zip file.
 
-    Nothing is ever unpacked to disk, so names in a zip file cannot do harm; a zip file with a name that tries to is refused all the same.
+    Nothing is ever unpacked to disk, so names in a zip file cannot do harm, but a zip file with a harmful name is refused anyway.
 
     on_progress: receives the number of bytes of each block when the next one is requested.
 
