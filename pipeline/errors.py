@@ -1,48 +1,55 @@
-"""The exceptions whose message is written for the person at the keyboard."""
+"""Exceptions whose messages are written for the user."""
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class InputError(Exception):
-    """What the user gave cannot be used: a file, a parameter, an environment.
+    """The user provided something that cannot be used: a file, a parameter, an environment.
 
-    The message is one sentence or two that name the place (file, row, column, parameter) and what to do.
-    It is printed as it is, without a traceback; anything else that goes wrong keeps its traceback.
+    The message says in one or two sentences what is wrong, where (file, row, column, parameter), and what to do. It is printed without a
+    traceback; all other exceptions keep theirs.
     """
 
 
 def cause(error: BaseException | None) -> InputError | None:
-    """The InputError that an exception is or was raised from: Luigi makes a ValueError of what a parameter of an inner task says."""
+    """The InputError that an exception is or was raised from; None if there is none.
+
+    Luigi turns the InputError of a parameter of an inner task into a ValueError.
+    """
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__
     return error
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the known one that it is nearly, or all of them in their order."""
+    """The end of a sentence about an unknown name: a known name that is similar or, if there is none, all known names in their order."""
     folded = {candidate.lower(): candidate for candidate in known}
     near = difflib.get_close_matches(name.lower(), folded, 1, 0.5)
-    return f"did you mean {folded[near[0]]}?" if near else f"there are {', '.join(folded.values())}."
+    return f"did you mean {folded[near[0]]}?" if near else f"the choices are {', '.join(folded.values())}."
 
 
 class Ended(InputError):
-    """A training that ended without a result; `history` holds its epochs. For an experiment that is an outcome, not a fault."""
+    """A training ended without a result. For an experiment that is an outcome, not a fault.
 
-    ending = "ended"  # in the run log
+    history: the epochs of the training, a `pipeline.nets.trained.History`.
+    """
 
-    def __init__(self, message: str, history):
+    ending = "ended"  # the status in the run log
+
+    def __init__(self, message: str, history: Any):
         super().__init__(message)
         self.history = history
 
 
 class Diverged(Ended):
-    """The validation RMSE is no number."""
+    """The validation RMSE became NaN or infinite."""
 
     ending = "diverged"
 
 
 class Pruned(Ended):
-    """A search gave it up: others were better at this epoch."""
+    """A search stopped the training because others were better after the same number of epochs."""
 
     ending = "pruned"

@@ -1,7 +1,7 @@
-"""Arrays of so many rows that memory may not hold them: read, or made, when they are asked for.
+"""Arrays with so many rows that they may not fit in memory: rows are read or computed when they are needed.
 
-Who takes images takes either kind, an array or `LazyRows`: both have `len`, `shape` and `dtype`, and give an array for a slice, a mask or
-the numbers of some rows.
+Functions that take images accept both kinds, arrays and `LazyRows`. Both have a length, a shape and a dtype, and return an array for a
+slice, a mask or indices of rows.
 """
 
 import os
@@ -14,34 +14,43 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-BLOCK_BYTES = 16 << 20  # that are read or made at once
-BLOCK_ROWS = 128  # or a multiple of it: a block fills the batches of a prediction, and the chunks of a file
+Index = int | slice | np.ndarray
+
+BLOCK_BYTES = 16 << 20  # read or computed at once
+BLOCK_ROWS = 128  # or a multiple of it: a block consists of whole batches of a prediction and whole chunks of a file
 
 
 class LazyRows(ABC):
-    """shape: the number of rows, then the shape of each. dtype: as in numpy."""
+    """Rows that are not in memory.
 
-    def __init__(self, shape: tuple[int, ...], dtype):
+    shape: the number of rows, followed by the shape of a row.
+    dtype: the dtype of the rows.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike):
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
 
     @abstractmethod
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """The rows of these numbers (m,), in their order: (m, ...)."""
+        """The rows (m, ...) with these indices (m,), in this order."""
 
     def __len__(self) -> int:
         return self.shape[0]
 
     @property
     def size(self) -> int:
+        """The number of values."""
         return prod(self.shape)
 
     @property
     def nbytes(self) -> int:
+        """The number of bytes that an array of all rows would have."""
         return self.size * self.dtype.itemsize
 
-    def __getitem__(self, index) -> np.ndarray:
-        """One row, or those of a slice, a mask (n,) or numbers (m,): an array in memory."""
+    def __getitem__(self, index: Index) -> np.ndarray:
+        """One row, or the rows of a slice, a mask (n,) or indices (m,), as an array in memory."""
         rows = np.arange(len(self))[index]
         if rows.ndim == 0:
             return self.take(rows[None])[0]
@@ -51,36 +60,44 @@ class LazyRows(ABC):
         return taken
 
 
+# Images (n, height, width), or any other rows, in either form.
 Images = np.ndarray | LazyRows
 
 
 class Selected(LazyRows):
-    """Some rows of others, by their numbers."""
+    """Some of the rows of others, selected by indices (m,)."""
 
     def __init__(self, rows: Images, index: np.ndarray):
         super().__init__((len(index), *rows.shape[1:]), rows.dtype)
         self.rows, self.index = rows, index
 
-    def take(self, rows):
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """The rows (m, ...) with these indices (m,), in this order."""
         return self.rows[self.index[rows]]
 
 
 class Spilled(LazyRows):
-    """Rows in a temporary file without a name: nothing is left of it when the process ends, however it ends."""
+    """Rows in a temporary file without a name, which disappears when the process ends, however it ends.
 
-    def __init__(self, folder: Path | None, row_shape: tuple[int, ...], dtype):
+    folder: where to create the file; None is the system's folder for temporary files.
+    row_shape: the shape of a row.
+    """
+
+    def __init__(self, folder: Path | None, row_shape: tuple[int, ...], dtype: npt.DTypeLike):
         super().__init__((0, *row_shape), dtype)
-        self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (open for as long as its rows are of use)
+        self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 (open for as long as its rows are needed)
         weakref.finalize(self, self.file.close)
         self.row_bytes = prod(row_shape) * self.dtype.itemsize
 
     def append(self, block: np.ndarray) -> None:
-        rest = memoryview(np.ascontiguousarray(block).reshape(-1).view(np.uint8))
+        """Adds rows (m, ...)."""
+        rest = np.ascontiguousarray(block).reshape(-1).view(np.uint8).data
         while rest:
             rest = rest[self.file.write(rest) :]
         self.shape = (len(self) + len(block), *self.shape[1:])
 
-    def take(self, rows):
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """The rows (m, ...) with these indices (m,), in this order."""
         taken = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for part, run in runs(rows):
             content = os.pread(self.file.fileno(), (run.stop - run.start) * self.row_bytes, run.start * self.row_bytes)
@@ -89,7 +106,7 @@ class Spilled(LazyRows):
 
 
 class Collector:
-    """Puts together rows that come in blocks: in memory or, where they are more than `limit` bytes, in a temporary file in `folder`."""
+    """Concatenates blocks of rows, in memory or, if they have more than `limit` bytes, in a temporary file in `folder`."""
 
     def __init__(self, limit: float = float("inf"), folder: Path | None = None):
         self.limit, self.folder, self.size = limit, folder, 0
@@ -97,7 +114,7 @@ class Collector:
         self.spilled: Spilled | None = None
 
     def add(self, block: np.ndarray) -> None:
-        """Rows (m, ...) behind those before, all of one shape and dtype."""
+        """Appends rows (m, ...). All blocks must have the same row shape and dtype."""
         self.blocks.append(block)
         self.size += block.nbytes
         if self.size > self.limit:
@@ -108,41 +125,41 @@ class Collector:
             self.blocks.clear()
 
     def rows(self) -> Images:
-        """All that was added, at least one block."""
+        """All rows. At least one block must have been added."""
         return np.concatenate(self.blocks) if self.spilled is None else self.spilled
 
 
-def chosen(rows: Images, index) -> Images:
-    """The rows of a slice, a mask or numbers; lazy ones stay lazy."""
+def chosen(rows: Images, index: Index) -> Images:
+    """The rows of a slice, a mask (n,) or indices (m,). Lazy rows stay lazy."""
     return rows[index] if isinstance(rows, np.ndarray) else Selected(rows, np.arange(len(rows))[index])
 
 
 def in_blocks(rows: Images) -> Iterator[tuple[slice, np.ndarray]]:
-    """All rows, block by block, each with its place among them; of no rows an empty block."""
+    """Yields all rows in blocks, each with its position. If there are no rows, one empty block."""
     for part in blocks(rows):
         yield part, rows[part]
 
 
 def each(rows: Images) -> Iterator[np.ndarray]:
-    """All rows, one by one."""
+    """Yields all rows one by one."""
     for _, block in in_blocks(rows):
         yield from block
 
 
 def blocks(rows: Images) -> Iterator[slice]:
-    """Places of the rows, about BLOCK_BYTES in a block, a multiple of BLOCK_ROWS; of no rows an empty one."""
+    """Yields the positions of blocks of about BLOCK_BYTES and a multiple of BLOCK_ROWS. If there are no rows, one empty slice."""
     count = block_rows(rows.shape[1:], rows.dtype)
     for start in range(0, max(1, len(rows)), count):
         yield slice(start, min(start + count, len(rows)))
 
 
-def block_rows(row_shape: tuple[int, ...], dtype) -> int:
-    """How many rows make a block."""
+def block_rows(row_shape: tuple[int, ...], dtype: npt.DTypeLike) -> int:
+    """The number of rows of a block."""
     return max(1, BLOCK_BYTES // max(1, prod(row_shape) * np.dtype(dtype).itemsize) // BLOCK_ROWS) * BLOCK_ROWS
 
 
 def runs(rows: np.ndarray) -> Iterator[tuple[slice, slice]]:
-    """Row numbers (m,) as runs of consecutive ones: places among the m, and the rows that stand there."""
+    """Splits row indices (m,) into runs of consecutive rows; yields the positions of each run among the m, and its rows."""
     edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
     for start, stop in pairwise(edges):
         if start < stop:

@@ -1,9 +1,10 @@
-"""How work that takes long tells how far it is: it calls a function with the number of bytes or faces that it has dealt with since."""
+"""Progress of long operations: they call a function with the number of bytes or images processed since the previous call."""
 
 from collections.abc import Callable
 
+# Takes the number of bytes or images processed since the previous call.
 OnProgress = Callable[[int], None]
 
 
 def ignored(count: int) -> None:
-    """For work that nobody watches."""
+    """An `OnProgress` that does nothing."""

@@ -1,7 +1,7 @@
-"""Arrays that say what they are: dataclass fields with dtype, shape, units and meaning.
+"""Self-describing arrays: dataclass fields with dtype, axes, units and meaning.
 
-The rooms hand arrays on as frozen dataclasses. The description stands once, beside the field; the store writes it into the HDF5 file
-(`units`, `long_name`, `axes`) and checks it again when the file is read.
+Packages exchange arrays as frozen dataclasses. The description of an array is written once, at its field. The store writes it to the HDF5
+file (the attributes `units`, `long_name` and `axes_names`) and checks the file against it when reading.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,13 @@ Record = TypeVar("Record")
 
 
 class Description(NamedTuple):
-    """dtype: numpy's name of it, or "text". axes: names of the dimensions. units: "" for a pure number. meaning: one line for people."""
+    """What an array contains.
+
+    dtype: numpy's name of the type, or "text".
+    axes: the names of the dimensions; empty for a scalar, and for arrays of any shape.
+    units: the unit of the values; empty for a pure number.
+    meaning: a one-line description.
+    """
 
     dtype: str
     axes: tuple[str, ...]
@@ -20,11 +26,12 @@ class Description(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """What a viewer shows first of a record, by names of its fields.
+    """What a viewer of HDF5 files shows first of a record; arrays are given by the names of their fields.
 
-    signal: an array of numbers. axes: for each of its axes an array of one number for each place there, or "." where there is none; for a
-    scatter of points (signal: their colour) x and y. kind: how to show an array of several axes, "spectrum" (its last axis as a curve) or
-    "image". beside: more arrays of the signal's shape.
+    signal: the array to plot.
+    axes: for each axis of the signal the array of its coordinates, or "." for none. For a scatter plot, x and y; the signal is the colour.
+    kind: how to show a signal with several axes: "spectrum" (the last axis as a curve) or "image".
+    beside: further arrays of the same shape as the signal.
     """
 
     signal: str
@@ -34,11 +41,11 @@ class Plot(NamedTuple):
 
 
 def array(dtype: str, axes: str, units: str, meaning: str) -> Any:
-    """A field of a `record` that holds a numpy array; `axes` are the names of its dimensions, separated by blanks."""
+    """A field of a `record` that holds a numpy array. `axes` are the names of its dimensions, separated by spaces; see `Description`."""
     return field(metadata={"array": Description(dtype, tuple(axes.split()), units, meaning)})
 
 
 @dataclass_transform(field_specifiers=(array,), frozen_default=True)
 def record(cls: type[Record]) -> type[Record]:
-    """A frozen dataclass; type checkers see that a field made by `array` has no default."""
+    """Makes a class a frozen dataclass. Type checkers learn that a field made by `array` has no default."""
     return dataclass(frozen=True)(cls)

@@ -1,28 +1,28 @@
-"""Numbers, sizes and durations as people read them."""
+"""Numbers, sizes and durations in the form in which messages show them."""
 
 
 def counted(number: int, what: str) -> str:
-    """Such as 1 face and 1,000 faces."""
+    """A number and a noun, such as "1 file" or "1,000 files"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def size(count: float) -> str:
-    """Bytes, to a tenth of the unit that fits."""
+    """A number of bytes in a suitable unit, such as "1.5 MB"."""
     for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count >= 0.99995 * unit:  # so that a rounded one never reads 1000.0
+        if count >= 0.99995 * unit:  # so that rounding never gives 1000.0
             return f"{count / unit:.1f} {name}"
     return f"{count} B"
 
 
 def clock(seconds: float) -> str:
-    """To the second; from an hour on to the minute."""
+    """A duration to the second, such as "1 min 05 s", or to the minute if it is an hour or longer."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def about(seconds: float) -> str:
-    """To two digits or so."""
+    """An approximate duration in the largest unit of which it has at least two, such as "3 hours"."""
     for unit, name in ((86400, "days"), (3600, "hours"), (60, "min")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
