@@ -186,7 +186,7 @@ def predict(options: argparse.Namespace) -> None:
     }
     title = f"keypoints of {n:,} faces, a base net and {len(KAGGLE.groups)} specialists"
     forward, ours, _ = compare(title, alternatives, 1).values()
-    goal("speed in per cent of that of the bare forward passes", 100 * forward / ours, at_least=80)
+    goal("speed relative to the bare forward passes, per cent", 100 * forward / ours, at_least=80)
 
 
 def bare_passes(trained: "Trained", n: int) -> Callable[..., None]:
