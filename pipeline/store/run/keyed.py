@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import luigi
 from luigi.task import flatten
@@ -15,6 +15,11 @@ from pipeline.store.keys.adoptions import Adoption
 from pipeline.store.run import configuration, parameters
 from pipeline.store.run.targets import ExternalFile, workspace_root
 
+if TYPE_CHECKING:
+    from pipeline.store.run.stage import Stage
+
+NO_OVERRIDES: dict[str, dict[str, Any]] = {}
+
 
 class Keyed(luigi.Task):
     """A task whose artifact is named after a key: the hash of everything that the artifact is made from.
@@ -25,8 +30,10 @@ class Keyed(luigi.Task):
 
     _visible_in_registry = False  # not a task that the command line offers
 
-    overrides: "luigi.DictParameter[Any]" = luigi.DictParameter(
-        default={}, significant=False, description="parameters of this stage and its inputs for one variation: {STAGE: {name: value}}"
+    overrides = luigi.DictParameter(
+        default=NO_OVERRIDES,
+        significant=False,
+        description="parameters of this stage and its inputs for one variation: {STAGE: {name: value}}",
     )
 
     folder = "models"  # the workspace's folder that contains the artifact
@@ -130,11 +137,11 @@ class Keyed(luigi.Task):
 
     # Other stages
 
-    def inputs(self) -> dict[str, "Keyed"]:
+    def inputs(self) -> dict[str, "Stage"]:
         """The stages whose keys are part of this one's, by address. Companions are not among them."""
         return _numbered((task.address, task) for task in flatten(self.requires()) if isinstance(task, Keyed) and not task.companion)
 
-    def chain(self) -> list[Self]:
+    def chain(self) -> list["Stage"]:
         """This stage and all stages that it needs, each once, inputs first. It depends on the current flags, so it is not cached."""
         found: dict[str, Any] = {}
 
@@ -147,7 +154,7 @@ class Keyed(luigi.Task):
         visit(self)
         return list(found.values())
 
-    def ancestors(self) -> list[Self]:
+    def ancestors(self) -> list["Stage"]:
         """The stages that this one is made from, directly or not, each once, inputs first."""
         return [stage for stage in self.chain()[:-1] if not stage.companion]
 

@@ -36,11 +36,6 @@ class Stage(Keyed):
 
     _visible_in_registry = True
 
-    # Luigi's worker sets these while it runs the stage; otherwise they are None.
-    set_progress_percentage: Callable[[int], None] | None
-    set_status_message: Callable[[str], None] | None
-    set_tracking_url: Callable[[str], None] | None
-
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         wrap_once(cls, "run", guard.guarded)
@@ -48,6 +43,11 @@ class Stage(Keyed):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.run_state = guard.RunState()
+        # Luigi's worker sets these while it runs the stage. They are annotated here, because type checkers take the annotated attributes of
+        # a task class for its parameters.
+        self.set_progress_percentage: Callable[[int], None] | None = None
+        self.set_status_message: Callable[[str], None] | None = None
+        self.set_tracking_url: Callable[[str], None] | None = None
 
     # What Luigi asks
 
