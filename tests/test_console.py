@@ -88,7 +88,7 @@ def test_a_server_that_is_gone_stops_no_stage(workplace, capsys):
 def test_a_stage_that_is_done_shows_what_it_made(workplace):
     """100 per cent, the result, and a link to the file."""
     total, told = workplace.chain()["Total"], []
-    for stage in total.chain():
+    for stage in total.needed_stages():
         for name in ("progress_percentage", "status_message", "tracking_url"):
             setattr(stage, f"set_{name}", told.append)
         stage.run()

@@ -125,7 +125,7 @@ def test_a_search_with_more_trials_begins_with_the_same(trained, tmp_path):
         studies._run_with_inputs(task)
         assert len(trained) == trials
         assert len(task.output().load(Comparison).variations) == trials
-        belonging = {stage.place for stage in task.chain()}
+        belonging = {stage.place for stage in task.needed_stages()}
         assert {stage.place for stage in trained} < belonging
         assert task.place in belonging
 
@@ -133,7 +133,7 @@ def test_a_search_with_more_trials_begins_with_the_same(trained, tmp_path):
 def test_what_belongs_to_a_grid(trained, tmp_path):
     """Its trials and the stages that they compare belong to it, each once, inputs first."""
     task = experiment(tmp_path, 'name = "a"\n[grid]\nTrainBase.batch = [16, 32]\n')
-    names = [stage.address for stage in task.chain()]
+    names = [stage.address for stage in task.needed_stages()]
     assert names == ["Render", "Load", "Augment", "TrainBase", "Trial:trainbase", "TrainBase", "Trial:trainbase", "Experiment:a"]
 
 

@@ -79,7 +79,7 @@ class Trial(Stage):
 
     @property
     def _needed_trainings(self) -> list[Stage]:
-        return [stage for stage in self.compared.chain() if isinstance(stage, Training)]
+        return [stage for stage in self.compared.needed_stages() if isinstance(stage, Training)]
 
     def requires(self) -> list[luigi.Task]:
         """What the trainings start from, but none of the trainings, because they may end without a result."""
@@ -165,7 +165,7 @@ class Experiment(Stage):
     def requires(self) -> dict[str, Any]:
         trials = [[self.trial(own, seed) for seed in self.plan.seeds] for own in self.plan.variations.values()]
         # A search makes its trials one by one, but the files that they need must exist from the start.
-        chain = self.trial({}, self.plan.seeds[0]).chain() if self.plan.space else []
+        chain = self.trial({}, self.plan.seeds[0]).needed_stages() if self.plan.space else []
         brought = [file for stage in chain for file in flatten(stage.requires()) if isinstance(file, ExternalFile)]
         return {"file": ExternalFile(path=self.file), "trials": trials, "brought": brought}
 
@@ -177,7 +177,7 @@ class Experiment(Stage):
     def chain(self) -> list[Stage]:
         """The stages that this one needs, those that its trials compare, and itself, each once, inputs first."""
         trials = flatten(self.requires()["trials"]) or self._tried()
-        stages: list[Stage] = [*(stage for trial in trials for stage in (*trial.compared.chain(), trial)), self]
+        stages: list[Stage] = [*(stage for trial in trials for stage in (*trial.compared.needed_stages(), trial)), self]
         return list({stage.task_id: stage for stage in stages}.values())
 
     def _tried(self) -> list[Trial]:

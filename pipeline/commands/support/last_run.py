@@ -58,13 +58,13 @@ class Run:
 
         with _parsed(self.flags) as parser:
             has_report = names.artifacts(workspace_root() / pipeline.Report.folder, "report")
-            yield (pipeline.Report() if has_report else parser.get_task_obj()).chain()
+            yield (pipeline.Report() if has_report else parser.get_task_obj()).needed_stages()
 
     def other_stages(self) -> list[Stage]:
         """The stages of an Experiment or a Sanity, if the run was one. To be called within `stages`."""
         import pipeline
 
-        return getattr(pipeline, self.task)().chain() if self._is_outside_the_chain else []
+        return getattr(pipeline, self.task)().needed_stages() if self._is_outside_the_chain else []
 
     @property
     def command(self) -> str:

@@ -128,7 +128,7 @@ def _table(done: list[dict[str, Any]], run: _Run) -> list[str]:
 def _others(root: "Stage", mine: list[dict[str, Any]]) -> list[str]:
     """The stages that did not run: those with an artifact and those without."""
     known = {entry["stage"] for entry in mine}
-    others = [stage for stage in root.chain() if stage.address not in known]
+    others = [stage for stage in root.needed_stages() if stage.address not in known]
     cached, lacking = ([stage for stage in others if stage.path.exists() == exists] for exists in (True, False))
     return [f"{title}: {_names(stages)}" for title, stages in (("Cached", cached), ("Not made", lacking)) if stages]
 

@@ -141,7 +141,7 @@ class Keyed(luigi.Task):
         """The stages whose keys are part of this one's, by address. Companions are not among them."""
         return _numbered((task.address, task) for task in flatten(self.requires()) if isinstance(task, Keyed) and not task.companion)
 
-    def chain(self) -> list["Stage"]:
+    def needed_stages(self) -> list["Stage"]:
         """This stage and all stages that it needs, each once, inputs first. It depends on the current flags, so it is not cached."""
         found: dict[str, Any] = {}
 
@@ -156,7 +156,7 @@ class Keyed(luigi.Task):
 
     def ancestors(self) -> list["Stage"]:
         """The stages that this one is made from, directly or not, each once, inputs first."""
-        return [stage for stage in self.chain()[:-1] if not stage.companion]
+        return [stage for stage in self.needed_stages()[:-1] if not stage.companion]
 
     def families(self) -> set[str]:
         """The names of this stage and of all stages that it needs."""
