@@ -174,7 +174,7 @@ class Experiment(Stage):
         searched = {"settings": self.trial({}, self.plan.seeds[0])} if self.plan.space else {}
         return {**super().inputs(), **searched}
 
-    def chain(self) -> list[Stage]:
+    def needed_stages(self) -> list[Stage]:
         """The stages that this one needs, those that its trials compare, and itself, each once, inputs first."""
         trials = flatten(self.requires()["trials"]) or self._tried()
         stages: list[Stage] = [*(stage for trial in trials for stage in (*trial.compared.needed_stages(), trial)), self]
