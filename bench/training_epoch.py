@@ -72,14 +72,14 @@ class Stopwatch:
 
     def watch(self) -> None:
         """From now on, times the parts of an epoch wherever `training.fit` calls them."""
-        from pipeline.nets import checkpoints, checkup, monitoring, training
+        from pipeline.nets import checkpoints, health, monitoring, training
 
         for owner, name, label in (
             (training.PlaceSamples, "brought", "waiting for the images"),
             (training.SamplesOnDevice, "place", "placing the images on the device"),
             (monitoring.Validation, "on_epoch_end", "validation"),
-            (checkup.Checkup, "on_epoch_end", "training health"),
-            (checkpoints.Keeper, "on_epoch_end", "checkpoints"),
+            (health.MeasureHealth, "on_epoch_end", "training health"),
+            (checkpoints.SaveCheckpoints, "on_epoch_end", "checkpoints"),
         ):
             setattr(owner, name, self.timed(getattr(owner, name), label))
         model, placing = training.SamplesOnDevice, training.PlaceSamples

@@ -50,7 +50,7 @@ def compare(title: str, stage: type, side: int, keypoints: int, options: argpars
     net = network.build(defaults.structure(128.0, 64.0), side=side, keypoints=keypoints, sources=len(KAGGLE.sources))
     products = dict(convolutions(net, batch))
     step = training_step(net, stage, side, batch)
-    with mock.patch("pipeline.nets.optimizers.watched", lambda optimizer: optimizer):
+    with mock.patch("pipeline.nets.optimizers.measuring", lambda optimizer: optimizer):
         without_health = training_step(net, stage, side, batch)
     for run in (step, without_health, *products.values()):
         run()

@@ -177,7 +177,7 @@ def test_a_checkpoint_of_a_net_of_another_size_is_refused(nets):
     kept = []
     fitted(nets, linear_net, epochs=1)(nets.checkpoints.Checkpoints(kept.append, 0.0, "toy"))
     smaller = replace(kept[0], variables=kept[0].variables[1:])
-    with pytest.raises(ValueError, match=r"checkpoint of another training: [\d,]+ values, the variables take [\d,]+"):
+    with pytest.raises(ValueError, match=r"checkpoint of another training: it has [\d,]+ values, but the variables take [\d,]+"):
         fitted(nets, linear_net)(nets.checkpoints.Checkpoints(kept.append, 0.0, "toy", smaller))
 
 
@@ -192,7 +192,7 @@ def test_checkpoints_come_before_the_next_epoch_would_end_too_late(nets, monkeyp
     now = [0.0]
     monkeypatch.setattr(nets.checkpoints.time, "monotonic", lambda: now[0])
     keeping, saved = nets.checkpoints.Checkpoints(lambda state: saved.append(state), 30.0, "toy"), []
-    keeper = nets.checkpoints.Keeper(keeping, None, None, [])
+    keeper = nets.checkpoints.SaveCheckpoints(keeping, None, None, [])
     keeper.set_model(type("Trainer", (), {"stop_training": False}))
     monkeypatch.setattr(keeper, "_state", lambda: number)
     for number in range(1, expected[-1] + 1):

@@ -47,7 +47,7 @@ def test_a_healthy_training_gives_no_warning():
 def test_a_dead_layer_is_named_with_the_epoch_since_when(epochs, since):
     """The epoch after which it never came back."""
     dead = at(1.0, 0.1, epochs=list(epochs), layer=1)
-    assert only(diagnosis.warnings(history(), health(dead=dead))).startswith(f"middle is dead since epoch {since}: ")
+    assert only(diagnosis.warnings(history(), health(dead=dead))).startswith(f"middle has been dead since epoch {since}: ")
 
 
 def test_a_layer_that_came_back_or_is_nearly_dead_is_not_dead():
@@ -60,14 +60,14 @@ def test_a_step_too_long_is_named_with_its_layers_and_first_epoch():
     """Beyond a tenth of the weights; a step of just less is not."""
     ratio = np.maximum(at(0.4, 1e-3, epochs=[3], layer=0), at(0.2, 1e-3, epochs=[7, 8], layer=2))
     warning = only(diagnosis.warnings(history(), health(ratio=ratio)))
-    assert warning.startswith("the steps of first, last are too long since epoch 3: one moves the weights by up to 0.4 ")
-    assert only(diagnosis.warnings(history(), health(ratio=0.2))).startswith("the steps of all layers are too long since epoch 1: ")
+    assert warning.startswith("updates in first, last have been too large since epoch 3: a single step changes the weights by up to 40%, ")
+    assert only(diagnosis.warnings(history(), health(ratio=0.2))).startswith("updates in all layers have been too large since epoch 1: ")
     assert diagnosis.warnings(history(), health(ratio=0.099)) == []
 
 
 def test_a_layer_that_stands_still_does_not_learn():
     """If it never moves; the end of a schedule, where all stand still, is no fault."""
-    assert only(diagnosis.warnings(history(), health(ratio=[1e-3, 1e-7, 1e-3]))).startswith("no learning in middle: ")
+    assert only(diagnosis.warnings(history(), health(ratio=[1e-3, 1e-7, 1e-3]))).startswith("middle did not learn: ")
     assert diagnosis.warnings(history(), health(ratio=at(1e-8, 1e-3, epochs=[11, 12], layer=2))) == []
 
 
@@ -76,7 +76,7 @@ def test_an_rmse_that_never_falls_is_told():
     flat = 3 + np.random.default_rng(0).uniform(0, 0.2, EPOCHS) - 0.02
     flat[0] = 3
     assert only(diagnosis.warnings(history(flat, flat), health())).startswith(
-        "nothing is learned: after epoch 1 neither RMSE, training 3.00 px "
+        "nothing was learned: after epoch 1 neither the training RMSE (3.00 px) "
     )
     assert diagnosis.warnings(history(FALLING, flat), health()) == []
     assert diagnosis.warnings(history([3.0, 3.0], [3.0, 3.0]), health()) == []
@@ -86,7 +86,7 @@ def test_a_gradient_that_vanishes_is_told_of_first_and_last_layer():
     """Where both gradient and step of the first are under a hundredth of the last's; not where the step makes up for it, as Adam's does."""
     fades, slows = [1e-5, 1e-2, 1.0], [5e-6, 1e-4, 1e-2]
     warning = only(diagnosis.warnings(history(), health(gradient=fades, ratio=slows)))
-    assert warning.startswith("the gradient vanishes on its way to the image: in first it is 1e-05 of that in last.")
+    assert warning.startswith("the gradient vanishes on its way back to the image: in first it is 1e-05 times that in last.")
     assert diagnosis.warnings(history(), health(gradient=fades)) == []
     assert diagnosis.warnings(history(), health(ratio=slows)) == []
 
@@ -95,7 +95,9 @@ def test_overfitting_is_told_with_the_best_epoch_and_how_much_worse():
     """Best at epoch 5, more than a fifth worse at the end while training falls."""
     validation = np.concatenate([FALLING[:5], FALLING[4] * np.linspace(1.05, 1.25, 7)])
     warning = only(diagnosis.warnings(history(validation=validation), health()))
-    assert warning.startswith(f"overfits since epoch 5: there the validation RMSE was best, {FALLING[4]:.2f} px, and is 22% worse ")
+    assert warning.startswith(
+        f"it has overfitted since epoch 5: the validation RMSE was best there, {FALLING[4]:.2f} px, and is 22% worse "
+    )
 
 
 def test_noise_is_not_overfitting():

@@ -176,7 +176,7 @@ def test_weights_that_cannot_be_had_are_one_sentence(pretrained, small, monkeypa
         with pytest.raises(InputError) as caught:
             pretrained.fetched("vgg16")
     sentence = str(caught.value)
-    assert all(part in sentence for part in (changed.url, f"fetch {changed.file} by hand", "--TrainBase-weights FILE"))
+    assert all(part in sentence for part in (changed.url, f"Download {changed.file} by hand", "--TrainBase-weights FILE"))
     assert {"none": "refused", "silent": "timed out", "another file": "hash"}[server] in sentence
     assert "\n" not in sentence
 
@@ -189,12 +189,12 @@ def test_any_other_file_is_refused_unopened(pretrained, small, monkeypatch, tmp_
     net = build("vgg16")
     with monkeypatch.context() as patch:
         patch.setattr(h5py.h5f, "open", None)
-        with pytest.raises(InputError, match=r"other\.h5 is not file://.*one\.h5 \(MD5 \w{32}, not \w{32}\): fetch that file"):
+        with pytest.raises(InputError, match=r"other\.h5 is not the file from file://.*one\.h5: its MD5 is \w{32} instead of \w{32}\."):
             pretrained.load(net, other)
-    with pytest.raises(InputError, match="can't be read: is a directory"):
+    with pytest.raises(InputError, match="cannot be read: is a directory"):
         pretrained.load(net, tmp_path)
     (tmp_path / "one.h5").rename(tmp_path / "one.weights.h5")
-    with pytest.raises(InputError, match=r"one\.weights\.h5 must keep its name: call it one\.h5"):
+    with pytest.raises(InputError, match=r"one\.weights\.h5 must have its original name\. Rename it to one\.h5"):
         pretrained.load(net, tmp_path / "one.weights.h5")
 
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from toys import DOTS, SIDE, TARGET, labelled, recipe
 
+from pipeline.nets.samples import Labelled
+
 pytestmark = pytest.mark.keras
 
 
@@ -41,9 +43,9 @@ def test_a_sound_net_passes_all(sanity, trial):
     checks = list(sanity.run(trial, epochs=30))
     assert [check.name for check in checks if not check.passed] == []
     assert len(checks) == 7
-    record = sanity.record(checks)
-    assert record.passed.all()
-    assert record.names.tolist() == [check.name for check in checks]
+    table = sanity.tabulated(checks)
+    assert table.passed.all()
+    assert table.names.tolist() == [check.name for check in checks]
     for check in checks:
         assert sanity.text(check).startswith(f"pass  {check.name}: ")
 
@@ -58,7 +60,7 @@ def test_labels_of_other_images_cannot_be_learned_by_heart_by_seeing(sanity, tri
     check = sanity.by_heart(broken(trial, faces=same), epochs=5)
     assert not check.passed
     assert check.figure > 1
-    assert "usually: " in sanity.text(check)
+    assert "usual cause: " in sanity.text(check)
 
 
 def test_a_penalty_that_does_not_reach_the_loss_is_found(sanity, trial):
@@ -89,15 +91,13 @@ def test_labels_that_leak_are_found(sanity, trial):
 
 def test_the_first_faces_are_of_every_source(sanity):
     """A data set in which the sources follow one another, as in Kaggle's file; faces without a label and of the other part are left out."""
-    from types import SimpleNamespace
-
-    source, validation, labels = np.repeat(np.int8([0, 1]), 100), np.arange(200) % 4 == 0, np.ones((200, 3, 2), np.float32)
+    source, held_out, labels = np.repeat(np.int8([0, 1]), 100), np.arange(200) % 4 == 0, np.ones((200, 3, 2), np.float32)
     labels[:10] = np.nan
-    faces = SimpleNamespace(images=np.arange(200, dtype=np.uint8)[:, None, None], source=source, validation=validation)
-    for held_out, count in ((False, 143), (True, 47)):
-        chosen = sanity.chosen(faces, labels, held_out=held_out, seed=0)
+    labelled = Labelled(np.arange(200, dtype=np.uint8)[:, None, None], labels, source, held_out)
+    for part, count in ((False, 143), (True, 47)):
+        chosen = sanity.part_of(labelled, held_out=part, seed=0)
         rows = chosen.images.ravel()
         assert len(set(rows)) == len(rows) == count
-        assert (validation[rows] == held_out).all()
+        assert (held_out[rows] == part).all()
         assert (rows >= 10).all()
         assert set(chosen.source[:16]) == {0, 1}

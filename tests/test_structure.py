@@ -122,8 +122,8 @@ def test_the_pixels_that_a_net_sees(normalisation, seen):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kernel": 31}, "conv2 takes 31 x 31 pixels, and 1 x 1 are left of the image"),
-        ({"pool": 8}, "pool2 takes 8 x 8 pixels, and 2 x 2 are left of the image"),
+        ({"kernel": 31}, "conv2 needs an input of at least 31 x 31 pixels but gets 1 x 1"),
+        ({"pool": 8}, "pool2 needs an input of at least 8 x 8 pixels but gets 2 x 2"),
     ],
 )
 def test_a_net_that_shrinks_to_nothing_is_refused(network, changes, message):
@@ -135,7 +135,7 @@ def test_a_net_that_shrinks_to_nothing_is_refused(network, changes, message):
 @pytest.mark.keras
 def test_compact_takes_odd_kernels_alone(network):
     """Its maps are padded to keep their size, and an even kernel would have no middle."""
-    with pytest.raises(InputError, match="kernel 4: compact takes odd ones alone"):
+    with pytest.raises(InputError, match="size is 4, but compact needs an odd one"):
         build("compact", kernel=4)
 
 

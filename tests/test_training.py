@@ -339,7 +339,7 @@ def test_a_training_that_diverges_stops_at_once(training):
     """A validation RMSE that is NaN ends the training with the best weights so far; without any it is an error that says what to do."""
     assert stopping([3, 2, np.nan, 1], patience=5) == (3, 2)
     for values, patience in (([np.nan], 5), ([3, 2, np.nan, 1], 0), ([np.inf], 5), ([3, np.inf], 0)):
-        with pytest.raises(InputError, match=r"diverged.*lower learning-rate"):
+        with pytest.raises(InputError, match=r"diverged.*Lower the learning rate"):
             stopping(values, patience=patience)
 
 

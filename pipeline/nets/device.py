@@ -1,21 +1,22 @@
-"""The one place that knows the backend: seeds, threads, and which device trains and predicts."""
+"""The only module that depends on the backend: seeds, threads, and the device that trains and predicts."""
 
 import contextlib
 import gc
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 
 def prepare(*, seed: int, threads: int) -> str:
-    """Fixes the seeds and the number of CPU threads (0: one for each core) and names the device that will be used.
+    """Sets the seeds and the number of CPU threads (0: one for each core) and returns the name of the device that will be used.
 
-    Imports Keras and its backend, and must do so first: TensorFlow cannot change its number of threads after its first operation.
-    Another number later in the same process is a RuntimeError; the same one does nothing.
+    Must be called before anything else imports Keras: TensorFlow cannot change its number of threads after its first operation. A call with
+    another number of threads later in the same process raises RuntimeError; a call with the same number is allowed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    threads = threads or os.cpu_count()
-    # What is left of the nets before this one: Keras' models are cycles, which Python seldom looks for where few objects are large.
+    threads = threads or os.cpu_count() or 1
+    # Frees earlier nets. Keras' models are reference cycles, and with few but large objects Python seldom looks for cycles.
     gc.collect()
     with _quiet_start():
         import keras
@@ -23,7 +24,7 @@ def prepare(*, seed: int, threads: int) -> str:
         if keras.backend.backend() == "tensorflow":
             _tensorflow_threads(threads)
         elif keras.backend.backend() == "jax":
-            # Read by XLA's CPU client when it starts, as the size of its thread pool; JAX has no setting of its own for it.
+            # XLA's CPU client reads the size of its thread pool from here when it starts; JAX has no setting for it.
             os.environ["NPROC"] = str(threads)
         keras.distribution.list_devices()
     keras.utils.set_random_seed(seed)
@@ -31,20 +32,21 @@ def prepare(*, seed: int, threads: int) -> str:
 
 
 def describe(threads: int) -> str:
-    """For example "CPU, 2 threads (tensorflow 2.21.0)"."""
+    """Names the device, the number of CPU threads and the backend, for example "CPU, 2 threads (tensorflow 2.21.0)"."""
     import keras
 
     backend = keras.backend.backend()
-    # Asked for "gpu" alone, JAX raises where there is none.
+    # `list_devices("gpu")` raises with JAX on a machine without GPU.
     gpus = [name for name in map(str, keras.distribution.list_devices()) if not name.lower().startswith("cpu")]
     where = f"GPU {', '.join(gpus)}" if gpus else f"CPU, {threads} thread{'s' if threads > 1 else ''}"
     return f"{where} ({backend} {sys.modules[backend].__version__})"
 
 
-def apart(tensors: list) -> list:
-    """The same tensors for what is only measured beside a training step: JAX's compiler would merge it with the step's own operations.
+def isolated(tensors: list) -> list:
+    """The same tensors, for measurements that must not change the results of a training step.
 
-    Then these round otherwise, and the weights differ in their last digits (JAX 0.10 on a CPU).
+    JAX's compiler would fuse the measurements with the operations of the step. These would then round differently, so that the weights
+    differ in their last digits (JAX 0.10 on a CPU).
     """
     import keras
 
@@ -55,11 +57,11 @@ def apart(tensors: list) -> list:
     return jax.lax.optimization_barrier(tensors)
 
 
-def stream(batches: Iterator[tuple]):
-    """What `keras.Model.fit` reads batches (indices,), int32 (m,), from.
+def stream(batches: Iterator[tuple]) -> Any:
+    """Batches (indices,), int32 (m,), in the form that `keras.Model.fit` should read them from.
 
-    Of an iterator Keras makes a dataset of TensorFlow's that tunes its own buffers. The thread that does so notices the end of a training
-    late (36 s were seen), and `fit` waits for it (TensorFlow 2.21: RootDataset::Iterator::~Iterator).
+    Keras turns an iterator into a TensorFlow data set that tunes its own buffers. The tuning thread can notice the end of a training late
+    (36 s were observed), and `fit` waits for that thread (TensorFlow 2.21: RootDataset::Iterator::~Iterator).
     """
     import keras
 
@@ -74,8 +76,8 @@ def stream(batches: Iterator[tuple]):
 
 
 @contextlib.contextmanager
-def _quiet_start():
-    """Keeps the dozen lines off the screen that TensorFlow's C++ code writes when it starts, even at its quietest level."""
+def _quiet_start() -> Iterator[None]:
+    """Hides the dozen lines that TensorFlow's C++ code writes when it starts, even at its quietest log level."""
     if "keras" in sys.modules:
         yield
         return
@@ -93,7 +95,7 @@ def _quiet_start():
 def _tensorflow_threads(threads: int) -> None:
     import tensorflow as tf
 
-    # Each net is compiled once and for all, seven in a run: TensorFlow takes that for careless retracing and warns.
+    # Each of the seven nets of a run is compiled exactly once, but TensorFlow takes this for careless retracing and warns.
     tf.get_logger().setLevel("ERROR")
     config = tf.config.threading
     if config.get_intra_op_parallelism_threads() != threads:

@@ -1,4 +1,4 @@
-"""What a training's history and health warn of, in sentences: what was seen, since when, and what usually causes or cures it."""
+"""Warnings about a training, from its history and health: what was observed, since when, and the usual cause or remedy."""
 
 from collections.abc import Iterator
 
@@ -6,35 +6,36 @@ import numpy as np
 
 from pipeline.nets.trained import Health, History
 
-# A step that moves the weights by a tenth of their size: ten of them, and nothing is left of what was learned. Healthy steps move them by
-# a thousandth or so; the default net's largest mean of an epoch is 0.01 on Kaggle's faces, and 0.03 in epochs of six steps.
+# Mean size of an optimizer step relative to the weights. Ten steps of this size replace everything that was learned. Healthy steps are
+# about a thousandth; on Kaggle's faces the default net's largest mean of an epoch is 0.01, and 0.03 in epochs of only six steps.
 EXPLODING = 1e-1
-# At this pace it takes a million steps to change the weights by their size; the default base net's training has 6,500.
+# Also relative to the weights. With steps of this size it takes a million of them to change the weights by their own size; the training
+# of the default base net has 6,500 steps.
 STANDING = 1e-6
-# Relative improvement of the RMSE that is more than chance from epoch to epoch.
+# Relative improvement of an RMSE that is more than chance from epoch to epoch.
 LEARNED = 0.01
-# A gradient that falls short of the last layer's by so much has vanished on its way to the image.
+# Ratio of the first layer's gradient to the last layer's below which the gradient counts as vanished.
 VANISHING = 1e-2
-# Rise of the validation RMSE above its best that is told: as a share of it, where a few faces with gross errors can make out 6 % (a default
-# specialist of the eye centres, from epoch 6 to 20), and in multiples of how it scatters.
+# Rise of the validation RMSE above its best that is reported: as a share of the best, where a few faces with gross errors can account for
+# 6 % (a default specialist for the eye centers, from epoch 6 to 20), and in multiples of the scatter between epochs.
 OVERFIT = 0.1
 SCATTER = 4
-# Epochs that a judgement on the way of an RMSE takes.
+# Number of epochs that it takes to judge the course of an RMSE.
 FEWEST = 4
 
 
 def warnings(history: History, health: Health) -> list[str]:
-    """One sentence for each thing that is wrong with a training, none for a healthy one."""
+    """One or two sentences for each problem of a training, none for a healthy one."""
     return [*_dead(health), *_exploding(health), *_standing(history, health), *_vanishing(health), *_overfitting(history)]
 
 
 def _dead(health: Health) -> Iterator[str]:
-    """Dead at the end; NaN, without a ReLU, is no 1."""
+    """Layers that are dead at the end. The share of a layer without ReLU is NaN, which never equals 1."""
     for place in np.flatnonzero(health.dead[-1:].sum(axis=0) == 1):
         since = len(health.dead) - np.argmin(health.dead[::-1, place] == 1) if (health.dead[:, place] < 1).any() else 0
         yield (
-            f"{health.layers[place]} is dead since epoch {since + 1}: each of its ReLUs gives 0 for every face."
-            " Usually a learning rate that is too high; lower it or choose a net with batch norm."
+            f"{health.layers[place]} has been dead since epoch {since + 1}: all its ReLUs output 0 for every face."
+            " The usual cause is too high a learning rate; lower it or choose a net with batch normalisation."
         )
 
 
@@ -43,54 +44,58 @@ def _exploding(health: Health) -> Iterator[str]:
     if len(epochs):
         largest = np.nanmax(health.ratio)
         yield (
-            f"the steps of {_names(health, places)} are too long since epoch {epochs[0] + 1}: one moves the weights by up to {largest:.2g}"
-            f" of their size, and ten steps of {EXPLODING:g} leave nothing of them. Lower the learning rate, or give clip-norm a value."
+            f"updates in {_names(health, places)} have been too large since epoch {epochs[0] + 1}: a single step changes the weights by up"
+            f" to {largest:.0%}, and ten steps of {EXPLODING:.0%} replace everything that was learned."
+            " Lower the learning rate or set clip-norm."
         )
 
 
 def _standing(history: History, health: Health) -> Iterator[str]:
-    still = np.flatnonzero((health.ratio < STANDING).all(axis=0)) if len(health.ratio) else []
+    still = np.flatnonzero((health.ratio < STANDING).all(axis=0)) if len(health.ratio) else np.zeros(0, np.intp)
     if len(still):
         yield (
-            f"no learning in {_names(health, still)}: a step moves the weights by less than {STANDING:g} of their size in every epoch."
-            " Usually a learning rate that is too low, or no gradient that gets there."
+            f"{_names(health, still)} did not learn: in every epoch, a step changes the weights by less than {STANDING:g} of their size."
+            " The usual cause is too low a learning rate, or a gradient that does not get there."
         )
     rmse = np.array([history.training_rmse, history.validation_rmse])
     if rmse.shape[1] >= FEWEST and (rmse[:, 1:].min(axis=1) > (1 - LEARNED) * rmse[:, 0]).all():
         yield (
-            f"nothing is learned: after epoch 1 neither RMSE, training {rmse[0, 0]:.2f} px and validation {rmse[1, 0]:.2f} px, falls by"
-            f" {LEARNED:.0%}. Usually a learning rate that is far too low or too high, or labels that do not belong to their faces."
+            f"nothing was learned: after epoch 1 neither the training RMSE ({rmse[0, 0]:.2f} px) nor the validation RMSE"
+            f" ({rmse[1, 0]:.2f} px) fell by {LEARNED:.0%}."
+            " The usual cause is a learning rate that is far too low or too high, or labels that do not belong to their faces."
         )
 
 
 def _vanishing(health: Health) -> Iterator[str]:
-    """By both the gradient and the step: a small kernel with large weights may have a small ratio, a large one a small gradient."""
+    """Judges by both the gradient and the step: a small kernel with large weights may have small steps, a large one a small gradient."""
     if len(health.layers) < 2 or not len(health.ratio):
         return
     with np.errstate(divide="ignore", invalid="ignore"):
         share = [np.median(values[:, 0] / values[:, -1]) for values in (health.gradient, health.ratio)]
     if max(share) < VANISHING:
         yield (
-            f"the gradient vanishes on its way to the image: in {health.layers[0]} it is {share[0]:.1g} of that in {health.layers[-1]}."
-            " Usually first weights that are too small; choose the initialisation he, or a net with batch norm and skip connections."
+            f"the gradient vanishes on its way back to the image: in {health.layers[0]} it is {share[0]:.1g} times that in"
+            f" {health.layers[-1]}. The usual cause is initial weights that are too small;"
+            " choose the initialisation he, or a net with batch normalisation and skip connections."
         )
 
 
 def _overfitting(history: History) -> Iterator[str]:
-    """Of medians of three epochs, so that no lucky one counts as the best."""
+    """Compares medians of three epochs, so that a single lucky epoch does not count as the best."""
     validation, training = history.validation_rmse, history.training_rmse
     if len(validation) < FEWEST:
         return
     smooth, smooth_training = (np.median([rmse[:-2], rmse[1:-1], rmse[2:]], axis=0) for rmse in (validation, training))
     best, turn = int(np.argmin(validation)), int(np.argmin(smooth))
-    # Second differences of values that scatter independently have 6 times their variance; 0.67 deviations are the median size.
+    # Second differences of independent values have 6 times the variance of the values; the median absolute value of a normal distribution
+    # is 0.67 standard deviations.
     scatter = np.median(np.abs(np.diff(validation, 2))) / (0.67 * np.sqrt(6))
     limit, worse = max(OVERFIT * smooth[turn], SCATTER * scatter), smooth[-1] - smooth[turn]
     if worse > limit and smooth_training[-1] < (1 - LEARNED) * smooth_training[turn]:
         yield (
-            f"overfits since epoch {best + 1}: there the validation RMSE was best, {validation[best]:.2f} px, and is"
-            f" {smooth[-1] / validation[best] - 1:.0%} worse at the end, while that of the training fell."
-            " More faces or copies, dropout or weight-decay help, or a patience."
+            f"it has overfitted since epoch {best + 1}: the validation RMSE was best there, {validation[best]:.2f} px, and is"
+            f" {smooth[-1] / validation[best] - 1:.0%} worse at the end, while the training RMSE fell."
+            " More faces, more augmented versions, dropout, weight-decay or patience can help."
         )
 
 

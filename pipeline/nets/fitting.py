@@ -1,4 +1,4 @@
-"""From a structure, samples and a recipe to a `Trained` net, evaluated on the samples that it was not trained on."""
+"""Trains a net from a structure, samples and a recipe, and evaluates it on the samples that it was not trained on."""
 
 from dataclasses import dataclass
 
@@ -19,10 +19,10 @@ from pipeline.nets.trained import Trained
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One training: of what, on what, and how.
+    """Which net to train, on which samples, and how.
 
-    labelled: its held-out samples are for early stopping and the reported RMSE, the others give the offsets of the annotation sources.
-    indices: which keypoints of the set the net predicts. start: the first weights. sight: what the net sees of the labelled samples.
+    labelled: the held-out samples serve for early stopping and the reported RMSE, the others for the offsets of the annotation sources.
+    indices: the keypoints of the set that the net predicts. start: the initial weights. sight: what the net sees of the labelled samples.
     """
 
     structure: Structure
@@ -34,9 +34,9 @@ class TrainingJob:
 
 
 def train(job: TrainingJob, versions: Versions, *, keypointset: KeypointSet, hooks: training.Hooks) -> Trained:
-    """Trains a net, in each epoch on the next of the augmented versions, and evaluates it on all labelled samples.
+    """Trains a net, in each epoch on the next augmented version, and evaluates it on the labelled samples.
 
-    versions: of the training part, with the keypoints `job.indices`. See `training.fit` for the hooks and for what is raised.
+    versions: augmented versions of the training part with the keypoints `job.indices`. Hooks and exceptions are those of `training.fit`.
     """
     labelled, sight, indices = job.labelled, job.sight, job.indices
     net = network.build(job.structure, side=sight.side, keypoints=len(indices), sources=len(keypointset.sources))
@@ -67,7 +67,7 @@ def train(job: TrainingJob, versions: Versions, *, keypointset: KeypointSet, hoo
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """What a trained net predicts for the labelled samples; the fields are those of `Trained`."""
+    """The results of a trained net on the labelled samples; the fields are those of `Trained`."""
 
     offsets: np.ndarray
     validation: np.ndarray
@@ -78,8 +78,8 @@ class _Evaluation:
 def _evaluated(net: keras.Model, job: TrainingJob, keypointset: KeypointSet) -> _Evaluation:
     """Predicts the labelled samples, and measures the offsets of the annotation sources and the RMSE.
 
-    A sample of the training part without a label says nothing about the offsets. But a base net (its sight has a target) also locates
-    the faces for its specialists, so it predicts all of them.
+    Training samples without a label for the net's keypoints contribute nothing to the offsets and are left out, except for a base net (its
+    sight has a target), which also locates all faces for its specialists.
     """
     labelled, sight, indices = job.labelled, job.sight, job.indices
     known = ~np.isnan(labelled.keypoints[:, indices]).all(axis=(1, 2))

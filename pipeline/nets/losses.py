@@ -1,4 +1,4 @@
-"""The training loss."""
+"""The training loss, as functions of backend tensors (`Any`, because Keras has no type for them)."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from keras import ops
 
 
 def masked_mean(values: Any, known: Any) -> Any:
-    """Mean of the known values: tensors `values` and `known` (1 or 0), both (B, K, 2); 0 if none is known.
+    """The mean of the values where `known` is 1 (elsewhere it is 0), both (B, K, 2) float32; 0 if no value is known.
 
-    Raises ValueError if the shapes differ: they would broadcast to a wrong mean.
+    Raises ValueError if the shapes differ, because broadcasting would give a wrong mean.
     """
     if len(values.shape) != len(known.shape) or any(a != b for a, b in zip(values.shape, known.shape, strict=True) if None not in (a, b)):
         raise ValueError(f"values {tuple(values.shape)} and known {tuple(known.shape)} differ in shape")
@@ -16,12 +16,14 @@ def masked_mean(values: Any, known: Any) -> Any:
 
 
 def robust_square(difference: Any, *, robust_from: float) -> Any:
-    """The square of differences well below `robust_from`, proportional to those well above; 0: the plain square. Pixels to square pixels.
+    """The loss of each difference, a float32 tensor in pixels; the result has the same shape and is in square pixels.
 
-    The pseudo-Huber loss 2 d^2 (sqrt(1 + (x / d)^2) - 1) (Charbonnier et al. 1997, https://doi.org/10.1109/83.551699). A grossly wrong
-    label pulls at the weights only as strongly as one that is off by `robust_from`; with the square it would outweigh a thousand good ones.
+    It is close to the square for differences well below `robust_from` and grows linearly well above it; with `robust_from` 0 it is the
+    plain square. This is the pseudo-Huber loss 2 d^2 (sqrt(1 + (x / d)^2) - 1) with d = robust_from (Charbonnier et al. 1997,
+    https://doi.org/10.1109/83.551699). A grossly wrong label then pulls on the weights only as strongly as one that is off by about
+    `robust_from`, whereas its square would outweigh a thousand good labels.
     """
     if not robust_from:
         return ops.square(difference)
-    # The same as the formula above, without its difference of nearly equal numbers.
+    # Equal to the formula above, but without the subtraction of nearly equal numbers.
     return 2 * ops.square(difference) / (ops.sqrt(1 + ops.square(difference / robust_from)) + 1)

@@ -1,6 +1,7 @@
-"""What a training shows and when it stops: the validation RMSE of each epoch, early stopping, the best weights."""
+"""Monitors a training: the validation RMSE of each epoch, early stopping, and the best weights."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,45 +9,47 @@ import numpy as np
 from pipeline.errors import Diverged
 from pipeline.nets.trained import History
 
-# Told after each epoch: the history up to it.
+# Called after each epoch with the history so far.
 OnEpoch = Callable[[History], None]
 
 
 class Validation(keras.callbacks.Callback):
-    """After each epoch measures the validation RMSE, hands it on as `validation_rmse`, keeps a row of the history and reports."""
+    """Measures the validation RMSE after each epoch, passes it to the next callbacks as `validation_rmse`, and extends the history."""
 
-    def __init__(self, measure: Callable[[], float], report: OnEpoch, rows: list[tuple]):
-        """rows: of the epochs before."""
+    def __init__(self, measure: Callable[[], float], on_epoch: OnEpoch, rows: list[tuple]) -> None:
+        """measure: returns the validation RMSE of the net. rows: the rows of the history before a resumed training."""
         super().__init__()
-        self.measure, self.report, self.rows = measure, report, list(rows)
+        self.measure, self.on_epoch, self.rows = measure, on_epoch, list(rows)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         training = float(np.sqrt(logs["squared_error"]))
         validation = logs["validation_rmse"] = self.measure()
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.rows.append((epoch + 1, training, validation, rate))
-        self.report(History.of(self.rows))
+        self.on_epoch(History.of(self.rows))
 
 
 class EarlyStopping(keras.callbacks.Callback):
-    """Stops when the validation RMSE has not improved for long, and remembers the weights of the best epoch.
+    """Stops a training whose validation RMSE has not improved for a while, and remembers the weights of the best epoch.
 
-    An epoch is better when its RMSE is below (1 - improvement) times the best so far. Training goes on for at least
-    max(patience, patience_factor * best epoch) epochs after the best one: a late best epoch earns more patience
-    (Bengio 2012, "Practical recommendations for gradient-based training", https://arxiv.org/abs/1206.5533).
-    Keras' own EarlyStopping has an absolute threshold and a fixed patience. The weights kept are those of the lowest RMSE, however small
-    the improvement. patience 0 stops only when the RMSE is no number any more and keeps the last epoch's weights: then the validation
-    faces have chosen nothing, and the RMSE on them is an honest estimate.
+    An epoch counts as an improvement if its RMSE is below (1 - improvement) times that of the last improvement. The training continues for
+    max(patience, patience_factor * epoch) epochs after an improvement in `epoch`, so that a late one earns more patience (Bengio 2012,
+    "Practical recommendations for gradient-based training", https://arxiv.org/abs/1206.5533). Keras' own EarlyStopping has an absolute
+    threshold and a fixed patience. The weights that are kept are those of the lowest RMSE, however small the improvement.
+
+    With patience 0 the training stops only if the RMSE becomes NaN, and the last epoch's weights are kept. The validation faces have then
+    selected nothing, so the RMSE on them is an unbiased estimate.
     """
 
-    def __init__(self, net: keras.Model, *, patience: int, patience_factor: float, improvement: float):
+    def __init__(self, net: keras.Model, *, patience: int, patience_factor: float, improvement: float) -> None:
+        """patience: epochs. patience_factor: a share of an epoch's number. improvement: a share of the RMSE."""
         super().__init__()
         self.net, self.patience, self.patience_factor, self.improvement = net, patience, patience_factor, improvement
         self.best, self.best_epoch, self.best_weights = np.inf, 0, None
         self.better, self.better_epoch = np.inf, 0
         self.last = np.nan
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.last = value = logs["validation_rmse"]
         if self.patience and value < self.best:
             self.best, self.best_epoch, self.best_weights = value, epoch + 1, self.net.get_weights()
@@ -57,9 +60,9 @@ class EarlyStopping(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def finish(self, history: History) -> None:
-        """Leaves the net with the weights to keep; Diverged, with the history, if there are none because the training diverged."""
+        """Sets the net's weights to those to keep. Raises Diverged, with the history, if the training diverged before there were any."""
         if self.best_weights is not None:
             self.net.set_weights(self.best_weights)
         elif not np.isfinite(self.last):
-            advice = "Choose a lower learning-rate or a clip-norm."
-            raise Diverged(f"The training diverged: the validation RMSE is no number. {advice}", history)
+            advice = "Lower the learning rate (learning-rate) or limit the gradient (clip-norm)."
+            raise Diverged(f"The training diverged: the validation RMSE is not finite. {advice}", history)

@@ -1,11 +1,13 @@
 """The nets by name, and their weights as named arrays.
 
-Every net maps grey images (B, side, side), 0..255, to unit coordinates (B, S, K, 2): x and y in [-1, 1] of K keypoints, as each of S label
-sources would place them. A net that does not tell the sources apart has S = 1.
+Every net maps grey images (B, side, side), 0..255, to unit coordinates (B, S, K, 2): x and y in [-1, 1] of K keypoints, as each of S
+annotation sources would place them. A net that does not distinguish the sources has S = 1. Symbolic tensors are annotated as `Any`, because
+Keras has no type for them.
 """
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,22 +18,24 @@ from pipeline.nets import pretrained
 from pipeline.nets.options import INITIALISATIONS, NETWORKS
 from pipeline.nets.structure import Structure
 
-# The layer that differs in a specialist: it has as many outputs as the group has keypoints.
+# The output layer. Only this layer differs in a specialist: it has outputs for the keypoints of the group.
 OUTPUT = "keypoints"
 
-# Names of Keras' initializers, or how to make one: each layer makes its own, because one that is shared gives equal layers equal weights.
-_INITIALIZERS = {
+# Keras' initializers by name or configuration, so that each layer creates its own: a shared one would give equal layers equal weights.
+_INITIALIZERS: dict[str, Any] = {
     "he": "he_normal",  # He et al. 2015, https://arxiv.org/abs/1502.01852
     "glorot": "glorot_uniform",  # Glorot and Bengio 2010, https://proceedings.mlr.press/v9/glorot10a.html
-    # The rule before these, the latter's equation 1: uniform within 1 / sqrt(n), of variance 1 / (3 n).
+    # The rule used before these (equation 1 of Glorot and Bengio): uniform within 1 / sqrt(n), which has the variance 1 / (3 n).
     "uniform": {"class_name": "VarianceScaling", "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"}},
 }
 
 
 def build(structure: Structure, *, side: int, keypoints: int, sources: int) -> keras.Model:
-    """Builds a net with fresh weights, also one whose own are ImageNet's.
+    """Builds a net with freshly initialised weights, even if its own are those of ImageNet.
 
-    ValueError for a name that is not in NETWORKS, or an unknown initialisation; InputError where the structure does not fit the side.
+    side: width and height of its input, pixels. keypoints, sources: the numbers K and S of its outputs; nets that do not distinguish the
+    sources have S = 1 whatever `sources` is. Raises ValueError for an unknown network or initialisation, and InputError if the structure
+    does not fit the side.
     """
     if structure.network not in NETWORKS:
         raise ValueError(f"unknown net {structure.network!r}; there are {', '.join(NETWORKS)}")
@@ -42,8 +46,8 @@ def build(structure: Structure, *, side: int, keypoints: int, sources: int) -> k
     return keras.Model(image, outputs, name=structure.network)
 
 
-def _kernels(structure: Structure) -> dict:
-    """What is said of every layer's kernel; what isn't is the net's own affair."""
+def _kernels(structure: Structure) -> dict[str, Any]:
+    """The options that apply to every layer's kernel; all others are up to the net."""
     initialisation, l1, l2 = structure.initialisation, structure.l1, structure.l2
     if initialisation not in INITIALISATIONS:
         raise ValueError(f"unknown initialisation {initialisation!r}; there are {', '.join(INITIALISATIONS)}")
@@ -55,8 +59,8 @@ def _filters(own: int, structure: Structure) -> int:
     return max(1, round(own * structure.filters))
 
 
-def _kfkd(x, keypoints: int, sources: int, structure: Structure, kernels: dict):
-    """The net of the kfkd tutorial (net6): three convolutions, two hidden layers of 1,000, one linear output for all sources."""
+def _kfkd(x: Any, keypoints: int, sources: int, structure: Structure, kernels: dict[str, Any]) -> Any:
+    """The net of the kfkd tutorial (net6): three convolutions, two hidden layers, and one linear output for all sources."""
     activated = {"activation": structure.activation, **kernels}
     for number, (filters, size, rate) in enumerate([(32, 3, 0.1), (64, 2, 0.2), (128, 2, 0.3)], start=1):
         size = structure.kernel or size
@@ -73,25 +77,25 @@ def _kfkd(x, keypoints: int, sources: int, structure: Structure, kernels: dict):
     return layers.Reshape((1, keypoints, 2), name="coordinates")(x)
 
 
-def _check_room(x, layer: str, size: int) -> None:
-    """Without padding a layer needs maps of its own size at least."""
+def _check_room(x: Any, layer: str, size: int) -> None:
+    """Without padding, a layer needs maps that are at least as large as its kernel."""
     if (side := x.shape[1]) < size:
         raise InputError(
-            f"kernel or pool are too large for kfkd: {layer} takes {size} x {size} pixels, and {side} x {side} are left of the image."
+            f"The kernel or pool is too large for kfkd: {layer} needs an input of at least {size} x {size} pixels but gets {side} x {side}."
         )
 
 
-def _compact(x, keypoints: int, sources: int, structure: Structure, kernels: dict):
-    """A small encoder-decoder whose output is the mean position of one heat map for each source and keypoint.
+def _compact(x: Any, keypoints: int, sources: int, structure: Structure, kernels: dict[str, Any]) -> Any:
+    """A small encoder-decoder that predicts the expected position of one heat map for each source and keypoint.
 
-    Residual stages down to a 16th of the side, two steps up again with skip connections, then integral regression
-    (Sun et al. 2018, "Integral human pose regression", https://arxiv.org/abs/1711.08229).
+    Residual stages reduce the side to a 16th and two upsampling stages with skip connections enlarge it to a quarter; integral regression
+    (soft-argmax) follows (Sun et al. 2018, "Integral human pose regression", https://arxiv.org/abs/1711.08229).
     """
     if x.shape[1] % 16:
-        raise ValueError(f"the compact net halves the side four times; {x.shape[1]} is not a multiple of 16")
+        raise ValueError(f"the compact net halves the side four times, but {x.shape[1]} is not a multiple of 16")
     size = structure.kernel or 3
     if size % 2 == 0:
-        raise InputError(f"kernel {size}: compact takes odd ones alone, for an even one moves the maps by half a pixel.")
+        raise InputError(f"The kernel size is {size}, but compact needs an odd one; an even one shifts the feature maps by half a pixel.")
     conv = functools.partial(_conv, activation=structure.activation, kernels=kernels)
     x = conv(x, _filters(16, structure), 5, "stem", strides=2)
     skips = []
@@ -113,25 +117,25 @@ def _compact(x, keypoints: int, sources: int, structure: Structure, kernels: dic
     return layers.Reshape((sources, keypoints, 2), name="by_source")(x)
 
 
-def _conv(x, filters: int, size: int, name: str, *, activation: str, kernels: dict, strides: int = 1):
+def _conv(x: Any, filters: int, size: int, name: str, *, activation: str, kernels: dict[str, Any], strides: int = 1) -> Any:
     return _activated(_normed(x, filters, size, name, kernels, strides=strides), name, activation)
 
 
-def _normed(x, filters: int, size: int, name: str, kernels: dict, *, strides: int = 1):
+def _normed(x: Any, filters: int, size: int, name: str, kernels: dict[str, Any], *, strides: int = 1) -> Any:
     options = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal", **kernels}
     x = layers.Conv2D(filters, size, strides=strides, name=name, **options)(x)
     return layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x)
 
 
-def _activated(x, name: str, activation: str):
+def _activated(x: Any, name: str, activation: str) -> Any:
     return layers.Activation(activation, name=f"{name}_{activation}")(x)
 
 
-def _pretrained(x, keypoints: int, sources: int, structure: Structure, kernels: dict):
-    """A net for photographs with one linear layer instead of its top.
+def _pretrained(x: Any, keypoints: int, sources: int, structure: Structure, kernels: dict[str, Any]) -> Any:
+    """A net of keras.applications with one linear layer in place of its top.
 
-    It answers for each source, as compact does: two conventions of labels in one answer would cost it what is not the net's fault.
-    The dropout is that of Keras' guide to transfer learning, https://keras.io/guides/transfer_learning/.
+    Like compact it predicts for each annotation source: mixing two conventions in one output would cost accuracy that is not the net's
+    fault. The dropout is that of Keras' guide to transfer learning, https://keras.io/guides/transfer_learning/.
     """
     x = pretrained.trunk(structure.network, x, kernels)
     x = layers.Dropout(0.2 * structure.dropout, name="dropout")(x)
@@ -139,50 +143,52 @@ def _pretrained(x, keypoints: int, sources: int, structure: Structure, kernels: 
     return layers.Reshape((sources, keypoints, 2), name="coordinates")(x)
 
 
-_NETS: dict[str, Callable] = dict(zip(NETWORKS, (_compact, _kfkd, _pretrained, _pretrained), strict=True))
+_NETS: dict[str, Callable[[Any, int, int, Structure, dict[str, Any]], Any]] = dict(
+    zip(NETWORKS, (_compact, _kfkd, _pretrained, _pretrained), strict=True)
+)
 
 
 class MeanPosition(layers.Layer):
-    """Softmax over the positions of each map (B, H, W, C), then the mean position: (B, C, 2), x and y in [-1, 1], float32."""
+    """Soft-argmax: the expected position under a softmax over each map. (B, H, W, C) becomes (B, C, 2) float32, x and y in [-1, 1]."""
 
-    def call(self, maps):
+    def call(self, maps: Any) -> Any:
         _, height, width, channels = maps.shape
         weights = ops.softmax(ops.reshape(ops.cast(maps, "float32"), (-1, height * width, channels)), axis=1)
         row, column = np.mgrid[:height, :width].astype("float32")
         positions = np.stack([(2 * column.ravel() + 1) / width - 1, (2 * row.ravel() + 1) / height - 1])
         return ops.transpose(ops.matmul(ops.convert_to_tensor(positions), weights), (0, 2, 1))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (input_shape[0], input_shape[3], 2)
 
 
 def activation(net: keras.Model, layer: layers.Layer) -> layers.Layer:
-    """The layer whose output is the activation of one with a kernel: the norm and activation that follow at once, or the layer itself."""
+    """The layer that outputs the activation of `layer`: a batch norm and activation directly behind it, or the layer itself."""
     for kind in (layers.BatchNormalization, layers.Activation):
         layer = next((follower for follower in net.layers if isinstance(follower, kind) and follower.input is layer.output), layer)
     return layer
 
 
 def weights(model: keras.Model) -> dict[str, np.ndarray]:
-    """The model's weights (trained and moving statistics) by `variable.path`."""
+    """The model's weights, trained ones and moving statistics, by `variable.path`."""
     return {variable.path: np.asarray(variable) for variable in model.weights}
 
 
 def shapes(model: keras.Model) -> dict[str, np.ndarray]:
-    """Output shape of each layer that has weights, of one image: height, width, channels, or the number of values."""
+    """The output shape for one image of each layer with weights, int32: height, width, channels, or the number of values."""
     return {layer.name: np.array(layer.output.shape[1:], np.int32) for layer in model.layers if layer.weights}
 
 
 def load(model: keras.Model, values: dict[str, np.ndarray]) -> None:
-    """Sets every weight of the model; any missing, unknown or differently shaped array is a ValueError."""
+    """Sets every weight of the model. Raises ValueError for any missing, unknown or differently shaped array."""
     _assign(model, values, new_layers=())
 
 
 def transfer(model: keras.Model, values: dict[str, np.ndarray], *, outputs: list[int] | None) -> tuple[list[str], list[str]]:
-    """Sets every weight from those of a net with other keypoints. Returns the paths that were (carried over, left new).
+    """Sets the weights to those of a net with other keypoints. Returns (paths of the weights carried over, paths of the new ones).
 
-    outputs: which of that net's keypoints the model has, in order; None leaves its output layer as initialised.
-    Any other difference between the model and `values` is a ValueError that names it.
+    outputs: the indices of the model's keypoints among those of the other net, in the model's order. None leaves the output layer as it was
+    initialised. Any other difference between the model and `values` raises a ValueError that names it.
     """
     if outputs is None:
         return _assign(model, values, new_layers=(OUTPUT,))
@@ -190,7 +196,7 @@ def transfer(model: keras.Model, values: dict[str, np.ndarray], *, outputs: list
     chosen = {}
     for variable in model.weights:
         if variable.path.split("/")[0] == OUTPUT and variable.path in values:
-            # The last axis runs over the sources, their keypoints, and what a keypoint has of it.
+            # The last axis runs over the sources, the keypoints of each, and the values of a keypoint (x and y, or one heat map).
             value, each = values[variable.path], variable.shape[-1] // (sources * keypoints)
             parts = value.reshape(*value.shape[:-1], sources, -1, each)
             chosen[variable.path] = parts[..., outputs, :].reshape(*value.shape[:-1], -1)
@@ -207,7 +213,9 @@ def _assign(model: keras.Model, values: dict[str, np.ndarray], *, new_layers: tu
         raise ValueError(f"weights of {model.name} do not match: missing {set(wanted) - set(given)}, unknown {set(given) - set(wanted)}")
     for path, variable in wanted.items():
         if tuple(variable.shape) != given[path].shape:
-            raise ValueError(f"weight {path} of {model.name} has shape {tuple(variable.shape)}, the given array {given[path].shape}")
+            raise ValueError(
+                f"weight {path} of {model.name} has shape {tuple(variable.shape)}, but the given array has shape {given[path].shape}"
+            )
     for path, variable in wanted.items():
         variable.assign(given[path])
     return list(wanted), [variable.path for variable in model.weights if is_new(variable.path)]

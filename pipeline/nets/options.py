@@ -1,6 +1,6 @@
-"""What can be chosen by name. Apart from the code that needs Keras, so that the tasks can list it without the seconds of that import."""
+"""The choices of parameters that are given by name. Kept free of Keras, so that the tasks can list them without its slow import."""
 
-# Each net with the settings of its structure that it has.
+# Each net and the settings that its structure has.
 SETTINGS = {
     "compact": ("filters", "kernel", "activation", "normalisation"),
     "kfkd": ("filters", "kernel", "pool", "activation", "hidden", "normalisation"),
@@ -8,8 +8,8 @@ SETTINGS = {
     "vgg16": (),
 }
 NETWORKS = tuple(SETTINGS)
-PRETRAINED = ("resnet50", "vgg16")  # on ImageNet
-ANY_SIDE = ("compact", *PRETRAINED)  # nets whose weights fit images of any side: they can look through a window
+PRETRAINED = ("resnet50", "vgg16")  # nets with weights trained on ImageNet
+ANY_SIDE = ("compact", *PRETRAINED)  # nets whose weights fit images of any size, so that specialists can see a window
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "tanh", "sigmoid", "linear")
 NORMALISATIONS = ("standard", "unit", "none")
 INITIALISATIONS = ("net", "he", "glorot", "uniform")

@@ -1,4 +1,4 @@
-"""Nets of keras.applications, which were trained to name what photographs of ImageNet show; and where their weights come from."""
+"""Nets of keras.applications that were trained to classify the photographs of ImageNet, and the download of their weights."""
 
 import contextlib
 import hashlib
@@ -6,29 +6,34 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import applications, layers
 
 from pipeline.errors import InputError
 
-SMALLEST = 32  # pixels, side of the images that these nets take, https://keras.io/api/applications/
-# The last layer with the net's own channels; behind it begins what is ours.
-POOLED = "mean"
-SILENCE = 15.0  # seconds in which a server that is asked for weights must say something
+SMALLEST = 32  # smallest width and height of the images that these nets take, pixels, https://keras.io/api/applications/
+POOLED = "mean"  # name of the layer at the end of the trunk, behind which this project's own layers begin
+SILENCE = 15.0  # seconds within which the server must respond
 
 
 @dataclass(frozen=True)
 class Application:
-    """build: of keras.applications; preprocess: what its net expects of RGB images, 0..255; url, md5: of its weights without the top."""
+    """A net of keras.applications.
 
-    build: Callable
-    preprocess: Callable
+    build: its function in keras.applications. preprocess: converts RGB images, 0..255, to the net's input. url, md5: address and checksum
+    of the file with its weights without the top.
+    """
+
+    build: Callable[..., keras.Model]
+    preprocess: Callable[[Any], Any]
     url: str
     md5: str
 
     @property
     def file(self) -> str:
+        """The name of the file with the weights."""
         return self.url.rsplit("/", 1)[1]
 
 
@@ -51,10 +56,11 @@ APPLICATIONS = {
 }
 
 
-def trunk(name: str, x, kernels: dict):
-    """The net without its top, with fresh weights: grey levels (B, side, side, 1) become the means of its last maps (B, channels).
+def trunk(name: str, x: Any, kernels: dict[str, Any]) -> Any:
+    """Applies the net without its top, with fresh weights, to the symbolic tensor `x`.
 
-    kernels: what is said of every kernel, as `keras.layers.Conv2D` takes it.
+    x: grey levels (B, side, side, 1). Returns the means of the net's last feature maps, (B, channels). kernels: options for every kernel,
+    by their names in `keras.layers.Conv2D`. Raises InputError if the images are too small.
     """
     if x.shape[1] < SMALLEST:
         raise InputError(f"{name} takes images of at least {SMALLEST} x {SMALLEST} pixels, not {x.shape[1]} x {x.shape[1]}.")
@@ -63,34 +69,37 @@ def trunk(name: str, x, kernels: dict):
     net = application.build(include_top=False, weights=None, input_tensor=x)
     for layer in net.layers:
         if isinstance(layer, layers.Conv2D):
-            _say(layer.kernel, **kernels)
+            _configure(layer.kernel, **kernels)
     return layers.GlobalAveragePooling2D(name=POOLED)(net.output)
 
 
-def _say(kernel: keras.Variable, kernel_regularizer=None, kernel_initializer=None) -> None:
+def _configure(kernel: keras.Variable, kernel_regularizer: Any = None, kernel_initializer: Any = None) -> None:
     kernel.regularizer = kernel_regularizer
     if kernel_initializer:
         kernel.assign(keras.initializers.get(kernel_initializer)(kernel.shape))
 
 
 def fetched(name: str) -> Path:
-    """The file of the net's ImageNet weights in Keras' cache, ~/.keras/models; downloaded if it is not there, InputError if it can't be."""
+    """The path of the net's ImageNet weights in Keras' cache, ~/.keras/models, after downloading them if necessary.
+
+    Raises InputError if the download fails.
+    """
     application = APPLICATIONS[name]
     try:
-        with _impatient():
+        with _timeout():
             return Path(keras.utils.get_file(application.file, application.url, cache_subdir="models", file_hash=application.md5))
-    except Exception as error:  # `get_file` raises no narrower one, in place of a URLError
+    except Exception as error:  # `get_file` replaces a URLError by a plain Exception
         reason = getattr(error.__context__, "reason", error)
         raise InputError(
-            f"The ImageNet weights of {name} can't be downloaded from {application.url} ({reason}):"
-            f" fetch {application.file} by hand and give --TrainBase-weights FILE,"
-            " or begin with random weights: --TrainBase-initialisation glorot."
+            f"The ImageNet weights of {name} cannot be downloaded from {application.url} ({reason})."
+            f" Download {application.file} by hand and pass it with --TrainBase-weights FILE,"
+            " or start from random weights with --TrainBase-initialisation glorot."
         ) from None
 
 
 @contextlib.contextmanager
-def _impatient() -> Iterator[None]:
-    """`get_file` waits for ever."""
+def _timeout() -> Iterator[None]:
+    """Limits how long a server may stay silent; `get_file` on its own would wait forever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SILENCE)
     try:
@@ -100,16 +109,17 @@ def _impatient() -> Iterator[None]:
 
 
 def load(net: keras.Model, path: Path) -> tuple[list[str], list[str]]:
-    """Sets the weights of the net's trunk from the file that Keras publishes. Returns the paths that were (carried over, left new).
+    """Loads the weights of the net's trunk from the file that Keras publishes.
 
-    InputError for any other file, before it is opened: files of weights have been used to attack Keras.
+    Returns (paths of the weights that were carried over, paths of the new ones). Raises InputError for any other file before opening it,
+    because files of weights have been used to attack Keras.
     """
     application = APPLICATIONS[net.name]
     if (md5 := _md5(path)) != application.md5:
-        raise InputError(f"{path} is not {application.url} (MD5 {md5}, not {application.md5}): fetch that file.")
+        raise InputError(f"{path} is not the file from {application.url}: its MD5 is {md5} instead of {application.md5}. Use that file.")
     if path.name != application.file:
-        # Keras goes by the name: of NAME.weights.h5 it would take nothing, with a warning.
-        raise InputError(f"{path} must keep its name: call it {application.file}.")
+        # Keras infers the format from the name: from NAME.weights.h5 it would load nothing, with only a warning.
+        raise InputError(f"{path} must have its original name. Rename it to {application.file}.")
     own = application.build(include_top=False, weights=str(path), input_shape=(SMALLEST, SMALLEST, 3))
     values = {variable.path: variable for variable in own.weights}
     new = [variable.path for variable in net.weights if variable.path not in values]
@@ -124,4 +134,4 @@ def _md5(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "md5").hexdigest()
     except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror.lower()}.") from None
+        raise InputError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from None

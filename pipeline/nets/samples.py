@@ -1,6 +1,7 @@
-"""The samples that a training reads: for each epoch another augmented version of them."""
+"""The samples that a training reads; each epoch trains on another augmented version of them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Labelled:
-    """All labelled samples of a data set as whole images, and which of them validate.
+    """All labelled samples of a data set as whole images, and which of them are held out for validation.
 
     images: uint8 (n, s, s). keypoints: float32 (n, K, 2) with all keypoints of the set, pixels, NaN where not labelled.
     source: int8 (n,), the annotation source of each sample. held_out: bool (n,), the validation part.
@@ -38,9 +39,10 @@ class Labelled:
     held_out: np.ndarray
 
     def seen(self, view: View, which: np.ndarray, indices: list[int]) -> Samples:
-        """The samples `which`, a mask (n,), with the keypoints `indices`, as a net with this view of all samples sees them.
+        """Some of the samples, as a net sees them.
 
-        The images are computed once if those of the data set are in memory, otherwise each time they are read.
+        view: the net's view of all n samples. which: a mask (n,). indices: the keypoints to keep. The images are computed once if those
+        of the data set are in memory, otherwise each time they are read.
         """
         part = view.of(which)
         images = part.images(chosen(self.images, which))
@@ -50,13 +52,13 @@ class Labelled:
 
 
 class StoredVersions:
-    """Augmented versions of the training samples, read block by block.
+    """V augmented versions of the training samples, read block by block.
 
-    images (V, n, side, side) and keypoints (V, n, K, 2) may be HDF5 datasets; source (n,).
-    rows: which of the n samples to train on, ascending. indices: which of the K keypoints.
+    images: uint8 (V, n, side, side). keypoints: float32 (V, n, K, 2), pixels, NaN where not labelled. Both may be HDF5 data sets.
+    source: int8 (n,). rows: which of the n samples to train on, ascending. indices: which of the K keypoints.
     """
 
-    def __init__(self, images, keypoints, source: np.ndarray, *, rows: np.ndarray, indices: list[int]):
+    def __init__(self, images: Any, keypoints: Any, source: np.ndarray, *, rows: np.ndarray, indices: list[int]) -> None:
         self.images, self.keypoints, self.source, self.rows, self.indices = images, keypoints, source, rows, indices
         self.count = len(images)
 
@@ -64,18 +66,18 @@ class StoredVersions:
         return len(self.rows)
 
     def version(self, epoch: int) -> int:
-        """Number of the version that epoch `epoch` (from 0) trains on."""
+        """The number of the version that an epoch, counted from 0, trains on."""
         return epoch % self.count
 
     def block(self, version: int, part: slice) -> Samples:
-        """The samples `part` of a version."""
+        """The samples `part`, a slice of the training samples, of a version."""
         rows = self.rows[part]
         images, keypoints = _of_version(self.images, version, rows), _of_version(self.keypoints, version, rows)
         return Samples(images, keypoints[:, self.indices], self.source[rows], np.ones(len(rows), np.float32))
 
 
-def _of_version(array, version: int, rows: np.ndarray) -> np.ndarray:
-    """Ascending rows of a version in an HDF5 dataset: the rows between them are read too, but never more than a block at once."""
+def _of_version(array: Any, version: int, rows: np.ndarray) -> np.ndarray:
+    """The rows, ascending, of a version. The rows between them are read as well, but never more than a block at once."""
     read = np.empty((len(rows), *array.shape[2:]), array.dtype)
     block = rows // block_rows(array.shape[2:], array.dtype)
     for places in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(block)) + 1):
@@ -86,10 +88,10 @@ def _of_version(array, version: int, rows: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class DrawnVersions:
-    """Augmented versions of the training samples as a net sees them, drawn anew for each epoch; used like `StoredVersions`.
+    """Augmented versions of the training samples as a net sees them, drawn anew for each epoch; the interface is that of `StoredVersions`.
 
-    labelled, view: all samples, and what the net sees of them. ranges: of the random transforms, in pixels of the net's input.
-    rows: which of the samples to train on; one that occurs several times is drawn as often in each epoch. indices: which keypoints.
+    labelled: all samples. view: the net's view of them. ranges: of the random transforms, lengths in pixels of the net's input.
+    rows: which of the samples to train on; a sample that occurs several times is drawn as many times in each epoch. indices: the keypoints.
     """
 
     labelled: Labelled
@@ -104,16 +106,16 @@ class DrawnVersions:
         return len(self.rows)
 
     def version(self, epoch: int) -> int:
-        """Number of the version that epoch `epoch` (from 0) trains on: each epoch has its own."""
+        """The number of the version that an epoch, counted from 0, trains on: each epoch has its own."""
         return epoch
 
     def block(self, version: int, part: slice) -> Samples:
-        """The samples `part` of a version; equal arguments give equal samples."""
+        """The samples `part`, a slice of the training samples, of a version; equal arguments give equal samples."""
         rows = self.rows[part]
         rng, ranges = np.random.default_rng([self.seed, version, part.start]), augmentation.allowed(self.ranges, self.keypointset)
         drawn = augmentation.draw(len(rows), self.view.side, ranges, rng=rng).after(self.view.matrix[rows])
-        images, labels = Selected(self.labelled.images, rows), self.labelled.keypoints[rows]
-        images, keypoints = augmentation.apply(images, labels, drawn, self.keypointset, side=self.view.side)
+        whole, labels = Selected(self.labelled.images, rows), self.labelled.keypoints[rows]
+        images, keypoints = augmentation.apply(whole, labels, drawn, self.keypointset, side=self.view.side)
         pixel = 1 / affine.magnification(drawn.matrix)
         return Samples(images[:], keypoints[:, self.indices], self.labelled.source[rows], pixel.astype(np.float32))
 
@@ -122,10 +124,10 @@ Versions = StoredVersions | DrawnVersions
 
 
 def repeated(rows: np.ndarray, size: int) -> np.ndarray:
-    """The rows (m,) repeated as a whole, as many times as brings their number nearest to `size`, at least once."""
+    """The rows (m,), repeated as a whole so often that their number is as close as possible to `size`, but at least once."""
     return np.tile(rows, max(1, round(size / max(1, len(rows)))))
 
 
 def rows_with(labels: np.ndarray, indices: list[int], *, among: np.ndarray | bool = True) -> np.ndarray:
-    """Rows of labels (n, K, 2) in which any of the keypoints `indices` is labelled: int64 (m,). among: a mask (n,) of eligible rows."""
+    """The rows, int64 (m,), of labels (n, K, 2) with a label for any of the keypoints `indices`. among: a mask (n,) of eligible rows."""
     return np.flatnonzero(~np.isnan(labels[:, indices]).all(axis=(1, 2)) & among)

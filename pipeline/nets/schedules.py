@@ -1,15 +1,18 @@
-"""Optimizers by name, and how the learning rate and the momentum change over a training."""
+"""Learning rate schedules by name."""
+
+from typing import Any
 
 import keras
 
 from pipeline.nets.options import SCHEDULES
 
 
-def learning_rate(schedule: str, *, start: float, stop: float, decay: float, warmup: float, epochs: int, steps: int):
-    """The learning rate as Keras takes it: a number or a schedule over optimizer steps; `steps` of them make an epoch.
+def learning_rate(schedule: str, *, start: float, stop: float, decay: float, warmup: float, epochs: int, steps: int) -> Any:
+    """The learning rate in the form that Keras takes: a number, or a schedule over optimizer steps, `steps` of which make an epoch.
 
-    constant: start. linear: start to stop over all epochs, the tutorial's ramp. inverse: start / (1 + decay * epoch).
-    halving: start, to be halved by `callbacks`. cosine: up to start in `warmup` epochs, then half a cosine down to stop.
+    constant: `start`. linear: from `start` to `stop` over all epochs, as in the tutorial. inverse: start / (1 + decay * epoch).
+    halving: `start`, which `callbacks` halve. cosine: rises to `start` in `warmup` epochs and then falls to `stop` along half a cosine.
+    Raises ValueError for an unknown schedule.
     """
     schedules, total = keras.optimizers.schedules, max(1, epochs * steps)
     if schedule in ("constant", "halving"):
@@ -27,7 +30,7 @@ def learning_rate(schedule: str, *, start: float, stop: float, decay: float, war
 
 
 def callbacks(schedule: str, *, start: float, halving_patience: int) -> list[keras.callbacks.Callback]:
-    """What a schedule needs beside the optimizer: `halving` halves after so many epochs without improvement, down to start / 1024."""
+    """The callbacks that a schedule needs: halving halves the rate after `halving_patience` epochs without improvement, to start / 1024."""
     if schedule != "halving":
         return []
     rules = {"mode": "min", "min_delta": 0, "min_lr": start / 1024}

@@ -1,4 +1,4 @@
-"""What a net sees of each image: the whole image, or a window of the aligned face."""
+"""What a net sees of each image: either the whole image or a window of the aligned face."""
 
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,10 @@ from pipeline.nets.trained import Trained
 
 @dataclass(frozen=True)
 class View:
-    """A net's inputs as maps: `matrix` float64 (n, 2, 3) maps each of n images to the net's input, `side` x `side` pixels."""
+    """The inputs of a net as affine maps.
+
+    matrix: float64 (n, 2, 3), maps each of n images to the net's input. side: width and height of the input, pixels.
+    """
 
     matrix: np.ndarray
     side: int

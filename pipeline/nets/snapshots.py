@@ -1,7 +1,8 @@
-"""Snapshots: the weights of a net after every so many epochs of its training and after the last."""
+"""Snapshots: the weights of a net at regular intervals during its training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,20 +13,20 @@ from pipeline.nets.trained import Snapshots
 
 @dataclass(frozen=True)
 class Series:
-    """After every `every`th epoch and after the last, `save` is told the weights and the epoch's number."""
+    """When to take snapshots: after every `every` epochs and after the last. save: called with the snapshot and the epoch's number."""
 
     every: int
     save: Callable[[Snapshots, int], None]
 
 
 class TakeSnapshots(keras.callbacks.Callback):
-    """Takes a series of snapshots; after what may stop the training, before what keeps the state to go on from."""
+    """Takes a series of snapshots. Must come after the callbacks that may stop the training and before the one that saves checkpoints."""
 
-    def __init__(self, net: keras.Model, series: Series):
+    def __init__(self, net: keras.Model, series: Series) -> None:
         super().__init__()
         self.net, self.series = net, series
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         number = epoch + 1
         if number % self.series.every == 0 or number == self.params["epochs"] or self.model.stop_training:
             weights = {path: value[None] for path, value in network.weights(self.net).items()}

@@ -1,4 +1,4 @@
-"""The weights that a training starts from."""
+"""The weights that a training starts from: fresh ones, those of ImageNet, or those of a base net."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,10 @@ class FromImageNet:
 
 @dataclass(frozen=True)
 class FromBase:
-    """The weights of a trained base net, with its outputs for the keypoints of the new net (`keep_head`) or with a new output layer."""
+    """The weights of a trained base net.
+
+    keep_head: whether the output layer is taken over, reduced to the keypoints of the new net, or initialised freshly.
+    """
 
     base: Trained
     keep_head: bool
@@ -39,7 +42,8 @@ class FromBase:
     def apply(self, net: keras.Model, indices: list[int]) -> tuple[list[str], list[str]]:
         """Loads the weights into the net, which predicts the keypoints `indices` of the set.
 
-        Returns (paths of the weights that were carried over, paths of the new ones).
+        Returns (paths of the weights that were carried over, paths of the new ones). Raises ValueError if the net differs from the base
+        net in anything but its outputs.
         """
         outputs = [self.base.indices.tolist().index(k) for k in indices] if self.keep_head else None
         return network.transfer(net, self.base.weights, outputs=outputs)

@@ -1,4 +1,4 @@
-"""Fitting a net: samples that stay on the device, blocks and batches, and the loop over the epochs."""
+"""Fitting a net: samples on the device, blocks and batches, and the loop over the epochs."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -15,8 +15,8 @@ from pipeline.geometry.frame import Frame
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.metrics.rmse import rmse
 from pipeline.nets import device, forward, monitoring, optimizers, schedules
-from pipeline.nets.checkpoints import Checkpoints, Keeper
-from pipeline.nets.checkup import Checkup
+from pipeline.nets.checkpoints import Checkpoints, SaveCheckpoints
+from pipeline.nets.health import MeasureHealth
 from pipeline.nets.losses import masked_mean, robust_square
 from pipeline.nets.samples import Samples, Versions
 from pipeline.nets.snapshots import Series, TakeSnapshots
@@ -26,7 +26,7 @@ from pipeline.nets.trained import Health, History
 
 @dataclass(frozen=True)
 class Recipe:
-    """The hyper-parameters of a training. The parameters of the tasks with the same names tell the meaning and range of each field."""
+    """The hyper-parameters of a training. The tasks' parameters of the same names document the meaning and range of each field."""
 
     epochs: int
     batch: int
@@ -51,10 +51,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a training tells others.
+    """What happens alongside a training.
 
-    on_epoch: called after each epoch. checkpoints: receive the state after epochs, and may hold the state to resume from, as if the
-    training had never been interrupted. snapshots: of the weights after some of the epochs; None: none.
+    on_epoch: called after each epoch. checkpoints: save the state of the training, and may hold a state to resume from, with the same
+    result as without the interruption. snapshots: of the weights after some of the epochs, None for none.
     """
 
     on_epoch: monitoring.OnEpoch = lambda history: None
@@ -69,9 +69,10 @@ class SamplesOnDevice(keras.Model):
     """
 
     def __init__(self, net: keras.Model, capacity: int, frame: Frame, *, robust_from: float, unit_loss: bool = False) -> None:
-        """For up to `capacity` samples of this frame. robust_from: see `losses.robust_square`.
+        """Reserves room for `capacity` samples of this frame.
 
-        unit_loss: the loss is in the squares of unit coordinates instead of square pixels; see `optimizers.STEP_WITH_THE_LOSS`.
+        robust_from: pixels, see `losses.robust_square`. unit_loss: whether the loss is in squared unit coordinates instead of square
+        pixels, see `optimizers.STEP_WITH_THE_LOSS`.
         """
         super().__init__(name="samples_on_device")
         self.net, self.frame, self.robust_from = net, frame, robust_from
@@ -94,7 +95,7 @@ class SamplesOnDevice(keras.Model):
         sources = self.own_source.shape[1]
         own_source = np.eye(sources, dtype=np.float32)[samples.source if sources > 1 else np.zeros_like(samples.source)]
         for variable, value in (
-            (self.images, samples.images),
+            (self.images, samples.images[:]),
             (self.labels, np.where(known, samples.keypoints, 0.0).astype(np.float32)),
             (self.known, known.astype(np.float32)),
             (self.own_source, own_source),
@@ -104,11 +105,14 @@ class SamplesOnDevice(keras.Model):
             variable.assign(np.pad(value, ((0, missing),) + ((0, 0),) * (value.ndim - 1)) if missing else value)
 
     def call(self, index: Any, training: bool = False) -> Any:
-        """The net's output for the samples with these indices."""
+        """The net's output (B, S, K, 2), unit coordinates, for the samples on the device with the indices int32 (B,)."""
         return self.net(ops.cast(ops.take(self.images, index, axis=0), "float32"), training=training)
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True) -> Any:
-        """The robust loss over the labelled values of each sample's own annotation source, and the penalties of the layers."""
+        """The robust loss over the labelled values plus the penalties of the layers, a scalar.
+
+        x: indices of the samples, int32 (B,). y_pred: the net's output for them, of which the own annotation source of each sample counts.
+        """
         own = ops.einsum("bs,bskc->bkc", ops.take(self.own_source, x, axis=0), ops.cast(y_pred, "float32"))
         known = ops.take(self.known, x, axis=0)
         difference = self.frame.to_pixels(own) - ops.take(self.labels, x, axis=0)
@@ -119,17 +123,20 @@ class SamplesOnDevice(keras.Model):
 
 
 def blocks_of(samples: int, *, capacity: int) -> list[slice]:
-    """The fewest blocks of at most `capacity` samples; their sizes differ by at most one. Each of several is at least half full."""
+    """Divides samples into as few blocks of at most `capacity` as possible, with sizes that differ by at most one.
+
+    If there are several blocks, each of them is at least half full.
+    """
     number = -(-samples // capacity)
     edges = [samples * i // number for i in range(number + 1)]
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def batches(blocks: list[int], batch: int, *, seed: int, start: int = 0) -> Iterator[tuple[np.ndarray]]:
-    """Yields, epoch after epoch without end, batches of indices into each block; the order depends only on (seed, epoch, block).
+    """Yields batches (indices,) of indices into each block, int32 (batch,), epoch after epoch without end.
 
-    blocks: the number of samples in each block. start: number of the first epoch. Every batch is full, so that the training step is
-    compiled once: the remainder of a block takes its turn in another epoch.
+    blocks: the number of samples in each block. start: number of the first epoch, from 0. The order depends only on seed, epoch and block.
+    Every batch is full, so that the training step is compiled only once; samples left over in one epoch take part in others.
     """
     for epoch in count(start):
         for block, size in enumerate(blocks):
@@ -139,13 +146,13 @@ def batches(blocks: list[int], batch: int, *, seed: int, start: int = 0) -> Iter
 
 
 class PlaceSamples(keras.callbacks.Callback):
-    """Copies the next block of samples to the device before its first batch; a thread, `reader`, meanwhile prepares the block after it.
+    """Copies each block of samples to the device before its first batch, while a thread of `reader` prepares the block after it.
 
-    Without the thread, the training of a specialist waits for a tenth of its time while windows are cut.
+    Without that thread, a specialist would spend a tenth of its training time waiting for its windows to be cut.
     """
 
     def __init__(self, versions: Versions, blocks: list[slice], steps: list[int], reader: Executor) -> None:
-        """steps: the number of training steps in each of the blocks."""
+        """steps: the number of training steps in each block."""
         super().__init__()
         self.versions, self.blocks, self.reader, self.epoch = versions, blocks, reader, 0
         self.block_at = {int(step): number for number, step in enumerate(np.cumsum([0, *steps[:-1]]))}
@@ -158,14 +165,14 @@ class PlaceSamples(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if (number := self.block_at.get(batch)) is None or (wanted := self._wanted(self.epoch, number)) == self.placed:
             return
-        self.model.place(self.brought(wanted))
+        self.model.place(self._read(wanted))
         self.placed = wanted
         epoch, number = divmod(self.epoch * len(self.blocks) + number + 1, len(self.blocks))
         if epoch < self.params["epochs"] and (upcoming := self._wanted(epoch, number)) != wanted:
             self.coming = upcoming, self.reader.submit(self.versions.block, *upcoming)
 
-    def brought(self, wanted: tuple[int, slice]) -> Samples:
-        """A block of a version; waits for the thread if it is preparing that block."""
+    def _read(self, wanted: tuple[int, slice]) -> Samples:
+        """A block of a version; waits for the thread if that is already preparing the block."""
         if self.coming and self.coming[0] == wanted:
             return self.coming[1].result()
         return self.versions.block(*wanted)
@@ -177,10 +184,10 @@ class PlaceSamples(keras.callbacks.Callback):
 def fit(
     net: keras.Model, versions: Versions, validation: Samples, recipe: Recipe, *, keypointset: KeypointSet, hooks: Hooks
 ) -> tuple[History, Health]:
-    """Trains `net`, in each epoch on the next augmented version, and leaves it with the weights of its best or last epoch.
+    """Trains a net, in each epoch on the next augmented version, and sets it to the weights of its best or last epoch.
 
-    validation: samples with the keypoints of the net, in its order.
-    Raises InputError if one of the two parts has no label, and Diverged if no epoch left weights to keep.
+    validation: samples with the keypoints of the net, in its order. Returns the history and the health of the training. Raises InputError
+    if the training or validation part has no label, and Diverged if the training diverged before there were weights to keep.
     """
     _check_labels(versions, validation, keypointset)
     frame, batch = Frame(validation.images.shape[-1]), min(recipe.batch, len(versions))
@@ -195,17 +202,18 @@ def fit(
         net, patience=recipe.patience, patience_factor=recipe.patience_factor, improvement=recipe.improvement
     )
     halving = schedules.callbacks(recipe.schedule, start=recipe.learning_rate, halving_patience=recipe.halving_patience)
-    checkup = Checkup(net, validation.images, checkpoints.health())
-    keeper = Keeper(checkpoints, log, checkup, [stopping, *halving])
-    taking = [TakeSnapshots(net, hooks.snapshots)] if hooks.snapshots else []
+    measure_health = MeasureHealth(net, validation.images, checkpoints.health())
+    save_checkpoints = SaveCheckpoints(checkpoints, log, measure_health, [stopping, *halving])
+    take_snapshots = [TakeSnapshots(net, hooks.snapshots)] if hooks.snapshots else []
     done, plan = len(rows), {"steps_per_epoch": sum(steps), "epochs": recipe.epochs}
     order = batches(sizes, batch, seed=recipe.seed, start=done)
     with ThreadPoolExecutor(1) as reader:
-        callbacks = [PlaceSamples(versions, blocks, steps, reader), log, checkup, stopping, *halving, *taking, keeper]
+        place_samples = PlaceSamples(versions, blocks, steps, reader)
+        callbacks = [place_samples, log, measure_health, stopping, *halving, *take_snapshots, save_checkpoints]
         trainer.fit(device.stream(order), initial_epoch=done, shuffle=False, verbose=0, callbacks=callbacks, **plan)
     history = History.of(log.rows)
     stopping.finish(history)
-    return history, checkup.health
+    return history, measure_health.health
 
 
 def _check_labels(versions: Versions, validation: Samples, keypointset: KeypointSet) -> None:
@@ -219,7 +227,7 @@ def _check_labels(versions: Versions, validation: Samples, keypointset: Keypoint
 
 
 def _compiled(net: keras.Model, recipe: Recipe, frame: Frame, *, capacity: int, steps: int) -> SamplesOnDevice:
-    """The net with room for `capacity` samples and the recipe's optimizer; `steps` training steps make an epoch."""
+    """The net with room for `capacity` samples and with the recipe's optimizer. steps: training steps in an epoch."""
     unit_loss = recipe.optimizer in optimizers.STEP_WITH_THE_LOSS
     trainer = SamplesOnDevice(net, capacity, frame, robust_from=recipe.robust_from, unit_loss=unit_loss)
     trainer.compile(optimizer=_optimizer(recipe, steps))
@@ -249,7 +257,7 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 
 
 def _validation_rmse(net: keras.Model, validation: Samples, keypointset: KeypointSet, indices: list[int]) -> float:
-    """In pixels of the original images."""
+    """The RMSE over the labelled values, in pixels of the original images."""
     predicted = forward.predict(net, validation.images, keypointset, indices=indices, mirrored=False)
     pixel = validation.pixel[:, None, None]
     return rmse(of_source(predicted, validation.source) * pixel, validation.keypoints * pixel)

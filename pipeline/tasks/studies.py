@@ -250,7 +250,7 @@ class Sanity(Structured, Learning, Stage):
         for check in sanity.run(self._setup(), self.epochs):
             self.say(sanity.text(check))
             checks.append(check)
-        self.save(sanity.record(checks))
+        self.save(sanity.tabulated(checks))
         failed = [check.name for check in checks if not check.passed]
         passed = f"{len(checks) - len(failed)} of {len(checks)} checks passed"
         self.conclude(result=f"{passed}; failed: {', '.join(failed)}" if failed else passed)
@@ -259,15 +259,16 @@ class Sanity(Structured, Learning, Stage):
         """The net, the recipe and the faces of the checks. The trainings run to the end, so the recipe has no patience."""
         from pipeline.data import dataset as datasets
         from pipeline.nets import sanity, training
+        from pipeline.nets.samples import Labelled
 
         faces = self.input()["faces"].load(datasets.Dataset)
-        labels = datasets.labels(faces)
+        labelled = Labelled(faces.images, datasets.labels(faces), faces.source, faces.validation)
         return sanity.Setup(
             sanity.build(self.structure(faces), KAGGLE, side=faces.images.shape[-1]),
             from_parameters(training.Recipe, self, patience=0, patience_factor=0.0, improvement=0.0),
             KAGGLE,
-            sanity.chosen(faces, labels, held_out=False, seed=self.seed),
-            sanity.chosen(faces, labels, held_out=True, seed=self.seed),
+            sanity.part_of(labelled, held_out=False, seed=self.seed),
+            sanity.part_of(labelled, held_out=True, seed=self.seed),
             faces.mean_face,
             self.seed,
         )

@@ -13,12 +13,12 @@ def nets():
     from pipeline.nets import device
 
     device.prepare(seed=0, threads=0)
-    from pipeline.nets import checkup, network, optimizers, training
+    from pipeline.nets import health, network, optimizers, training
 
     class Modules:
         pass
 
-    Modules.checkup, Modules.network, Modules.optimizers, Modules.training = checkup, network, optimizers, training
+    Modules.health, Modules.network, Modules.optimizers, Modules.training = health, network, optimizers, training
     return Modules
 
 
@@ -54,7 +54,7 @@ def test_of_a_large_kernel_some_rows_are_enough(nets, monkeypatch):
     """With 500 of its 6,144 values looked at, 39 of 1,024 rows, the size of the update is that of all of them within a tenth."""
     found = []
     for looked_at in (10**6, 250):
-        monkeypatch.setattr(nets.checkup, "LOOKED_AT", looked_at)
+        monkeypatch.setattr(nets.health, "MEASURED_VALUES", looked_at)
         found.append(fitted(nets, linear_net(), optimizer="adam", epochs=1)[1])
     whole, part = found
     assert part.update != whole.update
@@ -79,15 +79,15 @@ def test_measuring_changes_nothing(nets, monkeypatch, optimizer):
         return b"".join(values.tobytes() for values in [*nets.network.weights(net).values(), *vars(history).values()])
 
     measured = trained()
-    monkeypatch.setattr(nets.optimizers, "watched", lambda kind: kind)
-    monkeypatch.setattr(nets.training, "Checkup", Nothing)
+    monkeypatch.setattr(nets.optimizers, "measuring", lambda kind: kind)
+    monkeypatch.setattr(nets.training, "MeasureHealth", Nothing)
     assert trained() == measured
 
 
 def ends(nets, net):
     """Layer -> the layer whose output is its activation."""
-    checkup = nets.checkup.Checkup(net, np.zeros((1, 32, 32), np.uint8), None)
-    return {layer.name: end.name for layer, end in zip(checkup.layers, checkup.ends, strict=True)}
+    measure = nets.health.MeasureHealth(net, np.zeros((1, 32, 32), np.uint8), None)
+    return {layer.name: end.name for layer, end in zip(measure.layers, measure.ends, strict=True)}
 
 
 def test_an_activation_is_what_follows_norm_and_relu(nets):
@@ -118,5 +118,5 @@ def test_activations_are_those_of_the_first_validation_faces(nets):
     _, health = fitted(nets, net, optimizer="sgd", learning_rate=1e-6, epochs=1)
     assert health.dead[0, 0] == 1 / 32
     assert np.isnan(health.dead[0]).tolist() == [False] * 5 + [True]
-    seen = np.asarray(keras.Model(net.input, conv.output)(labelled(80, seed=2).images[: nets.checkup.FACES].astype(np.float32)))
+    seen = np.asarray(keras.Model(net.input, conv.output)(labelled(80, seed=2).images[: nets.health.FACES].astype(np.float32)))
     np.testing.assert_allclose([health.activation[0, 0], health.spread[0, 0]], [seen.mean(), seen.std()], rtol=1e-4)
