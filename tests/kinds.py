@@ -22,7 +22,7 @@ KINDS = {
     for kind in (Truth, Dataset, AugmentedVersions, Trained, Snapshots, Curves, Predictions, Scores, Outcome, Comparison)
 }
 SIBLINGS = {Truth: (".training.csv", ".test.csv"), Curves: (".png",), Predictions: (".csv",), Comparison: (".csv", ".png")}
-LENGTHS = {"copy": 3, "x": 8, "y": 8, "row": 8, "column": 8, "xy": 2, "coordinate": 2}  # of these axes; all others have length 5
+LENGTHS = {"version": 3, "x": 8, "y": 8, "row": 8, "column": 8, "xy": 2, "coordinate": 2}  # of these axes; all others have length 5
 
 
 def write(kind: type, folder: Path) -> Path:

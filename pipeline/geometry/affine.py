@@ -1,6 +1,6 @@
-"""Affine maps of images and of points in them: one 2 x 3 matrix for each of n faces maps (x, y, 1) to where it goes, pixels to pixels.
+"""Affine maps of images and of points in them: one 2 x 3 matrix for each of n images maps (x, y, 1) to (x', y'), in pixels.
 
-Coordinates are those of `KeypointSet`: pixel i covers [i, i + 1), so the centre of pixel i is i + 0.5.
+Coordinates are those of `geometry.frame.Frame`: pixel i covers [i, i + 1), so the centre of pixel i is i + 0.5.
 """
 
 import os
@@ -10,71 +10,79 @@ import numpy as np
 
 from pipeline.lazyrows import Images, LazyRows
 
-# Faces warped at a time. Measured for 96 x 96 on two cores, a face: 4 0.087 ms, 8 0.061, 16 0.047, 32 0.049.
+# Number of images that one thread warps at a time. Times per image of 96 x 96 pixels on two cores: 0.087 ms in chunks of 4, 0.061 in
+# chunks of 8, 0.047 in chunks of 16, 0.049 in chunks of 32.
 CHUNK = 16
 
 
 def identity(n: int) -> np.ndarray:
-    """The maps (n, 2, 3) that leave everything where it is."""
+    """The maps float64 (n, 2, 3) that leave every point where it is."""
     return np.tile(np.eye(2, 3), (n, 1, 1))
 
 
 def compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """The maps that do `first` and then `second`; one of the two may be a single matrix (2, 3)."""
+    """The maps (n, 2, 3) that apply `first` and then `second`, each (n, 2, 3); one of the two may be a single matrix (2, 3)."""
     linear = second[..., :2] @ first[..., :2]
     return np.concatenate([linear, second[..., :2] @ first[..., 2:] + second[..., 2:]], axis=-1)
 
 
 def inverse(matrix: np.ndarray) -> np.ndarray:
-    """The maps (n, 2, 3) back."""
+    """The inverse maps (n, 2, 3)."""
     linear = np.linalg.inv(matrix[:, :, :2])
     return np.concatenate([linear, -linear @ matrix[:, :, 2:]], axis=2)
 
 
 def magnification(matrix: np.ndarray) -> np.ndarray:
-    """How many times as long lengths become, (n,): the square root of the area's factor."""
+    """The factor (n,) by which each map enlarges lengths: the square root of its factor for areas."""
     return np.sqrt(np.abs(np.linalg.det(matrix[:, :, :2])))
 
 
 def move(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Points (n, ..., 2) of each face under its map (n, 2, 3); NaN stays NaN."""
+    """Applies the map of each image, (n, 2, 3), to the points (n, ..., 2) in it; NaN stays NaN."""
     return np.einsum("nij,n...j->n...i", matrix[:, :, :2], points) + matrix[:, :, 2].reshape(len(points), *(1,) * (points.ndim - 2), 2)
 
 
-def warp(images: np.ndarray, matrix: np.ndarray, side: int, *, gain: np.ndarray | None = None, bias: np.ndarray | None = None):
-    """Images uint8 (n, side, side) of images uint8 (n, s, s) under the maps (n, 2, 3): bilinear, the edge pixels repeated outside.
+def warp(
+    images: np.ndarray, matrix: np.ndarray, side: int, *, gain: np.ndarray | None = None, bias: np.ndarray | None = None
+) -> np.ndarray:
+    """Applies the maps `matrix` (n, 2, 3) to images uint8 (n, s, s); returns images uint8 (n, side, side).
 
-    gain, bias (n,): contrast about each result's mean grey, and grey levels added. Without them the same map as
-    `skimage.transform.warp(..., order=1, mode="edge")`, a few faces at a time and on all cores.
+    Interpolation is bilinear, and edge pixels are repeated outside the image. gain, bias: (n,), given together: the factor for the contrast
+    around the mean grey level of each result, and the grey levels to add. Without them the results are those of
+    `skimage.transform.warp(..., order=1, mode="edge")`, but computed in chunks on all cores.
+    Raises ValueError if the numbers of images and maps differ, or if only one of gain and bias is given.
     """
     _check_lengths(images, matrix)
+    if (gain is None) != (bias is None):
+        raise ValueError("gain and bias must be given together")
     backward = inverse(matrix)
     result = np.empty((len(images), side, side), np.uint8)
 
     def one_chunk(start: int) -> None:
         part = slice(start, start + CHUNK)
         grey = _bilinear(images[part], backward[part], side)
-        if gain is not None:
+        if gain is not None and bias is not None:
             mean = grey.mean(axis=1, keepdims=True)
             grey = (grey - mean) * gain[part, None].astype(np.float32) + (mean + bias[part, None].astype(np.float32))
         np.clip(grey + 0.5, 0, 255, out=grey)
         result[part] = grey.reshape(-1, side, side)
 
-    # Not the pool's default of four threads more than cores: they wait for each other and take 1.7 times as long.
+    # One thread per core. With the pool's default, four more, the threads wait for each other and take 1.7 times as long.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(one_chunk, range(0, len(images), CHUNK)))
     return result
 
 
 class Warped(LazyRows):
-    """What `warp` makes of images (n, s, s), when it is asked for: uint8 (n, side, side)."""
+    """The result of `warp`, uint8 (n, side, side), computed when rows of it are read."""
 
-    def __init__(self, images: Images, matrix: np.ndarray, side: int, **light: np.ndarray):
+    def __init__(self, images: Images, matrix: np.ndarray, side: int, **light: np.ndarray) -> None:
+        """The arguments are those of `warp`; light: gain and bias."""
         _check_lengths(images, matrix)
         super().__init__((len(images), side, side), np.uint8)
         self.images, self.matrix, self.side, self.light = images, matrix, side, light
 
-    def take(self, rows):
+    def take(self, rows: np.ndarray) -> np.ndarray:
         return warp(self.images[rows], self.matrix[rows], self.side, **{name: values[rows] for name, values in self.light.items()})
 
 
@@ -84,17 +92,17 @@ def _check_lengths(images: Images, matrix: np.ndarray) -> None:
 
 
 def _bilinear(images: np.ndarray, backward: np.ndarray, side: int) -> np.ndarray:
-    """Grey levels float32 (n, side * side) of images uint8 (n, s, s) at the points that `backward` (n, 2, 3) maps each new pixel to."""
+    """Grey levels float32 (n, side * side) of images uint8 (n, s, s) at the points to which `backward` (n, 2, 3) maps the new pixels."""
     n, width = len(images), images.shape[-1]
     points = _points(backward, side)
-    # The last cell's lower corner is width - 2: a point on the far edge lies at its end.
+    # The lower corner of the last cell is width - 2; a point on the far edge is at the end of that cell.
     np.clip(points, 0, np.nextafter(np.float32(width - 1), np.float32(0)), out=points)
     corner = np.floor(points)
-    points -= corner  # both float32: with an integer corner numpy computes in float64, six times as slow
+    points -= corner  # both are float32; with an integer corner numpy would compute in float64, which is six times as slow
     x, y = points[:, 0], points[:, 1]
     cell = (corner[:, 1] * np.float32(width) + corner[:, 0]).astype(np.int32)
     cell += (np.arange(n, dtype=np.int32) * width * width)[:, None]
-    cell = cell.astype(np.intp)  # what take wants; straight from float it costs five times as much
+    cell = cell.astype(np.intp)  # the type that `take` needs; a conversion directly from float costs five times as much
     grey = images.reshape(-1).astype(np.float32)
 
     def row(start: int) -> np.ndarray:
@@ -110,9 +118,9 @@ def _bilinear(images: np.ndarray, backward: np.ndarray, side: int) -> np.ndarray
 
 
 def _points(backward: np.ndarray, side: int) -> np.ndarray:
-    """Where `backward` (n, 2, 3) maps the centres of side x side pixels, less 0.5: float32 (n, 2, side * side), x then y.
+    """The points to which `backward` (n, 2, 3) maps the centres of side x side pixels, minus 0.5: float32 (n, 2, side * side), x then y.
 
-    The sum of a part that changes along a row and one that changes along a column.
+    Each coordinate is the sum of a part that changes along the row and a part that changes along the column.
     """
     centres = np.arange(side) + 0.5
     along = (backward[:, :, 0, None] * centres).astype(np.float32)

@@ -1,7 +1,8 @@
-"""Where a face lies in its image, and the window of it that a specialist sees.
+"""The alignment of a face in its image, and the window of the aligned face that a specialist sees.
 
-Faces come turned, small and off the middle. From a first prediction of its keypoints each face is brought upright, to the mean face's
-size and place: the aligned frame. There a group of keypoints lies nearly always at the same place, and a small window holds it.
+Faces are rotated, of different sizes, and not in the middle of the image. A first prediction of the keypoints serves to rotate, scale and
+move each face to the pose of the mean face, the aligned frame. There a group of keypoints is nearly always at the same place, so that a
+small window contains it.
 """
 
 from dataclasses import dataclass
@@ -10,24 +11,28 @@ import numpy as np
 
 from pipeline.keypoints.definition import KeypointSet
 
-# How much smaller or larger than the mean face a face may be taken to be; a first prediction can be nonsense.
+# Limits for the size of a face relative to the mean face, because a first prediction can be far off.
 SMALLEST, LARGEST = 0.25, 2.0
-# The nets halve their input four times.
+# The side of a window is a multiple of this number of pixels, because the nets halve their input four times.
 MULTIPLE = 16
 
 
 @dataclass(frozen=True)
 class Window:
-    """A square of the aligned frame: `matrix` float64 (2, 3) maps the frame to the window's own pixels, `side` x `side` of them."""
+    """A square of the aligned frame.
+
+    matrix: float64 (2, 3), maps the aligned frame to the pixels of the window. side: width and height of the window in its own pixels.
+    """
 
     matrix: np.ndarray
     side: int
 
 
 def upright(mean_face: np.ndarray, keypointset: KeypointSet, *, side: int) -> np.ndarray:
-    """Where aligned keypoints lie (K, 2), pixels: the mean face (K, 2) made symmetric about the middle of an image of side x side pixels.
+    """The keypoints (K, 2) of an aligned face, pixels: the mean face (K, 2), made symmetric about the middle of the image.
 
-    Without mirror pairs nothing says what is symmetric to what, and it is the mean face itself.
+    side: width of the image, pixels. For a keypoint set without mirror pairs the result is the mean face itself, because nothing tells
+    which keypoints are symmetric to each other.
     """
     if not keypointset.mirror:
         return mean_face
@@ -36,9 +41,10 @@ def upright(mean_face: np.ndarray, keypointset: KeypointSet, *, side: int) -> np
 
 
 def aligning(keypoints: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The maps float64 (n, 2, 3) of rotation, scale and shift that bring keypoints (n, K, 2) closest to the target (K, 2), least squares.
+    """The similarity maps float64 (n, 2, 3) that bring keypoints (n, K, 2) as close as possible to the target (K, 2), in pixels.
 
-    The closed form in two dimensions of Umeyama 1991, https://doi.org/10.1109/34.88573, without reflections.
+    They rotate, scale and shift, and minimise the sum of squared distances: the closed form of Umeyama 1991,
+    https://doi.org/10.1109/34.88573, in two dimensions and without reflections. The scale is limited by SMALLEST and LARGEST.
     """
     centre, aim = keypoints.mean(axis=1, dtype=np.float64), target.mean(axis=0, dtype=np.float64)
     points, goal = keypoints - centre[:, None], target - aim
@@ -54,10 +60,11 @@ def aligning(keypoints: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def window(target: np.ndarray, indices: list[int], *, margin: float, extent: float, zoom: float) -> Window:
-    """The square around the keypoints `indices`.
+    """The smallest square window around the keypoints `indices` that has the margin and the extent.
 
-    target (K, 2): see `upright`. margin: from the outermost of the keypoints to the square's edge, pixels. extent: the square's side at
-    least, pixels. zoom: pixels of the window for one of the image, rounded up to a side that the nets take.
+    target: (K, 2), see `upright`. margin: distance from the outermost keypoints to the edge, in pixels of the aligned frame.
+    extent: minimum side of the square, in the same pixels. zoom: pixels of the window per pixel of the aligned frame; it is increased
+    until the window has a side that the nets take.
     """
     low, high = target[indices].min(axis=0) - margin, target[indices].max(axis=0) + margin
     extent = max(extent, (high - low).max())

@@ -1,6 +1,6 @@
-"""Augmented copies of labelled faces: one affine map moves the pixels and the keypoints alike.
+"""Augmented versions of labelled faces: the same affine map moves the pixels and the keypoints.
 
-Drawing the random parameters (`draw`) stands apart from applying them (`apply`), so that a transform can be looked at, repeated and tested.
+Random parameters are drawn (`draw`) separately from applying them (`apply`), so that a transform can be inspected, repeated and tested.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,13 @@ from pipeline.schema import Plot, array, record
 
 @dataclass(frozen=True)
 class Ranges:
-    """How far the random transforms go. Lengths in pixels, angles in degrees, factors log-uniform in [1/f, f].
+    """The ranges of the random transforms. Lengths are in pixels, angles in degrees.
 
-    flip: share of mirrored faces. rotation, shear: uniform in [-a, a]. shift: uniform in [-s, s] in x and in y.
-    scale: factor of both axes. stretch: factor of x, and of y its inverse. small_share: share of faces that are also shrunk, by a factor
-    log-uniform in [small_scale, 1], and then moved to anywhere where the whole of the shrunk picture stays in the image.
-    gain: contrast, a factor uniform in [1 - g, 1 + g]. bias: brightness, uniform in [-b, b] of the full range of grey.
+    flip: share of mirrored faces. rotation, shear: angles, uniform in [-a, a]. shift: uniform in [-s, s], separately for x and y.
+    scale: factor for both axes, log-uniform in [1/f, f]. stretch: factor for x and its inverse for y, log-uniform in [1/f, f].
+    small_share: share of faces that are also reduced by a factor log-uniform in [small_scale, 1] and then moved at random to a place where
+    the reduced picture is still completely inside the image. gain: factor for the contrast, uniform in [1 - g, 1 + g].
+    bias: added brightness, uniform in [-b, b] times the full range of grey levels.
     """
 
     flip: float
@@ -40,8 +41,8 @@ class Ranges:
 class Transforms:
     """One random transform for each of n faces.
 
-    matrix: float64 (n, 2, 3), maps a point (x, y, 1) of the original to the transformed image, pixels; a mirror is part of it.
-    mirrored: bool (n,), whether left and right keypoints change places. gain: (n,) factor; bias: (n,) in grey levels.
+    matrix: float64 (n, 2, 3), maps a point (x, y, 1) of the original to the transformed image, in pixels, including mirroring.
+    mirrored: bool (n,), whether left and right keypoints exchange places. gain: (n,), factor for the contrast. bias: (n,), grey levels.
     """
 
     matrix: np.ndarray
@@ -50,26 +51,26 @@ class Transforms:
     bias: np.ndarray
 
     def after(self, matrix: np.ndarray) -> "Transforms":
-        """These transforms after other maps (n, 2, 3) that mirror nothing."""
+        """The transforms that first apply the maps `matrix` (n, 2, 3), which must not mirror, and then these transforms."""
         return replace(self, matrix=affine.compose(self.matrix, matrix))
 
 
 @record
 class AugmentedVersions:
-    """Augmented copies of the training part; copy c of face i stands at [c, i] in every array."""
+    """Augmented versions of the training part: version v of face i is at [v, i] in every array."""
 
-    images: np.ndarray = array("uint8", "copy face row column", "grey level", "augmented faces")
+    images: np.ndarray = array("uint8", "version face row column", "grey level", "augmented faces")
     keypoints: np.ndarray = array(
-        "float32", "copy face keypoint xy", "px", "keypoints x, y; NaN where not labelled or moved out of the image"
+        "float32", "version face keypoint xy", "px", "keypoints x, y; NaN where not labelled or moved out of the image"
     )
 
     PLOT = Plot("images", (".", ".", ".", "."), "image")
 
 
 def draw(n: int, side: int, ranges: Ranges, *, rng: np.random.Generator) -> Transforms:
-    """Draws the transforms of n faces of side x side pixels."""
+    """Draws random transforms for n faces of side x side pixels."""
 
-    def uniform(limit):
+    def uniform(limit: float) -> np.ndarray:
         return rng.uniform(-limit, limit, n)
 
     mirrored = rng.random(n) < ranges.flip
@@ -78,7 +79,7 @@ def draw(n: int, side: int, ranges: Ranges, *, rng: np.random.Generator) -> Tran
     shift = np.stack([uniform(ranges.shift), uniform(ranges.shift)], axis=1)
     small = rng.random(n) < ranges.small_share
     shrink = np.where(small, np.exp(rng.uniform(np.log(ranges.small_scale), 0, n)), 1.0)
-    # A picture shrunk to f of the side may move by (1 - f) / 2 of the side before it leaves the image.
+    # A picture that is reduced to f times the side can move by (1 - f) / 2 of the side before it leaves the image.
     roam = np.where(small, (1 - shrink) * side / 2, 0.0)[:, None] * rng.uniform(-1, 1, (n, 2))
 
     linear = (
@@ -94,10 +95,11 @@ def draw(n: int, side: int, ranges: Ranges, *, rng: np.random.Generator) -> Tran
 def apply(
     images: Images, keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet, *, side: int
 ) -> tuple[affine.Warped, np.ndarray]:
-    """Transforms faces and their keypoints together; the images when they are asked for.
+    """Transforms faces together with their keypoints; the images are computed lazily.
 
-    images: uint8 (n, s, s). keypoints: float32 (n, K, 2) pixels, NaN where not labelled.
-    Returns both in the same form, the images with side x side pixels; a keypoint that leaves the image becomes NaN.
+    images: uint8 (n, s, s). keypoints: float32 (n, K, 2), pixels, NaN where not labelled.
+    Returns both in the same form, the images with side x side pixels. Keypoints outside the image become NaN.
+    Raises ValueError if the lengths differ, and as `move` does.
     """
     if not len(images) == len(keypoints) == len(transforms.matrix):
         raise ValueError(f"{len(images)} images, {len(keypoints)} rows of keypoints and {len(transforms.matrix)} transforms do not match")
@@ -105,9 +107,9 @@ def apply(
 
 
 def move(keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet, *, side: int) -> np.ndarray:
-    """Keypoints (n, K, 2) in pixels after the transforms; float32, NaN outside the image of side x side pixels.
+    """The keypoints (n, K, 2), pixels, after the transforms: float32, NaN outside the image of side x side pixels.
 
-    Raises ValueError for a mirrored image of a set whose images must not be mirrored.
+    Raises ValueError if an image is mirrored although the keypoint set forbids it.
     """
     ordered = keypoints
     if transforms.mirrored.any():
@@ -118,16 +120,16 @@ def move(keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet
 
 
 def warp(images: Images, transforms: Transforms, side: int) -> affine.Warped:
-    """Images uint8 (n, side, side) of images uint8 (n, s, s) after the transforms, made when they are asked for; see affine.warp."""
+    """The images uint8 (n, s, s) after the transforms: uint8 (n, side, side), computed lazily; see `affine.warp`."""
     return affine.Warped(images, transforms.matrix, side, gain=transforms.gain, bias=transforms.bias)
 
 
 def versions(
     images: Images, keypoints: np.ndarray, *, keypointset: KeypointSet, ranges: Ranges, count: int, seed: int
 ) -> Iterator[tuple[affine.Warped, np.ndarray]]:
-    """Yields `count` augmented versions (images, keypoints) of images uint8 (n, s, s) and keypoints (n, K, 2), of the same size.
+    """Yields `count` augmented versions (images, keypoints) of images uint8 (n, s, s) and keypoints (n, K, 2), with the same shapes.
 
-    Version v depends only on the seed and v. `ranges.flip` counts as 0 for a set whose images must not be mirrored.
+    Version v depends only on the seed and v. If the keypoint set forbids mirroring, `ranges.flip` counts as 0.
     """
     side, ranges = images.shape[-1], allowed(ranges, keypointset)
     for version in range(count):
@@ -136,7 +138,7 @@ def versions(
 
 
 def allowed(ranges: Ranges, keypointset: KeypointSet) -> Ranges:
-    """The ranges without mirroring where the keypoint set forbids it."""
+    """The ranges, without mirroring if the keypoint set forbids it."""
     return ranges if keypointset.mirror is not None else replace(ranges, flip=0.0)
 
 

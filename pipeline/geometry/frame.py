@@ -8,15 +8,15 @@ from typing import Any
 class Frame:
     """A square grey image of `side` x `side` pixels.
 
-    Pixel i covers [i, i + 1), so that the image reaches from 0 to `side`. Nets predict unit coordinates: -1 to 1 across the image.
+    Pixel i covers [i, i + 1), so that the image extends from 0 to `side`. Nets predict unit coordinates, from -1 to 1 across the image.
     """
 
     side: int
 
     def to_unit(self, keypoints: Any) -> Any:
-        """Pixels -> unit coordinates: (y - side / 2) / (side / 2). Takes numpy arrays and backend tensors; keeps dtype and NaN."""
+        """Converts pixels to unit coordinates: (y - side / 2) / (side / 2). Takes numpy arrays and tensors; keeps dtype and NaN."""
         return (keypoints - self.side / 2) / (self.side / 2)
 
     def to_pixels(self, unit: Any) -> Any:
-        """Unit coordinates -> pixels: the inverse of `to_unit`."""
+        """Converts unit coordinates to pixels: the inverse of `to_unit`."""
         return unit * (self.side / 2) + self.side / 2

@@ -1,4 +1,4 @@
-"""What happens inside a trained net for one face."""
+"""The activations inside a trained net for one face."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ from pipeline.nets.trained import Trained
 class Activations:
     """The input and the activations of a net for one face.
 
-    seen: the net's input, uint8 (side, side). corners: where its corners lie in the image, float64 (4, 2) in pixels, in order around it.
-    maps: the activations of each convolution, float32 (height, width, channels), by the name of the layer, from the image to the output.
+    seen: the input of the net, uint8 (side, side). corners: the corners of this input in the image, float64 (4, 2), pixels, in clockwise
+    order. maps: the activations of each convolution, float32 (height, width, channels), by the name of its layer, from input to output.
     """
 
     seen: np.ndarray
@@ -26,7 +26,7 @@ class Activations:
 
 
 def activations_of(trained: Trained, image: np.ndarray, keypointset: KeypointSet, base: Trained | None) -> Activations:
-    """The activations of a net for an image uint8 (s, s), after the batch norm and activation that follow a convolution, if any.
+    """The activations of a net for an image uint8 (s, s), measured behind the batch norm and activation of each convolution, if any.
 
     base: the net that locates the face; only a specialist that sees a window needs it.
     """

@@ -1,4 +1,4 @@
-"""From trained nets to keypoints: of one net, and of a chain of a base net and its specialists."""
+"""Prediction of keypoints with trained nets: with a single net, and with a chain of a base net and its specialists."""
 
 from collections.abc import Iterable
 
@@ -15,10 +15,11 @@ from pipeline.nets.trained import Trained
 
 
 def predict(trained: Trained, images: Images, keypointset: KeypointSet, aligning: np.ndarray | None = None) -> np.ndarray:
-    """Keypoints float32 (n, S, k, 2) in pixels of images uint8 (n, s, s), for each of S annotation sources.
+    """Predicts the keypoints of images uint8 (n, s, s) with a trained net.
 
-    Mirrored averages with the offsets of the net, clipped to the image; the k keypoints are `trained.indices`.
-    aligning: the maps float64 (n, 2, 3) that align the faces, for a specialist that sees a window; see `sight`.
+    Returns float32 (n, S, k, 2), in pixels of the images, for each of S annotation sources; the k keypoints are `trained.indices`. The
+    predictions are averaged with those for the mirror images, include the offsets of the sources, and are clipped to the image.
+    aligning: the maps float64 (n, 2, 3) that align the faces; only a specialist that sees a window needs them, see `sight`.
     """
     indices, net = trained.indices.tolist(), rebuilt(trained, keypointset)
     predicted = forward.predict_sight(net, images, sight(trained, aligning), keypointset, indices=indices)
@@ -34,7 +35,7 @@ def rebuilt(trained: Trained, keypointset: KeypointSet) -> keras.Model:
 
 
 def sight(trained: Trained, aligning: np.ndarray | None) -> Sight:
-    """What the net sees of images. aligning: see `predict`; ValueError if a net that sees a window has none."""
+    """What the net sees of images. aligning: see `predict`. Raises ValueError if it is missing for a net that sees a window."""
     if trained.window is None:
         return WholeImage(int(trained.side), trained.target)
     if aligning is None:
@@ -43,11 +44,13 @@ def sight(trained: Trained, aligning: np.ndarray | None) -> Sight:
 
 
 def predict_chain(nets: Iterable[Trained], images: Images, source: np.ndarray, keypointset: KeypointSet) -> list[np.ndarray]:
-    """The keypoints that each net of a chain predicts, float32 (n, k, 2) in pixels of images uint8 (n, s, s).
+    """Predicts the keypoints of images uint8 (n, s, s) with each net of a chain.
 
-    source: (n,), the annotation source whose convention to follow. The first net is the base net; it locates the faces for the others.
+    nets: the base net, which locates the faces for the others, and then the specialists. source: int8 (n,), the annotation source whose
+    convention each prediction follows. Returns for each net float32 (n, k, 2), in pixels of the images.
     """
-    predictions, aligning = [], None
+    predictions: list[np.ndarray] = []
+    aligning = None
     for net in nets:
         by_source = predict(net, images, keypointset, aligning)
         if net.target is not None:

@@ -1,32 +1,35 @@
-"""What a keypoint set is: the names of its keypoints, which of them exchange places in a mirrored image, who labelled what, and the groups.
+"""The definition of a keypoint set: its keypoints, mirror pairs, annotation sources and specialist groups.
 
-The size of the images is no part of it; see `geometry.frame.Frame`.
+The size of the images is not part of it, see `geometry.frame.Frame`.
 """
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from pipeline.errors import InputError, meant
 
-# The name of a group is part of file names and of addresses such as TrainSpecialist:mouth@1f3a.
+# Names of groups are part of file names and of addresses such as TrainSpecialist:mouth@1f3a.
 GROUP_NAME = re.compile(r"[A-Za-z0-9_]+")
-RESERVED = "base"  # the name of the net that all groups start from
+RESERVED = "base"  # no group may have this name, which stands for the net for all keypoints
 
 
 @dataclass(frozen=True)
 class KeypointSet:
-    """The keypoints that are labelled in one family of images.
+    """The keypoints that are labelled in a collection of images.
 
+    name: the name of the set, for messages.
     names: the keypoints, in the order of the keypoint axis of every array.
-    mirror: the pairs of keypoints that exchange places in a mirrored image; a keypoint that is in no pair stays itself. `()`: all of them
-        do, None: the images must not be mirrored at all. It is never guessed from the names: a wrong guess would teach wrong labels.
-    sources: annotation source -> the keypoints that it labels, the widest source first. A sample belongs to the last source that has all
-        of its labelled (or requested) keypoints. Where two groups of people labelled by two conventions, the nets keep them apart.
-    groups: specialist group -> its keypoints. Together the groups cover every keypoint once.
+    mirror: pairs of keypoints that exchange places in a mirrored image. A keypoint without a pair stays itself, so with `()` none are
+        exchanged. None means that the images must not be mirrored at all. Pairs are never guessed from the names, because a wrong guess
+        would teach wrong labels.
+    sources: annotation source -> the keypoints that it labels; the first source labels all of them. A sample belongs to the last source
+        that has all of its labelled (or requested) keypoints. Sources may follow different conventions, which the nets keep apart.
+    groups: specialist group -> its keypoints. Every keypoint is in exactly one group.
 
-    Raises InputError where these contradict each other.
+    Raises InputError if these contradict each other.
     """
 
     name: str
@@ -46,19 +49,19 @@ class KeypointSet:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """Column names of a label table: NAME_x and NAME_y for each keypoint."""
+        """The column names of a label table: NAME_x and NAME_y for each keypoint."""
         return tuple(f"{name}_{axis}" for name in self.names for axis in "xy")
 
     @cached_property
     def partners(self) -> dict[str, str]:
-        """Each keypoint that is in a mirror pair -> the other keypoint of the pair."""
+        """Maps each keypoint of a mirror pair to the other keypoint of the pair."""
         return {name: other for pair in self.mirror or () for name, other in (pair, pair[::-1])}
 
     @cached_property
     def mirror_order(self) -> tuple[int, ...]:
-        """Index of the keypoint that takes each keypoint's place in the mirrored image.
+        """For each keypoint, the index of the keypoint that takes its place in the mirrored image.
 
-        Raises ValueError for a set whose images must not be mirrored.
+        Raises ValueError if the images must not be mirrored.
         """
         if self.mirror is None:
             raise ValueError(f"images of {self.name} must not be mirrored")
@@ -70,7 +73,7 @@ class KeypointSet:
         return tuple(self.sources)
 
     def indices(self, group: str) -> list[int]:
-        """Positions of a specialist group's keypoints on the keypoint axis; InputError for an unknown group."""
+        """The positions of a specialist group's keypoints on the keypoint axis. Raises InputError for an unknown group."""
         if group not in self.groups:
             raise InputError(f"{self.name} has no keypoint group {group!r}; {meant(group, self.groups)}")
         return [self.names.index(name) for name in self.groups[group]]
@@ -114,7 +117,8 @@ class KeypointSet:
                 self._refuse(f"the group {group!r} contains {apart[0]!r} but not {partner!r}, its partner in a mirrored image")
 
 
-def _repeated(names) -> str | None:
-    """The first name that occurs twice, whatever the case, in quotes; None if there is none."""
+def _repeated(names: Iterable[str]) -> str | None:
+    """The first name, in quotes, that occurs more than once, ignoring case; None if there is none."""
+    names = list(names)
     counts = Counter(name.lower() for name in names)
     return next((repr(name) for name in names if counts[name.lower()] > 1), None)

@@ -1,1 +1,1 @@
-"""Learning: networks, training, prediction, evaluation."""
+"""Learning: networks, samples, training, and prediction with one net."""
