@@ -1,4 +1,4 @@
-"""Affine maps: how they follow one another, what they do to points, and that pixels go where the points go."""
+"""Affine maps: composition, their effect on points, and that pixels move with the points."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from pipeline.geometry.frame import Frame
 
 
 def maps(n, *, seed=0, reach=6.0):
-    """Maps (n, 2, 3) that turn, mirror, shear, stretch by up to 1.6 and shift by up to `reach` pixels."""
+    """Maps (n, 2, 3) that rotate, mirror, shear, stretch by up to 1.6, and shift by up to `reach` pixels."""
     rng = np.random.default_rng(seed)
     left, _, right = np.linalg.svd(rng.normal(size=(n, 2, 2)))
     linear = left * rng.uniform(1 / 1.6, 1.6, (n, 1, 2)) @ right
@@ -26,7 +26,7 @@ def noise(n, side, seed=0):
 
 
 def about_the_middle(matrix, side, new_side):
-    """The maps of one middle to the other, turned and so on about it."""
+    """Maps from the centre of one image to that of the other, combined with a rotation and so on about it."""
     to_middle, from_middle = np.eye(2, 3), np.eye(2, 3)
     to_middle[:, 2], from_middle[:, 2] = -side / 2, new_side / 2
     return affine.compose(from_middle, affine.compose(matrix, to_middle))
@@ -34,7 +34,7 @@ def about_the_middle(matrix, side, new_side):
 
 @pytest.mark.parametrize("shape", [(), (4,), (2, 4)], ids=str)
 def test_points_move_as_in_the_loop(shape):
-    """Each point (x, y) of face i becomes M_i (x, y, 1), whatever axes stand between; NaN stays NaN and touches no other point."""
+    """Each point (x, y) of face i becomes M_i (x, y, 1), with any axes in between; NaN stays NaN and affects no other point."""
     points, matrix = np.random.default_rng(1).uniform(0, 30, (3, *shape, 2)), maps(3)
     points.reshape(-1, 2)[1] = np.nan
     moved = affine.move(points, matrix)
@@ -44,7 +44,7 @@ def test_points_move_as_in_the_loop(shape):
 
 
 def test_a_composition_does_the_first_and_then_the_second():
-    """Points move as they do under one map after the other; either of them may be one for all faces."""
+    """Points move as they do under one map after the other; one of the two may be a single map for all faces."""
     points, first, second = np.random.default_rng(2).uniform(0, 30, (5, 4, 2)), maps(5, seed=1), maps(5, seed=2)
     both = affine.move(affine.move(points, first), second)
     np.testing.assert_allclose(affine.move(points, affine.compose(second, first)), both)
@@ -56,7 +56,7 @@ def test_a_composition_does_the_first_and_then_the_second():
 
 
 def test_the_inverse_undoes_a_map():
-    """A map and its inverse, in either order, are the identity, which moves nothing."""
+    """A map and its inverse compose, in either order, to the identity, which moves nothing."""
     matrix, points = maps(5), np.random.default_rng(3).uniform(0, 30, (5, 4, 2))
     for both in (affine.compose(affine.inverse(matrix), matrix), affine.compose(matrix, affine.inverse(matrix))):
         np.testing.assert_allclose(both, affine.identity(5), atol=1e-12)
@@ -64,7 +64,7 @@ def test_the_inverse_undoes_a_map():
 
 
 def test_magnification_is_the_factor_of_lengths():
-    """Turned by 30 degrees and twice as large: 2, mirrored or not; stretched 1.5 against 1 / 1.5: 1; half as large: 0.5."""
+    """It is 2 for a rotation by 30 degrees with scale 2, mirrored or not; 1 for a stretch of 1.5 and 1 / 1.5; 0.5 for half the size."""
     turned = 2 * np.array([[np.sqrt(3) / 2, -0.5], [0.5, np.sqrt(3) / 2]])
     linear = np.stack([turned, turned @ np.diag([-1, 1]), np.diag([1.5, 1 / 1.5]), np.diag([0.5, 0.5])])
     matrix = np.concatenate([linear, np.full((4, 2, 1), 7.0)], axis=2)
@@ -73,14 +73,14 @@ def test_magnification_is_the_factor_of_lengths():
 
 @pytest.mark.parametrize(("side", "n"), [(32, 1), (17, affine.CHUNK), (32, 2 * affine.CHUNK + 3)])
 def test_the_identity_leaves_images_as_they_are(side, n):
-    """Byte for byte, white noise from 0 to 255, also where the last chunk is not full."""
+    """White noise from 0 to 255 is returned byte for byte, also if the last chunk is not full."""
     images = np.random.default_rng(0).integers(0, 256, (n, side, side), dtype=np.uint8)
     np.testing.assert_array_equal(affine.warp(images, affine.identity(n), side), images)
 
 
 @pytest.mark.parametrize("side", [20, 32, 48])
 def test_the_warp_is_that_of_scikit_image(side):
-    """To a grey level the pixels are those of skimage's warp(order=1, mode="edge"), for smaller and larger results than images.
+    """The pixels are within one grey level of skimage's warp(order=1, mode="edge"), for results smaller and larger than the images.
 
     There centres lie at i, here at i + 0.5.
     """
@@ -98,20 +98,20 @@ def test_pixels_go_where_points_go(side):
     points = 48 + np.random.default_rng(4).uniform(-8, 8, (40, 2))
     matrix = about_the_middle(maps(40, reach=3.0), 96, side)
     moved = affine.move(points, matrix)
-    inside = (np.abs(moved - side / 2) < side / 2 - 14).all(axis=1)  # the dots that are wholly in the picture
+    inside = (np.abs(moved - side / 2) < side / 2 - 14).all(axis=1)  # dots that are completely inside the result
     assert inside.sum() > 20
     assert np.abs(centroid(affine.warp(dots_at(points, side=96), matrix, side)) - moved)[inside].max() < 0.1
 
 
 def test_as_many_images_as_maps():
-    """Anything else raises, with both numbers; none of either is no work."""
+    """Any other number raises an error with both numbers; no images and no maps give an empty result."""
     with pytest.raises(ValueError, match="3 images and 2 maps"):
         affine.warp(noise(3, 16), affine.identity(2), 16)
     assert affine.warp(noise(3, 16)[:0], affine.identity(0), 20).shape == (0, 20, 20)
 
 
 def test_units_are_inverse_and_keep_what_is_missing():
-    """The image spans -1..1; there and back changes nothing, NaN stays NaN, float32 stays float32."""
+    """The image extends from -1 to 1; converting there and back changes nothing, NaN stays NaN, and float32 stays float32."""
     pixels = np.array([[0, 20], [10, 15], [np.nan, np.nan]], np.float32)
     unit = Frame(20).to_unit(pixels)
     assert unit.dtype == np.float32

@@ -1,4 +1,4 @@
-"""Where a face lies: the map that brings it upright, to size and into the middle, and the window around a group of keypoints."""
+"""The map that aligns a face with the mean face, and the window around a group of keypoints."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ K = len(KAGGLE.names)
 
 @pytest.fixture
 def target():
-    """A symmetric face: any points, the mean with their mirror image."""
+    """A symmetric face: the mean of random points and their mirror image."""
     return upright(np.random.default_rng(0).uniform(20, 76, (K, 2)), KAGGLE, side=SIDE)
 
 
 def similarities(scale, seed=1):
-    """One map for each scale, turned by any angle and shifted."""
+    """One map for each scale, with a random rotation and shift."""
     rng = np.random.default_rng(seed)
     angle, shift = rng.uniform(-np.pi, np.pi, len(scale)), rng.uniform(-30, 30, (len(scale), 2, 1))
     linear = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2)
@@ -25,7 +25,7 @@ def similarities(scale, seed=1):
 
 
 def test_upright_is_symmetric(target):
-    """Its mirror image is itself, keypoints on the middle lie at half the side; a face that is symmetric already stays as it is."""
+    """It equals its mirror image, keypoints on the axis are at half the side, and a face that is already symmetric stays the same."""
     mirrored = target[list(KAGGLE.mirror_order)] * [-1, 1] + [SIDE, 0]
     np.testing.assert_allclose(mirrored, target)
     assert target[KAGGLE.names.index("nose_tip"), 0] == pytest.approx(SIDE / 2)
@@ -33,21 +33,21 @@ def test_upright_is_symmetric(target):
 
 
 def test_upright_is_the_mean_with_the_mirror_image():
-    """Eyes at x = 70 and 30, y = 40 and 36 come to 68 and 28 (2 px too far to the right), both at 38."""
+    """Eyes at x = 70 and 30, y = 40 and 36 come to x = 68 and 28 (they were 2 px too far to the right) and y = 38."""
     face = np.full((K, 2), SIDE / 2)
     face[:2] = [[70, 40], [30, 36]]
     np.testing.assert_allclose(upright(face, KAGGLE, side=SIDE)[:2], [[68, 38], [28, 38]])
 
 
 def test_a_known_similarity_is_found(target):
-    """Faces that are the target turned, scaled and moved: exactly the maps back to it."""
+    """For faces that are the rotated, scaled and shifted target, the maps back to the target are exact."""
     expected = similarities(np.linspace(1 / LARGEST, 1 / SMALLEST, 20))
     keypoints = affine.move(np.tile(target, (20, 1, 1)), affine.inverse(expected))
     np.testing.assert_allclose(aligning(keypoints, target), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_the_map_is_that_of_least_squares(target):
-    """With noise in the keypoints: the a, b, x, y for which the points (a x - b y + x0, b x + a y + y0) lie closest to the target."""
+    """With noisy keypoints, a, b, x0 and y0 bring the points (a x - b y + x0, b x + a y + y0) as close as possible to the target."""
     keypoints = affine.move(np.tile(target, (6, 1, 1)), affine.inverse(similarities(np.linspace(0.7, 1.5, 6))))
     keypoints = (keypoints + np.random.default_rng(2).normal(0, 4, keypoints.shape)).astype(np.float32)
     found = aligning(keypoints, target.astype(np.float32))
@@ -59,7 +59,7 @@ def test_the_map_is_that_of_least_squares(target):
 
 
 def test_it_never_reflects(target):
-    """Mirror images and random points are turned, not turned over: the determinant is positive."""
+    """Mirror images and random points are rotated but not reflected: the determinant is positive."""
     mirror_image = target * [-1, 1] + [SIDE, 0]
     nonsense = np.random.default_rng(3).uniform(0, SIDE, (50, K, 2))
     found = aligning(np.concatenate([mirror_image[None], nonsense]), target)
@@ -70,7 +70,7 @@ def test_it_never_reflects(target):
     ("size", "expected"), [(0.05, 1 / SMALLEST), (SMALLEST, 1 / SMALLEST), (1, 1), (LARGEST, 1 / LARGEST), (30, 1 / LARGEST)]
 )
 def test_a_face_is_taken_to_be_of_a_sensible_size(target, size, expected):
-    """A first prediction a twentieth or thirty times as large as the mean face is scaled as the smallest or largest face would be."""
+    """A first prediction with a twentieth or thirty times the size of the mean face is scaled like the smallest or largest face."""
     keypoints = (size * target + 11)[None]
     found = aligning(keypoints, target)
     np.testing.assert_allclose(affine.magnification(found), expected)
@@ -78,7 +78,7 @@ def test_a_face_is_taken_to_be_of_a_sensible_size(target, size, expected):
 
 
 def test_keypoints_in_one_point_divide_by_nothing(target):
-    """All in one point: a finite map of a sensible size that brings the point to the target's middle."""
+    """If all keypoints coincide, the map is finite, has a sensible scale, and brings the point to the centre of the target."""
     found = aligning(np.full((1, K, 2), 30.0), target)
     assert 1 / LARGEST <= affine.magnification(found)[0] <= 1 / SMALLEST
     np.testing.assert_allclose(affine.move(np.full((1, 2), 30.0), found)[0], target.mean(axis=0))
@@ -89,15 +89,15 @@ def test_keypoints_in_one_point_divide_by_nothing(target):
     ("margin", "least", "zoom"), [(18.0, 1.0, 1.25), (5.0, 1.0, 1.0), (30.0, 1.0, 2.0), (18.0, 1.0, 0.3), (18.0, 64.0, 1.0)]
 )
 def test_the_window_holds_its_keypoints_with_their_margin(target, group, margin, least, zoom):
-    """The outermost keypoints lie `margin` image pixels from the edges, in the longer direction on both sides exactly, or farther where the
-    square would have less than `extent` of them; at least `zoom` pixels for one of the image, on a side that is the next multiple of 16."""
+    """In the longer direction the outermost keypoints are exactly `margin` pixels from the edges, or more if the square would otherwise be
+    smaller than `extent`. The side is the next multiple of 16 that has at least `zoom` pixels for each pixel of the image."""
     indices = KAGGLE.indices(group)
     seen = window(target, indices, margin=margin, extent=least, zoom=zoom)
     factor = affine.magnification(seen.matrix[None])[0]
     np.testing.assert_allclose(seen.matrix[:, :2], factor * np.eye(2), atol=1e-12)
     points = affine.move(target[None, indices], seen.matrix[None])[0]
     room = np.stack([points.min(axis=0), seen.side - points.max(axis=0)]) / factor
-    np.testing.assert_allclose(room[0], room[1])  # in the middle, both ways
+    np.testing.assert_allclose(room[0], room[1])  # centred in both directions
     span = np.ptp(target[indices], axis=0).max()
     extent = max(span + 2 * margin, least)
     assert room.min() == pytest.approx((extent - span) / 2)

@@ -1,4 +1,4 @@
-"""Augmented copies: pixels and keypoints under one affine map, and the random draws behind it."""
+"""Augmented versions: pixels and keypoints under one affine map, and the random parameters of that map."""
 
 from dataclasses import replace
 
@@ -25,12 +25,12 @@ ALONE = {
     "small": {"small_share": 1.0, "small_scale": 0.45},
 }
 DEFAULT = {name: value for change in ALONE.values() for name, value in change.items()} | {"flip": 0.5, "small_share": 0.25}
-# The widest ranges of the kfkd tutorial's readers: a full turn, scale 1.6, shear 20 degrees, stretch 1.3.
+# The widest ranges used by readers of the kfkd tutorial: any rotation, scale 1.6, shear 20 degrees, stretch 1.3.
 WIDE = {"flip": 0.5, "rotation": 180.0, "shear": 20.0, "shift": 10.0, "scale": 1.6, "stretch": 1.3}
 
 
 def apply(*arguments):
-    """Of `augmentation.apply` the images that it makes, and the keypoints."""
+    """`augmentation.apply` with the images computed."""
     images, keypoints = augmentation.apply(*arguments, side=SIDE)
     return images[:], keypoints
 
@@ -44,7 +44,7 @@ def drawn(n, seed=0, **changes):
 
 
 def noise(n, seed=0):
-    """Images of smooth noise that fill the range of grey."""
+    """Images of smooth noise that cover the whole range of grey levels."""
     levels = gaussian(np.random.default_rng(seed).standard_normal((n, SIDE, SIDE)), sigma=(0, 2, 2))
     levels = (levels - levels.min()) / (levels.max() - levels.min())
     return np.round(255 * levels).astype(np.uint8)
@@ -69,7 +69,7 @@ def test_a_flip_of_a_flip_is_the_identity():
 
 
 def test_a_flip_exchanges_left_and_right():
-    """What stood at the left eye stands, mirrored, at the right eye; the nose keeps its name."""
+    """The mirrored position of the left eye becomes that of the right eye; the nose keeps its name."""
     keypoints = random_keypoints(3, reach=40)
     flipped = move(keypoints, drawn(3, flip=1.0), KAGGLE, side=SIDE)
     for name, other in (("left_eye_center", "right_eye_center"), ("mouth_right_corner", "mouth_left_corner"), ("nose_tip", "nose_tip")):
@@ -79,7 +79,7 @@ def test_a_flip_exchanges_left_and_right():
 
 @pytest.mark.parametrize("changes", [*ALONE.values(), DEFAULT, WIDE], ids=[*ALONE, "default", "wide"])
 def test_the_warp_is_that_of_scikit_image(changes):
-    """To a grey level the pixels are those of skimage.transform.warp(order=1, mode="edge"); there centres lie at i, here at i + 0.5."""
+    """The pixels are within one grey level of skimage.transform.warp(order=1, mode="edge"), whose pixel centres are at i, not i + 0.5."""
     images, transforms = noise(5), drawn(5, seed=3, **changes)
     ours, to_corner = warp(images, transforms, SIDE)[:], AffineTransform(translation=(0.5, 0.5))
     for image, warped, matrix in zip(images, ours, transforms.matrix, strict=True):
@@ -90,21 +90,21 @@ def test_the_warp_is_that_of_scikit_image(changes):
 
 @pytest.mark.parametrize("changes", [*ALONE.values(), DEFAULT, WIDE], ids=[*ALONE, "default", "wide"])
 def test_a_dot_follows_its_keypoint(changes):
-    """The centroid of a dot drawn at a keypoint stays within 0.1 px of the keypoint through every transform, alone and together."""
+    """The centroid of a dot drawn at a keypoint stays within 0.1 px of the keypoint through every transform, separately and combined."""
     n = 60
     keypoints, transforms = random_keypoints(n, reach=25, seed=1), drawn(n, seed=2, **changes)
     which = np.arange(n) % K
     images, moved = apply(dots_at(keypoints[np.arange(n), which], side=SIDE), keypoints, transforms, KAGGLE)
     place = np.where(transforms.mirrored, np.array(KAGGLE.mirror_order)[which], which)
     wanted = moved[np.arange(n), place]
-    # Only dots that are wholly inside have their centroid where they are.
+    # Only dots that are completely inside have their centroid at the point at which they were drawn.
     inside = (np.abs(wanted - SIDE / 2) < SIDE / 2 - 14).all(axis=1)
     assert inside.sum() > n / 2
     assert np.abs(centroid(images[inside]) - wanted[inside]).max() < 0.1
 
 
 def test_a_keypoint_that_leaves_the_image_is_nan():
-    """Outside 0..side a keypoint is NaN in x and y; on the border it is kept; what was NaN stays NaN."""
+    """Outside 0 to `side` a keypoint is NaN in x and y; on the border it is kept; NaN stays NaN."""
     keypoints = np.full((1, K, 2), 50, np.float32)
     keypoints[0, :5] = [[86, 50], [86.01, 50], [50, 86.01], [np.nan, np.nan], [0, 50]]
     by_ten = Transforms(np.array([[[1.0, 0, 10], [0, 1, 10]]]), np.array([False]), np.ones(1), np.zeros(1))
@@ -115,7 +115,7 @@ def test_a_keypoint_that_leaves_the_image_is_nan():
 
 
 def test_a_flip_moves_missing_labels_with_their_names():
-    """A face without a label of the left eye has, mirrored, none of the right eye."""
+    """A face without a label for the left eye has none for the right eye after mirroring."""
     keypoints = random_keypoints(1, reach=20)
     left, right = (KAGGLE.names.index(f"{side}_eye_center") for side in ("left", "right"))
     keypoints[0, left] = np.nan
@@ -129,13 +129,13 @@ MANY = 4000
 
 
 def within(values, low, high):
-    """Inside the range, and reaching to within 1 % of both its ends."""
+    """Whether the values are inside the range and come within 1 % of both of its ends."""
     margin = 0.01 * (high - low)
     return low <= values.min() < low + margin and high - margin < values.max() <= high
 
 
 def test_angles_and_shifts_are_uniform_in_their_ranges():
-    """Rotation, shear and shift fill [-a, a], x and y of the shift apart."""
+    """Rotation, shear and shift cover [-a, a], the shift independently in x and y."""
     rotation = drawn(MANY, rotation=20.0).matrix
     assert within(np.degrees(np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0])), -20, 20)
     assert within(np.degrees(np.arctan(drawn(MANY, shear=8.5).matrix[:, 0, 1])), -8.5, 8.5)
@@ -147,7 +147,7 @@ def test_angles_and_shifts_are_uniform_in_their_ranges():
 
 @pytest.mark.parametrize(("changes", "x", "y"), [({"scale": 1.5}, 1, 1), ({"stretch": 1.5}, 1, -1)], ids=["scale", "stretch"])
 def test_factors_are_uniform_in_their_logarithm(changes, x, y):
-    """A factor f is as likely as 1 / f: the logarithm fills [-log f, log f] evenly; stretch gives y the inverse of x."""
+    """A factor f is as likely as 1 / f: the logarithm is uniform in [-log f, log f]. Stretch scales y by the inverse of x's factor."""
     matrix = drawn(MANY, **changes).matrix
     logarithm = np.log(matrix[:, 0, 0]) * x
     np.testing.assert_allclose(np.log(matrix[:, 1, 1]), y * logarithm, atol=1e-12)
@@ -157,7 +157,7 @@ def test_factors_are_uniform_in_their_logarithm(changes, x, y):
 
 
 def test_small_faces_are_their_share_and_stay_in_the_image():
-    """small_share of the faces shrink, log-uniformly down to small_scale, and the whole shrunk picture stays inside, up to the border."""
+    """A share of small_share is reduced by a log-uniform factor down to small_scale, and the reduced picture stays inside the image."""
     matrix = drawn(MANY, small_share=0.25, small_scale=0.45).matrix
     factor = matrix[:, 0, 0]
     small = factor < 1
@@ -169,7 +169,7 @@ def test_small_faces_are_their_share_and_stay_in_the_image():
 
 
 def test_the_share_of_mirrored_faces_is_flip():
-    """flip is the share of mirrored faces, and `mirrored` says which: their x axis is turned round."""
+    """flip is the share of mirrored faces, and `mirrored` marks them: their x axis is reversed."""
     transforms = drawn(MANY, flip=0.3)
     assert abs(transforms.mirrored.mean() - 0.3) < 0.03  # four standard errors
     np.testing.assert_array_equal(transforms.matrix[:, 0, 0], np.where(transforms.mirrored, -1, 1))
@@ -182,8 +182,8 @@ def test_gain_and_bias_fill_their_ranges():
     assert within(transforms.bias, -0.15 * 255, 0.15 * 255)
 
 
-def test_everything_stands_still_without_ranges():
-    """With all ranges at nothing the images come back byte for byte and the keypoints unmoved."""
+def test_nothing_changes_without_ranges():
+    """If all ranges are empty, the images are returned byte for byte and the keypoints do not move."""
     images, keypoints = noise(3), random_keypoints(3, reach=40)
     still = apply(images, keypoints, drawn(3), KAGGLE)
     np.testing.assert_array_equal(still[0], images)
@@ -191,7 +191,7 @@ def test_everything_stands_still_without_ranges():
 
 
 def test_images_that_must_not_be_mirrored_are_never_mirrored():
-    """For a keypoint set with mirror=None the share of mirrored images counts as 0 and the other ranges stay; versions are drawn so."""
+    """For a keypoint set with mirror=None the share of mirrored images counts as 0, also in `versions`; the other ranges stay the same."""
     unmirrored = replace(KAGGLE, mirror=None)
     wanted = ranges(**DEFAULT)
     assert augmentation.allowed(wanted, KAGGLE) is wanted
@@ -205,7 +205,7 @@ def test_images_that_must_not_be_mirrored_are_never_mirrored():
 
 
 def test_mirroring_images_that_must_not_be_mirrored_raises():
-    """Keypoints cannot be exchanged where the set has no mirror order; without a mirrored image there is nothing to refuse."""
+    """Such a set has no mirror order by which keypoints could be exchanged. Without a mirrored image nothing is raised."""
     unmirrored, keypoints = replace(KAGGLE, mirror=None), random_keypoints(3, reach=30)
     with pytest.raises(ValueError, match="must not be mirrored"):
         move(keypoints, drawn(3, flip=1.0), unmirrored, side=SIDE)
@@ -216,7 +216,7 @@ def test_mirroring_images_that_must_not_be_mirrored_raises():
 
 
 def test_gain_stretches_contrast_about_the_mean_and_bias_adds_grey_levels():
-    """Half the gain halves the distance of each pixel to its image's mean; a bias of 20 adds 20; both round to a whole level."""
+    """A gain of 0.5 halves the distance of each pixel from the mean of its image; a bias of 20 adds 20; results are rounded."""
     images = np.clip(noise(2), 60, 190)
     identity = drawn(2).matrix
     none = np.zeros(2, bool)
@@ -227,14 +227,14 @@ def test_gain_stretches_contrast_about_the_mean_and_bias_adds_grey_levels():
 
 
 def test_grey_levels_saturate():
-    """Levels beyond black and white stop there and do not wrap around."""
+    """Levels beyond black or white are clipped and do not wrap around."""
     images, transforms = noise(2), drawn(2)
     bright, dark = (warp(images, replace(transforms, bias=np.full(2, bias)), SIDE)[:] for bias in (300.0, -300.0))
     assert (bright == 255).all()
     assert (dark == 0).all()
 
 
-# ---- copies ----------------------------------------------------------------------------------------------------------------------------
+# ---- versions --------------------------------------------------------------------------------------------------------------------------
 
 
 def made(count, seed=5, n=9):
@@ -242,8 +242,8 @@ def made(count, seed=5, n=9):
     return [(images[:], keypoints) for images, keypoints in versions(noise(n), random_keypoints(n, reach=45), **options)]
 
 
-def test_a_copy_depends_on_the_seed_and_its_number_alone():
-    """The same seed gives the same bytes, however many copies are made; copies differ from one another and from another seed's."""
+def test_a_version_depends_only_on_the_seed_and_its_number():
+    """The same seed gives the same bytes for any number of versions; versions differ from each other and from those of another seed."""
     short, long, other = made(2), made(3), made(2, seed=6)
     assert [(images.tobytes(), keypoints.tobytes()) for images, keypoints in short] == [
         (images.tobytes(), keypoints.tobytes()) for images, keypoints in long[:2]
@@ -252,8 +252,8 @@ def test_a_copy_depends_on_the_seed_and_its_number_alone():
     assert not np.array_equal(short[0][0], other[0][0])
 
 
-def test_copies_keep_the_form_of_the_faces():
-    """A copy has the faces' shape; images are uint8, keypoints float32 inside the image or NaN."""
+def test_versions_keep_the_form_of_the_faces():
+    """A version has the shape of the faces; images are uint8, and keypoints are float32, inside the image or NaN."""
     for images, keypoints in made(2):
         assert (images.dtype, images.shape) == (np.uint8, (9, SIDE, SIDE))
         assert (keypoints.dtype, keypoints.shape) == (np.float32, (9, K, 2))
@@ -261,14 +261,14 @@ def test_copies_keep_the_form_of_the_faces():
         assert np.nanmax(keypoints) <= SIDE
 
 
-def test_no_faces_are_no_work():
-    """An empty set of faces gives an empty copy."""
+def test_no_faces_give_an_empty_version():
+    """Without faces, images and keypoints are empty."""
     images, keypoints = apply(np.zeros((0, SIDE, SIDE), np.uint8), np.zeros((0, K, 2), np.float32), drawn(0), KAGGLE)
     assert (images.shape, keypoints.shape) == ((0, SIDE, SIDE), (0, K, 2))
 
 
 @pytest.mark.parametrize(("images", "keypoints", "transforms"), [(3, 2, 2), (2, 3, 2), (2, 2, 3)])
 def test_lengths_that_do_not_match_raise(images, keypoints, transforms):
-    """As many images as rows of keypoints as transforms, or a ValueError with the three numbers."""
+    """If the numbers of images, rows of keypoints and transforms differ, a ValueError names the three of them."""
     with pytest.raises(ValueError, match=f"{images} images, {keypoints} rows of keypoints and {transforms} transforms"):
         apply(noise(images), random_keypoints(keypoints, reach=9), drawn(transforms), KAGGLE)

@@ -1,4 +1,4 @@
-"""What a training is warned of, from made-up histories and healths: each fault by itself, and nothing of a healthy one."""
+"""Warnings about a training, from artificial histories and healths: each fault separately, and none for a healthy training."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ FALLING = 5 * np.exp(-np.arange(EPOCHS) / 4) + 1
 
 
 def history(training=FALLING, validation=FALLING):
-    """12 epochs of RMSEs that fall from 6 to 1.3 px unless others are given."""
+    """12 epochs with RMSEs that fall from 6 to 1.3 px, unless others are given."""
     return History.of([(number + 1, *values, 1e-3) for number, values in enumerate(zip(training, validation, strict=True))])
 
 
 def health(**columns):
-    """12 epochs of a first, a middle and a last layer without a fault, but for the columns given: (12, 3) or what broadcasts to it."""
+    """12 epochs of a first, a middle and a last layer without faults. columns: other values, (12, 3) or broadcast to it."""
     columns = {**SOUND, **columns}
     rows = np.stack([np.broadcast_to(np.asarray(values, np.float32), (EPOCHS, 3)) for values in columns.values()], axis=1)
     return Health.of(["first", "middle", "last"], list(rows))
@@ -29,14 +29,14 @@ def only(warnings):
 
 
 def at(value, other, *, epochs, layer):
-    """(12, 3) of `other`, but `value` in these epochs, from 1, of a layer."""
+    """An array (12, 3) of `other`, except for `value` in these epochs, counted from 1, of a layer."""
     values = np.full((EPOCHS, 3), other)
     values[np.array(epochs) - 1, layer] = value
     return values
 
 
 def test_a_healthy_training_gives_no_warning():
-    """Nor does one of a single epoch, or one whose RMSE goes up and down a little at its end."""
+    """Neither does a training of a single epoch, or one whose RMSE fluctuates a little at its end."""
     assert diagnosis.warnings(history(), health()) == []
     assert diagnosis.warnings(history([3.0], [3.0]), Health.of(["first", "middle", "last"], health().rows()[:1])) == []
     wavy = FALLING + np.random.default_rng(0).normal(0, 0.05, EPOCHS)
@@ -45,19 +45,19 @@ def test_a_healthy_training_gives_no_warning():
 
 @pytest.mark.parametrize(("epochs", "since"), [(range(5, 13), 5), (range(1, 13), 1), ([2, 3, 9, 10, 11, 12], 9)])
 def test_a_dead_layer_is_named_with_the_epoch_since_when(epochs, since):
-    """The epoch after which it never came back."""
+    """The warning names the first epoch from which it stayed dead."""
     dead = at(1.0, 0.1, epochs=list(epochs), layer=1)
     assert only(diagnosis.warnings(history(), health(dead=dead))).startswith(f"middle has been dead since epoch {since}: ")
 
 
 def test_a_layer_that_came_back_or_is_nearly_dead_is_not_dead():
-    """Dead for a while, or in all but one channel of a hundred."""
+    """Neither if it was dead for a while nor if 99 of 100 channels are dead."""
     for dead in (at(1.0, 0.1, epochs=[3, 4], layer=1), at(0.99, 0.1, epochs=range(1, 13), layer=1)):
         assert diagnosis.warnings(history(), health(dead=dead)) == []
 
 
-def test_a_step_too_long_is_named_with_its_layers_and_first_epoch():
-    """Beyond a tenth of the weights; a step of just less is not."""
+def test_too_large_updates_are_named_with_their_layers_and_first_epoch():
+    """Above a tenth of the weights; a slightly smaller update gives no warning."""
     ratio = np.maximum(at(0.4, 1e-3, epochs=[3], layer=0), at(0.2, 1e-3, epochs=[7, 8], layer=2))
     warning = only(diagnosis.warnings(history(), health(ratio=ratio)))
     assert warning.startswith("updates in first, last have been too large since epoch 3: a single step changes the weights by up to 40%, ")
@@ -65,14 +65,14 @@ def test_a_step_too_long_is_named_with_its_layers_and_first_epoch():
     assert diagnosis.warnings(history(), health(ratio=0.099)) == []
 
 
-def test_a_layer_that_stands_still_does_not_learn():
-    """If it never moves; the end of a schedule, where all stand still, is no fault."""
+def test_a_layer_that_never_changes_does_not_learn():
+    """Small updates at the end of a schedule are not a fault."""
     assert only(diagnosis.warnings(history(), health(ratio=[1e-3, 1e-7, 1e-3]))).startswith("middle did not learn: ")
     assert diagnosis.warnings(history(), health(ratio=at(1e-8, 1e-3, epochs=[11, 12], layer=2))) == []
 
 
 def test_an_rmse_that_never_falls_is_told():
-    """Neither on the training nor on the validation faces; where the training's falls, or only begins, something is learned."""
+    """Neither on the training nor on the validation faces. There is no warning if the training RMSE falls, or after only two epochs."""
     flat = 3 + np.random.default_rng(0).uniform(0, 0.2, EPOCHS) - 0.02
     flat[0] = 3
     assert only(diagnosis.warnings(history(flat, flat), health())).startswith(
@@ -83,7 +83,7 @@ def test_an_rmse_that_never_falls_is_told():
 
 
 def test_a_gradient_that_vanishes_is_told_of_first_and_last_layer():
-    """Where both gradient and step of the first are under a hundredth of the last's; not where the step makes up for it, as Adam's does."""
+    """Both gradient and update of the first layer are below a hundredth of the last layer's; with Adam the update compensates."""
     fades, slows = [1e-5, 1e-2, 1.0], [5e-6, 1e-4, 1e-2]
     warning = only(diagnosis.warnings(history(), health(gradient=fades, ratio=slows)))
     assert warning.startswith("the gradient vanishes on its way back to the image: in first it is 1e-05 times that in last.")
@@ -92,7 +92,7 @@ def test_a_gradient_that_vanishes_is_told_of_first_and_last_layer():
 
 
 def test_overfitting_is_told_with_the_best_epoch_and_how_much_worse():
-    """Best at epoch 5, more than a fifth worse at the end while training falls."""
+    """The RMSE is best in epoch 5 and more than a fifth worse at the end, while the training RMSE falls."""
     validation = np.concatenate([FALLING[:5], FALLING[4] * np.linspace(1.05, 1.25, 7)])
     warning = only(diagnosis.warnings(history(validation=validation), health()))
     assert warning.startswith(
@@ -101,7 +101,7 @@ def test_overfitting_is_told_with_the_best_epoch_and_how_much_worse():
 
 
 def test_noise_is_not_overfitting():
-    """A lucky best epoch among jumps of a tenth, or a validation RMSE that rises with that of the training."""
+    """A lucky best epoch among fluctuations of 0.1 px, or a validation RMSE that rises together with the training RMSE."""
     rng = np.random.default_rng(1)
     for _ in range(50):
         assert list(diagnosis._overfitting(history(validation=3 + rng.normal(0, 0.1, EPOCHS)))) == []

@@ -1,4 +1,4 @@
-"""The health of a training: what is measured, of which layers, and that measuring changes nothing."""
+"""The health of a training: what is measured, for which layers, and that measuring does not change the training."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def kernel(nets, net):
 
 
 def test_a_row_is_what_the_steps_did(nets, monkeypatch):
-    """Of plain gradient descent a step is rate x gradient: sizes of update and gradient follow from the kernels around each step."""
+    """With plain gradient descent a step is rate x gradient, so update and gradient follow from the kernels before and after each step."""
     net, rate, seen, begin = linear_net(), 1e-6, [], nets.training.PlaceSamples.on_train_batch_begin
 
     def noted(callback, batch, logs=None):
@@ -40,7 +40,7 @@ def test_a_row_is_what_the_steps_did(nets, monkeypatch):
         begin(callback, batch, logs)
 
     monkeypatch.setattr(nets.training.PlaceSamples, "on_train_batch_begin", noted)
-    # The loss in unit coordinates, in which gradient descent is done, see optimizers.STEP_WITH_THE_LOSS.
+    # Gradient descent uses the loss in unit coordinates, see optimizers.STEP_WITH_THE_LOSS.
     _, health = fitted(nets, net, optimizer="sgd", learning_rate=rate, epochs=2, batch=16)
     steps = np.diff([*seen, kernel(nets, net)], axis=0).reshape(2, 2, -1)  # epoch, step, weight
     assert health.layers.tolist() == ["keypoints"]
@@ -51,10 +51,10 @@ def test_a_row_is_what_the_steps_did(nets, monkeypatch):
 
 
 def test_of_a_large_kernel_some_rows_are_enough(nets, monkeypatch):
-    """With 500 of its 6,144 values looked at, 39 of 1,024 rows, the size of the update is that of all of them within a tenth."""
+    """With 250 of its 6,144 values, 41 of 1,024 rows, the measured update differs from that of all values by less than a tenth."""
     found = []
-    for looked_at in (10**6, 250):
-        monkeypatch.setattr(nets.health, "MEASURED_VALUES", looked_at)
+    for values in (10**6, 250):
+        monkeypatch.setattr(nets.health, "MEASURED_VALUES", values)
         found.append(fitted(nets, linear_net(), optimizer="adam", epochs=1)[1])
     whole, part = found
     assert part.update != whole.update
@@ -64,7 +64,7 @@ def test_of_a_large_kernel_some_rows_are_enough(nets, monkeypatch):
 
 @pytest.mark.parametrize("optimizer", ["adamw", "nesterov"])
 def test_measuring_changes_nothing(nets, monkeypatch, optimizer):
-    """Weights and history, byte for byte, of a training in which nothing is measured."""
+    """Weights and history are, byte for byte, those of a training in which nothing is measured."""
     import keras
 
     class Nothing(keras.callbacks.Callback):
@@ -85,13 +85,13 @@ def test_measuring_changes_nothing(nets, monkeypatch, optimizer):
 
 
 def ends(nets, net):
-    """Layer -> the layer whose output is its activation."""
+    """Maps the name of each layer to the name of the layer that outputs its activation."""
     measure = nets.health.MeasureHealth(net, np.zeros((1, 32, 32), np.uint8), None)
     return {layer.name: end.name for layer, end in zip(measure.layers, measure.ends, strict=True)}
 
 
-def test_an_activation_is_what_follows_norm_and_relu(nets):
-    """Only where these follow at once: a residual's second convolution ends with its norm, before the sum; kfkd's ReLUs are inside."""
+def test_an_activation_is_measured_behind_norm_and_relu(nets):
+    """If they follow directly: a residual block's second convolution ends with its norm, before the sum; kfkd's ReLUs are built in."""
     found = ends(nets, build("compact"))
     assert next(iter(found)) == "stem"
     assert list(found)[-1] == "keypoints"
@@ -107,7 +107,7 @@ def test_an_activation_is_what_follows_norm_and_relu(nets):
 
 
 def test_activations_are_those_of_the_first_validation_faces(nets):
-    """Mean and spread after the last epoch, of the first faces, and dead channels where ReLUs are: a bias far below 0 kills one of 32."""
+    """Mean and spread are those of the first faces after the last epoch; a very negative bias makes one of 32 ReLU channels dead."""
     import keras
 
     net = build("kfkd")

@@ -1,4 +1,4 @@
-"""The nets: shapes, weights by name, what a specialist takes over from the base net."""
+"""The nets: their shapes, their weights by name, and what a specialist takes over from the base net."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from pipeline.nets.options import NETWORKS, PRETRAINED
 
 pytestmark = pytest.mark.keras
 
-OWN = tuple(name for name in NETWORKS if name not in PRETRAINED)  # those are in test_pretrained
+OWN = tuple(name for name in NETWORKS if name not in PRETRAINED)  # test_pretrained has the others
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def network():
 
 @pytest.mark.parametrize(("name", "sources"), [("compact", 2), ("kfkd", 1)])
 def test_a_net_answers_for_every_source_and_keypoint(network, name, sources):
-    """Images (B, side, side) become unit coordinates (B, S, K, 2); kfkd has one answer for all sources."""
+    """Images (B, side, side) become unit coordinates (B, S, K, 2); kfkd has one output for all sources."""
     net = build(name, side=48, keypoints=5)
     assert net.name == name
     assert net.output_shape == (None, sources, 5, 2)
@@ -44,7 +44,7 @@ def test_every_net_of_ours_can_be_built_and_no_other(network):
     [("he", 2**0.5), ("glorot", (2 * 144 / (144 + 288)) ** 0.5), ("uniform", 3**-0.5)],
 )
 def test_an_initialisation_is_every_kernels(network, initialisation, scale):
-    """The first weights of both nets have its spread, whatever the net's own rule is; uniform ones lie within 1 / sqrt(inputs)."""
+    """The initial weights of both nets have the spread of the rule, not of the net's own rule; uniform ones are within 1 / sqrt(inputs)."""
     kernel = network.weights(build("compact", initialisation=initialisation))["down1/kernel"]  # 3 x 3 x 16 inputs, 3 x 3 x 32 outputs
     assert kernel.std() * 144**0.5 == pytest.approx(scale, rel=0.05)
     for name in OWN if initialisation == "uniform" else ():
@@ -54,13 +54,13 @@ def test_an_initialisation_is_every_kernels(network, initialisation, scale):
 
 
 def test_no_other_initialisation_is_taken(network):
-    """Any other name is refused with the list."""
+    """Any other name is refused with the list of initialisations."""
     with pytest.raises(ValueError, match="unknown initialisation 'zeros'; there are net, he, glorot, uniform"):
         build("kfkd", initialisation="zeros")
 
 
 def test_layers_of_one_shape_begin_apart(network):
-    """Also where one initialisation is asked of all of them; and `net` is each net's own: He's for compact, Glorot's for kfkd."""
+    """Also if all layers have the same initialisation. The rule `net` is each net's own: He's for compact, Glorot's for kfkd."""
     import keras
 
     weights = network.weights(build("compact", initialisation="uniform"))
@@ -74,7 +74,7 @@ def test_layers_of_one_shape_begin_apart(network):
 
 
 def test_the_compact_net_refuses_a_side_that_cannot_be_halved_four_times(network):
-    """A side that is no multiple of 16 is refused with the number."""
+    """A side that is not a multiple of 16 is refused with a message that names it."""
     with pytest.raises(ValueError, match="40 is not a multiple of 16"):
         build("compact", side=40)
 
@@ -86,15 +86,16 @@ def test_the_size_of_the_tutorials_net(network):
 
 
 def test_the_shapes_of_the_tutorials_net(network):
-    """kfkd's layers with weights and their outputs, as the tutorial prints net6: no padding takes 2, 1 and 1 pixels, pooling halves."""
+    """kfkd's layers with weights and their outputs are those that the tutorial prints for net6: without padding, the convolutions remove
+    2, 1 and 1 pixels, and pooling halves the side."""
     wanted = {"conv1": [94, 94, 32], "conv2": [46, 46, 64], "conv3": [22, 22, 128], "hidden4": [1000], "hidden5": [1000], "keypoints": [30]}
     found = network.shapes(build("kfkd", side=96, keypoints=15))
     assert {name: shape.tolist() for name, shape in found.items()} == wanted
     assert list(found) == list(wanted)
 
 
-def test_the_pixels_are_normalised_at_the_door(network):
-    """Brightness and contrast that pixel_mean and pixel_std follow change nothing."""
+def test_a_net_normalises_its_input(network):
+    """A change of brightness and contrast has no effect if pixel_mean and pixel_std change accordingly."""
     image = np.random.default_rng(0).uniform(0, 100, (2, 32, 32)).astype(np.float32)
     net, other = build("compact"), build("compact", pixel_mean=250.0, pixel_std=80.0)
     network.load(other, network.weights(net))
@@ -102,7 +103,7 @@ def test_the_pixels_are_normalised_at_the_door(network):
 
 
 def test_weights_make_the_round_trip(network):
-    """What `weights` gives under the variables' paths, `load` puts into a fresh net: the same answers and the same bytes."""
+    """`load` puts the arrays of `weights` into a fresh net, which then has the same bytes and the same output."""
     net, other = build("compact"), build("compact")
     values = network.weights(net)
     assert next(iter(values)) == "stem/kernel"
@@ -115,7 +116,7 @@ def test_weights_make_the_round_trip(network):
 
 @pytest.mark.parametrize("name", OWN)
 def test_a_specialist_takes_over_all_but_the_output_layer(network, name):
-    """transfer sets every weight but the output layer's, which stay as initialised, and returns both lists of names."""
+    """`transfer` sets every weight except those of the output layer, which stay as initialised, and returns both lists of names."""
     base, specialist = build(name), build(name, keypoints=2)
     fresh = network.weights(specialist)
     carried, new = network.transfer(specialist, network.weights(base), outputs=None)
@@ -129,7 +130,7 @@ def test_a_specialist_takes_over_all_but_the_output_layer(network, name):
 
 @pytest.mark.parametrize("name", OWN)
 def test_a_specialist_can_take_over_the_outputs_too(network, name):
-    """Before it is trained it answers for its keypoints, in its own order, what the base net does."""
+    """Before training, it predicts its keypoints, in its own order, exactly as the base net does."""
     base, specialist = build(name, keypoints=5), build(name, keypoints=2)
     carried, new = network.transfer(specialist, network.weights(base), outputs=[3, 1])
     assert new == []
@@ -156,11 +157,11 @@ def misshapen(values):
     [
         (without, r"missing {'stem/kernel'}, unknown set\(\)"),
         (with_another, r"missing set\(\), unknown {'stem2/kernel'}"),
-        (misshapen, r"stem/kernel of compact has shape \(5, 5, 1, 16\), the given array \(3, 5, 1, 16\)"),
+        (misshapen, r"stem/kernel of compact has shape \(5, 5, 1, 16\), but the given array has shape \(3, 5, 1, 16\)"),
     ],
 )
 def test_any_other_difference_raises_and_sets_nothing(network, way, change, message):
-    """A missing, unknown or differently shaped weight is a ValueError that names it, and the net stays as it was."""
+    """A missing, unknown or differently shaped weight raises a ValueError that names it, and the net is left unchanged."""
     net, values = build("compact"), network.weights(build("compact"))
     before = network.weights(net)
     with pytest.raises(ValueError, match=message):
@@ -169,20 +170,20 @@ def test_any_other_difference_raises_and_sets_nothing(network, way, change, mess
 
 
 def test_loading_needs_the_output_layer_too(network):
-    """load, unlike transfer, refuses weights for another number of keypoints."""
+    """`load`, unlike `transfer`, refuses weights for another number of keypoints."""
     with pytest.raises(ValueError, match="keypoints/kernel"):
         network.load(build("compact", keypoints=2), network.weights(build("compact")))
 
 
 def test_the_mean_position_of_one_hot_cell_is_its_centre(network):
-    """All weight in row 1, column 3 of 4 x 8 gives x = (2 * 3 + 1) / 8 - 1, y = (2 * 1 + 1) / 4 - 1; a flat map the middle."""
+    """All weight in row 1, column 3 of 4 x 8 gives x = (2 * 3 + 1) / 8 - 1, y = (2 * 1 + 1) / 4 - 1; a flat map gives 0."""
     maps = np.zeros((1, 4, 8, 2), np.float32)
     maps[0, 1, 3, 0] = 1000
     np.testing.assert_allclose(np.asarray(network.MeanPosition()(maps))[0], [[-0.125, -0.25], [0, 0]], atol=1e-6)
 
 
 def test_the_mean_position_is_the_weighted_mean_of_the_cells(network):
-    """On any map the softmax-weighted mean of the cells' centres, by loops."""
+    """For any map it is the softmax-weighted mean of the cells' centres, computed with loops."""
     maps = np.random.default_rng(1).normal(0, 2, (2, 3, 5, 2)).astype(np.float32)
     expected = np.zeros((2, 2, 2))
     for b, row, column, c in np.ndindex(maps.shape):
@@ -203,7 +204,7 @@ def test_penalties_are_those_of_all_kernels(network, name):
 
 @pytest.mark.parametrize("name", OWN)
 def test_dropout_is_a_factor_of_the_nets_own_rates(network, name):
-    """Factor 0 makes training passes equal, factor 1 makes them differ."""
+    """With factor 0, two passes in training mode are equal; with factor 1 they differ."""
     image = np.random.default_rng(0).uniform(0, 255, (4, 32, 32)).astype(np.float32)
     for factor, equal in ((0.0, True), (1.0, False)):
         net = build(name, dropout=factor)

@@ -1,4 +1,4 @@
-"""Nets that begin with ImageNet's weights: as Keras builds them, from a file, without a network, and how they are refused."""
+"""Nets that start from ImageNet weights: their construction, weights from a file or a download, and what is refused."""
 
 import dataclasses
 import functools
@@ -30,7 +30,7 @@ def pretrained():
 
 
 def write_weights(net, path):
-    """The file in the format of those that keras.applications fetches: a group for each layer, with its weights by name."""
+    """Writes a file in the format that keras.applications downloads: a group for each layer, with its weights by name."""
     layers = [layer for layer in net.layers if layer.weights]
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [layer.name.encode() for layer in layers]
@@ -47,7 +47,7 @@ def md5(path):
 
 
 def shaken(net):
-    """The net with small random weights, which a fresh one has not: biases, means and variances too."""
+    """The net with slightly changed weights, including biases, means and variances, which are constant in a fresh net."""
     rng = np.random.default_rng(0)
     for variable in net.weights:
         variable.assign(np.asarray(variable) * rng.uniform(0.8, 1.2, variable.shape) + 0.01 * rng.uniform(0, 1, variable.shape))
@@ -60,7 +60,7 @@ def shaken(net):
 @pytest.mark.keras
 @pytest.mark.parametrize("name", ["vgg16", pytest.param("resnet50", marks=pytest.mark.slow)])
 def test_a_net_is_keras_own_but_for_its_top(pretrained, monkeypatch, name, tmp_path):
-    """With the weights of a file it makes of grey images what Keras' own net makes of the same in colours, and answers for each source."""
+    """With weights from a file, the trunk gives for grey images what Keras' net gives for the same images as RGB; one output per source."""
     import keras
 
     application = pretrained.APPLICATIONS[name]
@@ -81,8 +81,8 @@ def test_a_net_is_keras_own_but_for_its_top(pretrained, monkeypatch, name, tmp_p
 
 
 @pytest.mark.keras
-def test_penalties_and_first_weights_are_said_of_every_kernel(pretrained):
-    """Also of those that keras.applications makes: l2 of vgg16's 13 and the output's, uniform first weights within 1 / sqrt(inputs)."""
+def test_penalties_and_initialisations_apply_to_every_kernel(pretrained):
+    """Also to those that keras.applications builds: l2 and uniform weights within 1 / sqrt(inputs) for vgg16's 13 and the output's."""
     from pipeline.nets import network
 
     net = build("vgg16", l2=1e-2, initialisation="uniform")
@@ -97,7 +97,7 @@ def test_penalties_and_first_weights_are_said_of_every_kernel(pretrained):
 @pytest.mark.keras
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_a_smaller_image_is_refused(pretrained, name):
-    """Below 32 pixels, which is what Keras says of these nets; also a specialist's window can be so small."""
+    """Keras requires at least 32 pixels for these nets, and a specialist's window can be smaller."""
     with pytest.raises(InputError, match=f"{name} takes images of at least 32 x 32 pixels, not 16 x 16"):
         build(name, side=16)
 
@@ -107,7 +107,7 @@ def test_a_smaller_image_is_refused(pretrained, name):
 
 @pytest.fixture
 def small(pretrained, monkeypatch, tmp_path):
-    """In place of vgg16 a net of one convolution, whose weights lie on this machine's disk; Keras' cache is an empty folder."""
+    """Replaces vgg16 by a net with one convolution, whose weights are on the local disk; Keras' cache is an empty folder."""
     import keras
     from keras import layers
 
@@ -138,8 +138,8 @@ def trained(versions, start, sight):
 
 
 @pytest.mark.keras
-def test_a_base_net_begins_with_the_weights_that_were_fetched(pretrained, small, tmp_path):
-    """And its specialists, through a window, with its own; without the file the artifact says the same again."""
+def test_a_base_net_starts_from_the_downloaded_weights(pretrained, small, tmp_path):
+    """And its specialist, which sees a window, from the base net's. Without the file the artifact still gives the same predictions."""
     from pipeline.geometry import alignment
     from pipeline.inference import prediction
     from pipeline.nets.start import FromBase, FromImageNet
@@ -161,13 +161,13 @@ def test_a_base_net_begins_with_the_weights_that_were_fetched(pretrained, small,
     np.testing.assert_allclose(of_source(answer, FACES.source[FACES.held_out]), base.validation, atol=1e-4)
 
 
-# ---- what can't be had -----------------------------------------------------------------------------------------------------------------
+# ---- unusable weights ------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.keras
 @pytest.mark.parametrize("server", ["none", "silent", "another file"])
-def test_weights_that_cannot_be_had_are_one_sentence(pretrained, small, monkeypatch, server):
-    """It names the address, the file and the flag; a server that says nothing is not waited for."""
+def test_a_failed_download_is_explained_on_one_line(pretrained, small, monkeypatch, server):
+    """The message names the address, the file and the flag; the wait for a silent server is limited."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = {"none": "http://127.0.0.1:1/a.h5", "silent": f"http://127.0.0.1:{silent.getsockname()[1]}/a.h5", "another file": small.url}
         changed = dataclasses.replace(small, url=url[server], md5="0" * 32)
@@ -183,7 +183,7 @@ def test_weights_that_cannot_be_had_are_one_sentence(pretrained, small, monkeypa
 
 @pytest.mark.keras
 def test_any_other_file_is_refused_unopened(pretrained, small, monkeypatch, tmp_path):
-    """By its checksum, with its name and where the right one is; the right one under a name by which Keras would not know it."""
+    """The checksum decides, and the message says where the right file is. The right file is refused under a name that misleads Keras."""
     other = tmp_path / "other.h5"
     other.write_bytes((tmp_path / "one.h5").read_bytes() + b"1")
     net = build("vgg16")
@@ -199,7 +199,7 @@ def test_any_other_file_is_refused_unopened(pretrained, small, monkeypatch, tmp_
 
 
 def test_a_file_counts_by_its_content(tmp_path):
-    """The key has its bytes, not where it lies; a net that begins with no file's weights refuses one."""
+    """The key depends on its bytes and not on its path. A net that does not start from a file refuses one."""
     places = [tmp_path / folder / "weights.h5" for folder in "abc"]
     for place, content in zip(places, (b"1", b"1", b"2"), strict=True):
         place.parent.mkdir()

@@ -1,4 +1,4 @@
-"""The faces that a training reads: stored copies in turn, and windows drawn anew for each epoch."""
+"""The samples that a training reads: stored augmented versions in turn, and windows drawn anew for each epoch."""
 
 from dataclasses import replace
 
@@ -18,19 +18,19 @@ K = len(KAGGLE.names)
 RANGES = replace(STILL, rotation=15.0, shift=5.0, scale=1.16, stretch=1.06)
 
 
-def test_copies_take_turns():
-    """Epoch e reads copy e modulo the number of copies, and of it the chosen faces and keypoints, from arrays and HDF5 datasets alike."""
+def test_stored_versions_take_turns():
+    """Epoch e reads the chosen faces and keypoints of version e modulo the number of versions, from arrays as from HDF5 data sets."""
     sets = [labelled(12, seed=seed) for seed in (1, 2)]
     rows = np.array([1, 3, 4, 9, 11])
-    copies = versions_of(*sets, rows=rows, indices=[2, 0])
-    assert len(copies) == 5
+    versions = versions_of(*sets, rows=rows, indices=[2, 0])
+    assert len(versions) == 5
     with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
-        file["images"], file["keypoints"] = copies.images, copies.keypoints
-        stored = StoredVersions(file["images"], file["keypoints"], copies.source, rows=rows, indices=[2, 0])
+        file["images"], file["keypoints"] = versions.images, versions.keypoints
+        stored = StoredVersions(file["images"], file["keypoints"], versions.source, rows=rows, indices=[2, 0])
         for epoch, number in ((0, 0), (1, 1), (2, 0), (7, 1)):
             for part in (slice(0, 5), slice(1, 4)):
                 chosen = rows[part]
-                for block in (copies.block(copies.version(epoch), part), stored.block(stored.version(epoch), part)):
+                for block in (versions.block(versions.version(epoch), part), stored.block(stored.version(epoch), part)):
                     np.testing.assert_array_equal(block.images, sets[number].images[chosen])
                     np.testing.assert_array_equal(block.keypoints, sets[number].keypoints[chosen][:, [2, 0]])
                     np.testing.assert_array_equal(block.source, sets[0].source[chosen])
@@ -38,7 +38,7 @@ def test_copies_take_turns():
 
 
 def test_a_few_faces_of_many_are_read_in_blocks(monkeypatch):
-    """However far apart they lie, no more than a block of a copy is in memory, and they are the faces asked for."""
+    """However far apart the faces are, no more than a block of a version is in memory at once, and the right faces are returned."""
     faces, rows, read = labelled(600, seed=1), np.arange(3, 600, 50), []
     monkeypatch.setattr(lazyrows, "BLOCK_BYTES", 128 * faces.images[0].nbytes)
 
@@ -53,14 +53,14 @@ def test_a_few_faces_of_many_are_read_in_blocks(monkeypatch):
             read.append(len(found))
             return found
 
-    copies = StoredVersions(Recorded(), faces.keypoints[None], faces.source, rows=rows, indices=[0])
-    np.testing.assert_array_equal(copies.block(0, slice(None)).images, faces.images[rows])
+    versions = StoredVersions(Recorded(), faces.keypoints[None], faces.source, rows=rows, indices=[0])
+    np.testing.assert_array_equal(versions.block(0, slice(None)).images, faces.images[rows])
     assert len(read) == 5
     assert max(read) <= 128
 
 
 def test_a_specialist_sees_only_faces_with_its_keypoints():
-    """rows_with finds the faces with any of a group's keypoints: the eyes are labelled in the faces of the first source alone."""
+    """rows_with finds the faces with any keypoint of a group: only faces of the first source have labels for the eyes."""
     faces = labelled(50, seed=1)
     np.testing.assert_array_equal(rows_with(faces.keypoints, EYES), np.flatnonzero(faces.source == 0))
     keypoints = faces.keypoints.copy()
@@ -74,7 +74,7 @@ def test_a_specialist_sees_only_faces_with_its_keypoints():
 
 
 def frames(n, *, zoom=1.0, side=SIDE, seed=0):
-    """Maps that turn faces about the image's middle, magnify them by zoom / 1.2 to zoom * 1.2 and shift them a little."""
+    """Maps that rotate faces about the image centre, enlarge them by zoom / 1.2 to zoom * 1.2, and shift them slightly."""
     rng = np.random.default_rng(seed)
     angle, factor = rng.uniform(-0.5, 0.5, n), zoom * np.exp(rng.uniform(-np.log(1.2), np.log(1.2), n))
     linear = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2) * factor[:, None, None]
@@ -102,21 +102,21 @@ def keypoints_near_the_middle(n, reach=14):
 @pytest.mark.parametrize("flip", [0.0, 1.0], ids=["plain", "mirrored"])
 @pytest.mark.parametrize(("side", "zoom"), [(SIDE, 1.0), (160, 1.6)])
 def test_a_dot_follows_its_keypoint_into_the_window(flip, side, zoom):
-    """The centroid of a dot drawn at a keypoint stays within 0.1 px of it, or of its mirror image's name where the window is mirrored."""
+    """The centroid of a dot drawn at a keypoint stays within 0.1 px of it, or, in a mirrored window, of its mirror partner."""
     n = 60
     keypoints, which = keypoints_near_the_middle(n), np.arange(n) % K
     images = dots_at(keypoints[np.arange(n), which], side=SIDE)
     seen = windows(images, keypoints, frames(n, zoom=zoom), side=side, ranges=replace(RANGES, flip=flip)).block(3, slice(0, n))
     wanted = seen.keypoints[np.arange(n), np.array(KAGGLE.mirror_order)[which] if flip else which]
     assert seen.images.shape == (n, side, side)
-    inside = (np.abs(wanted - side / 2) < side / 2 - 14 * zoom).all(axis=1)  # the dots that are wholly in the window
+    inside = (np.abs(wanted - side / 2) < side / 2 - 14 * zoom).all(axis=1)  # dots that are completely inside the window
     assert inside.sum() > n / 2
     assert np.abs(centroid(seen.images[inside]) - wanted[inside]).max() < 0.1
 
 
 def test_a_still_window_is_the_part_of_the_image_that_the_matrix_says():
-    """Without random transforms, and with a matrix that moves 12 and 20 pixels to the corner: those pixels, byte for byte; a keypoint
-    outside of them is no label."""
+    """Without random transforms, a matrix that moves the pixel (12, 20) to the corner selects exactly those pixels, byte for byte.
+    A keypoint outside the window becomes NaN."""
     images = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE), dtype=np.uint8)
     keypoints = np.full((3, K, 2), 40, np.float32)
     keypoints[:, 1] = [12 + 32.5, 30]
@@ -129,11 +129,13 @@ def test_a_still_window_is_the_part_of_the_image_that_the_matrix_says():
 
 @pytest.mark.parametrize(("size", "times"), [(1, 1), (4, 1), (7, 2), (8, 2), (13, 3), (400, 100)])
 def test_few_faces_are_repeated_until_an_epoch_is_as_long_as_over_all(size, times):
+    """As a whole, so often that the number of rows is closest to the size, but at least once."""
     assert repeated(np.array([1, 3, 4, 9]), size).tolist() == [1, 3, 4, 9] * times
     assert len(repeated(np.zeros(0, np.int64), size)) == 0
 
 
 def test_a_face_that_is_named_several_times_has_as_many_different_windows():
+    """A repeated row is drawn independently each time, with the same annotation source."""
     faces = labelled(6, seed=1)
     rows = repeated(np.array([2, 5]), 6)
     seen = windows(faces.images, faces.keypoints, affine.identity(6), side=DOTS_SIDE, keypointset=DOTS, rows=rows).block(0, slice(0, 6))
@@ -142,10 +144,11 @@ def test_a_face_that_is_named_several_times_has_as_many_different_windows():
 
 
 def test_windows_are_those_of_the_chosen_faces_and_keypoints():
-    """`rows` are rows of the images, the part of a block is one of those; source and keypoints follow, in the order of `indices`."""
+    """A block is a part of `rows`, which are rows of the images. Source and keypoints belong to the same rows, keypoints in the order of
+    `indices`."""
     faces, rows = labelled(12, seed=1), np.array([1, 3, 4, 9, 11])
     matrix = affine.identity(12)
-    matrix[:, 0, 2] = np.arange(12) / 4  # each face its own
+    matrix[:, 0, 2] = np.arange(12) / 4  # a different shift for each face
     seen = windows(faces.images, faces.keypoints, matrix, side=DOTS_SIDE, ranges=STILL, keypointset=DOTS, rows=rows, indices=[2, 0])
     assert len(seen) == 5
     block = seen.block(0, slice(1, 4))
@@ -157,7 +160,7 @@ def test_windows_are_those_of_the_chosen_faces_and_keypoints():
 
 
 def test_pixel_tells_how_long_the_windows_pixels_are():
-    """Where a frame magnifies twice a window's pixel is half of the image's long."""
+    """If a face is enlarged by a factor of 2, a pixel of the window is half as long as a pixel of the image."""
     keypoints = keypoints_near_the_middle(2)
     images = np.zeros((2, SIDE, SIDE), np.uint8)
     matrix = np.tile([[2.0, 0, 0], [0, 2, 0]], (2, 1, 1))
@@ -166,13 +169,13 @@ def test_pixel_tells_how_long_the_windows_pixels_are():
 
 
 def test_pixel_counts_every_magnification():
-    """That of the frame and that of the random scale: distances in the window times `pixel` are those in the image."""
+    """It includes the alignment and the random scale: distances in the window times `pixel` are distances in the image."""
     n = 30
     keypoints = keypoints_near_the_middle(n)
     ranges = replace(RANGES, scale=1.5, stretch=1.0, flip=0.5)
     windows_of_zeros = windows(np.zeros((n, SIDE, SIDE), np.uint8), keypoints, frames(n, zoom=1.6), side=256, ranges=ranges)
     seen = windows_of_zeros.block(0, slice(0, n))
-    # The eye centres exchange places in mirrored windows; how far apart they are stays.
+    # The eye centres exchange places in mirrored windows, but their distance stays the same.
     apart, in_window = (np.linalg.norm(points[:, 0] - points[:, 1], axis=1) for points in (keypoints, seen.keypoints))
     assert np.isfinite(in_window).all()
     assert np.ptp(seen.pixel) > 0.2
@@ -184,7 +187,8 @@ def bytes_of(faces):
 
 
 def test_windows_are_those_of_seed_epoch_and_block():
-    """Equal ones give equal bytes, in whatever order they are asked for; another seed, epoch or block of equal faces gives others."""
+    """Equal seeds, epochs and blocks give equal bytes in any order of reading; another seed, epoch or block gives different ones, even
+    for identical faces."""
     images, keypoints = np.repeat(labelled(1, seed=1).images, 10, axis=0), np.repeat(labelled(1, seed=1).keypoints, 10, axis=0)
 
     def made(seed):

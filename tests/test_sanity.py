@@ -1,4 +1,4 @@
-"""Checks of nets and their training: what is sound passes, what was broken on purpose fails."""
+"""Checks of nets and their training: a sound net passes them, and one that is broken on purpose fails."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ def sanity():
 
 @pytest.fixture(scope="module")
 def trial(sanity):
-    """A small convolutional net, which is compiled in a second, on dot faces of two sources."""
+    """A small convolutional net, which compiles in a second, with dot faces of two sources."""
     import keras
     from keras import layers
 
@@ -39,7 +39,7 @@ def trial(sanity):
 
 
 def test_a_sound_net_passes_all(sanity, trial):
-    """Seven checks, each with a figure, what was tried and what a failure would mean; the record holds them all."""
+    """There are seven checks, and the table contains all of them."""
     checks = list(sanity.run(trial, epochs=30))
     assert [check.name for check in checks if not check.passed] == []
     assert len(checks) == 7
@@ -55,7 +55,7 @@ def broken(trial, **changes):
 
 
 def test_labels_of_other_images_cannot_be_learned_by_heart_by_seeing(sanity, trial):
-    """Equal images with different labels: what is wanted is not in the images, the net ends at the mean of the labels."""
+    """If all images are equal but their labels differ, the net can only predict the mean of the labels."""
     same = dataclasses.replace(trial.faces, images=np.tile(trial.faces.images[:1], (96, 1, 1)))
     check = sanity.by_heart(broken(trial, faces=same), epochs=5)
     assert not check.passed
@@ -64,14 +64,14 @@ def test_labels_of_other_images_cannot_be_learned_by_heart_by_seeing(sanity, tri
 
 
 def test_a_penalty_that_does_not_reach_the_loss_is_found(sanity, trial):
-    """A net that is built without its penalty has the same loss for every strength."""
+    """A net that is built without its penalty has the same loss for every value of l2."""
     check = sanity.stronger_penalty(broken(trial, build=lambda **changes: trial.build()))
     assert not check.passed
     assert check.figure == 0
 
 
 def test_a_wrong_mirror_order_is_found(sanity, trial, monkeypatch):
-    """With left and right not exchanged, the answer for the mirror image is another one."""
+    """If left and right are not exchanged, the prediction for the mirror image is not the mirrored prediction."""
     wrong = dataclasses.replace(DOTS, name="wrong")
     assert sanity.mirrored(trial).passed
     wrong.__dict__["mirror_order"] = (0, 1, 2)
@@ -81,7 +81,7 @@ def test_a_wrong_mirror_order_is_found(sanity, trial, monkeypatch):
 
 
 def test_labels_that_leak_are_found(sanity, trial):
-    """Where the validation faces are those trained on, shuffled labels and all, they are learned."""
+    """If the net is validated on its training faces with their shuffled labels, it memorises them."""
     few = dataclasses.replace(trial.faces, **{name: values[:32] for name, values in vars(trial.faces).items()})
     order = np.random.default_rng(trial.seed).permutation(32)
     wrong = dataclasses.replace(few, keypoints=few.keypoints[order], source=few.source[order])
@@ -90,7 +90,7 @@ def test_labels_that_leak_are_found(sanity, trial):
 
 
 def test_the_first_faces_are_of_every_source(sanity):
-    """A data set in which the sources follow one another, as in Kaggle's file; faces without a label and of the other part are left out."""
+    """Even if the sources follow one another, as in Kaggle's file. Faces without a label and faces of the other part are left out."""
     source, held_out, labels = np.repeat(np.int8([0, 1]), 100), np.arange(200) % 4 == 0, np.ones((200, 3, 2), np.float32)
     labels[:10] = np.nan
     labelled = Labelled(np.arange(200, dtype=np.uint8)[:, None, None], labels, source, held_out)

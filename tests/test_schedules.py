@@ -1,4 +1,4 @@
-"""Learning rates and momenta over a training, against numbers worked out by hand; every optimizer on a bowl."""
+"""Learning rates and momenta during a training, compared with values computed by hand; every optimizer on a quadratic function."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def schedules():
     return schedules
 
 
-# ---- learning rates: 10 epochs of 20 steps, start 0.1 and stop 0.001 where the schedule has one -----------------------------------------
+# ---- learning rates: 10 epochs of 20 steps, start 0.1 and, if the schedule has one, stop 0.001 ------------------------------------------
 
 
 def rates(schedules, schedule, at, **changes):
@@ -29,23 +29,23 @@ def rates(schedules, schedule, at, **changes):
 
 
 def test_constant_stays(schedules):
-    """constant is start all the way; so is halving but for its callback."""
+    """constant is always `start`; so is halving, apart from its callback."""
     assert rates(schedules, "constant", [0, 100, 199]) == rates(schedules, "halving", [0, 100, 199]) == [0.1] * 3
 
 
 def test_linear_goes_straight_from_start_to_stop(schedules):
-    """linear: start, halfway (0.1 + 0.001) / 2, at the end stop, and no further."""
+    """linear: `start` first, (0.1 + 0.001) / 2 halfway, `stop` at the end and afterwards."""
     assert rates(schedules, "linear", [0, 100, 200, 300]) == pytest.approx([0.1, 0.0505, 0.001, 0.001])
 
 
 def test_inverse_falls_from_epoch_to_epoch(schedules):
-    """inverse: start / (1 + 0.5 * epoch), the same for all 20 steps of an epoch: 0.1, then 0.1 / 1.5, in the tenth epoch 0.1 / 5.5."""
+    """inverse: start / (1 + 0.5 * epoch), the same for all 20 steps of an epoch: 0.1, then 0.1 / 1.5, and 0.1 / 5.5 in the tenth epoch."""
     wanted = [0.1, 0.1, 0.1 / 1.5, 0.1 / 1.5, 0.1 / 5.5]
     assert rates(schedules, "inverse", [0, 19, 20, 39, 199]) == pytest.approx(wanted)
 
 
 def test_cosine_rises_and_falls(schedules):
-    """cosine: 2 epochs (40 steps) up to start, from 1 / 40 of it, then half a cosine over the other 160 steps down to stop.
+    """cosine: rises for 2 epochs (40 steps) from 1 / 40 of `start` to `start`, then falls to `stop` along half a cosine over 160 steps.
 
     Halfway down (step 120) it is the mean of both ends; a quarter down (80) stop + 0.099 * (1 + cos(45 degrees)) / 2.
     """
@@ -60,7 +60,7 @@ def test_cosine_without_warm_up_starts_at_the_top(schedules):
 
 
 def test_cosine_with_a_warm_up_longer_than_the_training_stays_finite(schedules):
-    """A warm-up that does not fit ends one step before the training does; one step alone has the full learning rate."""
+    """A warm-up that is too long ends one step before the training does; a single step has the full learning rate."""
     assert rates(schedules, "cosine", [199], warmup=50.0) == pytest.approx([0.1])
     assert rates(schedules, "cosine", [0], epochs=1, steps=1) == pytest.approx([0.1])
 
@@ -82,21 +82,21 @@ def halved(schedules, values, *, patience):
 
 
 def test_halving_halves_after_epochs_without_improvement(schedules):
-    """With patience 2 the second epoch in a row that is not better halves; any improvement, however small, starts the count again."""
+    """With patience 2, two consecutive epochs without improvement halve the rate; any improvement, however small, restarts the count."""
     values = [5.0, 4.0, 4.0, 3.999, 4.0, 4.0, 3.0, 3.1, 3.1, 3.1, 3.1]
     wanted = [0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025, 0.025, 0.0125]
     assert halved(schedules, values, patience=2) == pytest.approx(wanted)
 
 
 def test_halving_ends_at_a_1024th(schedules):
-    """Ten halvings and no more."""
+    """It is halved at most ten times."""
     after = halved(schedules, [1.0] * 15, patience=1)
     assert after[10:] == pytest.approx([0.1 / 1024] * 5)
     assert after[9] == pytest.approx(0.1 / 512)
 
 
 def test_every_schedule_works_and_no_other_name(schedules):
-    """options.SCHEDULES is the list of schedules; only halving needs a callback; another name is refused with the list."""
+    """options.SCHEDULES is the list of schedules; only halving needs a callback; any other name is refused with the list."""
     for name in SCHEDULES:
         assert np.isfinite(rates(schedules, name, [0, 7, 200])).all()
         assert len(schedules.callbacks(name, start=0.1, halving_patience=1)) == (name == "halving")
@@ -104,7 +104,7 @@ def test_every_schedule_works_and_no_other_name(schedules):
         rates(schedules, "steps", [0])
 
 
-# ---- optimizers: down a bowl, loss = sum(steepness * (position - 1) ** 2) / 2 ------------------------------------------------------------
+# ---- optimizers on a quadratic function: loss = sum(steepness * (position - 1) ** 2) / 2 -------------------------------------------------
 
 STEEPNESS = np.array([1.0, 0.3, 4.0])
 START = np.array([3.0, -2.0, 0.0])
@@ -119,7 +119,7 @@ def loss(position):
 
 
 def descend(optimizer, steps):
-    """Positions after each step of a Keras optimizer."""
+    """The positions after each step of a Keras optimizer."""
     import keras
 
     variable, positions = keras.Variable(START, dtype="float32"), []
@@ -143,14 +143,14 @@ def test_every_optimizer_goes_down(schedules, name):
 
 
 def test_another_name_is_refused(schedules):
-    """A name that is not in options.OPTIMIZERS is an error that lists them."""
+    """A name that is not in options.OPTIMIZERS raises an error that lists the names."""
     with pytest.raises(ValueError, match="unknown optimizer 'lion'; there are sgd, momentum"):
         made(schedules, "lion")
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_a_constant_ramp_is_keras_momentum(schedules, nesterov):
-    """With momentum equal to momentum_stop the steps are exactly those of keras.optimizers.SGD."""
+    """If momentum equals momentum_stop, the steps are exactly those of keras.optimizers.SGD."""
     import keras
 
     ours = descend(made(schedules, "nesterov" if nesterov else "momentum"), 30)
@@ -161,7 +161,7 @@ def test_a_constant_ramp_is_keras_momentum(schedules, nesterov):
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("start", [0.0, 0.5])
 def test_the_momentum_rises_step_by_step(schedules, nesterov, start):
-    """The momentum of step i is start + (0.9 - start) * i / 20 up to 0.9 and stays there; also from no momentum at all."""
+    """The momentum of step i is start + (0.9 - start) * i / 20 up to 0.9, where it stays; this also works from momentum 0."""
     ours = descend(made(schedules, "nesterov" if nesterov else "momentum", momentum=start, momentum_stop=0.9, total_steps=20), 30)
     momenta = [start + (0.9 - start) * min(step / 20, 1) for step in range(30)]
     np.testing.assert_allclose(ours, momentum_steps(START, gradient, rate=0.05, momenta=momenta, nesterov=nesterov), atol=1e-4)
@@ -175,14 +175,14 @@ def test_the_learning_rate_can_be_a_schedule(schedules):
 
 
 def test_clip_norm_bounds_the_step(schedules):
-    """A gradient longer than clip_norm is shortened to it; 0 leaves it as it is."""
+    """A gradient longer than clip_norm is scaled down to this length; with 0 it is left unchanged."""
     clipped, free = (descend(made(schedules, "sgd", 1.0, clip_norm=norm), 1)[0] - START for norm in (0.5, 0.0))
     assert np.linalg.norm(clipped) == pytest.approx(0.5, rel=1e-5)
     np.testing.assert_allclose(free, -gradient(START), rtol=1e-5)
 
 
 def test_adamw_decays_kernels_alone(schedules):
-    """Without a gradient a kernel shrinks by rate * decay a step; bias, gamma and beta stay."""
+    """Without a gradient, each step shrinks a kernel by rate * decay; bias, gamma and beta stay the same."""
     import keras
 
     variables = [keras.Variable([1.0], name=name) for name in ("kernel", "bias", "gamma", "beta")]

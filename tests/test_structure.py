@@ -1,4 +1,4 @@
-"""The structure of a net: each setting changes the net as said, the artifact holds it, and what does not fit is refused."""
+"""The structure of a net: the effect of each setting, the record in the artifact, and what is refused."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ def network():
 
 
 def kernels(network, *args, **changes):
-    """Layer -> shape of its kernel, of a net for 32 pixels and three dots of two sources."""
+    """Maps each layer to the shape of its kernel, for a net for 32 pixels and three dots of two sources."""
     return {path.split("/")[0]: value.shape for path, value in network.weights(build(*args, **changes)).items() if path.endswith("/kernel")}
 
 
@@ -36,7 +36,7 @@ def kernels(network, *args, **changes):
 
 @pytest.mark.keras
 def test_filters_is_a_factor_of_every_convolutions_own_number(network):
-    """Half of 32, 64 and 128; of compact also the laterals, which have the skips' numbers; never less than one; the output stays."""
+    """For example half of 32, 64 and 128. It applies to all of compact's convolutions except the output, and leaves at least one filter."""
     assert [shape[-1] for shape in kernels(network, "kfkd", filters=0.5).values()] == [16, 32, 64, 1000, 1000, 6]
     once, twice = (kernels(network, "compact", filters=filters) for filters in (1.0, 2.0))
     assert {name: shape[-1] / once[name][-1] for name, shape in twice.items()} == {name: 1 if name == "keypoints" else 2 for name in once}
@@ -45,7 +45,7 @@ def test_filters_is_a_factor_of_every_convolutions_own_number(network):
 
 @pytest.mark.keras
 def test_kernel_is_the_size_of_kfkds_convolutions(network):
-    """Of all three, without padding: 4 of 32 pixels leave 29, halved 14, 11, 5, 2, 1; 0 is 3, 2 and 2."""
+    """It applies to all three, without padding: with 4, 32 pixels become 29, 14, 11, 5, 2 and 1. With 0 the sizes are 3, 2 and 2."""
     found = kernels(network, "kfkd", kernel=4)
     assert [found[f"conv{n}"][:2] for n in (1, 2, 3)] == [(4, 4)] * 3
     assert network.shapes(build("kfkd", kernel=4))["conv3"].tolist() == [2, 2, 128]
@@ -54,7 +54,7 @@ def test_kernel_is_the_size_of_kfkds_convolutions(network):
 
 @pytest.mark.keras
 def test_kernel_is_the_size_of_compacts_three_by_three_convolutions(network):
-    """The stem has 5 x 5, laterals and output 1 x 1 all the same, and the maps keep their sizes."""
+    """The stem stays at 5 x 5, laterals and output stay at 1 x 1, and the feature maps keep their sizes."""
     small, large = kernels(network, "compact"), kernels(network, "compact", kernel=7)
     assert {small[name][0] for name in small if small[name] != large[name]} == {3}
     assert {large[name][0] for name in large if small[name] != large[name]} == {7}
@@ -65,7 +65,7 @@ def test_kernel_is_the_size_of_compacts_three_by_three_convolutions(network):
 
 @pytest.mark.keras
 def test_pool_and_hidden_are_kfkds(network):
-    """Pools of 3 leave of 48 pixels 15, 4 and 1; without (1) nothing is taken but by the convolutions; hidden units as asked for."""
+    """Pools of 3 reduce 48 pixels to 15, 4 and 1; with 1 only the convolutions reduce the maps. Hidden layers have the given size."""
     found = network.shapes(build("kfkd", side=48, pool=3, hidden=7))
     assert {name: found[name].tolist() for name in ("conv2", "conv3", "hidden4", "hidden5")} == {
         "conv2": [14, 14, 64],
@@ -79,7 +79,7 @@ def test_pool_and_hidden_are_kfkds(network):
 @pytest.mark.keras
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_an_activation_follows_every_layer_but_the_last(network, activation):
-    """As Keras computes it of the layer's bare output: kfkd's after the convolution's bias, compact's after its norm."""
+    """It is Keras' function, applied in kfkd after the convolution's bias and in compact after the batch norm."""
     import keras
     from keras import ops
 
@@ -97,7 +97,7 @@ def test_an_activation_follows_every_layer_but_the_last(network, activation):
 
 @pytest.mark.keras
 def test_only_a_relu_can_be_dead(network):
-    """With another activation a training's health knows no dead layers; its mean and spread are those after that activation."""
+    """With another activation the share of dead channels is NaN; mean and spread are measured behind that activation."""
     from pipeline.nets import training
 
     faces, options = labelled(64, seed=1), {"keypointset": DOTS, "hooks": training.Hooks()}
@@ -109,7 +109,7 @@ def test_only_a_relu_can_be_dead(network):
 
 @pytest.mark.parametrize(("normalisation", "seen"), [("standard", (1.0, 2.5)), ("unit", (150 / 255, 210 / 255)), ("none", (150, 210))])
 def test_the_pixels_that_a_net_sees(normalisation, seen):
-    """Grey levels 150 and 210, of faces whose mean is 110 and standard deviation 40; a pretrained net has its own rule for grey levels."""
+    """Grey levels 150 and 210 of faces with mean 110 and standard deviation 40; pretrained nets always get plain grey levels."""
     found = normalised("kfkd", normalisation, mean=110.0, std=40.0)
     assert [(grey - found["pixel_mean"]) / found["pixel_std"] for grey in (150, 210)] == pytest.approx(seen)
     assert normalised("vgg16", normalisation, mean=110.0, std=40.0) == {"pixel_mean": 0.0, "pixel_std": 1.0}
@@ -127,14 +127,14 @@ def test_the_pixels_that_a_net_sees(normalisation, seen):
     ],
 )
 def test_a_net_that_shrinks_to_nothing_is_refused(network, changes, message):
-    """With the layer, its size and what is left of the image."""
+    """The message names the layer, its size and the size of its input."""
     with pytest.raises(InputError, match=message):
         build("kfkd", **changes)
 
 
 @pytest.mark.keras
-def test_compact_takes_odd_kernels_alone(network):
-    """Its maps are padded to keep their size, and an even kernel would have no middle."""
+def test_compact_takes_only_odd_kernels(network):
+    """Its maps are padded to keep their size, and an even kernel has no centre."""
     with pytest.raises(InputError, match="size is 4, but compact needs an odd one"):
         build("compact", kernel=4)
 
@@ -142,7 +142,7 @@ def test_compact_takes_odd_kernels_alone(network):
 @pytest.mark.parametrize("stage", [TrainBase, Sanity])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_setting_that_the_net_does_not_have_is_refused(stage, network):
-    """Unless it is at its default; a setting that it has makes another key."""
+    """Unless it has its default value. A setting that the net does have changes the key."""
     plain = stage(overrides={stage.__name__: {"network": network}})
     for name, value in CHANGED.items():
         overrides = {stage.__name__: {"network": network, name: value}}
@@ -154,7 +154,7 @@ def test_a_setting_that_the_net_does_not_have_is_refused(stage, network):
 
 
 def test_every_setting_is_tried_here():
-    """Those of all nets."""
+    """CHANGED has the settings of all nets."""
     assert {*CHANGED} == set().union(*SETTINGS.values())
 
 
@@ -163,7 +163,7 @@ def test_every_setting_is_tried_here():
 
 @pytest.fixture(scope="module")
 def other(network):
-    """A base net of another structure, trained for an epoch on dots."""
+    """A base net with a non-default structure, trained for one epoch on dots."""
     return trained(structure("compact", filters=0.5, kernel=5, activation="leaky_relu", pixel_mean=0.0, pixel_std=255.0, dropout=1.0))
 
 
@@ -183,7 +183,7 @@ def trained(built_from, versions=None, *, base=None, window=None, scratch=False)
 
 @pytest.mark.keras
 def test_the_artifact_alone_rebuilds_the_net(network, other, tmp_path):
-    """Record and weights come back from the file as they were, in plain types, and the net built from them says the same."""
+    """Record and weights are read back unchanged and with plain types, and the net built from them gives the same predictions."""
     from pipeline.inference import prediction
 
     path = tmp_path / "net-0123456789.h5"
@@ -202,7 +202,7 @@ def test_the_artifact_alone_rebuilds_the_net(network, other, tmp_path):
 @pytest.mark.keras
 @pytest.mark.parametrize("scratch", [False, True])
 def test_a_specialist_has_its_base_nets_structure(network, other, scratch):
-    """Through a window of another side, too; with the base net's weights, or from scratch with none of them."""
+    """Also with a window of another size, both with the base net's weights and from scratch."""
     from pipeline.geometry import alignment
 
     window = alignment.window(TARGET, EYES, margin=8.0, extent=1.0, zoom=1.5)
@@ -216,8 +216,8 @@ def test_a_specialist_has_its_base_nets_structure(network, other, scratch):
     assert (len(eyes.carried_over), len(eyes.new)) == ((0, len(eyes.weights)) if scratch else (len(eyes.weights), 0))
 
 
-def test_the_start_of_a_specialist_concerns_it_alone():
-    """From scratch it has another key, and is made from the same base net."""
+def test_the_start_of_a_specialist_affects_only_the_specialist():
+    """A start from scratch changes its key, but it still depends on the same base net."""
     base, scratch = (TrainSpecialist(group="mouth", overrides={"TrainSpecialist": {"start": start}}) for start in ("base", "scratch"))
     assert base.key == TrainSpecialist(group="mouth").key != scratch.key
     assert base.recipe["inputs"] == scratch.recipe["inputs"]
