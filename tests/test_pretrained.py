@@ -212,5 +212,5 @@ def test_a_file_counts_by_its_content(tmp_path):
     assert one == same
     assert len({one, other, key()}) == 3
     for settings in ({"initialisation": "glorot"}, {"network": "kfkd"}):
-        with pytest.raises(InputError, match=r"--TrainBase-weights .*: resnet50 and vgg16 alone"):
+        with pytest.raises(InputError, match=r"--TrainBase-weights .*: works only with --TrainBase-network resnet50 or vgg16"):
             key(places[0], **settings)

@@ -87,7 +87,7 @@ class Setup:
         net = self.build()
         # An epoch uses each of a few faces several times, because the work after an epoch takes longer than a training step.
         rows = np.repeat(np.arange(len(faces.images)), max(1, STEPS * batch // len(faces.images)))
-        versions = StoredVersions(faces.images[None], faces.keypoints[None], faces.source, rows=rows, indices=self.indices)
+        versions = StoredVersions(faces.images[:][None], faces.keypoints[None], faces.source, rows=rows, indices=self.indices)
         recipe = dataclasses.replace(self.recipe, epochs=epochs, batch=batch, warmup=min(self.recipe.warmup, epochs / 4))
         history, _ = training.fit(net, versions, validation, recipe, keypointset=self.keypointset, hooks=training.Hooks())
         return float(history.validation_rmse[-1])
