@@ -104,11 +104,8 @@ class Augment(Stage):
 
         faces = self.input().load(datasets.Dataset)
         training = ~faces.validation
-        images, labels, ranges = (
-            chosen(faces.images, training),
-            datasets.labels(faces)[training],
-            from_parameters(augmentation.Ranges, self),
-        )
+        images, labels = chosen(faces.images, training), datasets.labels(faces)[training]
+        ranges = from_parameters(augmentation.Ranges, self)
         made = augmentation.versions(images, labels, keypointset=KAGGLE, ranges=ranges, count=self.copies, seed=self.seed)
         with self.writing() as file, self.progress(self.copies, "version") as progress:
             versions: Iterator[dict[str, Images]] = ({"images": images, "keypoints": labels} for images, labels in progress.over(made))

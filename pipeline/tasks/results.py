@@ -1,7 +1,7 @@
 """Stages from trained nets to a submission and a report. What their `run` needs is imported there: libraries take seconds to start."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.store.run.parameters import real, whole
@@ -28,7 +28,7 @@ class LearningCurves(Stage):
     companion = True
 
     @property
-    def shown(self):
+    def shown(self) -> Path:
         return self.sibling(".png")
 
     def requires(self):
@@ -63,11 +63,11 @@ class Predict(Stage):
         return [{"Load": {"validation_share": 1 / self.folds, "fold": fold}} for fold in range(self.folds)]
 
     @property
-    def shown(self):
+    def shown(self) -> Path:
         return self.sibling(".csv")
 
     @property
-    def stem(self):
+    def stem(self) -> str:
         return "submission" if dataset().folder() else "submission-rendered"
 
     def run(self):
@@ -99,7 +99,7 @@ class Predict(Stage):
         tests = prediction.predict_chain(progress.over(nets), faces.test_images, faces.test_source, KAGGLE)
         return ensemble.chain_predictions(faces, nets, tests, base_share=self.base_share)
 
-    def closing_words(self):
+    def closing_words(self) -> dict[str, Any]:
         curves = ", ".join(str(companion.shown) for companion in self.requires()["companions"])
         faces = dataset().folder() or "drawn by the program (for your own files, use --dataset-path)"
         return {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": "keypoints status"}
@@ -173,8 +173,8 @@ class Report(Stage):
         )
 
     @property
-    def shown(self):
+    def shown(self) -> Path:
         return self.sibling(".html")
 
-    def closing_words(self):
+    def closing_words(self) -> dict[str, Any]:
         return {"Report": self.shown}

@@ -300,7 +300,7 @@ class TrainSpecialist(Training, Stage):
     warmup = real(1.0, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
 
     @property
-    def identity(self):
+    def identity(self) -> tuple[str, ...]:
         return (self.group,)
 
     def requires(self):
