@@ -31,12 +31,12 @@ def run(*command, cwd=None):
         return subprocess.run(command, cwd=cwd or empty, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
-def recipes(*flags, cwd=None):
-    """The recipe of each stage by address, with its key, as a fresh process computes them."""
+def provenances(*flags, cwd=None):
+    """The provenance of each stage by address, with its key, as a fresh process computes them."""
     code = (
         "import json, sys; from pipeline.commands.support.last_run import Run\n"
         "with Run.selected_by(sys.argv[1:]).stages() as stages:\n"
-        "    print(json.dumps({stage.address: {**stage.recipe, 'key': stage.key} for stage in stages}))"
+        "    print(json.dumps({stage.address: {**stage.provenance, 'key': stage.key} for stage in stages}))"
     )
     result = run("-B", "-c", code, *flags, cwd=cwd)
     assert result.returncode == 0, result.stderr

@@ -9,7 +9,7 @@ from workplace import make
 from pipeline.commands import adopt, forget, inspect, status
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
-from pipeline.store.keys import recipe
+from pipeline.store.keys import provenance
 
 # Edits of code that is used only by Scale, only by Total, and by all stages.
 SCALE = ("tasks", "POWER = 1", "POWER = 2")
@@ -106,7 +106,7 @@ def test_only_a_change_of_code_is_adopted(workplace, made, monkeypatch, change, 
     if change == "file":
         workplace.numbers.write_text("1 2 4\n")
     elif change == "backend":
-        monkeypatch.setattr(recipe, "version", lambda package: "9.9")
+        monkeypatch.setattr(provenance, "version", lambda package: "9.9")
     elif change == "layout":
         monkeypatch.setattr(artifacts, "SCHEMA", artifacts.SCHEMA + 1)
     elif change == "input's file gone":

@@ -4,10 +4,10 @@ import re
 import shutil
 
 import pytest
-from fresh import ROOT, changed, recipes
+from fresh import ROOT, changed, provenances
 
 from pipeline.keypoints.kaggle import KAGGLE
-from pipeline.store.keys import recipe
+from pipeline.store.keys import provenance
 
 SPECIALISTS = {f"TrainSpecialist:{group}" for group in KAGGLE.groups}
 LAST = {"LearningCurves", "Predict"}
@@ -27,10 +27,10 @@ class Project:
         (self.files / "training.csv").write_text("nose_tip_x,nose_tip_y,Image\n48.5,57.25,0 1 2 3\n47.0,58.0,7 7 7 7\n")
         (self.files / "test.csv").write_text("ImageId,Image\n1,9 9 9 9\n")
         (self.files / "IdLookupTable.csv").write_text("RowId,ImageId,FeatureName,Location\n1,1,nose_tip_x,\n")
-        self.before = self.recipes()
+        self.before = self.provenances()
 
-    def recipes(self, *flags):
-        return recipes(*(flags or (f"--dataset-path={self.files}",)), cwd=self.root)
+    def provenances(self, *flags):
+        return provenances(*(flags or (f"--dataset-path={self.files}",)), cwd=self.root)
 
     def edit(self, name, change):
         """Writes a file anew; returns what undoes that."""
@@ -127,19 +127,19 @@ def one_more_function(text):
 def test_an_edit(project, name, change, stale, reason):
     """Exactly the stages that an edit concerns, and what is made from them, become stale; the first of them says why in one line."""
     undo = project.edit(name, change)
-    after = project.recipes()
+    after = project.provenances()
     undo()
     assert changed(project.before, after) == stale
     if stale:
         first = next(address for address in after if address in stale)
-        assert recipe.differences(after[first], project.before[first]) == [reason]
+        assert provenance.differences(after[first], project.before[first]) == [reason]
 
 
 def test_code_of_the_drawn_faces(project):
     """It counts where the faces are drawn, and nowhere else."""
-    before = project.recipes("--dataset-path=rendered")
+    before = project.provenances("--dataset-path=rendered")
     undo = project.edit("pipeline/data/synthetic/portrait.py", one_more_function)
-    own, drawn = project.recipes(), project.recipes("--dataset-path=rendered")
+    own, drawn = project.provenances(), project.provenances("--dataset-path=rendered")
     undo()
     assert changed(project.before, own) == set()
     assert changed(before, drawn) == {"Render", *DATA}
@@ -149,7 +149,7 @@ def test_a_file_date(project):
     """It is no part of a key."""
     path = project.files / "training.csv"
     path.write_bytes(path.read_bytes())
-    assert changed(project.before, project.recipes()) == set()
+    assert changed(project.before, project.provenances()) == set()
 
 
 @pytest.mark.parametrize(("package", "stale"), [("keras", NETS), ("tensorflow", NETS), ("numpy", set())])
@@ -159,16 +159,16 @@ def test_the_version_of_a_package(project, monkeypatch, package, stale):
     metadata.parent.mkdir()
     metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 9.9\n")
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    after = project.recipes()
+    after = project.provenances()
     shutil.rmtree(metadata.parent)
     assert changed(project.before, after) == stale
-    reasons = recipe.differences(after["TrainBase"], project.before["TrainBase"])
-    assert reasons == ([f"{package} {recipe.version(package)} -> 9.9"] if stale else [])
+    reasons = provenance.differences(after["TrainBase"], project.before["TrainBase"])
+    assert reasons == ([f"{package} {provenance.version(package)} -> 9.9"] if stale else [])
 
 
 def test_another_backend(project, monkeypatch):
     """It concerns what trains and predicts, and what is made from that."""
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    after = project.recipes()
+    after = project.provenances()
     assert changed(project.before, after) == NETS
-    assert recipe.differences(after["TrainBase"], project.before["TrainBase"]) == ["backend tensorflow -> jax"]
+    assert provenance.differences(after["TrainBase"], project.before["TrainBase"]) == ["backend tensorflow -> jax"]

@@ -226,7 +226,7 @@ def test_first_bytes_that_lie(tmp_path, lie):
         "no dict inside",
         "deep",
         "long number",
-        "deeper than a recipe",
+        "deeper than a provenance",
         "control character",
         "control character in a name",
     ],

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from fresh import ROOT, first_command, recipes, run
+from fresh import ROOT, first_command, provenances, run
 
 from pipeline.data.synthetic.rendered import write_kaggle_files
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
@@ -307,12 +307,12 @@ class TestInterface:
         from pipeline import Predict, Report
 
         found = Report(overrides={"Predict": {"folds": 2}})
-        assert set(Report().recipe["files"]) == {"report.html", "report.css"}
+        assert set(Report().provenance["files"]) == {"report.html", "report.css"}
         assert [faces.fold for faces in found.requires()["faces"]] == [0, 1]
         first = Predict(folds=2).requires()["chains"][0]
         assert found.requires()["nets"] == {"base": first["base"], **first["specialists"]}
         assert found.requires()["copies"] is first["base"].requires()["copies"]
-        assert not any(name.startswith("results/report") for name in Predict().recipe["code"])
+        assert not any(name.startswith("results/report") for name in Predict().provenance["code"])
 
     def test_import_is_light(self):
         """`import pipeline` leaves the heavy packages alone."""
@@ -357,7 +357,7 @@ class TestInterface:
     def test_presets_are_valid(self, preset, monkeypatch):
         """Every preset in configs/ has known sections, keys and values only."""
         monkeypatch.setenv("LUIGI_CONFIG_PATH", str(preset))
-        assert recipes()
+        assert provenances()
 
     @pytest.mark.parametrize("flag", ["--TrainBase-epochs=many", "--TrainBase-epochs=0", "--TrainBase-network=vgg", "--Load-clean=maybe"])
     def test_bad_parameter(self, flag, tmp_path):

@@ -124,7 +124,7 @@ def test_overrides_on_the_command_line(workplace):
 def test_a_companion_is_made_along_and_alone(workplace):
     """It belongs to what is asked for but not to its key; if it alone is missing, it alone is made."""
     assert workplace.run("Total").returncode == 0
-    assert "Picture" not in workplace.chain()["Total"].recipe["inputs"]
+    assert "Picture" not in workplace.chain()["Total"].provenance["inputs"]
     workplace.artifact("Picture").unlink()
     assert not workplace.chain()["Total"].complete()
     again = workplace.run("Total")

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.commands.support.addresses import artifacts_of, find, split
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
-from pipeline.store.keys import adoptions, recipe
+from pipeline.store.keys import adoptions, provenance
 from pipeline.store.keys.adoptions import Adoption
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import workspace_root
@@ -65,7 +65,7 @@ def _planned(stages: list[Stage], candidates: list[Path]) -> dict[Path, Adoption
 def _plan(stage: Stage, path: Path) -> dict[Path, Adoption]:
     """The adoption that makes `path` the artifact of `stage`, by the file of its record, after those that its inputs need."""
     then = _made_from(stage, path)
-    changes = recipe.changes(stage.recipe, then)
+    changes = provenance.changes(stage.provenance, then)
     if others := [line for part, lines in changes.items() if part not in ALLOWED for line in lines]:
         raise Refused(f"{path} cannot be adopted, because more than code has changed: {'; '.join(others)}.")
     if stage.inputs().keys() != then["inputs"].keys():
@@ -74,7 +74,7 @@ def _plan(stage: Stage, path: Path) -> dict[Path, Adoption]:
     for name, task in stage.inputs().items():
         if task.key != then["inputs"][name]:
             plan |= _plan(task, task.path.with_name(f"{task.stem}-{then['inputs'][name]}.h5"))
-    return plan | _own(stage, {**stage.recipe, "inputs": then["inputs"]}, path, changes["code"])
+    return plan | _own(stage, {**stage.provenance, "inputs": then["inputs"]}, path, changes["code"])
 
 
 def _made_from(stage: Stage, path: Path) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def _made_from(stage: Stage, path: Path) -> dict[str, Any]:
 
 def _own(stage: Stage, made_from: dict[str, Any], path: Path, in_spite_of: list[str]) -> dict[Path, Adoption]:
     """The adoption of `path` in place of what the stage would make from `made_from`; empty if code has not changed."""
-    key = recipe.key(made_from)
+    key = provenance.key(made_from)
     if not in_spite_of:
         return {}
     if (made := path.with_name(f"{stage.stem}-{key}.h5")).exists():

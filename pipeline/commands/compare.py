@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.support import drawing, provenance, reading
+from pipeline.commands.support import ancestry, drawing, reading
 from pipeline.commands.support.addresses import find
 from pipeline.errors import InputError
-from pipeline.store.keys import recipe
+from pipeline.store.keys import provenance
 from pipeline.store.run.stage import Stage
 
 if TYPE_CHECKING:
@@ -26,35 +26,35 @@ def run(one: str, other: str, out: str | None, stages: list[Stage]) -> int:
     """
     first, second = (find(address, stages) for address in (one, other))
     print(f"first   {first}\nsecond  {second}")
-    print("\n" + "\n".join(_differences(first, second) or ["Both have the same provenance."]) + "\n")
+    print("\n" + "\n".join(_differences(first, second) or ["Both have the same ancestry."]) + "\n")
     _compare((first, second), out)
     return 0
 
 
 def _differences(one: Path, other: Path) -> list[str]:
     """The differences in the provenance of two artifacts and their ancestors, one line each, the first stages first."""
-    then, now = (_recipes(path) for path in (one, other))
+    then, now = (_provenances(path) for path in (one, other))
     lines = []
     for address in reversed({**now, **then}):
         if address in then and address in now:
-            changes = recipe.changes(now[address], then[address])
+            changes = provenance.changes(now[address], then[address])
             lines += [f"{address}: {line}" for part, differing in changes.items() if part != "inputs" for line in differing]
         else:
             lines.append(f"{address}: used only by the {'first' if address in then else 'second'}")
     return lines
 
 
-def _recipes(path: Path) -> dict[str, dict[str, Any]]:
+def _provenances(path: Path) -> dict[str, dict[str, Any]]:
     """What an artifact and each of its ancestors were made from, by address, the artifact itself first."""
-    own = _recipe(path)
+    own = _provenance(path)
     found = {own["stage"]: own}
-    for (stage, _), file in provenance.ancestors(path).items():
+    for (stage, _), file in ancestry.ancestors(path).items():
         if file is not None:
-            found[stage] = _recipe(file)
+            found[stage] = _provenance(file)
     return found
 
 
-def _recipe(path: Path) -> dict[str, Any]:
+def _provenance(path: Path) -> dict[str, Any]:
     """What an artifact was made from directly."""
     made_from = reading.attributes(path).get("made_from", {})
     if "stage" not in made_from:
@@ -98,7 +98,7 @@ def _held_out(path: Path) -> HeldOut:
     from pipeline.results.paired import HeldOut
     from pipeline.results.predictions import Predictions
 
-    stage = _recipe(path)["stage"].split(":")[0]
+    stage = _provenance(path)["stage"].split(":")[0]
     if stage not in COMPARABLE:
         raise InputError(f"{path} is neither a training nor a prediction. Compare two of TrainBase, TrainSpecialist:GROUP or Predict.")
     faces = [reading.load(file, Dataset) for file in reading.made_from(path, "Load")]

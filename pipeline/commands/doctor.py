@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.store.keys import recipe
+from pipeline.store.keys import provenance
 
 DISTRIBUTION = "keypoints"
 # Bytes. A full run on Kaggle's faces takes about 1.2 GB.
@@ -39,7 +39,7 @@ def run() -> int:
     if not packages:
         print(f"  {DISTRIBUTION} is not installed: {_pip()} -e .")
     devices, starts = _devices()
-    print(f"backend: {recipe.backend()['backend']}; devices: {devices}")
+    print(f"backend: {provenance.backend()['backend']}; devices: {devices}")
     free = shutil.disk_usage(Path.cwd()).free
     hint = "" if free > ENOUGH_DISK else f"; a full run needs about {ENOUGH_DISK / 1e9:.0f} GB"
     print(f"disk: {free / 1e9:.1f} GB free in {Path.cwd()}{hint}")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.commands.support import provenance
+from pipeline.commands.support import ancestry
 from pipeline.commands.support.addresses import find, split
 from pipeline.errors import InputError
 from pipeline.store.cleanup import in_use
@@ -40,7 +40,7 @@ def run(address: str, stages: list[Stage]) -> int:
 def _with_descendants(artifacts: list[Path]) -> list[Path]:
     """The artifacts and everything in the workspace that was made from them, directly or not, finished or unfinished."""
     paths = names.all_artifacts(workspace_root(), ("artifact", *names.UNFINISHED))
-    made_from = {path: set(provenance.inputs(path).values()) for path in paths}
+    made_from = {path: set(ancestry.inputs(path).values()) for path in paths}
     forgotten, keys = [*artifacts], {names.key_of(path) for path in artifacts}
     while new := [path for path, inputs in made_from.items() if path not in forgotten and inputs & keys]:
         forgotten += new

@@ -1,15 +1,15 @@
-"""`keypoints inspect`: shows the arrays of an artifact with shapes, units and a summary of their values, and its provenance."""
+"""`keypoints inspect`: shows the arrays of an artifact with shapes, units and a summary of their values, and its ancestry."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.support import provenance, reading
+from pipeline.commands.support import ancestry, reading
 from pipeline.commands.support.addresses import find
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.hdf5.tree import StoredGroup
-from pipeline.store.keys import recipe
+from pipeline.store.keys import provenance
 from pipeline.store.run.partial_results import SNAPSHOTS_SUFFIX
 from pipeline.store.run.stage import Stage
 
@@ -32,7 +32,7 @@ def run(what: str, stages: list[Stage]) -> int:
     with reading.refusing(path):
         with artifacts.reading(path) as file:
             print(path)
-            _print_provenance(path, [*provenance.adopted(path), *provenance.quarantined_since(path)])
+            _print_provenance(path, [*ancestry.adopted(path), *ancestry.quarantined_since(path)])
             _print_arrays(file, artifacts.verify(path))
         _print_snapshots(path)
     return 0
@@ -42,7 +42,7 @@ def _print_provenance(path: Path, remarks: list[str]) -> None:
     attributes = artifacts.attributes(path)
     made_from, versions = attributes.get("made_from", {}), attributes.get("versions", {})
     print(f"\nmade by {attributes.get('stage', 'another program')}")
-    for title in recipe.PARTS:
+    for title in provenance.PARTS:
         for number, (name, value) in enumerate(made_from.get(title, {}).items()):
             print(f"  {title if number == 0 else '':<12}{name} = {value}")
     for number, remark in enumerate(remarks):

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from luigi.task import flatten
 
 from pipeline import units
-from pipeline.commands.support import provenance
+from pipeline.commands.support import ancestry
 from pipeline.commands.support.addresses import artifacts_of
 from pipeline.store.hdf5 import artifacts
-from pipeline.store.keys import recipe
+from pipeline.store.keys import provenance
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import workspace_root
 from pipeline.store.workspace import runlog
@@ -34,7 +34,7 @@ def run(stages: list[Stage]) -> int:
     seconds = runlog.last_seconds(workspace_root() / "models")
     rows = [_row(stage, seconds) for stage in stages]
     width = max(len(row.address) for row in rows)
-    print(f"{'stage':<{width}}  {'key':<{recipe.KEY_LENGTH}}  {'state':<8}{'size':>9}{'took':>14}  why")
+    print(f"{'stage':<{width}}  {'key':<{provenance.KEY_LENGTH}}  {'state':<8}{'size':>9}{'took':>14}  why")
     for address, key, state, size, duration, (why, *more) in rows:
         line = f"{address:<{width}}  {key}  {state:<8}{size:>9}{duration:>14}  "
         print(f"{line}{why}".rstrip())
@@ -60,7 +60,7 @@ def _state(stage: Stage, has_run: bool) -> tuple[str, list[str]]:
         return _absent(stage, has_run)
     except artifacts.Damaged as error:
         return "damaged", [str(error)]
-    remarks = provenance.quarantined_since(stage.path)
+    remarks = ancestry.quarantined_since(stage.path)
     if adopted := [address for address, adoption in stage.adopted.items() if adoption != stage.adoption]:
         remarks = [f"made from adopted {', '.join(adopted)}", *remarks]
     return ("adopted", [f"{stage.adoption}", *remarks]) if stage.adoption else ("cached", remarks)
@@ -81,7 +81,7 @@ def _reasons(stage: Stage, then: dict[str, Any]) -> list[str]:
     tasks = {name: task for name, task in stage.inputs().items() if then["inputs"].get(name) != task.key}
     causes = {task.task_family for task in tasks.values()}
     following = {name: task.key for name, task in tasks.items() if causes & task.families() - {task.task_family}}
-    return recipe.differences(stage.recipe, {**then, "inputs": then["inputs"] | following})
+    return provenance.differences(stage.provenance, {**then, "inputs": then["inputs"] | following})
 
 
 def _latest(stage: Stage) -> Path | None:

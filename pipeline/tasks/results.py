@@ -166,7 +166,7 @@ class Report(Stage):
         stages, log, predict = self.ancestors(), runlog.made(workspace_root() / "models"), self.requires()["predictions"]
         return run_summary.provenance(
             [run_summary.stage_run(stage.address, stage.key, stage.settings, log.get(stage.key, {})) for stage in stages],
-            files={name: digest for stage in stages if isinstance(stage, Load) for name, digest in stage.recipe["files"].items()},
+            files={name: digest for stage in stages if isinstance(stage, Load) for name, digest in stage.provenance["files"].items()},
             versions=artifacts.attributes(predict.path)["versions"],
             chains=predict.folds,
             adopted=list(self.adopted),

@@ -15,7 +15,7 @@ from luigi.task import flatten
 from pipeline.errors import Ended, InputError
 from pipeline.experiments import plans
 from pipeline.keypoints.kaggle import KAGGLE
-from pipeline.store.keys import recipe
+from pipeline.store.keys import provenance
 from pipeline.store.run.parameters import whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, workspace_root
@@ -153,7 +153,7 @@ class Experiment(Stage):
     @functools.cached_property
     def _search(self) -> str:
         """The key of the search, or "" if there is none. A search for more trials has the same key and starts with the same trials."""
-        return recipe.key(dataclasses.asdict(dataclasses.replace(self.plan, question="", trials=0))) if self.plan.space else ""
+        return provenance.key(dataclasses.asdict(dataclasses.replace(self.plan, question="", trials=0))) if self.plan.space else ""
 
     def trial(self, own: plans.Overrides, seed: int) -> Trial:
         """The trial with this seed that differs from the settings by `own`; InputError, naming the file, for unusable parameters."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.commands.support import provenance
+from pipeline.commands.support import ancestry
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.workspace import names
@@ -41,7 +41,7 @@ def made_from(path: Path, stage: str) -> list[Path]:
 
     Raises InputError if its provenance names none, or if one has been removed or quarantined.
     """
-    found = [(key, file) for (name, key), file in provenance.ancestors(path).items() if name == stage]
+    found = [(key, file) for (name, key), file in ancestry.ancestors(path).items() if name == stage]
     if not found:
         raise InputError(f"{path} does not say which {stage} it was made from.")
     files = {key: file for key, file in found if file and (name := names.parse(file)) and name.kind == "artifact"}

@@ -27,7 +27,7 @@ from pipeline.store.hdf5 import contents, layout
 from pipeline.store.hdf5.contents import Content, put, put_versions
 from pipeline.store.hdf5.steady import Steady
 from pipeline.store.hdf5.tree import StoredGroup
-from pipeline.store.keys import recipe
+from pipeline.store.keys import provenance
 from pipeline.store.workspace import console, files
 from pipeline.store.workspace.files import Damaged
 
@@ -153,7 +153,7 @@ def load(
 def attributes(path: Path) -> dict[str, typing.Any]:
     """The attributes of the artifact itself, decoded from JSON: texts, and dicts of plain values or of dicts of plain values.
 
-    If there is an attribute `made_from`, it has the structure of a recipe (`pipeline.store.keys.recipe`).
+    If there is an attribute `made_from`, it describes a provenance (see `pipeline.store.keys.provenance`).
 
     Raises FileNotFoundError, or Damaged with a reason.
     """
@@ -168,8 +168,8 @@ def _check_content(path: Path, tree: StoredGroup, kind: type) -> None:
 def _decoded_attributes(tree: StoredGroup, path: Path) -> dict[str, typing.Any]:
     found = {name: _decoded(text, f"{path}: the attribute {name}") for name, text in tree.attributes.items()}
     made_from = found.get("made_from", {})
-    if not isinstance(made_from, dict) or not all(isinstance(made_from.get(part, {}), dict) for part in recipe.PARTS):
-        raise Damaged(f"{path}: the attribute made_from is not a recipe")
+    if not isinstance(made_from, dict) or not all(isinstance(made_from.get(part, {}), dict) for part in provenance.PARTS):
+        raise Damaged(f"{path}: the attribute made_from does not describe a provenance")
     return found
 
 

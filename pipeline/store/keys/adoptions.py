@@ -2,8 +2,8 @@
 
 The record says that the artifact STEM-ADOPTED.h5 replaces the one that the present code would make under KEY. It applies for as long as the
 former exists and the latter does not. A stage that is made from an adopted artifact has the key of the file that was read, ADOPTED, among
-its inputs, not KEY. Therefore every recipe remains true, and equal keys mean equal bytes with or without adoptions: a result that was made
-from that file before the change stays up to date, and a genuine rerun leads to different keys. Only the replacement of KEY by ADOPTED
+its inputs, not KEY. Therefore every provenance remains true, and equal keys mean equal bytes with or without adoptions: a result that was
+made from that file before the change stays up to date, and a genuine rerun leads to different keys. Only the replacement of KEY by ADOPTED
 is outside this guarantee. Hence no artifact can contain it: `keypoints status`, `keypoints inspect`, the run log and the summary of a run
 read it from the record.
 """
@@ -21,7 +21,7 @@ class Adoption(NamedTuple):
     """The record of an adoption.
 
     stage: the address of the stage.
-    key: the key of the recipe with the new code.
+    key: the key of the provenance with the new code.
     adopted: the key of the artifact that is used instead.
     date: when it was adopted.
     in_spite_of: the changes of code, one line each.

@@ -1,4 +1,4 @@
-"""The identity of a stage: its names, its parameters including overrides, its recipe, and the key derived from them."""
+"""The identity of a stage: its names, its parameters including overrides, its provenance, and the key derived from them."""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +10,7 @@ from luigi.task import flatten
 
 from pipeline.errors import InputError, meant
 from pipeline.store.hdf5 import artifacts
-from pipeline.store.keys import adoptions, fingerprints, recipe
+from pipeline.store.keys import adoptions, fingerprints, provenance
 from pipeline.store.keys.adoptions import Adoption
 from pipeline.store.run import configuration, parameters
 from pipeline.store.run.targets import ExternalFile, workspace_root
@@ -92,21 +92,21 @@ class Keyed(luigi.Task):
 
     @functools.cached_property
     def key(self) -> str:
-        """The key of the artifact: that of the recipe, or that of the artifact adopted in its place."""
-        return self.adoption.adopted if self.adoption else self.recipe_key
+        """The key of the artifact: that of the provenance, or that of the artifact adopted in its place."""
+        return self.adoption.adopted if self.adoption else self.provenance_key
 
     @property
-    def recipe_key(self) -> str:
-        """The key of the recipe."""
-        return recipe.key(self.recipe)
+    def provenance_key(self) -> str:
+        """The key of the provenance."""
+        return provenance.key(self.provenance)
 
     @functools.cached_property
-    def recipe(self) -> dict[str, Any]:
-        """What the artifact is made from, see `pipeline.store.keys.recipe`, when it was first requested."""
-        return self.current_recipe()
+    def provenance(self) -> dict[str, Any]:
+        """What the artifact is made from, see `pipeline.store.keys.provenance`, when it was first requested."""
+        return self.current_provenance()
 
-    def current_recipe(self) -> dict[str, Any]:
-        """The recipe according to the code and files as they are now."""
+    def current_provenance(self) -> dict[str, Any]:
+        """The provenance according to the code and files as they are now."""
         external = [task for task in flatten(self.requires()) if isinstance(task, ExternalFile)]
         return {
             "schema": artifacts.SCHEMA,
@@ -115,7 +115,7 @@ class Keyed(luigi.Task):
             "inputs": {name: task.key for name, task in self.inputs().items()},
             "files": _numbered((Path(file.path).name, file.digest()) for file in external),
             "code": fingerprints.fingerprint(type(self)),
-            "backend": recipe.backend() if self.on_backend else {},
+            "backend": provenance.backend() if self.on_backend else {},
         }
 
     @property
@@ -126,8 +126,8 @@ class Keyed(luigi.Task):
 
     @functools.cached_property
     def adoption(self) -> Adoption | None:
-        """The record by which another artifact replaces the one that the recipe describes."""
-        return adoptions.followed(workspace_root(), self.folder, self.stem, self.recipe_key)
+        """The record by which another artifact replaces the one that the provenance describes."""
+        return adoptions.followed(workspace_root(), self.folder, self.stem, self.provenance_key)
 
     @functools.cached_property
     def adopted(self) -> dict[str, Adoption]:

@@ -17,7 +17,7 @@ from luigi.task import flatten
 from pipeline.errors import InputError
 from pipeline.store.cleanup import in_use
 from pipeline.store.hdf5 import artifacts, contents
-from pipeline.store.keys import recipe
+from pipeline.store.keys import provenance
 from pipeline.store.run import closing, guard
 from pipeline.store.run.keyed import Keyed, wrap_once
 from pipeline.store.run.partial_results import PartialResults
@@ -156,11 +156,11 @@ class Stage(Keyed):
 
     def _provenance_attributes(self) -> dict[str, Any]:
         """The attributes of the artifact."""
-        return {"stage": self.address, "key": self.key, "made_from": self.recipe, "versions": _versions()}
+        return {"stage": self.address, "key": self.key, "made_from": self.provenance, "versions": _versions()}
 
     def _changes(self) -> list[str]:
         """What has changed in the code and the inputs since this stage began."""
-        return recipe.differences(self.current_recipe(), self.recipe)
+        return provenance.differences(self.current_provenance(), self.provenance)
 
     def _check_unchanged(self) -> None:
         """Raises InputError if code or inputs have changed.
@@ -180,4 +180,4 @@ def _present(stage: Stage) -> None:
 def _versions() -> dict[str, str]:
     """The versions of the libraries that may influence a result."""
     packages = ("h5py", "keras", "numpy", "pandas", "scikit-image", "scikit-learn", "scipy", "tensorflow")
-    return {package: recipe.version(package) for package in packages}
+    return {package: provenance.version(package) for package in packages}

@@ -1,7 +1,7 @@
-"""What an artifact is made from: its recipe, the key that names it, and why two recipes differ.
+"""What an artifact is made from: its provenance, the key that names it, and why two provenances differ.
 
-A recipe is a dict of plain values: stage, effective parameters, keys of the inputs, digests of external files, fingerprints of the code,
-and versions of the backend. Its hash is the key in the file name of the artifact, so a changed ingredient leads to a different file.
+A provenance is a dict of plain values: stage, effective parameters, keys of the inputs, digests of external files, fingerprints of the
+code, and versions of the backend. Its hash is the key in the file name of the artifact, so a changed ingredient leads to a different file.
 """
 
 import functools
@@ -14,17 +14,17 @@ from typing import Any
 
 from pipeline.store.workspace.names import KEY_LENGTH
 
-# The parts of a recipe, apart from the stage and the schema.
+# The parts of a provenance, apart from the stage and the schema.
 PARTS = ("parameters", "inputs", "files", "code", "backend")
 
 
-def key(recipe: dict[str, Any]) -> str:
-    """The key of a recipe: the beginning of its SHA-256 digest."""
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+def key(provenance: dict[str, Any]) -> str:
+    """The key of a provenance: the beginning of its SHA-256 digest."""
+    return hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
 
 def differences(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
-    """Why an artifact made by the recipe `then` does not match the recipe `now`, one line per difference.
+    """Why an artifact made by the provenance `then` does not match the provenance `now`, one line per difference.
 
     That an input changed is one line; the reasons for that change are not repeated.
     """
@@ -32,7 +32,7 @@ def differences(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
 
 
 def changes(now: dict[str, Any], then: dict[str, Any]) -> dict[str, list[str]]:
-    """The lines of `differences` by the part of the recipe; a part without lines is equal."""
+    """The lines of `differences` by the part of the provenance; a part without lines is equal."""
     return {
         "parameters": [_line(name, f"{name} {old} -> {new}", new, old) for name, new, old in _changed(now, then, "parameters")],
         "files": [_line(name, f"{name} changed", new, old) for name, new, old in _changed(now, then, "files")],

@@ -1,4 +1,4 @@
-"""Keys: what renames an artifact and what doesn't, and why two recipes differ."""
+"""Keys: what renames an artifact and what doesn't, and why two provenances differ."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import pytest
 from workplace import make
 
 from pipeline.errors import InputError
-from pipeline.store.keys import recipe
+from pipeline.store.keys import provenance
 from pipeline.store.workspace import digests, files
 
 ALL = {"Draw", "Scale", "Guess", "Picture", "Total"}
@@ -148,11 +148,11 @@ def test_files_of_one_name_both_count(workplace):
     other.parent.mkdir()
     other.write_text("5")
     before = workplace.chain()
-    assert before["Draw"].recipe["files"].keys() == {"numbers.txt", "numbers.txt #2"}
+    assert before["Draw"].provenance["files"].keys() == {"numbers.txt", "numbers.txt #2"}
     other.write_text("6")
     assert changed({a: s.key for a, s in before.items()}, workplace.keys()) == ALL
     workplace.edit("tasks", '{"scaled": Scale(), "guessed": Guess()', '{"scaled": Scale(), "guessed": Scale(factor=1)')
-    inputs = workplace.chain()["Total"].recipe["inputs"]
+    inputs = workplace.chain()["Total"].provenance["inputs"]
     assert inputs.keys() == {"Scale", "Scale #2"}
     assert len(set(inputs.values())) == 2
 
@@ -162,16 +162,16 @@ def test_the_backend_counts_where_it_is_used(workplace, monkeypatch):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(workplace.root))
     before = workplace.chain()
-    assert before["Guess"].recipe["backend"].keys() == {"backend", "keras", "tensorflow"}
-    assert before["Draw"].recipe["backend"] == {}
+    assert before["Guess"].provenance["backend"].keys() == {"backend", "keras", "tensorflow"}
+    assert before["Draw"].provenance["backend"] == {}
     keys = {address: stage.key for address, stage in before.items()}
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert changed(keys, workplace.keys()) == {"Guess", "Total"}
     monkeypatch.delenv("KERAS_BACKEND")
     (workplace.root / "keras.json").write_text(json.dumps({"backend": "torch"}))
-    assert workplace.chain()["Guess"].recipe["backend"]["backend"] == "torch"
+    assert workplace.chain()["Guess"].provenance["backend"]["backend"] == "torch"
     (workplace.root / "keras.json").unlink()
-    monkeypatch.setattr(recipe, "version", lambda package: "9.9")
+    monkeypatch.setattr(provenance, "version", lambda package: "9.9")
     assert changed(keys, workplace.keys()) == {"Guess", "Total"}
 
 
@@ -183,7 +183,7 @@ def test_a_stage_whose_code_cannot_be_found_is_refused(workplace):
         workplace.keys("Guess")
 
 
-RECIPE = {
+PROVENANCE = {
     "schema": 1,
     "parameters": {"seed": 0, "size": 3},
     "inputs": {"Draw": "k1"},
@@ -203,18 +203,18 @@ RECIPE = {
         ({"code": {"work": "c2", "deep": "c"}}, ["code of deep is new", "code of work changed"]),
         ({"code": {}}, ["code of work is no longer used"]),
         ({"backend": {"backend": "jax", "keras": "3.15", "jax": "0.7"}}, ["backend tensorflow -> jax"]),
-        ({"backend": {**RECIPE["backend"], "keras": "3.16"}}, ["keras 3.15 -> 3.16"]),
+        ({"backend": {**PROVENANCE["backend"], "keras": "3.16"}}, ["keras 3.15 -> 3.16"]),
         ({"inputs": {"Draw": "k2"}}, ["its input Draw changed"]),
         ({"schema": 2}, ["the file layout changed"]),
     ],
 )
 def test_differences_say_why(changes, reasons):
     """One line for each changed ingredient."""
-    assert recipe.differences({**RECIPE, **changes}, RECIPE) == reasons
+    assert provenance.differences({**PROVENANCE, **changes}, PROVENANCE) == reasons
 
 
 def test_differences_of_a_real_artifact(workplace):
-    """What was written into an artifact compares with the recipe of now, parameters and all."""
+    """What was written into an artifact compares with the provenance of now, parameters and all."""
     stages = workplace.chain()
     make(stages["Total"])
     workplace.edit("deep", "UNIT = 1.0", "UNIT = 2.0")
@@ -222,8 +222,8 @@ def test_differences_of_a_real_artifact(workplace):
     from pipeline.store.hdf5 import artifacts
 
     then = artifacts.attributes(stages["Scale"].path)["made_from"]
-    assert recipe.differences(now.recipe, then) == ["factor 2.0 -> 3.0", "code of deep.py changed", "its input Draw changed"]
-    assert recipe.differences(stages["Scale"].recipe, then) == []
+    assert provenance.differences(now.provenance, then) == ["factor 2.0 -> 3.0", "code of deep.py changed", "its input Draw changed"]
+    assert provenance.differences(stages["Scale"].provenance, then) == []
 
 
 @pytest.fixture
