@@ -1,4 +1,4 @@
-"""Trainings that go on from a checkpoint end with the bytes of undisturbed ones; what becomes of the files."""
+"""Trainings that resume from a checkpoint give the same bytes as uninterrupted ones; the files of checkpoints."""
 
 import shutil
 from dataclasses import replace
@@ -54,8 +54,8 @@ def nets():
     return Modules
 
 
-def undisturbed_and_resumed(nets, train, folder):
-    """What `train(checkpoints)` returns undisturbed, and for each of its epochs what it returns when it goes on from there."""
+def uninterrupted_and_resumed(nets, train, folder):
+    """The result of `train(checkpoints)` without interruption, and for each of its epochs the result of resuming after that epoch."""
     kept = []
     whole = train(nets.checkpoints.Checkpoints(kept.append, 0.0, "toy"))
     resumed = {}
@@ -69,7 +69,7 @@ def undisturbed_and_resumed(nets, train, folder):
 
 
 def fitted(nets, net_of, **changes):
-    """`train` of a net, for `undisturbed_and_resumed`: the bytes of weights, history and health, and the history."""
+    """A `train` for `uninterrupted_and_resumed` that returns the bytes of weights, history and health, and the history."""
     import keras
 
     faces, validation, plan = (
@@ -100,32 +100,32 @@ RECIPES = {
 
 @pytest.mark.keras
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_goes_on_as_if_nothing_had_happened(nets, tmp_path, name):
-    """From whichever epoch it goes on, a training ends with the same weights, history and health, byte for byte."""
-    whole, resumed = undisturbed_and_resumed(nets, fitted(nets, linear_net, **RECIPES[name]), tmp_path)
+def test_every_recipe_resumes_exactly(nets, tmp_path, name):
+    """After any epoch, a resumed training gives the same weights, history and health, byte for byte."""
+    whole, resumed = uninterrupted_and_resumed(nets, fitted(nets, linear_net, **RECIPES[name]), tmp_path)
     history = whole[1]
     if name == "halving":
         assert len(set(history.learning_rate.tolist())) > 1
     if name == "early stopping":
         assert 3 < len(history.epoch) < 20
         assert history.validation_rmse.argmin() + 1 < len(history.epoch)
-    # In the epoch in which it stops early there is nothing left to go on with.
+    # In the epoch in which early stopping ends the training, no checkpoint is saved.
     assert list(resumed) == history.epoch.tolist()[: None if len(history.epoch) == RECIPES[name].get("epochs", 4) else -1]
     assert [epoch for epoch, again in resumed.items() if again[0] != whole[0]] == []
 
 
 @pytest.mark.keras
-def test_dropout_goes_on_with_its_random_numbers(nets, tmp_path):
-    """Also where Keras has given the generators other names, as it does for each net that a process builds."""
+def test_dropout_resumes_with_its_random_numbers(nets, tmp_path):
+    """Even if Keras has given the generators other names, as it does for each net that a process builds."""
     train = fitted(nets, lambda: build("kfkd", dropout=1.0), optimizer="adam", epochs=3, batch=16)
-    whole, resumed = undisturbed_and_resumed(nets, train, tmp_path)
+    whole, resumed = uninterrupted_and_resumed(nets, train, tmp_path)
     assert list(resumed) == [1, 2, 3]
     assert [epoch for epoch, again in resumed.items() if again[0] != whole[0]] == []
 
 
 @pytest.fixture(scope="module")
 def stage(nets):
-    """`train` of a base net or a specialist with a window, as a stage trains it, for `undisturbed_and_resumed`: the artifact, the net."""
+    """A `train` for `uninterrupted_and_resumed` of a base net or a specialist with a window, which returns artifact and net."""
     import keras
 
     training = labelled(32, seed=1)
@@ -152,19 +152,19 @@ def stage(nets):
 
 @pytest.mark.keras
 @pytest.mark.slow
-def test_base_net_and_specialist_go_on(nets, stage, tmp_path):
-    """From any epoch the artifact is the same; its history tells every epoch once."""
-    whole, resumed = undisturbed_and_resumed(nets, stage(None, tmp_path), tmp_path)
+def test_base_net_and_specialist_resume(nets, stage, tmp_path):
+    """After any epoch the artifact is the same, and its history has every epoch once."""
+    whole, resumed = uninterrupted_and_resumed(nets, stage(None, tmp_path), tmp_path)
     assert list(resumed) == [1, 2]
     assert [epoch for epoch, again in resumed.items() if again[0] != whole[0]] == []
-    whole, resumed = undisturbed_and_resumed(nets, stage(whole[1], tmp_path), tmp_path)
+    whole, resumed = uninterrupted_and_resumed(nets, stage(whole[1], tmp_path), tmp_path)
     assert list(resumed) == whole[1].history.epoch.tolist() == [1, 2]
     assert [epoch for epoch, again in resumed.items() if again[0] != whole[0]] == []
 
 
 @pytest.mark.keras
 def test_a_checkpoint_of_another_net_is_refused(nets, tmp_path):
-    """By the names of its variables."""
+    """Its variables have other names."""
     kept = []
     fitted(nets, linear_net, epochs=1)(nets.checkpoints.Checkpoints(kept.append, 0.0, "toy"))
     with pytest.raises(ValueError, match=r"checkpoint of another training: .*optimizer/2/.*"):
@@ -173,7 +173,7 @@ def test_a_checkpoint_of_another_net_is_refused(nets, tmp_path):
 
 @pytest.mark.keras
 def test_a_checkpoint_of_a_net_of_another_size_is_refused(nets):
-    """One value less than the variables of the same names take."""
+    """It has one value less than the variables of the same names."""
     kept = []
     fitted(nets, linear_net, epochs=1)(nets.checkpoints.Checkpoints(kept.append, 0.0, "toy"))
     smaller = replace(kept[0], variables=kept[0].variables[1:])
@@ -188,7 +188,7 @@ def test_a_checkpoint_of_a_net_of_another_size_is_refused(nets):
     [(12, [2, 4, 6, 8]), (29, [1, 2, 3, 4]), (31, [1, 2, 3, 4]), (15, [2, 4, 6, 8]), (7, [4, 8]), (100, [1, 2])],
 )
 def test_checkpoints_come_before_the_next_epoch_would_end_too_late(nets, monkeypatch, epoch, expected):
-    """With 30 s between them, and an epoch's seconds given: a kill costs no more than 30 s or one epoch, whichever is longer."""
+    """With an interval of 30 s and epochs of the given seconds, a kill costs no more than 30 s or one epoch, whichever is longer."""
     now = [0.0]
     monkeypatch.setattr(nets.checkpoints.time, "monotonic", lambda: now[0])
     keeping, saved = nets.checkpoints.Checkpoints(lambda state: saved.append(state), 30.0, "toy"), []
@@ -204,9 +204,9 @@ def test_checkpoints_come_before_the_next_epoch_would_end_too_late(nets, monkeyp
 
 @pytest.mark.keras
 @pytest.mark.slow
-def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, capsys):
-    """A TrainBase that was interrupted in its third epoch says after which it resumes, and leaves the artifact and its snapshots
-    alone, as if undisturbed."""
+def test_a_stage_resumes_after_its_last_checkpoint(nets, tmp_path, monkeypatch, capsys):
+    """A TrainBase that is interrupted after its second epoch reports that it resumes there, and writes the same artifact and snapshots as
+    an uninterrupted one."""
     from pipeline import TrainBase
 
     small = {"Render": {"training": 60, "test": 6}, "Augment": {"copies": 2}, "TrainBase": {"epochs": 3, "batch": 32, "snapshots": 1}}
@@ -219,9 +219,9 @@ def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, 
 
     whole = in_workspace("whole")
     make(whole)
-    undisturbed = [path.read_bytes() for path in (whole.path, whole.sibling(".snapshots.h5"))]
-    shutil.copytree(tmp_path / "whole" / "data", tmp_path / "disturbed" / "data")
-    task = in_workspace("disturbed")
+    uninterrupted = [path.read_bytes() for path in (whole.path, whole.sibling(".snapshots.h5"))]
+    shutil.copytree(tmp_path / "whole" / "data", tmp_path / "interrupted" / "data")
+    task = in_workspace("interrupted")
     with monkeypatch.context() as patch:
         patch.setattr(PartialResults, "save_checkpoint", interrupted_after(2))
         with pytest.raises(KeyboardInterrupt):
@@ -230,7 +230,7 @@ def test_a_stage_goes_on_after_its_last_checkpoint(nets, tmp_path, monkeypatch, 
     assert not task.path.exists()
     task.run()
     assert partials.of(task.path) == []
-    assert [path.read_bytes() for path in (task.path, task.sibling(".snapshots.h5"))] == undisturbed
+    assert [path.read_bytes() for path in (task.path, task.sibling(".snapshots.h5"))] == uninterrupted
     taken, trained = artifacts.load(task.sibling(".snapshots.h5"), Snapshots), artifacts.load(task.path, Trained)
     assert taken.epoch.tolist() == [1, 2, 3]
     assert all(np.array_equal(taken.weights[path][-1], value) for path, value in trained.weights.items())

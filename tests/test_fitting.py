@@ -1,4 +1,4 @@
-"""Base net and specialists, from faces to what they predict: what they take over, where they look, and that they say the same again."""
+"""Base net and specialists: the weights that they take over, what they see, and predictions that can be repeated."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -67,12 +67,12 @@ def net(request):
     return request.getfixturevalue(request.param)
 
 
-def frame_of(located):
+def aligning_of(located):
     return alignment.aligning(located, TARGET)
 
 
-def test_a_base_net_begins_fresh(base):
-    """It takes over nothing, sees the whole image, and keeps where it has located every labelled face, for the specialists."""
+def test_a_base_net_starts_fresh(base):
+    """It takes over no weights, sees the whole image, and stores its prediction for every labelled face, which the specialists need."""
     assert not len(base.carried_over)
     assert set(base.new) == set(base.weights)
     assert base.history.epoch.tolist() == [1, 2, 3, 4]
@@ -82,8 +82,8 @@ def test_a_base_net_begins_fresh(base):
 
 
 @pytest.mark.parametrize(("specialist", "side"), [("face_specialist", SIDE), ("window_specialist", WINDOW.side)])
-def test_a_specialist_begins_with_the_base_nets_weights(request, specialist, side):
-    """fitting.train names what a specialist took over and what began fresh; its view is kept."""
+def test_a_specialist_starts_from_the_base_nets_weights(request, specialist, side):
+    """The record names the weights that a specialist took over and the new ones, and has its window."""
     eyes = request.getfixturevalue(specialist)
     assert eyes.new.tolist() == (["keypoints/kernel", "keypoints/bias"] if specialist == "face_specialist" else [])
     assert set(eyes.carried_over) | set(eyes.new) == set(eyes.weights)
@@ -94,11 +94,11 @@ def test_a_specialist_begins_with_the_base_nets_weights(request, specialist, sid
     assert (eyes.window is None) == (side == SIDE)
 
 
-def test_predict_says_what_the_training_stored(models, base, net):
-    """The validation faces' predictions, again from the stored net: the same, inside the image, with the RMSE that is told."""
+def test_predict_repeats_what_the_training_stored(models, base, net):
+    """The stored net gives the same predictions for the validation faces: inside the image and with the stored RMSE."""
 
-    frame = frame_of(base.located[HELD_OUT])
-    again = of_source(models.predict(net, FACES.images[HELD_OUT], DOTS, frame), FACES.source[HELD_OUT])
+    aligning = aligning_of(base.located[HELD_OUT])
+    again = of_source(models.predict(net, FACES.images[HELD_OUT], DOTS, aligning), FACES.source[HELD_OUT])
     np.testing.assert_allclose(again, net.validation, atol=1e-4)
     assert again.dtype == np.float32
     assert again.min() >= 0
@@ -109,13 +109,13 @@ def test_predict_says_what_the_training_stored(models, base, net):
 
 
 def test_a_net_that_sees_a_window_needs_alignment_maps(models, window_specialist):
-    """Without them it would not know where to look: a ValueError, and not a prediction for the whole image."""
+    """Without them a ValueError is raised, instead of a prediction for the whole image."""
     with pytest.raises(ValueError, match="needs the maps that align"):
         models.predict(window_specialist, FACES.images[HELD_OUT], DOTS)
 
 
 def test_every_net_finds_the_eyes(net):
-    """Also through a window: far closer, in pixels of the image, than the mean face, after four epochs on 200 faces."""
+    """After four epochs on 200 faces it is far closer, in pixels of the image, than the mean face; also with a window."""
 
     truth = FACES.keypoints[HELD_OUT][:, EYES]
     mean_face = rmse(np.broadcast_to(TARGET[EYES], truth.shape), truth)
@@ -123,23 +123,23 @@ def test_every_net_finds_the_eyes(net):
 
 
 def test_the_base_net_locates_as_the_widest_source_would(models, base):
-    """`located` is what `predict` says of all labelled faces for the first label source, which alone labels the eyes."""
+    """`located` is the prediction for all labelled faces according to the first annotation source, the only one that labels the eyes."""
     np.testing.assert_allclose(base.located, models.predict(base, FACES.images, DOTS, None)[:, 0], atol=1e-4)
 
 
-def test_the_chain_says_of_new_faces_what_the_training_stored(models, base, face_specialist, window_specialist):
-    """predict_chain finds where to look by itself: each net's stored predictions of the validation faces."""
+def test_the_chain_repeats_what_the_training_stored(models, base, face_specialist, window_specialist):
+    """predict_chain aligns the faces itself, and repeats each net's stored predictions for the validation faces."""
     nets = [base, face_specialist, window_specialist]
-    for answer, net in zip(models.predict_chain(nets, FACES.images[HELD_OUT], FACES.source[HELD_OUT], DOTS), nets, strict=True):
-        np.testing.assert_allclose(answer, net.validation, atol=1e-3)
+    for predicted, net in zip(models.predict_chain(nets, FACES.images[HELD_OUT], FACES.source[HELD_OUT], DOTS), nets, strict=True):
+        np.testing.assert_allclose(predicted, net.validation, atol=1e-3)
 
 
-def test_the_chain_looks_where_the_base_net_says(models, base, window_specialist):
-    """A base net that puts everything 4 px too far to the right misleads a specialist with a window, and not into nonsense."""
+def test_the_base_net_of_a_chain_places_the_windows(models, base, window_specialist):
+    """A base net that is 4 px off to the right moves the window of a specialist, whose predictions change but stay plausible."""
     images, source = FACES.images[HELD_OUT], FACES.source[HELD_OUT]
     misled = replace(base, offsets=base.offsets + np.float32([4, 0]))
     located, eyes = models.predict_chain([misled, window_specialist], images, source, DOTS)
-    expected = models.predict(window_specialist, images, DOTS, frame_of(models.predict(misled, images, DOTS, None)[:, 0]))
+    expected = models.predict(window_specialist, images, DOTS, aligning_of(models.predict(misled, images, DOTS, None)[:, 0]))
     np.testing.assert_allclose(eyes, expected[np.arange(20), source], atol=1e-4)
     assert np.abs(eyes - window_specialist.validation).max() > 0.2
     assert located.max() > base.validation.max()

@@ -33,7 +33,7 @@ def images():
 
 
 def mirrored(keypoints):
-    """Keypoints (n, S, K, 2) of the mirror images: x turned round, left and right exchanged."""
+    """Keypoints (n, S, K, 2) of the mirror images: x reversed, left and right exchanged."""
     return np.array([SIDE, 0]) + keypoints[:, :, list(DOTS.mirror_order)] * [-1, 1]
 
 
@@ -46,7 +46,7 @@ def test_a_face_and_its_mirror_image_get_mirrored_keypoints(forward, net, images
 
 
 def test_mirrored_averaging_is_the_mean_of_two_passes(forward, net, images):
-    """The average of the pass over the faces and the mirrored pass over their mirror images, in pixels."""
+    """It is the mean of the prediction for the faces and the mirrored prediction for their mirror images, in pixels."""
     plain, turned = (forward.predict(net, faces, DOTS, indices=[0, 1, 2], mirrored=False) for faces in (images, images[:, :, ::-1]))
     both = forward.predict(net, images, DOTS, indices=[0, 1, 2], mirrored=True)
     np.testing.assert_allclose(both, (plain + mirrored(turned)) / 2, atol=1e-4)
@@ -55,7 +55,7 @@ def test_mirrored_averaging_is_the_mean_of_two_passes(forward, net, images):
 
 @pytest.mark.parametrize("indices", [EYES, EYES[::-1]])
 def test_a_specialists_keypoints_change_places_among_themselves(forward, images, indices):
-    """A net for two of three keypoints, in any order, exchanges left and right by its own positions."""
+    """A net for two of the three keypoints, in any order, exchanges left and right according to its own order."""
     eyes = build("compact", keypoints=2)
     once, turned = (forward.predict(eyes, faces, DOTS, indices=indices, mirrored=True) for faces in (images, images[:, :, ::-1]))
     np.testing.assert_allclose(turned, np.array([SIDE, 0]) + once[:, :, ::-1] * [-1, 1], atol=1e-4)
@@ -73,7 +73,7 @@ def test_images_that_must_not_be_mirrored_are_predicted_once(forward, net, image
 
 @pytest.mark.parametrize("n", [0, 1, 4, 11])
 def test_batches_do_not_change_predictions(forward, net, images, monkeypatch, n):
-    """Any number of faces, also none and one that fills no batch, gets what the net says of them in one go."""
+    """Any number of faces, including none and an incomplete batch, gets the same predictions as in a single batch."""
     monkeypatch.setattr(forward, "BATCH", 4)
     expected = np.asarray(net(images.astype(np.float32)))[:n]
     got = forward.forward(net, images[:n])
@@ -82,7 +82,7 @@ def test_batches_do_not_change_predictions(forward, net, images, monkeypatch, n)
 
 
 def test_every_batch_is_full(forward):
-    """The net sees batches of one size only, so that it is compiled once."""
+    """The net gets only batches of one size, so that it is compiled once."""
 
     seen = []
 
@@ -101,9 +101,9 @@ def test_every_batch_is_full(forward):
 
 
 class Teller:
-    """A net that tells the dots' positions without having learned: the eyes are the bright spots in either half, the nose the dark one.
+    """A net that finds the dots without training: the eyes are the bright spots in the two halves, the nose is the dark spot.
 
-    Its input must have a face near the middle, more or less upright.
+    Its input must be a roughly upright face near the centre.
     """
 
     def __init__(self, keypoints):
@@ -119,7 +119,7 @@ class Teller:
 
 
 def middle_of(weights):
-    """The mean position (n, 2) of weights (n, side, side), the image's middle where there are none."""
+    """The mean position (n, 2) of weights (n, side, side), or the image centre if there are none."""
     weights = weights + 1e-12
     centre = np.arange(weights.shape[-1]) + 0.5
     sums = np.stack([(weights.sum(axis=1) * centre).sum(axis=1), (weights.sum(axis=2) * centre).sum(axis=1)], axis=1)
@@ -127,7 +127,7 @@ def middle_of(weights):
 
 
 def clear_faces(n, *, turn, width=1.2):
-    """Faces for the Teller, without noise: the target turned by up to `turn` radians, a little smaller and shifted; their keypoints."""
+    """Faces for the Teller without noise, and their keypoints: the target rotated by up to `turn` radians, slightly reduced and shifted."""
     rng = np.random.default_rng(4)
     angle, scale = rng.uniform(-turn, turn, n), rng.uniform(0.75, 0.9, n)
     linear = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2) * scale[:, None, None]
@@ -139,7 +139,7 @@ def clear_faces(n, *, turn, width=1.2):
 
 
 def view_of(name, n):
-    """Whole images; twice as large; turned, each by another angle; a window of 48 pixels around the eyes in the upright frame."""
+    """A view by name: whole images, enlarged images, rotated by different angles, or a 48-pixel window around the eyes of upright faces."""
     middle = np.tile(np.eye(2, 3), (n, 1, 1))
     if name == "turned":
         angle = np.linspace(-0.3, 0.3, n)
@@ -152,8 +152,8 @@ def view_of(name, n):
 
 
 @pytest.mark.parametrize("name", ["whole", "larger", "turned", "window"])
-def test_through_any_view_a_look_gives_pixels_of_the_image(forward, name):
-    """A net that tells where the dots are in what it sees: the answer is where they are in the image, to 0.1 px, for every source."""
+def test_predictions_through_any_view_are_in_pixels_of_the_image(forward, name):
+    """The dots that the net finds in its input are returned at their positions in the image, to 0.1 px, for every source."""
     images, keypoints = clear_faces(20, turn=0.1)
     indices = EYES if name == "window" else [0, 1, 2]
     found = forward.predict_view(Teller(indices), images, view_of(name, 20), DOTS, indices=indices)
@@ -161,8 +161,8 @@ def test_through_any_view_a_look_gives_pixels_of_the_image(forward, name):
     np.testing.assert_allclose(found, np.repeat(keypoints[:, None, indices], 2, axis=1), atol=0.1)
 
 
-def test_a_look_at_whole_images_is_the_mirrored_average(forward, net, images):
-    """Byte for byte: the whole view changes nothing."""
+def test_a_prediction_for_whole_images_is_the_mirrored_average(forward, net, images):
+    """The view of the whole image changes nothing, byte for byte."""
     view = WholeImage(SIDE).view(11)
     np.testing.assert_array_equal(view.images(images)[:], images)
     found = forward.predict_view(net, images, view, DOTS, indices=[0, 1, 2])
@@ -175,19 +175,21 @@ def test_a_view_of_some_faces(forward, images):
     np.testing.assert_array_equal(view.of(chosen).images(images[chosen])[:], view.images(images)[chosen])
 
 
-def test_the_second_look_is_at_the_aligned_face(forward):
-    """Turned, smaller faces come upright, to size and to the middle: the net sees their dots at the target; both looks tell the truth."""
+def test_the_refinement_is_a_prediction_for_the_aligned_face(forward):
+    """Rotated and reduced faces are aligned, so that the net sees their dots at the target; both predictions are right."""
     images, keypoints = clear_faces(20, turn=0.25)
     net = Teller([0, 1, 2])
     found = forward.predict_refined(net, images, DOTS, TARGET)
     np.testing.assert_allclose(found[:, 0], keypoints, atol=0.1)
-    first, _, second, _ = (Frame(SIDE).to_pixels(unit[:20]) for unit in net.seen)  # each look is followed by one at the mirror images
+    first, _, second, _ = (
+        Frame(SIDE).to_pixels(unit[:20]) for unit in net.seen
+    )  # each prediction is followed by that for the mirror images
     assert np.abs(first - TARGET).max() > 2
     np.testing.assert_allclose(second, np.broadcast_to(TARGET, (20, 3, 2)), atol=0.1)
 
 
-def test_two_looks_are_averaged(forward, net, images):
-    """An untrained net says two things; the answer is their mean, for every label source, the frame being that of the first source."""
+def test_prediction_and_refinement_are_averaged(forward, net, images):
+    """For an untrained net they differ; the result is their mean, for every source. The first source's prediction aligns the face."""
     first = forward.predict_view(net, images, WholeImage(SIDE).view(11), DOTS, indices=[0, 1, 2])
     aligned = View(alignment.aligning(first[:, 0], TARGET), SIDE)
     second = forward.predict_view(net, images, aligned, DOTS, indices=[0, 1, 2])
@@ -196,7 +198,7 @@ def test_two_looks_are_averaged(forward, net, images):
 
 
 def test_the_sight_decides_between_one_prediction_and_a_refined_one(forward, net, images):
-    """With a target the prediction is refined, without one it is the prediction through the sight's view."""
+    """With a target the prediction is refined; without one it is the prediction through the view of the sight."""
     options = {"keypointset": DOTS, "indices": [0, 1, 2]}
     whole, refined = (forward.predict_sight(net, images, WholeImage(SIDE, target), **options) for target in (None, TARGET))
     np.testing.assert_array_equal(whole, forward.predict_view(net, images, WholeImage(SIDE).view(11), DOTS, indices=[0, 1, 2]))
@@ -229,8 +231,8 @@ def test_offsets_are_found_among_gross_errors(forward):
     assert np.abs(np.mean(labels[source == 0] - predicted[source == 0, 0], axis=0) - offsets[0]).max() > 1
 
 
-def test_offsets_pass_over_missing_labels(forward):
-    """Missing labels do not count, and where a source has none at all the offset is 0."""
+def test_missing_labels_do_not_affect_the_offsets(forward):
+    """Missing labels are ignored; if a source has none for a keypoint, the offset is 0."""
     predicted, labels, source, offsets = planted(800, wrong=0)
     labels[::5] = np.nan
     labels[source == 1, 2] = np.nan
@@ -241,15 +243,15 @@ def test_offsets_pass_over_missing_labels(forward):
 
 
 def test_a_net_with_one_head_has_one_offset_for_all(forward):
-    """With S = 1 the offset is that of all faces together: here the labels lie exactly 2 px to the right in every source."""
+    """With S = 1 the offset is that of all faces together; here the labels of every source are exactly 2 px further to the right."""
     predicted = np.full((30, 1, 3, 2), 5, np.float32)
     labels = np.full((30, 3, 2), [7, 5], np.float32)
     found = source_offsets(predicted, labels, np.arange(30) % 2)
     np.testing.assert_array_equal(found, np.full((1, 3, 2), [2, 0], np.float32))
 
 
-def test_the_widest_source_answers_for_what_a_source_does_not_label(forward):
-    """The nose alone is labelled by the second source: its eyes are those of the first, its nose its own; one head stays as it is."""
+def test_keypoints_that_a_source_does_not_label_are_those_of_the_widest_source(forward):
+    """The second source labels only the nose: its eyes are those of the first source, its nose is its own. S = 1 changes nothing."""
     by_source = np.arange(2 * 2 * 3 * 2, dtype=np.float32).reshape(2, 2, 3, 2)
     answered = widest_where_unlabelled(by_source, DOTS, [0, 1, 2])
     np.testing.assert_array_equal(answered[:, 0], by_source[:, 0])

@@ -1,4 +1,4 @@
-"""Fitting: the loss, faces brought in blocks, early stopping, and trainings of a net of dots from beginning to end."""
+"""Fitting: the loss, samples in blocks, early stopping, and complete trainings on faces made of dots."""
 
 import gc
 import os
@@ -58,7 +58,7 @@ def same(first, second):
 
 @pytest.mark.parametrize("share", [1.0, 0.4, 0.0])
 def test_the_masked_mean_is_the_loops(training, share):
-    """The mean over the known values alone, each counted once; 0 where nothing is known."""
+    """It is the mean over the known values only, each counted once, and 0 if nothing is known."""
     from pipeline.nets import losses
 
     rng = np.random.default_rng(3)
@@ -80,26 +80,26 @@ def test_the_masked_mean_of_different_shapes_raises(training, values, known):
     [
         (0.0, 0.0),
         (0.01, 0.0001),  # far below 2 px: the square
-        (-2.0, 8 * (2**0.5 - 1)),  # 2 d^2 (sqrt(1 + 1) - 1) with d = 2
+        (-2.0, 8 * (2**0.5 - 1)),  # at 2 px: 2 d^2 (sqrt(1 + 1) - 1) with d = 2
         (2000.0, 8 * (1000 - 1)),  # far above: 4 d |x| / 2 - 2 d^2, and sqrt(1 + 1000^2) is 1000.0005
     ],
 )
 def test_the_robust_square_is_the_square_of_small_errors_and_proportional_to_gross_ones(training, difference, expected):
-    """The pseudo-Huber loss with its bend at 2 px, by hand."""
+    """The values of the pseudo-Huber loss with robust_from 2 px are computed by hand."""
     from pipeline.nets import losses
 
     assert float(losses.robust_square(np.float32(difference), robust_from=2.0)) == pytest.approx(expected, rel=1e-3)
 
 
 def test_without_a_bend_the_loss_is_the_plain_square(training):
-    """robust_from 0 leaves every error squared."""
+    """With robust_from 0 every error is squared."""
     from pipeline.nets import losses
 
     np.testing.assert_array_equal(losses.robust_square(np.float32([-3, 50]), robust_from=0.0), [9, 2500])
 
 
 def test_a_gross_error_counts_less_in_the_loss_and_in_full_in_the_rmse(training, faces):
-    """With the bend at 2 px the loss of a face 30 px off falls, while the training RMSE that is reported stays what it is."""
+    """With robust_from 2 px the loss of faces that are 30 px off is smaller, while the reported training RMSE stays the same."""
     off = replace(faces, keypoints=faces.keypoints + np.float32(30))
     plain, robust = (trainer_with(training, linear_net(), off, robust_from=bend) for bend in (0.0, 2.0))
     assert loss_of(robust) < 0.2 * loss_of(plain)
@@ -113,13 +113,13 @@ def trainer_with(training, net, faces, *, robust_from=0.0):
 
 
 def loss_of(trainer):
-    """The loss of all faces at once as a training step sees it."""
+    """The loss of all faces as one training step."""
     index = np.arange(trainer.images.shape[0], dtype=np.int32)
     return float(trainer.compute_loss(x=index, y_pred=trainer(index, training=True)))
 
 
 def test_the_loss_is_the_squared_error_of_each_faces_own_source(training, faces):
-    """On a net with two heads the loss is the squared RMSE, in pixels, of of_source's choice."""
+    """For a net with two sources the loss is the squared RMSE, in pixels, of the predictions that of_source selects."""
 
     net = build("compact")
     predicted = Frame(SIDE).to_pixels(np.asarray(net(faces.images.astype(np.float32), training=True)))
@@ -128,7 +128,7 @@ def test_the_loss_is_the_squared_error_of_each_faces_own_source(training, faces)
 
 
 def test_penalties_are_part_of_the_loss(training, faces):
-    """Where no face is labelled the loss is what l1 and l2 ask for, and nothing without them."""
+    """If no face is labelled, the loss consists of the l1 and l2 penalties, and is 0 without them."""
     unlabelled = replace(faces, keypoints=np.full_like(faces.keypoints, np.nan))
     assert loss_of(trainer_with(training, build("compact"), unlabelled)) == 0
     net = build("compact", l1=1e-3, l2=1e-3)
@@ -136,16 +136,16 @@ def test_penalties_are_part_of_the_loss(training, faces):
 
 
 def magnified(faces, factor):
-    """Keypoints drawn away from the image's middle by a factor (n,), in pixels that are so many times shorter."""
+    """Faces with keypoints moved away from the image centre by factors (n,), in pixels that are shorter by the same factors."""
     factor = np.asarray(factor, np.float32)
     keypoints = SIDE / 2 + (faces.keypoints - SIDE / 2) * factor[:, None, None]
     return replace(faces, keypoints=keypoints, pixel=1 / factor)
 
 
 def test_loss_and_rmse_are_in_pixels_of_the_image(training, faces):
-    """A net that always answers the middle errs by the same in a magnified face: twice as many pixels, each half as long.
+    """A net that always predicts the image centre has the same error for a magnified face: twice as many pixels, each half as long.
 
-    The loss bends at 2 px, so it is the errors that are measured, not their squares.
+    With robust_from 2 px this also checks that the errors are scaled before the loss and not their squares afterwards.
     """
     seen = magnified(faces, np.linspace(0.5, 2, 50))
     plain, zoomed = (trainer_with(training, linear_net(), of, robust_from=2.0) for of in (faces, seen))
@@ -154,9 +154,9 @@ def test_loss_and_rmse_are_in_pixels_of_the_image(training, faces):
 
 
 def test_the_history_is_in_pixels_of_the_image(training, faces):
-    """Training and validation RMSE of a net that always answers the middle: those of the magnified faces are those of the plain ones.
+    """A net that always predicts the image centre has the same training and validation RMSE for magnified faces as for plain ones.
 
-    Blocks of unequal size show that the pixels' lengths are placed with their faces.
+    Blocks of unequal size show that the lengths of the pixels are placed on the device with their faces.
     """
     copies, rate = versions_of(faces), {"optimizer": "sgd", "learning_rate": 1e-12, "epochs": 2, "batch": 8, "device_memory": 0}
     seen = magnified(faces, np.linspace(0.5, 2, 50))
@@ -173,7 +173,7 @@ def test_the_history_is_in_pixels_of_the_image(training, faces):
 
 
 def test_faces_without_labels_move_nothing(training, faces):
-    """Training on faces whose keypoints all are NaN leaves a net's weights as they were, byte for byte, with a loss of 0."""
+    """Training on faces whose keypoints are all NaN leaves the weights unchanged, byte for byte, with an RMSE of 0."""
     net = linear_net()
     before = weights(net)
     history = fitted(training, net, versions_of(replace(faces, keypoints=np.full_like(faces.keypoints, np.nan))), faces)
@@ -182,7 +182,7 @@ def test_faces_without_labels_move_nothing(training, faces):
 
 
 def test_a_missing_keypoint_moves_nothing(training, faces):
-    """A keypoint that no face has labelled leaves its own outputs where they were while the others learn."""
+    """The outputs for a keypoint without any label do not change while the others learn."""
     keypoints = faces.keypoints.copy()
     keypoints[:, 1] = np.nan
     net = linear_net()
@@ -191,12 +191,12 @@ def test_a_missing_keypoint_moves_nothing(training, faces):
     np.testing.assert_array_equal(moved, [[True, True], [False, False], [True, True]])
 
 
-# ---- which faces when ------------------------------------------------------------------------------------------------------------------
+# ---- order of the samples --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("faces", "capacity"), [(1, 2), (10, 10), (11, 10), (65, 128), (129, 128), (1000, 300)])
 def test_blocks_hold_every_face_once_and_are_at_least_half_full(training, faces, capacity):
-    """The fewest blocks, each face in one, none larger than the capacity, sizes that differ by one face at most."""
+    """There are as few blocks as possible, each face is in one, none exceeds the capacity, and sizes differ by at most one."""
     blocks = training.blocks_of(faces, capacity=capacity)
     assert [i for block in blocks for i in range(block.start, block.stop)] == list(range(faces))
     sizes = [block.stop - block.start for block in blocks]
@@ -205,9 +205,9 @@ def test_blocks_hold_every_face_once_and_are_at_least_half_full(training, faces,
 
 
 def test_faces_come_in_the_order_of_the_loops(training, tmp_path):
-    """With room for 16 of 50 faces a linear net gets, from HDF5 datasets of three copies, the very weights of a training by loops.
+    """With room for 16 of 50 faces, a linear net gets the same weights from three versions in an HDF5 file as a training in loops.
 
-    It shows that every block and copy takes its turn, that the shuffle is that of (seed, epoch, block), and that the best epoch is kept.
+    This shows that blocks and versions take turns, that the order depends on (seed, epoch, block), and that the best epoch is kept.
     """
     copies = [labelled(50, seed=seed) for seed in (1, 2, 3)]
     validation = labelled(20, seed=4)
@@ -226,8 +226,8 @@ def test_faces_come_in_the_order_of_the_loops(training, tmp_path):
     np.testing.assert_allclose(weights(net)["keypoints/bias"], bias, rtol=1e-3)
 
 
-class Noted:
-    """Copies of which each block that is read is noted, with the thread that read it; the block number `broken` can't be read."""
+class Recorded:
+    """Versions that record each block that is read and whether the main thread read it; reading block number `broken` fails."""
 
     def __init__(self, copies, broken=None):
         self.copies, self.indices, self.version, self.read, self.broken = copies, copies.indices, copies.version, [], broken
@@ -242,29 +242,29 @@ class Noted:
         return self.copies.block(version, rows)
 
 
-def test_the_next_block_is_brought_while_the_net_trains(training, faces):
-    """Each block of two copies is read once, in its turn, all but the first by another thread, and none beyond the last epoch."""
-    noted = Noted(versions_of(faces, labelled(50, seed=2)))
-    fitted(training, linear_net(), noted, faces, epochs=3, batch=8, device_memory=0)
+def test_the_next_block_is_read_while_the_net_trains(training, faces):
+    """Each block of two versions is read once, in order, all but the first by another thread, and none after the last epoch."""
+    recorded = Recorded(versions_of(faces, labelled(50, seed=2)))
+    fitted(training, linear_net(), recorded, faces, epochs=3, batch=8, device_memory=0)
     starts = (0, 12, 25, 37)
-    assert noted.read == [(copy, start, (number, start) == (0, 0)) for number, copy in enumerate((0, 1, 0)) for start in starts]
+    assert recorded.read == [(copy, start, (number, start) == (0, 0)) for number, copy in enumerate((0, 1, 0)) for start in starts]
 
 
-def test_a_copy_that_stays_is_read_once(training, faces):
-    """The only copy, which the device holds as a whole, is not brought again for another epoch."""
-    noted = Noted(versions_of(faces))
-    fitted(training, linear_net(), noted, faces, epochs=3, batch=8)
-    assert noted.read == [(0, 0, True)]
+def test_a_version_that_stays_on_the_device_is_read_once(training, faces):
+    """If the only version fits on the device, it is not read again for another epoch."""
+    recorded = Recorded(versions_of(faces))
+    fitted(training, linear_net(), recorded, faces, epochs=3, batch=8)
+    assert recorded.read == [(0, 0, True)]
 
 
-def test_what_cant_be_read_ahead_ends_the_training(training, faces):
-    """An error of the thread that reads is the training's own error, when the faces are wanted."""
+def test_an_error_of_the_reading_thread_ends_the_training(training, faces):
+    """The error is raised in the main thread when the block is needed."""
     with pytest.raises(InputError, match="the disk is gone"):
-        fitted(training, linear_net(), Noted(versions_of(faces), broken=3), faces, epochs=3, batch=8, device_memory=0)
+        fitted(training, linear_net(), Recorded(versions_of(faces), broken=3), faces, epochs=3, batch=8, device_memory=0)
 
 
 def test_a_batch_larger_than_the_set_is_the_whole_set(training, faces):
-    """With fewer faces than a batch there is one step an epoch, with all faces."""
+    """With fewer faces than a batch, each epoch has one step with all faces."""
     few = Samples(*(values[:5] for values in vars(faces).values()))
     net = linear_net()
     fitted(training, net, versions_of(few), faces, optimizer="sgd", learning_rate=3e-4, epochs=1, batch=64)
@@ -275,7 +275,7 @@ def test_a_batch_larger_than_the_set_is_the_whole_set(training, faces):
     np.testing.assert_allclose(weights(net)["keypoints/kernel"], expected[0][0], rtol=1e-3, atol=1e-8)
 
 
-# ---- when to stop ----------------------------------------------------------------------------------------------------------------------
+# ---- early stopping --------------------------------------------------------------------------------------------------------------------
 
 
 class FakeNet:
@@ -291,7 +291,7 @@ class FakeNet:
 
 
 def stopping(values, *, patience, patience_factor=0.0, improvement=0.01):
-    """(epochs trained, epoch of the weights that stay) for a sequence of validation RMSEs."""
+    """(epochs trained, epoch of the weights that are kept) for a sequence of validation RMSEs."""
     from pipeline.nets import monitoring
 
     net = FakeNet()
@@ -308,35 +308,35 @@ def stopping(values, *, patience, patience_factor=0.0, improvement=0.01):
 
 
 def test_a_training_stops_after_patience_epochs_without_improvement(training):
-    """Best in epoch 2, patience 3: epochs 3, 4 and 5 are not better, so 5 is the last, and epoch 2's weights come back."""
+    """Epoch 2 is the best and patience is 3: epochs 3, 4 and 5 are not better, so the training ends and epoch 2's weights are restored."""
     assert stopping([5, 4, 4.5, 4.5, 4.5, 4.5, 1], patience=3) == (5, 2)
 
 
 def test_an_improvement_counts_from_a_relative_size_on(training):
-    """With improvement 0.1 the step from 4 to 3.7 buys no patience, but its weights are the ones kept."""
+    """With improvement 0.1 the step from 4 to 3.7 earns no patience, but its weights are kept."""
     assert stopping([5, 4, 3.7, 3.7, 3.7, 3.7], patience=3, improvement=0.1) == (5, 3)
     assert stopping([5, 4, 3.5, 3.5, 3.5, 3.5], patience=3, improvement=0.1) == (6, 3)
 
 
 def test_small_steps_add_up(training):
-    """Steps too small to count alone count as soon as together they make the relative improvement."""
+    """Steps that are too small to count individually count as soon as their sum reaches the relative improvement."""
     assert stopping([4, 3.8, 3.5, 3.5, 3.5, 3.5, 3.5], patience=3, improvement=0.1) == (6, 3)
 
 
 def test_patience_grows_with_the_best_epoch(training):
-    """With factor 0.5 a best epoch 8 earns 4 more although the patience is 2; a best epoch 2 still has the patience's 2."""
+    """With factor 0.5, best epoch 8 earns 4 more epochs although patience is 2; best epoch 2 earns 2."""
     falling = [9 - epoch for epoch in range(8)]
     assert stopping(falling + [5] * 20, patience=2, patience_factor=0.5) == (12, 8)
     assert stopping([5, 4] + [5] * 20, patience=2, patience_factor=0.5) == (4, 2)
 
 
 def test_patience_zero_never_stops_and_chooses_nothing(training):
-    """patience 0 trains all epochs, however long the best one is past, and the last epoch's weights stay."""
+    """With patience 0 all epochs are trained, however early the best one was, and the last epoch's weights are kept."""
     assert stopping([1] + [2] * 50, patience=0, patience_factor=0.5) == (51, 51)
 
 
 def test_a_training_that_diverges_stops_at_once(training):
-    """A validation RMSE that is NaN ends the training with the best weights so far; without any it is an error that says what to do."""
+    """If the validation RMSE becomes NaN, the best weights so far are kept; if there are none, an error says what to do."""
     assert stopping([3, 2, np.nan, 1], patience=5) == (3, 2)
     for values, patience in (([np.nan], 5), ([3, 2, np.nan, 1], 0), ([np.inf], 5), ([3, np.inf], 0)):
         with pytest.raises(InputError, match=r"diverged.*Lower the learning rate"):
@@ -344,8 +344,8 @@ def test_a_training_that_diverges_stops_at_once(training):
 
 
 @pytest.mark.parametrize(("part", "message"), [("training", "training part .* left_eye, right_eye\\."), ("validation", "validation part")])
-def test_nothing_to_learn_or_to_measure_is_said(training, faces, part, message):
-    """Without one label in the training or in the validation part the run stops with a sentence about it."""
+def test_a_part_without_labels_is_refused(training, faces, part, message):
+    """If the training or the validation part has no label at all, an InputError says so."""
     copies = versions_of(faces, rows=np.arange(0 if part == "training" else 50), indices=EYES)
     keypoints = faces.keypoints[:, EYES] * (np.nan if part == "validation" else 1)
     with pytest.raises(InputError, match=message):
@@ -363,7 +363,7 @@ def test_nothing_to_learn_or_to_measure_is_said(training, faces, part, message):
     ],
 )
 def test_a_net_learns_where_the_dots_are(training, name, changes):
-    """Both nets find the dots far better than the mean face does; history and reports tell of each epoch, the last one's weights stay."""
+    """Both nets are far better than the mean face; each epoch is in the history and reported, and the last epoch's weights are kept."""
     import keras
 
     from pipeline.nets import forward
@@ -416,13 +416,13 @@ def backend():
 
 @pytest.mark.slow
 def test_equal_seeds_give_equal_bytes(training):
-    """Two trainings with one seed end, in two processes, with the same weights, byte for byte."""
+    """Two trainings with the same seed, in two processes, give the same weights byte for byte."""
     elsewhere = started(backend())
     assert output(elsewhere).endswith(train_dots(seed=1)[0])
 
 
-def test_another_seed_begins_and_shuffles_otherwise(training):
-    """The seed decides the first weights and the order of the faces."""
+def test_the_seed_determines_the_initial_weights_and_the_order(training):
+    """Another seed gives other initial weights and another order of the same faces."""
     import keras
 
     first, orders = [], []
@@ -435,8 +435,8 @@ def test_another_seed_begins_and_shuffles_otherwise(training):
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(50))
 
 
-def test_the_stream_of_batches_has_no_thread_that_a_training_would_wait_for(training):
-    """Batches come as they are and in order; TensorFlow's tuning of buffers, for whose end `fit` would wait, is off."""
+def test_the_stream_of_batches_starts_no_thread_that_fit_waits_for(training):
+    """Batches are unchanged and in order, and TensorFlow's tuning of buffers, for which `fit` would wait at the end, is off."""
     from pipeline.nets import device
 
     wanted = [np.arange(start, start + 3, dtype=np.int32) for start in (5, 1, 8)]
@@ -454,7 +454,7 @@ def test_jax_trains_through_the_same_code(training):
 
 
 def test_earlier_nets_are_freed(training):
-    """Once the next training is prepared the memory of the one before is free, without waiting for Python to look for cycles."""
+    """Preparing the next training frees the memory of the previous one, without waiting for Python's garbage collector."""
     from pipeline.nets import device
 
     faces = labelled(20, seed=1)
@@ -478,7 +478,7 @@ print(once, tf.config.threading.get_intra_op_parallelism_threads(), tf.config.th
 
 @pytest.mark.slow
 def test_the_number_of_threads_is_set_and_told(training):
-    """prepare sets TensorFlow's threads and names device and version; called again with the same number it says the same."""
+    """`prepare` sets TensorFlow's threads and returns device and version; a second call with the same number returns the same."""
     pytest.importorskip("tensorflow")
     import tensorflow as tf
 

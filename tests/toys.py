@@ -1,4 +1,4 @@
-"""A small set of keypoints, faces made of dots, and nets and recipes that train on them in seconds."""
+"""A small keypoint set, faces made of dots, and nets and recipes that train on them in seconds."""
 
 import hashlib
 from dataclasses import replace
@@ -17,18 +17,18 @@ DOTS = KeypointSet(
     sources={"all": ("left_eye", "right_eye", "nose_tip"), "nose": ("nose_tip",)},
     groups={"eyes": ("left_eye", "right_eye"), "nose": ("nose_tip",)},
 )
-SIDE = 32  # of the images, pixels
+SIDE = 32  # width and height of the images, pixels
 EYES = DOTS.indices("eyes")
-# Where the dots lie on average; left and right of the image's middle alike.
+# Mean positions of the dots, symmetric about the middle of the image.
 TARGET = np.array([[23, 10], [9, 10], [16, 23]], np.float32)
-# No random transform at all.
+# Ranges without any random transform.
 STILL = augmentation.Ranges(
     flip=0.0, rotation=0.0, shear=0.0, shift=0.0, scale=1.0, stretch=1.0, small_share=0.0, small_scale=1.0, gain=0.0, bias=0.0
 )
 
 
 def dot_faces(n, *, seed):
-    """Images uint8 (n, 32, 32) of two bright dots, the left one at the larger x, above a dark one; where they are (n, 3, 2), pixels."""
+    """Images uint8 (n, 32, 32) of two bright dots, the left one at larger x, above a dark one; and the positions (n, 3, 2) in pixels."""
     rng = np.random.default_rng(seed)
     keypoints = TARGET.astype(float) + rng.uniform(-5, 5, (n, 3, 2))
     centre = np.arange(SIDE) + 0.5
@@ -38,7 +38,7 @@ def dot_faces(n, *, seed):
 
 
 def labelled(n, *, seed):
-    """Dot faces as samples; every third one is of the second source, which labels only the nose."""
+    """Dot faces as samples; every third one belongs to the second source, which labels only the nose."""
     images, keypoints = dot_faces(n, seed=seed)
     source = (np.arange(n) % 3 == 2).astype(np.int8)
     keypoints[source == 1, :2] = np.nan
@@ -46,7 +46,7 @@ def labelled(n, *, seed):
 
 
 def together(training, validation):
-    """Two sets of samples as one labelled data set that holds the second one out."""
+    """Two sets of samples as one labelled data set, of which the second set is held out."""
     images, keypoints, source = (
         np.concatenate([getattr(part, name) for part in (training, validation)]) for name in ("images", "keypoints", "source")
     )
@@ -54,19 +54,19 @@ def together(training, validation):
 
 
 def versions_of(*faces, rows=None, indices=None):
-    """Sets of equally many faces as the augmented versions of one set."""
+    """Sets with the same number of faces as augmented versions of one set."""
     images, keypoints = np.stack([f.images for f in faces]), np.stack([f.keypoints for f in faces])
     rows = np.arange(images.shape[1]) if rows is None else rows
     return StoredVersions(images, keypoints, faces[0].source, rows=rows, indices=indices or list(range(keypoints.shape[2])))
 
 
 def sight_of(base, window):
-    """What a specialist sees through a window of the faces that `base` has aligned."""
+    """The sight of a specialist that sees a window of the faces aligned by the predictions of `base`."""
     return AlignedWindow(window, alignment.aligning(base.located, base.target))
 
 
 def windows_of(faces, base, window):
-    """Windows around the eyes of the labelled faces that are not held out, where `base` has located them; mirrored, rotated, shifted."""
+    """Mirrored, rotated and shifted windows around the eyes of the training faces, placed by the predictions of `base`."""
     return DrawnVersions(
         faces,
         sight_of(base, window).view(len(faces.images)),
@@ -79,21 +79,21 @@ def windows_of(faces, base, window):
 
 
 def dots_at(points, *, side, width=2.5):
-    """Images uint8 (n, side, side), black but for a round blob (a normal density, `width` pixels) at each of the points (n, 2), pixels."""
+    """Black images uint8 (n, side, side), each with a round blob (normal density, `width` pixels) at one of the points (n, 2), pixels."""
     centre = np.arange(side) + 0.5
     x, y = (np.exp(-((centre - points[:, [axis]]) ** 2) / (2 * width**2)) for axis in (0, 1))
     return np.round(255 * y[:, :, None] * x[:, None, :]).astype(np.uint8)
 
 
 def centroid(images):
-    """The mean position (n, 2) of what is not black in images (n, side, side), pixels."""
+    """The mean position (n, 2), weighted by grey level, in images (n, side, side), pixels."""
     grey, centre = images.astype(float), np.arange(images.shape[-1]) + 0.5
     total = grey.sum(axis=(1, 2))
     return np.stack([(grey.sum(axis=1) * centre).sum(axis=1), (grey.sum(axis=2) * centre).sum(axis=1)], axis=1) / total[:, None]
 
 
 def recipe(**changes):
-    """Three epochs of Adam in batches of 16, changed as asked."""
+    """Three epochs of Adam with batches of 16, with the given changes."""
     from pipeline.nets.training import Recipe
 
     values = {
@@ -121,7 +121,7 @@ def recipe(**changes):
 
 
 def structure(name, **changes):
-    """The structure of the net `name` with its own settings, changed as asked."""
+    """The structure of the net `name` with its own settings, with the given changes."""
     from pipeline.nets.structure import Structure
 
     values = {"filters": 1.0, "kernel": 0, "pool": 2, "activation": "relu", "hidden": 1000, "pixel_mean": 120.0, "pixel_std": 40.0}
@@ -136,7 +136,7 @@ def build(name, *, side=32, keypoints=3, **changes):
 
 
 def train_dots(seed):
-    """SHA-256 of the weights of a compact net trained with dropout (two epochs, two versions, four blocks), its history and its health."""
+    """Trains a compact net with dropout (two epochs, two versions, four blocks): the SHA-256 of its weights, its history, its health."""
     from pipeline.nets import device, network, training
 
     device.prepare(seed=seed, threads=0)
@@ -147,7 +147,7 @@ def train_dots(seed):
 
 
 def linear_net(*, keypoints=3, sources=1):
-    """One dense layer from the pixels to the coordinates: quick to compile, and a loop can train it."""
+    """One dense layer from pixels to coordinates, which compiles quickly and can be trained by loops."""
     import keras
 
     image = keras.Input((32, 32))
