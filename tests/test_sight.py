@@ -1,11 +1,13 @@
 """What a net sees of each image: views as maps, the whole image, and a window of the aligned face."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from toys import EYES, SIDE, TARGET, dot_faces
 
 from pipeline.geometry import affine, alignment
-from pipeline.nets.sight import AlignedWindow, View, WholeImage
+from pipeline.nets.sight import AlignedWindow, View, WholeImage, aligned_by
 
 N = 6
 IMAGES, KEYPOINTS = dot_faces(N, seed=5)
@@ -29,7 +31,7 @@ def test_the_view_of_whole_images_changes_nothing():
 
 
 def test_only_whole_images_have_a_target(window):
-    """A target stands for refinement, and a window is not refined."""
+    """A target means that predictions are refined, and those for a window are not."""
     assert WholeImage(SIDE).target is None
     np.testing.assert_array_equal(WholeImage(SIDE, TARGET).target, TARGET)
     assert window.target is None
@@ -72,3 +74,12 @@ def test_a_view_needs_one_map_for_each_image():
     """Any other number of images raises a ValueError with both numbers."""
     with pytest.raises(ValueError, match=f"{N} images and {N - 1} maps"):
         View(affine.identity(N - 1), SIDE).images(IMAGES)
+
+
+def test_faces_are_aligned_by_the_predictions_of_a_base_net():
+    """The maps bring its predictions for the labelled faces to its target; a specialist has neither, and raises a ValueError."""
+    base = SimpleNamespace(located=KEYPOINTS, target=TARGET)
+    np.testing.assert_array_equal(aligned_by(base), alignment.aligning(KEYPOINTS, TARGET))
+    for specialist in (SimpleNamespace(located=None, target=None), SimpleNamespace(located=None, target=TARGET)):
+        with pytest.raises(ValueError, match="not a base net"):
+            aligned_by(specialist)

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.geometry import alignment, augmentation
+from pipeline.geometry import augmentation
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets.samples import DrawnVersions, Labelled, Samples, StoredVersions, rows_with
-from pipeline.nets.sight import AlignedWindow
+from pipeline.nets.sight import AlignedWindow, aligned_by
 
 DOTS = KeypointSet(
     name="dots",
@@ -62,7 +62,7 @@ def versions_of(*faces, rows=None, indices=None):
 
 def sight_of(base, window):
     """The sight of a specialist that sees a window of the faces aligned by the predictions of `base`."""
-    return AlignedWindow(window, alignment.aligning(base.located, base.target))
+    return AlignedWindow(window, aligned_by(base))
 
 
 def windows_of(faces, base, window):

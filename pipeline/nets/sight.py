@@ -69,7 +69,7 @@ class AlignedWindow:
         return None
 
     def view(self, n: int) -> View:
-        """The view of the n images; ValueError if there are not as many as alignment maps."""
+        """The view of the n images. Raises ValueError if their number differs from that of the alignment maps."""
         if n != len(self.aligning):
             raise ValueError(f"{n} images and {len(self.aligning)} alignment maps do not match")
         return View(affine.compose(self.window.matrix, self.aligning), self.window.side)
@@ -83,7 +83,7 @@ Sight = WholeImage | AlignedWindow
 
 
 def aligned_by(base: Trained) -> np.ndarray:
-    """The maps float64 (n, 2, 3) that align all labelled faces as a base net has located them; ValueError for another net."""
+    """The maps float64 (n, 2, 3) that align all labelled faces, from the predictions of a base net. Raises ValueError for a specialist."""
     if base.located is None or base.target is None:
-        raise ValueError("only a base net locates the faces")
+        raise ValueError("this net is not a base net, so it has no predictions that align the faces")
     return alignment.aligning(base.located, base.target)
