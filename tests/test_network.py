@@ -34,7 +34,7 @@ def test_a_net_answers_for_every_source_and_keypoint(network, name, sources):
 def test_every_net_of_ours_can_be_built_and_no_other(network):
     """options.NETWORKS is the list of nets; any other name is refused with that list."""
     assert {build(name).name for name in OWN} == set(OWN)
-    with pytest.raises(ValueError, match="unknown net 'resnet'; there are compact, kfkd, resnet50, vgg16"):
+    with pytest.raises(ValueError, match="unknown net 'resnet'; expected one of compact, kfkd, resnet50, vgg16"):
         build("resnet")
 
 
@@ -55,7 +55,7 @@ def test_an_initialisation_is_every_kernels(network, initialisation, scale):
 
 def test_no_other_initialisation_is_taken(network):
     """Any other name is refused with the list of initialisations."""
-    with pytest.raises(ValueError, match="unknown initialisation 'zeros'; there are net, he, glorot, uniform"):
+    with pytest.raises(ValueError, match="unknown initialisation 'zeros'; expected one of net, he, glorot, uniform"):
         build("kfkd", initialisation="zeros")
 
 

@@ -100,7 +100,7 @@ def test_every_schedule_works_and_no_other_name(schedules):
     for name in SCHEDULES:
         assert np.isfinite(rates(schedules, name, [0, 7, 200])).all()
         assert len(schedules.callbacks(name, start=0.1, halving_patience=1)) == (name == "halving")
-    with pytest.raises(ValueError, match="unknown schedule 'steps'; there are constant, linear, inverse, halving, cosine"):
+    with pytest.raises(ValueError, match="unknown schedule 'steps'; expected one of constant, linear, inverse, halving, cosine"):
         rates(schedules, "steps", [0])
 
 
@@ -144,7 +144,7 @@ def test_every_optimizer_goes_down(schedules, name):
 
 def test_another_name_is_refused(schedules):
     """A name that is not in options.OPTIMIZERS raises an error that lists the names."""
-    with pytest.raises(ValueError, match="unknown optimizer 'lion'; there are sgd, momentum"):
+    with pytest.raises(ValueError, match="unknown optimizer 'lion'; expected one of sgd, momentum"):
         made(schedules, "lion")
 
 

@@ -38,7 +38,7 @@ def build(structure: Structure, *, side: int, keypoints: int, sources: int) -> k
     does not fit the side.
     """
     if structure.network not in NETWORKS:
-        raise ValueError(f"unknown net {structure.network!r}; there are {', '.join(NETWORKS)}")
+        raise ValueError(f"unknown net {structure.network!r}; expected one of {', '.join(NETWORKS)}")
     image = keras.Input((side, side), name="image")
     x = layers.Reshape((side, side, 1), name="channel")(image)
     x = layers.Rescaling(1 / structure.pixel_std, -structure.pixel_mean / structure.pixel_std, name="normalise")(x)
@@ -50,7 +50,7 @@ def _kernels(structure: Structure) -> dict[str, Any]:
     """The options that apply to every layer's kernel; all others are up to the net."""
     initialisation, l1, l2 = structure.initialisation, structure.l1, structure.l2
     if initialisation not in INITIALISATIONS:
-        raise ValueError(f"unknown initialisation {initialisation!r}; there are {', '.join(INITIALISATIONS)}")
+        raise ValueError(f"unknown initialisation {initialisation!r}; expected one of {', '.join(INITIALISATIONS)}")
     penalty = {"kernel_regularizer": keras.regularizers.L1L2(l1, l2)} if l1 or l2 else {}
     return penalty | ({} if initialisation == "net" else {"kernel_initializer": _INITIALIZERS[initialisation]})
 

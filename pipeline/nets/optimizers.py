@@ -23,7 +23,7 @@ def optimizer(
     Raises ValueError for an unknown name.
     """
     if name not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {name!r}; there are {', '.join(OPTIMIZERS)}")
+        raise ValueError(f"unknown optimizer {name!r}; expected one of {', '.join(OPTIMIZERS)}")
     common = {"learning_rate": rate, "global_clipnorm": clip_norm or None}
     if name in ("momentum", "nesterov"):
         ramp = keras.optimizers.schedules.PolynomialDecay(momentum, max(1, total_steps), end_learning_rate=momentum_stop)

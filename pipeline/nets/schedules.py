@@ -26,7 +26,7 @@ def learning_rate(schedule: str, *, start: float, stop: float, decay: float, war
         return schedules.CosineDecay(
             start / max(1, rising), total - rising, alpha=stop / start, warmup_target=start if rising else None, warmup_steps=rising
         )
-    raise ValueError(f"unknown schedule {schedule!r}; there are {', '.join(SCHEDULES)}")
+    raise ValueError(f"unknown schedule {schedule!r}; expected one of {', '.join(SCHEDULES)}")
 
 
 def callbacks(schedule: str, *, start: float, halving_patience: int) -> list[keras.callbacks.Callback]:
