@@ -1,6 +1,6 @@
 """Damages artifacts and reads them: `python -m tests.damage --flips 500` (with `--workspace DIR`: copies of the artifacts there).
 
-One random bit at a time, in an artifact or in a file that was published with it, and as many cuts at a random length. None may be silent.
+Flips one random bit at a time in an artifact or in a file published with it, and makes as many cuts at random lengths. All must be noticed.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pipeline.store.hdf5 import artifacts
 
 @contextlib.contextmanager
 def flipped(file: Path, rng: np.random.Generator) -> Iterator[str]:
-    """The file with one random bit changed, and in words where."""
+    """The content with one random bit changed, and a description of the place."""
     place, bit = int(rng.integers(file.stat().st_size)), int(rng.integers(8))
     with file.open("rb+", buffering=0) as raw:
         _flip(raw, place, bit)
@@ -42,7 +42,7 @@ def _flip(raw, place: int, bit: int) -> None:
 
 @contextlib.contextmanager
 def cut(file: Path, rng: np.random.Generator) -> Iterator[str]:
-    """The file without a random part of its end."""
+    """The content without a random part of its end."""
     with file.open("rb+", buffering=0) as raw:
         length = int(rng.integers(file.stat().st_size))
         raw.seek(length)
@@ -56,8 +56,8 @@ def cut(file: Path, rng: np.random.Generator) -> Iterator[str]:
 
 
 def found(path: Path) -> str | None:
-    """What the next reader of the artifact says, None if it notices nothing."""
-    artifacts._verified.clear()  # as in another process
+    """The message of the next reader of the artifact; None if it notices nothing."""
+    artifacts._verified.clear()  # as a new process would
     try:
         artifacts.verify(path)
     except artifacts.Damaged as error:
@@ -73,7 +73,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def copied(workspace: Path, folder: Path) -> list[Path]:
-    """Copies of all artifacts of a workspace and of what was published with them."""
+    """Copies of all artifacts of a workspace and of the files published with them."""
     paths = sorted(workspace.glob("*/*-*.h5"))
     for file in [file for path in paths for file in files_of(path)]:
         shutil.copy(file, folder)

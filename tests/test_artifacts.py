@@ -1,4 +1,4 @@
-"""Artifacts: dataclasses to HDF5 and back, complete or not there, damage found."""
+"""Artifacts: dataclasses are written to HDF5 and read back, files appear complete or not at all, and damage is detected."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def equal(one, two):
 @pytest.mark.parametrize("faces", [70, 1, 0])
 @pytest.mark.parametrize("changes", [{}, {"maybe": np.zeros(4, "int8"), "other": Inner(np.zeros(0, "int32"), np.zeros(0, "float32"))}])
 def test_round_trip(tmp_path, faces, changes):
-    """What was written is read: types, NaN, texts, single values, empty arrays, dicts, nested and optional dataclasses."""
+    """Everything written is read back: types, NaN, texts, scalars, empty arrays, dicts, nested and optional dataclasses."""
     before = content(faces, **changes)
     after = artifacts.load(write(tmp_path / "a.h5", before), Content)
     assert same(before, after)
@@ -96,7 +96,7 @@ def test_round_trip(tmp_path, faces, changes):
 
 
 def test_plain_h5py_reads_it(tmp_path):
-    """Any HDF5 reader finds the arrays with units and meaning, a checksum in each chunk, and the default plot."""
+    """Any HDF5 reader finds the arrays with units and meaning, a checksum per chunk, and the default plot."""
     with h5py.File(write(tmp_path / "a.h5", content(), {"stage": "X", "made_from": {"b": 1}})) as file:
         assert file["points"].shape == (70, 3, 2)
         assert dict(file["points"].attrs) == {"units": "px", "long_name": "x then y, NaN where unknown", "axes_names": "face point xy"}
@@ -112,7 +112,7 @@ def test_plain_h5py_reads_it(tmp_path):
 
 
 def test_default_plot_of_the_root(tmp_path):
-    """A file whose own dataclass names a plot has it in a group, because a root can't be one."""
+    """If the dataclass of a file names a plot, it is in a group of its own, because the root cannot be a plot."""
     with h5py.File(write(tmp_path / "a.h5", content().inner)) as file:
         plot = file[file.attrs["default"]]
         assert (plot.name, plot.attrs["signal"], list(plot.attrs["axes"])) == ("/plot", "error", ["step"])
@@ -127,7 +127,7 @@ test_artifacts.write(pathlib.Path(sys.argv[2]), test_artifacts.content().inner)
 
 
 def test_equal_content_gives_equal_bytes(tmp_path):
-    """Two processes with other hash seeds, at other times and in other folders write the same bytes."""
+    """Two processes with different hash seeds, times and folders write the same bytes."""
     for seed in "12":
         folder = tmp_path / seed
         folder.mkdir()
@@ -138,7 +138,7 @@ def test_equal_content_gives_equal_bytes(tmp_path):
 
 
 def test_attributes_are_as_given(tmp_path):
-    """A key of digits alone stays a text."""
+    """A key that consists of digits only remains a text."""
     path = write(tmp_path / "a.h5", content(), {"key": "1234567890", "made_from": {"inputs": {"A": "k"}}})
     found = artifacts.attributes(path)
     assert found["key"] == "1234567890"
@@ -147,14 +147,14 @@ def test_attributes_are_as_given(tmp_path):
 
 @pytest.mark.parametrize("points", [np.zeros((2, 3, 2)), np.zeros((2, 3), "float32")], ids=["type", "axes"])
 def test_arrays_must_be_what_their_description_says(tmp_path, points):
-    """An array of another type or with other axes is refused."""
+    """An array with a different type or number of axes is refused."""
     with pytest.raises(TypeError, match=r"points is .* described as float32"):
         write(tmp_path / "a.h5", content(points=points))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_layout_is_damaged(tmp_path):
-    """A sound file of another kind is refused with what it lacks or has otherwise."""
+    """An undamaged file of another kind is refused, and the message lists what is missing or different."""
     path = write(tmp_path / "a.h5", content().inner)
     with pytest.raises(artifacts.Damaged, match=r"a\.h5 is not a Content of this program: /inner is missing; /points is missing; "):
         artifacts.load(path, Content)
@@ -173,7 +173,7 @@ class Copies:
 
 
 def test_copies_are_written_one_by_one(tmp_path):
-    """Copies become one dataset in whose chunks no two copies share; a wrong count is refused."""
+    """Augmented versions become one dataset in which no chunk belongs to two versions; a wrong count is refused."""
     copies = [np.full((100, 3000), number, "uint8") for number in range(3)]
     with artifacts.writing(tmp_path / "a.h5", {}) as file:
         artifacts.put_versions(file, Copies, ({"images": copy} for copy in copies), 3)
@@ -195,7 +195,7 @@ IMAGES = np.random.default_rng(3).integers(0, 256, (1000, 500), dtype=np.uint8)
 
 
 def test_images_beyond_a_limit_stay_in_the_file(tmp_path):
-    """Up to the limit they are an array; beyond it rows are read when they are asked for. The other arrays are in memory."""
+    """Up to the limit, images are an array; beyond it, rows are read when needed. All other arrays are in memory."""
     path = write(tmp_path / "a.h5", Album(IMAGES, np.arange(1000, dtype="int32")))
     assert isinstance(artifacts.load(path, Album, limit=IMAGES.nbytes).images, np.ndarray)
     found = artifacts.load(path, Album, limit=IMAGES.nbytes - 1)
@@ -206,7 +206,7 @@ def test_images_beyond_a_limit_stay_in_the_file(tmp_path):
 
 
 def test_lazy_rows_are_written_as_an_array_is(tmp_path):
-    """An artifact made of another's rows, block by block, has the bytes of one that is made of an array, in a set of copies too."""
+    """An artifact written block by block from the rows of another has the same bytes as one written from an array, also for versions."""
     number = np.arange(1000, dtype="int32")
     path = write(tmp_path / "a.h5", Album(IMAGES, number))
     lazy = artifacts.load(path, Album, limit=0)
@@ -221,7 +221,7 @@ def test_lazy_rows_are_written_as_an_array_is(tmp_path):
 
 
 def test_images_damaged_after_they_were_found_whole(tmp_path, monkeypatch):
-    """The artifact is verified again when its rows are read: what has been damaged since is set aside, and the sentence says so."""
+    """The artifact is verified again when its rows are read; if it has been damaged since, it is quarantined and the message says so."""
     monkeypatch.setattr(targets, "images_limit", lambda: 0)
     path = write(tmp_path / "a.h5", Album(IMAGES, np.arange(1000, dtype="int32")))
     images = Artifact(path).load(Album).images
@@ -241,7 +241,7 @@ def fail_within(path, error):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_an_exception_while_writing_leaves_nothing(tmp_path, error):
-    """Neither the artifact nor a temporary file is there, and what was there before stays."""
+    """Neither the artifact nor a temporary file remains, and a previous artifact is kept."""
     old = write(tmp_path / "old.h5", content()).read_bytes()
     for name in ("new.h5", "old.h5"):
         with pytest.raises(error):
@@ -279,14 +279,14 @@ except InputError as error:
 
 
 def test_full_disk(tmp_path):
-    """The error names the file, what it needs and what it may have; nothing is left, and HDF5 does not crash when the process ends."""
+    """The error names the file, what it needs and the limit; nothing remains, and HDF5 does not crash when the process ends."""
     done = subprocess.run([sys.executable, "-c", FILL_DISK], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     size, artifact, other = done.stdout.splitlines()
     assert artifact.startswith(
         f"a.h5 could not be written: file too large. {size} are needed; the limit for a file is 200.0 kB (ulimit -f)."
     )
-    # Of any other file it is known how much could be written.
+    # For any other file, only the number of bytes written is known.
     allowed = "the limit for a file is 200.0 kB (ulimit -f)."
     assert other.startswith(f"b.csv could not be written: file too large. More than 200.0 kB are needed; {allowed}")
     assert list(tmp_path.iterdir()) == []
@@ -294,7 +294,7 @@ def test_full_disk(tmp_path):
 
 @pytest.fixture
 def published(tmp_path):
-    """An artifact with a CSV beside it."""
+    """An artifact with a CSV file published with it."""
     sibling = tmp_path / "a.csv"
     with files.publishing(sibling) as draft:
         draft.write_text("1,2\n")
@@ -302,7 +302,7 @@ def published(tmp_path):
 
 
 def judged(path):
-    """verify's message, None if all is well; nothing is remembered."""
+    """The message of verify, or None; nothing is remembered."""
     artifacts._verified.clear()
     try:
         artifacts.verify(path)
@@ -314,7 +314,7 @@ def judged(path):
 
 
 def test_a_view_must_be_there_whatever_is_in_it(tmp_path):
-    """A file with dates in it may change, and equal content gives equal bytes with another one; without it the artifact is damaged."""
+    """A file that contains dates may change without changing the artifact; if it is missing, the artifact is damaged."""
     path, view = tmp_path / "a.h5", tmp_path / "a.html"
     contents = []
     for text in ("Monday", "Tuesday"):
@@ -331,7 +331,7 @@ def test_a_view_must_be_there_whatever_is_in_it(tmp_path):
 
 
 def test_any_flipped_bit_is_found(published):
-    """One changed bit anywhere in the file, user block and its padding included, is damage."""
+    """A single changed bit anywhere in the file, including the user block and its padding, is damage."""
     whole = published.read_bytes()
     rng = np.random.default_rng(0)
     places = [
@@ -354,13 +354,13 @@ def test_any_flipped_bit_is_found(published):
 
 @pytest.mark.parametrize("size", [0, 10, 1023, 1024, 1025, -1])
 def test_a_truncated_file_is_found(published, size):
-    """However much is missing at the end."""
+    """A truncated file is damaged, however much is missing."""
     published.write_bytes(published.read_bytes()[:size])
     assert str(published) in judged(published)
 
 
 def test_what_else_can_be_wrong(published):
-    """A longer file, a missing, changed or replaced sibling, a folder in the artifact's place, each with its message."""
+    """A longer file, a missing, changed or replaced sibling, and a folder in place of the artifact each have their own message."""
     whole, sibling = published.read_bytes(), published.with_suffix(".csv")
     published.write_bytes(whole + b"\0")
     assert "but 33017 were written" in judged(published)
@@ -381,7 +381,7 @@ def test_what_else_can_be_wrong(published):
 
 
 def test_verification_is_remembered_until_a_file_changes(published, monkeypatch):
-    """A second look at the same state reads nothing; a touched artifact or sibling is read again."""
+    """A second check of an unchanged file reads nothing; a touched artifact or sibling is read again."""
     read = []
     monkeypatch.setattr(artifacts, "_verified_content", lambda path, real=artifacts._verified_content: read.append(path) or real(path))
     artifacts.verify(published)

@@ -1,4 +1,4 @@
-"""How a run ends: exit codes, last lines, interrupts, the run log."""
+"""How a run ends: exit codes, summary, interrupts, run log."""
 
 import contextlib
 import functools
@@ -26,13 +26,13 @@ def last(process, lines):
 
 
 def test_the_result_comes_last(workplace):
-    """What ran, in columns, where the result lies, and the result; on a finished chain that of the run that made it."""
+    """The stages that ran in columns, the path of the result, and the result; for a finished chain, that of the run that made it."""
     first, second = workplace.run("Total"), workplace.run("Total")
     assert (first.returncode, second.returncode) == (0, 0)
     result = [f"Total:  submissions/{workplace.artifact('Total').name}", "Result: the sum is 21"]
     title, *ran = last(first, 8)[:-2]
     assert re.fullmatch(r"Ran 5 stages in \d+ s:", title)
-    # Luigi's order of what does not need each other varies.
+    # The order in which Luigi runs independent stages varies.
     assert sorted(re.fullmatch(r"  (\w+) +\d+ s", row)[1] for row in ran) == sorted(STAGES)
     assert len({re.search(r"\d+ s", row).end() for row in ran}) == 1
     assert last(first, 2) == result
@@ -41,7 +41,7 @@ def test_the_result_comes_last(workplace):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_what_was_cached(workplace, workers):
-    """A run names what it did not have to make."""
+    """A run names the stages that were cached."""
     assert workplace.run("Scale").returncode == 0
     lines = workplace.run("Total", "--workers", workers).stderr.splitlines()
     assert "Cached: Draw, Scale" in lines
@@ -49,7 +49,7 @@ def test_what_was_cached(workplace, workers):
 
 
 def test_what_a_failure_leaves(workplace):
-    """What ran, what was there, what lacks, then what failed and how to go on."""
+    """The stages that ran, those that were cached and those that are missing, then what failed and how to continue."""
     assert workplace.run("Draw").returncode == 0
     failed = workplace.run("Total", CHAINLET="Scale:input")
     words = last(failed, 6)
@@ -61,13 +61,13 @@ def test_what_a_failure_leaves(workplace):
 
 
 def test_several_stages_of_a_family_are_counted():
-    """Six specialists are not six names."""
+    """Six specialists are counted, not listed."""
     stages = [SimpleNamespace(task_family=family, address=address) for family, address in (("A", "A:x"), ("B", "B:y"), ("A", "A:z"))]
     assert closing._names(stages) == "A (2), B:y"
 
 
 def test_a_missing_file(workplace):
-    """Exit code 20; the file and what to do about it."""
+    """The exit code is 20; the message names the file and says what to do."""
     workplace.numbers.unlink()
     done = workplace.run("Total")
     assert done.returncode == 20
@@ -75,7 +75,7 @@ def test_a_missing_file(workplace):
 
 
 def test_unusable_input(workplace):
-    """Exit code 30; the sentence is the last but one, and there is no traceback. What was done is kept."""
+    """The exit code is 30; the last line but one is the message, and there is no traceback. Finished stages are kept."""
     done = workplace.run("Total", CHAINLET="Scale:input")
     assert done.returncode == 30
     assert last(done, 2) == ["Scale failed: numbers.txt, row 3: not a number; write one there.", GO_ON]
@@ -86,7 +86,7 @@ def test_unusable_input(workplace):
 
 
 def test_any_other_error(workplace):
-    """Exit code 30; the traceback stays, above the last words."""
+    """The exit code is 30; the traceback is printed above the summary."""
     done = workplace.run("Total", CHAINLET="Scale:crash")
     assert done.returncode == 30
     assert last(done, 2) == ["Scale failed: RuntimeError('something else')", GO_ON]
@@ -97,11 +97,11 @@ def test_any_other_error(workplace):
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
 def test_an_interrupted_run(workplace, workers, how):
-    """It ends at once, not with 0, says how to go on, and no process stays behind; the same command goes on from there."""
+    """It ends at once with an exit code other than 0, says how to continue and leaves no process; the same command then resumes."""
     process = workplace.start("Total", "--workers", workers, CHAINLET="Scale:sleep")
     until(lambda: list(workplace.root.glob("asleep-*")))
     if how == "Ctrl-C":
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of the group
+        os.killpg(process.pid, signal.SIGINT)  # to the whole group, as a terminal does
     else:
         process.terminate()
     err = process.communicate(timeout=PATIENCE)[1]
@@ -115,7 +115,7 @@ def test_an_interrupted_run(workplace, workers, how):
 
 
 def test_children_die_with_their_parent(workplace):
-    """kill -9 of the command itself: its workers end too, and write nothing."""
+    """After kill -9 of the command itself, its workers end too and write nothing."""
     process = workplace.start("Total", "--workers", "2", CHAINLET="Scale:sleep")
     until(lambda: list(workplace.root.glob("asleep-*")))
     process.kill()
@@ -125,7 +125,7 @@ def test_children_die_with_their_parent(workplace):
 
 
 def test_a_child_that_does_not_listen(workplace):
-    """A worker that is busy within a library and can't be interrupted is ended after a few seconds."""
+    """A worker that is busy in a library and cannot be interrupted is killed after a few seconds."""
     process = workplace.start("Total", "--workers", "2", CHAINLET="Scale:ignore")
     until(lambda: list(workplace.root.glob("asleep-*")))
     process.terminate()
@@ -137,7 +137,7 @@ def test_a_child_that_does_not_listen(workplace):
 
 @pytest.mark.parametrize("how", ["swallow", "compute"])
 def test_a_stage_that_an_exception_does_not_end(workplace, how):
-    """A process whose libraries lose the exception, or never let it be raised, ends all the same, without more than the way to go on."""
+    """A process in which libraries swallow the exception or never let it be raised ends too, with only the advice how to continue."""
     process = workplace.start("Total", CHAINLET=f"Scale:{how}")
     until(lambda: list(workplace.root.glob("asleep-*")))
     process.terminate()
@@ -149,7 +149,7 @@ def test_a_stage_that_an_exception_does_not_end(workplace, how):
 
 
 def test_a_worker_that_is_killed(workplace):
-    """Its stage is named, and what kills a single process."""
+    """The summary names the stage and possible reasons."""
     killed = workplace.run("Total", "--workers", "2", CHAINLET="Scale:kill")
     assert killed.returncode == 30
     assert last(killed, 2) == ["Scale failed: its process was killed from outside, or the system ran out of memory", GO_ON]
@@ -157,7 +157,7 @@ def test_a_worker_that_is_killed(workplace):
 
 @pytest.fixture
 def interruptible(monkeypatch):
-    """SIGTERM as in a run, for the time of a test."""
+    """SIGTERM is handled as in a run, for the duration of a test."""
     monkeypatch.setattr(interrupts, "_received", [])
     before = signal.signal(signal.SIGTERM, functools.partial(interrupts._interrupted, os.getpid()))
     yield
@@ -165,7 +165,7 @@ def interruptible(monkeypatch):
 
 
 def test_an_interrupt_under_hdf5_comes_a_moment_later(interruptible):
-    """Within the file that HDF5 writes through no exception is raised, HDF5 could not bear it; soon after there is one."""
+    """No exception is raised inside the file that HDF5 writes to, because HDF5 could not handle it; it is raised shortly afterwards."""
     steady = Steady(SimpleNamespace(truncate=signal.raise_signal))
     with pytest.raises(KeyboardInterrupt):
         interrupted_in(steady)
@@ -193,14 +193,14 @@ except KeyboardInterrupt:
 
 
 def test_an_interrupt_while_a_child_is_started_comes_a_moment_later():
-    """Python ignores what is raised in the calls around a fork."""
+    """Python ignores exceptions in the callbacks around a fork."""
     ended = run("-c", FORK)
     assert (ended.stdout, ended.stderr) == ("started\ninterrupted\n", "")
 
 
 @pytest.mark.parametrize("error", [None, ValueError])
 def test_an_interrupt_that_a_library_swallowed(interruptible, error):
-    """The stage ends as interrupted, although no exception or another one arrives."""
+    """The stage ends as interrupted although no exception, or a different one, arrives."""
     with pytest.raises(KeyboardInterrupt):
         swallowed_and_replaced_by(error)
 
@@ -222,7 +222,7 @@ def group_lives(group):
 
 
 def test_the_last_run_of_a_folder_is_known(workplace):
-    """models/last-run.json holds the arguments, although the workspace is elsewhere."""
+    """models/last-run.json of the current folder contains the arguments although the workspace is elsewhere."""
     assert workplace.run("Draw", "--workspace-root", "elsewhere", "--Draw-size", "5").returncode == 0
     entry = json.loads((workplace.root / "models" / "last-run.json").read_text())
     assert entry["event"] == "run"
@@ -232,21 +232,21 @@ def test_the_last_run_of_a_folder_is_known(workplace):
 
 
 def test_the_preset_of_a_run_is_known(workplace):
-    """As flags, of the stages' own parameters alone; an edit of the file changes nothing of what ran."""
+    """Only the parameters of stages are recorded, as flags; editing the preset later does not change the record."""
     (workplace.root / "five.cfg").write_text("[Draw]\nsize = 5\n[core]\nlog_level = WARNING\n")
     assert workplace.run("Draw", LUIGI_CONFIG_PATH="five.cfg").returncode == 0
     assert json.loads((workplace.root / "models" / "last-run.json").read_text())["preset"] == ["--Draw-size=5"]
 
 
 def test_other_tools_of_luigi_stay_silent(workplace):
-    """Looking at the chain is no run: no log, no last words."""
+    """Inspecting the chain is not a run: it writes no log and no summary."""
     stages = workplace.chain()
     assert not stages["Total"].complete()
     assert not list(workplace.root.glob("models/*"))
 
 
 def test_the_run_log_survives_a_cut_off_line(tmp_path):
-    """A line that a crash cut off is skipped, and the next one is not glued to it."""
+    """A line that a crash cut off is skipped, and the next one starts on a new line."""
     assert runlog.entries(tmp_path) == []
     runlog.append(tmp_path, {"event": "run", "n": 1})
     with (tmp_path / runlog.NAME).open("a") as file:
@@ -259,6 +259,6 @@ def test_the_run_log_survives_a_cut_off_line(tmp_path):
 
 
 def test_a_log_that_cannot_be_written_stops_nothing(tmp_path):
-    """It is a record, not a result."""
+    """The log is a record, not a result."""
     (tmp_path / "models").touch()
     runlog.append(tmp_path / "models", {"event": "run"})

@@ -1,4 +1,4 @@
-"""What a running stage shows, on a terminal, in lines, and on luigid's page."""
+"""What a running stage shows on a terminal, as lines, and on luigid's page."""
 
 import io
 import zipfile
@@ -17,7 +17,7 @@ from pipeline.store.workspace import console
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that stands still unless it is moved."""
+    """A clock that advances only when it is told to."""
     now = SimpleNamespace(seconds=100.0)
     monkeypatch.setattr(console.time, "monotonic", lambda: now.seconds)
     return now
@@ -29,7 +29,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_terminal_has_a_bar(monkeypatch, clock):
-    """What, how far, the RMSE, the time left, on one line that is drawn again."""
+    """The stage, the number of epochs, the RMSE and the time left on one line that is redrawn."""
     monkeypatch.setattr(console.sys, "stderr", Terminal())
     with console.Progress("TrainBase", 3, "epoch") as shown:
         for _ in range(2):
@@ -42,14 +42,14 @@ def test_a_terminal_has_a_bar(monkeypatch, clock):
 
 
 def test_two_workers_have_lines_on_a_terminal(monkeypatch):
-    """They would write over each other's bar."""
+    """Two bars would overwrite each other."""
     monkeypatch.setattr(console.sys, "stderr", Terminal())
     monkeypatch.setattr(console.multiprocessing, "parent_process", lambda: "parent")
     assert console.Progress("Toy", 3, "epoch").bar is None
 
 
 def test_lines_come_every_five_seconds(clock, capsys):
-    """And of the first and the last step."""
+    """There are also lines for the first and the last step."""
     shown = console.Progress("Load", 20_400, "MB", scale=1000)
     for _ in range(10):
         clock.seconds += 1
@@ -59,7 +59,7 @@ def test_lines_come_every_five_seconds(clock, capsys):
 
 
 def test_a_scheduler_is_told_once_a_second(clock):
-    """However fast the steps are; and of the last one."""
+    """However fast the steps are; the last one is always reported."""
     told = []
     shown = console.Progress("Render", 100, "face", lambda share, text: told.append((share, text)))
     for _ in range(100):
@@ -70,7 +70,7 @@ def test_a_scheduler_is_told_once_a_second(clock):
 
 
 def test_a_server_that_is_gone_stops_no_stage(workplace, capsys):
-    """It is told of once, and not asked again: each question would wait for a minute."""
+    """One line reports it, and the server is not contacted again, because each attempt would take a minute."""
     stage, asked = workplace.chain()["Draw"], []
 
     def set_progress_percentage(percentage):
@@ -95,12 +95,12 @@ def test_a_stage_that_is_done_shows_what_it_made(workplace):
     assert told[-3:] == [100, "the sum is 21", total.path.absolute().as_uri()]
 
 
-# What the work reports
+# Reports of the functions that do the work
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Drawn faces as Kaggle's files, the training table in a zip too; and how many faces were reported."""
+    """Drawn faces as Kaggle's files, with the training table also in a zip file; and the reported numbers of faces."""
     folder, reported = tmp_path_factory.mktemp("files"), []
     paths = kaggle.KaggleFiles(*(folder / name for name in ("training.csv", "test.csv", "IdLookupTable.csv")))
     rendered.write_files(paths, KAGGLE, side=SIDE, training=12, test=6, seed=0, on_progress=reported.append)
@@ -110,13 +110,13 @@ def files(tmp_path_factory):
 
 
 def test_every_drawn_face_is_reported(files):
-    """Those to train on and those to predict."""
+    """Training and test faces are counted."""
     assert files[1] == [1] * 18
 
 
 @pytest.mark.parametrize("name", ["training.csv", "zipped.zip"])
 def test_every_byte_read_is_reported(files, monkeypatch, name):
-    """As many as `archives.size` has announced, in blocks."""
+    """The blocks add up to the size that `archives.size` returns."""
     monkeypatch.setattr(archives, "BLOCK", 100_000)
     reported, path = [], files[0] / name
     kaggle.read_training(path, KAGGLE, side=SIDE, on_progress=reported.append)
@@ -125,7 +125,7 @@ def test_every_byte_read_is_reported(files, monkeypatch, name):
 
 
 def test_every_face_is_reported_as_compared():
-    """Also exact copies and images without contrast, which need no comparison."""
+    """Exact copies and images without contrast are reported too, although they need no comparison."""
     images = np.random.default_rng(0).integers(0, 256, (300, 16, 16), np.uint8)
     images[1], images[2] = images[0], 7
     reported = []

@@ -1,4 +1,4 @@
-"""Whatever happens to an artifact of any kind, its next reader notices, keeps it aside and has it made again."""
+"""Any damage to an artifact of any kind is noticed by its next reader; the file is quarantined and recomputed."""
 
 import kinds
 import numpy as np
@@ -13,13 +13,13 @@ from pipeline.store.hdf5 import artifacts
 
 @pytest.mark.parametrize("kind", kinds.KINDS)
 def test_flipped_bits_and_cuts(tmp_path, kind):
-    """One random bit, or all behind a random place, in the artifact or in a file beside it. `python -m tests.damage` does it 500 times."""
+    """One random flipped bit or a random cut in the artifact or a file published with it. `python -m tests.damage` makes 500 of them."""
     damage_is_found(kinds.KINDS[kind], tmp_path)
 
 
 @pytest.mark.keras
 def test_flipped_bits_and_cuts_of_checks(tmp_path):
-    """The same for the one kind whose module starts Keras."""
+    """The same for the only kind whose module imports Keras."""
     from pipeline.nets.sanity import Checks
 
     damage_is_found(Checks, tmp_path)
@@ -56,7 +56,7 @@ DAMAGES = {
 
 
 def test_verify_finds_it_all_without_a_run(tmp_path, capsys):
-    """An empty file, a folder, one cut off, edited or too long, a sibling that is missing or edited; under every key, in every folder."""
+    """An empty file, a folder, truncated, edited and extended files, and missing or edited siblings are found in all folders."""
     for folder in ("data", "models", "submissions"):
         (tmp_path / folder).mkdir()
     places = dict(zip(DAMAGES, [*["data"] * 3, *["models"] * 3, *["submissions"] * 2, *["models"] * 2], strict=True))
@@ -76,7 +76,7 @@ def test_verify_finds_it_all_without_a_run(tmp_path, capsys):
 
 @pytest.mark.parametrize("stage", ["Draw", "Scale", "Guess", "Picture", "Total"])
 def test_its_stage_and_no_other_runs_again(workplace, capsys, stage):
-    """After a random flip or cut: the file lies aside with its bytes, the new one has those of the first, the user is told."""
+    """After a random flip or cut, the file is quarantined unchanged, the new one equals the original, and the user is told."""
     stages, rng = workplace.chain(), np.random.default_rng(len(stage))
     make(stages["Total"])
     make(stages["Picture"])
@@ -96,7 +96,7 @@ def test_its_stage_and_no_other_runs_again(workplace, capsys, stage):
 
 
 def test_what_only_its_reader_can_tell(workplace, capsys):
-    """An artifact with a right checksum that is not its stage's: the stage that reads it sets it aside, and the next run makes it again."""
+    """An artifact with a correct digest but of another kind is quarantined by the stage that reads it and recomputed by the next run."""
     stages = workplace.chain()
     make(stages["Draw"])
     path = stages["Draw"].path

@@ -1,4 +1,4 @@
-"""Which edit makes which stages of the real chain stale, and how that is said."""
+"""Which edit makes which stages of the real chain stale, and how the reason is reported."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ SETTINGS = "[TrainBase]\nepochs = 20\nbatch = 32\n[Augment]\ncopies = 8\n"
 
 
 class Project:
-    """A copy of the package with its luigi.cfg, and three files of faces: keys ask for their bytes alone."""
+    """A copy of the package with its luigi.cfg, and three data files, of which the keys use only the bytes."""
 
     def __init__(self, root):
         self.root, self.files = root, root / "faces"
@@ -33,7 +33,7 @@ class Project:
         return provenances(*(flags or (f"--dataset-path={self.files}",)), cwd=self.root)
 
     def edit(self, name, change):
-        """Writes a file anew; returns what undoes that."""
+        """Rewrites a file and returns a function that restores it."""
         path = self.root / name
         text = path.read_text()
         assert change(text) != text
@@ -55,8 +55,8 @@ def replaced(old, new):
 
 
 def in_run_of(stage):
-    """One more statement in the `run` of a stage."""
-    return lambda text: re.sub(rf"(class {stage}\(.*?def run\(self\):\n)", r"\1        assert self\n", text, count=1, flags=re.DOTALL)
+    """An additional statement in the `run` of a stage, or in the method of a training that its `run` calls."""
+    return lambda text: re.sub(rf"(class {stage}\(.*?def (?:run|_job)\(self\)[^\n]*:\n)", r"\1        assert self\n", text, count=1, flags=re.DOTALL)
 
 
 def one_more_function(text):
@@ -125,7 +125,7 @@ def one_more_function(text):
     ],
 )
 def test_an_edit(project, name, change, stale, reason):
-    """Exactly the stages that an edit concerns, and what is made from them, become stale; the first of them says why in one line."""
+    """Exactly the stages that an edit affects, and what is made from them, become stale; the first of them gives the reason in one line."""
     undo = project.edit(name, change)
     after = project.provenances()
     undo()
@@ -136,7 +136,7 @@ def test_an_edit(project, name, change, stale, reason):
 
 
 def test_code_of_the_drawn_faces(project):
-    """It counts where the faces are drawn, and nowhere else."""
+    """It counts only where the faces are drawn."""
     before = project.provenances("--dataset-path=rendered")
     undo = project.edit("pipeline/data/synthetic/portrait.py", one_more_function)
     own, drawn = project.provenances(), project.provenances("--dataset-path=rendered")
@@ -146,7 +146,7 @@ def test_code_of_the_drawn_faces(project):
 
 
 def test_a_file_date(project):
-    """It is no part of a key."""
+    """The modification time is not part of a key."""
     path = project.files / "training.csv"
     path.write_bytes(path.read_bytes())
     assert changed(project.before, project.provenances()) == set()
@@ -154,7 +154,7 @@ def test_a_file_date(project):
 
 @pytest.mark.parametrize(("package", "stale"), [("keras", NETS), ("tensorflow", NETS), ("numpy", set())])
 def test_the_version_of_a_package(project, monkeypatch, package, stale):
-    """Keras' and its backend's concern what trains and predicts, and what is made from that; no other package's does."""
+    """Only the versions of Keras and its backend count, in stages that train or predict and in what is made from them."""
     metadata = project.root / f"{package}-9.9.dist-info" / "METADATA"
     metadata.parent.mkdir()
     metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 9.9\n")
@@ -167,7 +167,7 @@ def test_the_version_of_a_package(project, monkeypatch, package, stale):
 
 
 def test_another_backend(project, monkeypatch):
-    """It concerns what trains and predicts, and what is made from that."""
+    """It affects the stages that train or predict, and what is made from them."""
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     after = project.provenances()
     assert changed(project.before, after) == NETS

@@ -1,4 +1,4 @@
-"""Publishing, setting aside, full disks, the program's own notes."""
+"""Publishing, quarantine, full disks, and the small files that the program rewrites."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ def names(folder):
 
 @pytest.mark.parametrize(("content", "left"), [("new", []), ("old", ["a.csv.damaged-1"])])
 def test_another_content_is_kept_where_asked(tmp_path, capsys, content, left):
-    """A file that lies where one is published is set aside, unless it is the same; by default it is replaced."""
+    """An existing file with different content is quarantined if requested, and otherwise replaced."""
     path = tmp_path / "a.csv"
     path.write_text(content)
     with files.publishing(path, keeping=True) as draft:
@@ -33,15 +33,15 @@ def test_another_content_is_kept_where_asked(tmp_path, capsys, content, left):
 
 
 def test_a_folder_in_the_way_of_a_file(tmp_path):
-    """It is set aside too."""
+    """A link is quarantined too."""
     (tmp_path / "a.csv").mkdir()
     with files.publishing(tmp_path / "a.csv", keeping=True) as draft:
         draft.write_text("new")
     assert names(tmp_path) == ["a.csv", "a.csv.damaged-1"]
 
 
-def test_files_of_one_name_are_set_aside_together(tmp_path):
-    """All that share the artifact's name but what was set aside before, under the next free number."""
+def test_files_of_one_name_are_quarantined_together(tmp_path):
+    """All files that share the artifact's name are quarantined under the next free number, except those quarantined before."""
     for name in ("a.csv", "a.png", "ab.csv", "a.csv.damaged-1", "a.h5"):
         (tmp_path / name).touch()
     files.quarantine(tmp_path / "a.h5", "damaged", but=[tmp_path / "a.png"])
@@ -49,7 +49,7 @@ def test_files_of_one_name_are_set_aside_together(tmp_path):
 
 
 def full(folder, *, needed=None, written=0):
-    """What `publishing` says of a disk that is full."""
+    """The message of `publishing` for a full disk."""
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if needed:
         error = files.WriteError(error, needed)
@@ -66,7 +66,7 @@ def publish_and_fail(path, content, error):
 
 
 def test_a_full_disk_says_how_much_is_needed_and_where(tmp_path, monkeypatch):
-    """The whole size where it is known, else that it is more than could be written; the room without the unfinished file."""
+    """The message states the size needed, or else that more is needed than was written; the free space includes the unfinished file."""
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9 - 5000, 5000))
     start, end = f"{tmp_path / 'a.csv'} could not be written: no space left on device. ", f" are free in {tmp_path}. Free some space there."
     assert full(tmp_path, needed=2_345_678) == f"{start}2.3 MB are needed; 5.0 kB{end}"
@@ -75,13 +75,13 @@ def test_a_full_disk_says_how_much_is_needed_and_where(tmp_path, monkeypatch):
 
 
 def test_other_errors_stay_as_they_are(tmp_path):
-    """They say nothing about the room."""
+    """They have nothing to do with free space."""
     with pytest.raises(PermissionError):
         publish_and_fail(tmp_path / "a.csv", b"", PermissionError(errno.EACCES, "no"))
 
 
 def test_a_folder_that_may_not_be_written(tmp_path):
-    """The place and what to do, in a sentence; what may not be read meanwhile is another matter."""
+    """The message names the file and says what to do; an error about another folder is passed on."""
     refused = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".a.lock"))
     with pytest.raises(InputError, match=r"\.a\.lock cannot be written: permission denied\. Change its permissions, or write elsewhere"):
         publish_and_fail(tmp_path / "a.csv", b"", refused)
@@ -90,7 +90,7 @@ def test_a_folder_that_may_not_be_written(tmp_path):
 
 
 def test_a_full_disk_when_a_lock_is_made(tmp_path, monkeypatch):
-    """The lock's file needs room as well; what it says does not."""
+    """The lock file needs space too; its content is optional."""
     monkeypatch.setattr(os, "write", failing(errno.ENOSPC))
     with locks.locked(tmp_path / "a.h5", lambda who: None):
         assert names(tmp_path) == [".a.lock"]
@@ -107,7 +107,7 @@ def failing(number):
 
 
 def test_a_note_is_replaced_as_a_whole(tmp_path, monkeypatch):
-    """What a killed writer left of it is removed; where it can't be written the old one stays, without an error."""
+    """Drafts of a killed writer are removed; if the file cannot be written, the old one is kept without an error."""
     note = tmp_path / "last.json"
     (tmp_path / ".last.1.part.json").touch()
     (tmp_path / ".last.lock").touch()
@@ -119,7 +119,7 @@ def test_a_note_is_replaced_as_a_whole(tmp_path, monkeypatch):
 
 
 def test_what_dead_writers_left_is_removed(tmp_path):
-    """Their locks and drafts, and the checkpoints of what they had finished; not those of a training that goes on, nor what is locked."""
+    """Locks, drafts and the checkpoints of finished artifacts are removed, but not those of unfinished trainings or of locked artifacts."""
     done, training, busy = (f"{name}-0123456789" for name in ("done", "training", "busy"))
     for name in (done, training, busy):
         for left in (f".{name}.lock", f".{name}.1.part.h5", f"{name}.checkpoint-0001.h5"):
@@ -132,7 +132,7 @@ def test_what_dead_writers_left_is_removed(tmp_path):
 
 
 def test_what_the_log_could_not_take_is_known_to_the_run(tmp_path, monkeypatch):
-    """So that the last words can name it."""
+    """So that the summary can mention it."""
     monkeypatch.setattr(runlog, "_unwritten", [])
     runlog.append(tmp_path, {"n": 1})
     with monkeypatch.context() as context:

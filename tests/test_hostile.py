@@ -1,6 +1,6 @@
-"""Artifacts, tables and zips that were made to harm end in one sentence, soon and in little memory.
+"""Malicious artifacts, tables and zip files are refused with one sentence, quickly and with little memory.
 
-Each artifact here has a right checksum: what a stranger writes can.
+Each artifact here has a correct digest, as one written by a stranger can have.
 """
 
 import io
@@ -30,7 +30,7 @@ from pipeline.store.run.targets import Artifact
 
 
 def forged(path, fill=lambda file: None, **options):
-    """A History, to which `fill` adds something through h5py, with a right checksum."""
+    """A History with a correct digest, to which `fill` adds something through h5py."""
     with h5py.File(path, "w", userblock_size=artifacts.USER_BLOCK, **options) as file:
         contents.put(file, History(np.arange(1, 5, dtype="int32"), *(np.full(4, value, "float32") for value in (3.5, 2.5, 0.5))))
         fill(file)
@@ -39,7 +39,7 @@ def forged(path, fill=lambda file: None, **options):
 
 
 def refused(path, *said, read=artifacts.verify):
-    """Damaged says all of it in one line."""
+    """Damaged is raised with a one-line message that contains all the texts."""
     artifacts._verified.clear()
     with pytest.raises(artifacts.Damaged) as caught:
         read(path)
@@ -51,7 +51,7 @@ def refused(path, *said, read=artifacts.verify):
 
 
 def test_without_the_harm_it_is_sound(tmp_path):
-    """What `forged` adds to in the tests below is an artifact like others."""
+    """The file that `forged` starts from in the tests below is a valid artifact."""
     assert artifacts.load(forged(tmp_path / "a.h5"), History).epoch.tolist() == [1, 2, 3, 4]
 
 
@@ -140,9 +140,9 @@ def test_the_newer_format(tmp_path):
     refused(forged(tmp_path / "a.h5", libver="latest"), "the superblock has an unknown format")
 
 
-# What is changed: behind the first of these bytes, how far behind, to what. TREE 1 has the chunks of /epoch, which was written first.
+# Case: (first bytes to search for, offset behind their beginning, new bytes, message). TREE 1 holds the chunks of /epoch, written first.
 PATCHES = {
-    # The HDF5 library (1.14.6, 2.0) looks for the next text for ever.
+    # The HDF5 library (1.14.6, 2.0) searches for the next text forever.
     "a text without number and length": (b"GCOL", 16, bytes(16), "the texts of attributes are not numbered correctly"),
     # The HDF5 library (1.14.6, 2.0) crashes.
     "a chunk that is shorter than its checksum": (b"TREE\1", 24, b"\1", "the chunks of /epoch are out of order"),
@@ -174,7 +174,7 @@ PATCHES = {
 
 @pytest.mark.parametrize("what", PATCHES)
 def test_metadata_that_harms_the_library(tmp_path, what):
-    """Metadata that crash the HDF5 library, keep it busy, or contradict themselves, are refused."""
+    """Metadata that crash the HDF5 library, keep it busy or contradict themselves are refused."""
     mark, offset, new, said = PATCHES[what]
     path = forged(tmp_path / "a.h5")
     content = path.read_bytes()
@@ -199,7 +199,7 @@ LIES = {
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
 def test_first_bytes_that_lie(tmp_path, lie):
-    """A list of published files that leads elsewhere, or is none, is refused."""
+    """An invalid list of published files, or one that leads to another folder, is refused."""
     content = forged(tmp_path / "a.h5").read_bytes()[artifacts.USER_BLOCK :]
     text = lie.encode("latin-1")
     block = artifacts.MAGIC + artifacts._digest(io.BytesIO(content), text).encode() + b"\n" + text
@@ -232,12 +232,12 @@ def test_first_bytes_that_lie(tmp_path, lie):
     ],
 )
 def test_what_it_was_made_from_is_no_such_thing(tmp_path, text):
-    """The record of an artifact's origin is refused where it is no JSON, deeper than it can be, or could drive a terminal."""
+    """Provenance is refused if it is not JSON, too deeply nested, or could control a terminal."""
     refused(forged(tmp_path / "a.h5", attribute("made_from", text)), "made_from", read=artifacts.attributes)
 
 
 def history_with(path, **others):
-    """The arrays of a History with others in place of them or beside them; None leaves one out, a dict is a group."""
+    """The arrays of a History, with others added or replaced; None leaves one out, a dict makes a group."""
     arrays = {"epoch": np.zeros(4, "int32")}
     arrays |= dict.fromkeys(["training_rmse", "validation_rmse", "learning_rate"], np.zeros(4, "float32"))
     with h5py.File(path, "w", userblock_size=artifacts.USER_BLOCK) as file:
@@ -264,7 +264,7 @@ def history_with(path, **others):
     ],
 )
 def test_arrays_that_the_reader_does_not_describe(tmp_path, arrays, said):
-    """Before an array is read: those that lack, are unknown, or have another type or other axes."""
+    """Missing arrays, unknown arrays and arrays of other types or shapes are refused before any array is read."""
     path = history_with(tmp_path / "a.h5", **arrays)
     artifacts.verify(path)
     for read in (artifacts.load, lambda *what: artifacts.reading(*what).__enter__()):
@@ -272,7 +272,7 @@ def test_arrays_that_the_reader_does_not_describe(tmp_path, arrays, said):
 
 
 def test_more_than_belongs_into_memory(tmp_path, monkeypatch):
-    """An artifact of too many bytes is refused where all of it would be read, and can still be read piece by piece."""
+    """An artifact with too many bytes is refused when it is loaded as a whole but can be read in parts."""
     monkeypatch.setattr(artifacts, "LARGEST", 63)  # four arrays of four values of four bytes
     path = forged(tmp_path / "a.h5")
     refused(path, "holds 64 bytes of arrays", read=lambda path: artifacts.load(path, History))
@@ -281,7 +281,7 @@ def test_more_than_belongs_into_memory(tmp_path, monkeypatch):
 
 
 def test_more_pieces_than_any_artifact(tmp_path, monkeypatch):
-    """A file of very many pieces is given up."""
+    """A file with too many structures is refused."""
     monkeypatch.setattr(bytereader, "MOST", 20)
     refused(forged(tmp_path / "a.h5"), "it has more than 20 structures")
 
@@ -292,14 +292,14 @@ class Words:
 
 
 def test_a_text_that_is_none(tmp_path):
-    """Bytes that are not UTF-8 are found when they are read."""
+    """Bytes that are not UTF-8 are detected when they are read."""
     with artifacts.writing(tmp_path / "a.h5", {}) as file:
         artifacts.put(file, Words(np.array([b"\xff"])))
     refused(tmp_path / "a.h5", "contains a text that is not UTF-8", read=lambda path: artifacts.load(path, Words))
 
 
 def test_an_array_with_a_wrong_checksum_of_its_own(tmp_path):
-    """Where the file's checksum was made to fit changed values, HDF5's own tells, whichever way they are read."""
+    """If the digest of the file was forged to match changed values, HDF5's own checksum detects them, however they are read."""
     path = forged(tmp_path / "a.h5")
     path.write_bytes(with_checksum(path.read_bytes().replace(np.float32(3.5).tobytes(), np.float32(1.5).tobytes())))
 
@@ -312,13 +312,13 @@ def test_an_array_with_a_wrong_checksum_of_its_own(tmp_path):
 
 
 def test_what_the_reader_does_itself_stays_its_own_error(tmp_path):
-    """Errors of the operating system while an artifact is open say nothing about the artifact."""
+    """Errors of the operating system while an artifact is open are not errors of the artifact."""
     with pytest.raises(FileNotFoundError), artifacts.reading(forged(tmp_path / "a.h5"), History):
         (tmp_path / "nowhere").read_bytes()
 
 
 def test_an_array_that_the_program_itself_may_not_write(tmp_path):
-    """What could not be read again is an error where it is written, not damage ever after."""
+    """Content that could not be read again is an error when it is written, not damage later."""
 
     def write():
         with artifacts.writing(tmp_path / "a.h5", {}) as file:
@@ -348,11 +348,11 @@ IN_PLACE = {
 
 @pytest.mark.parametrize("what", IN_PLACE)
 def test_what_is_no_file_in_the_place_of_an_artifact(tmp_path, monkeypatch, what):
-    """Pipes, devices, folders and links are not waited for, not read and not taken for a missing artifact."""
+    """Pipes, devices, folders and links are not waited for, not read, and not mistaken for a missing artifact."""
     monkeypatch.chdir(tmp_path)  # a socket's path must be short
     path = Path("a.h5")
     IN_PLACE[what](path)
-    signal.alarm(60)  # ends the tests where one of them is waited for
+    signal.alarm(60)  # ends the tests if one of these is waited for
     refused(path)
     signal.alarm(0)
 
@@ -361,7 +361,7 @@ def test_what_is_no_file_in_the_place_of_an_artifact(tmp_path, monkeypatch, what
 
 
 def test_commands_meet_a_forged_artifact(tmp_path, capsys):
-    """verify and inspect say what is wrong with it; status and forget pass over it."""
+    """verify and inspect say what is wrong with it; status and forget ignore it."""
     (tmp_path / "data").mkdir()
     forged(tmp_path / "data" / "load-0123456789.h5", link(h5py.SoftLink("/epoch")))
     forged(tmp_path / "data" / "augment-0123456789.h5")  # says nothing of its origin
@@ -378,7 +378,7 @@ def test_commands_meet_a_forged_artifact(tmp_path, capsys):
 
 
 def test_nothing_is_unpickled():
-    """No module of the package imports or calls what makes objects or code of a file's bytes."""
+    """No module of the package imports or calls anything that creates objects or code from the bytes of a file."""
     root = Path(artifacts.__file__).parent.parent
     for path in root.rglob("*.py"):
         words = set(re.findall(r"\w+", path.read_text()))

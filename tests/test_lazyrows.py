@@ -1,4 +1,4 @@
-"""Rows that are read or made when asked for are, to whoever asks, the rows of an array."""
+"""Rows that are read or computed when needed behave like the rows of an array."""
 
 import tracemalloc
 
@@ -61,26 +61,26 @@ INDICES = {
 
 @pytest.mark.parametrize("name", INDICES)
 def test_rows_are_those_of_the_array(lazy, name):
-    """A slice, a mask, numbers in any order and a single number give what the array gives, in its dtype."""
+    """A slice, a mask, indices in any order and a single index give the same rows as the array, in its dtype."""
     found, expected = lazy[INDICES[name]], IMAGES[INDICES[name]]
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
     np.testing.assert_array_equal(found, expected)
 
 
 def test_no_such_row(lazy):
-    """A number beyond the rows is an IndexError, as for an array."""
+    """An index out of range raises IndexError, as for an array."""
     with pytest.raises(IndexError):
         lazy[300]
 
 
 def test_sizes(lazy):
-    """Length, shape, dtype, number of values and bytes are the array's."""
+    """Length, shape, dtype, number of values and number of bytes are those of the array."""
     assert (len(lazy), lazy.shape, lazy.dtype) == (300, (300, 4, 5), np.uint8)
     assert (lazy.size, lazy.nbytes) == (IMAGES.size, IMAGES.nbytes)
 
 
 def test_never_more_than_a_block_at_a_time(monkeypatch):
-    """However many rows are asked for, they are taken block by block: whole multiples of 128 but for the last."""
+    """Any number of rows is taken block by block, in multiples of 128 except for the last block."""
     monkeypatch.setattr(lazyrows, "BLOCK_BYTES", 150 * 20)  # 150 rows
     noted = Noted(IMAGES)
     assert [len(block) for _, block in in_blocks(noted)] == noted.taken == [128, 128, 44]
@@ -93,7 +93,7 @@ def test_never_more_than_a_block_at_a_time(monkeypatch):
 
 @pytest.mark.parametrize("rows", [IMAGES[:0], Noted(IMAGES[:0])], ids=["array", "lazy"])
 def test_of_no_rows_an_empty_block(rows):
-    """Whoever concatenates what is found in blocks gets the right shape for no rows too."""
+    """Concatenating the results of all blocks gives the right shape even without rows."""
     ((part, block),) = in_blocks(rows)
     assert (part, block.shape) == (slice(0, 0), (0, 4, 5))
 
@@ -104,7 +104,7 @@ COLLECTED = np.concatenate(PARTS)
 
 @pytest.mark.parametrize(("limit", "kind"), [(COLLECTED.nbytes, np.ndarray), (COLLECTED.nbytes - 1, Spilled), (500, Spilled), (0, Spilled)])
 def test_a_collector_spills_beyond_its_limit(tmp_path, limit, kind):
-    """Up to the limit the rows are an array, beyond it they lie in a file without a name; they are the same."""
+    """Up to the limit, the rows are an array; beyond it, they are in a file without a name. The rows are equal."""
     collector = Collector(limit, tmp_path)
     for part in PARTS:
         collector.add(part)
@@ -115,7 +115,7 @@ def test_a_collector_spills_beyond_its_limit(tmp_path, limit, kind):
 
 
 def test_chosen_of_an_array_is_an_array():
-    """Of an array the rows themselves; of lazy rows still lazy ones, of which none has been read."""
+    """Rows of an array are an array; rows of lazy rows stay lazy, and none of them is read."""
     mask, noted = np.arange(300) < 10, Noted(IMAGES)
     np.testing.assert_array_equal(chosen(IMAGES, mask), IMAGES[:10])
     assert len(chosen(noted, mask)) == 10
@@ -131,7 +131,7 @@ def test_chosen_of_an_array_is_an_array():
     ],
 )
 def test_runs(rows, expected):
-    """Consecutive numbers are one run: from place to place, from row to row."""
+    """Consecutive indices form one run, from position to position and from row to row."""
     found = [(part.start, part.stop, run.start, run.stop) for part, run in runs(np.array(rows, int))]
     assert found == expected
 
@@ -160,7 +160,7 @@ def augment(images, file):
 
 
 def peak(work, images, path):
-    """Bytes that Python and numpy held at most while it worked."""
+    """The largest number of bytes that Python and numpy had allocated during the work."""
     with artifacts.writing(path, {}) as file:
         tracemalloc.start()
         work(images, file)
@@ -171,7 +171,7 @@ def peak(work, images, path):
 
 @pytest.mark.parametrize("work", [find_twins, write, augment])
 def test_memory_does_not_grow_with_the_images(work, tmp_path, monkeypatch):
-    """Three thousand faces more, 7 MB of images that lie in a file, take less than half of that."""
+    """Three thousand more faces, 7 MB of images in a file, need less than half of that in memory."""
     monkeypatch.setattr(lazyrows, "BLOCK_BYTES", 1 << 18)
     images = np.kron(np.random.default_rng(4).integers(0, 256, (4000, 6, 6), dtype=np.uint8), np.ones((8, 8), np.uint8))
     peak(work, spilled(images[:300], tmp_path), tmp_path / "first.h5")  # with what it imports

@@ -1,4 +1,4 @@
-"""One writer for each artifact."""
+"""Locks admit one writer per artifact."""
 
 import fcntl
 import multiprocessing
@@ -14,7 +14,7 @@ from pipeline.store.workspace import locks
 
 
 def test_a_second_process_waits_and_uses_the_result(workplace):
-    """It says for whom it waits; the stage runs once."""
+    """The second run says which process it waits for, and the stage runs once."""
     first = workplace.start("Scale", CHAINLET="Scale:wait")
     until((workplace.root / "waiting").exists)
     second = workplace.start("Total")
@@ -34,7 +34,7 @@ def test_a_second_process_waits_and_uses_the_result(workplace):
 
 
 def test_a_dead_holder_blocks_nobody(tmp_path):
-    """The lock file of a dead process is taken over without waiting, and removed."""
+    """The lock file of a dead process is taken over without waiting and then removed."""
     path, told = tmp_path / "a.h5", []
     (tmp_path / ".a.lock").write_text('{"pid": 1, "command": "long dead"}')
     with locks.locked(path, told.append):
@@ -44,7 +44,7 @@ def test_a_dead_holder_blocks_nobody(tmp_path):
 
 
 def test_one_holder_at_a_time(tmp_path):
-    """Many processes that come and go never hold one lock together, although each removes the file."""
+    """Many short-lived processes never hold a lock at the same time, although each removes the lock file."""
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=hold_often, args=(tmp_path,)) for _ in range(3)]
     for worker in workers:
@@ -64,7 +64,7 @@ def hold_often(folder):
 
 
 def test_a_forked_child_does_not_keep_the_lock(tmp_path):
-    """A process that the holder forked and that lives on does not block the next holder."""
+    """A process that the holder forked and that outlives it does not block the next holder."""
     path = tmp_path / "a.h5"
     read, write = os.pipe()
     with locks.locked(path, lambda who: None):
@@ -82,7 +82,7 @@ def test_a_forked_child_does_not_keep_the_lock(tmp_path):
 
 
 def test_abandoned_locks(tmp_path):
-    """Those of dead writers are found and removed, those that are held are left alone, and so are other programs'."""
+    """The locks of dead writers are found and removed; locks that are held and files of other programs are left alone."""
     for name in ("dead-0123456789", "run-17-4", "editor"):
         (tmp_path / f".{name}.lock").touch()
     with locks.locked(tmp_path / "held-0123456789.h5", lambda who: None):
@@ -92,7 +92,7 @@ def test_abandoned_locks(tmp_path):
 
 
 def test_who_is_told_when_it_is_not_known(tmp_path):
-    """A holder that has not written its name yet is another process."""
+    """A holder that has not written its name yet is called another process."""
     name, told = tmp_path / ".a.lock", []
     holder = os.open(name, os.O_RDWR | os.O_CREAT)
     fcntl.flock(holder, fcntl.LOCK_EX)
@@ -102,7 +102,7 @@ def test_who_is_told_when_it_is_not_known(tmp_path):
 
 
 def test_two_paths_to_one_workspace(workplace):
-    """A process that comes by a link waits for the one that came by the folder's own name, and uses its result."""
+    """A process that uses a link to the workspace waits for one that uses the real path, and uses its result."""
     first = workplace.start("Scale", CHAINLET="Scale:wait")
     until((workplace.root / "waiting").exists)
     link = workplace.root / "link"
@@ -121,7 +121,7 @@ def test_two_paths_to_one_workspace(workplace):
 
 
 def test_free_holds_the_lock_or_says_no(tmp_path):
-    """It never waits, and leaves a lock alone that another one holds."""
+    """It never waits, and leaves a lock alone that another process holds."""
     path = tmp_path / "a.h5"
     with locks.free(path) as free:
         assert free
@@ -133,7 +133,7 @@ def test_free_holds_the_lock_or_says_no(tmp_path):
 
 
 def test_the_holder_of_a_lock(tmp_path):
-    """A lock file without a process has none; one that does not say who it is is another process."""
+    """A lock file without a process has no holder; one without a description is held by another process."""
     name = tmp_path / ".a.lock"
     name.write_text('{"pid": 1, "command": "long dead"}')
     assert locks.holder(name) is None
@@ -145,7 +145,7 @@ def test_the_holder_of_a_lock(tmp_path):
 
 
 def test_a_full_disk_does_not_keep_anybody_from_a_lock(tmp_path, monkeypatch):
-    """The name of the holder is for people: a lock holds without it."""
+    """The name of the holder is only for messages: a lock works without it."""
 
     def full(*arguments):
         raise OSError(28, "No space left on device")
@@ -156,7 +156,7 @@ def test_a_full_disk_does_not_keep_anybody_from_a_lock(tmp_path, monkeypatch):
 
 
 def test_lists_do_not_change_while_somebody_tidies(tmp_path):
-    """A process that is about to start its run waits until it is clear what it finds."""
+    """A process that is about to start its run waits until the list of files is final."""
     context = multiprocessing.get_context("spawn")
     with in_use.settled(tmp_path):
         process = context.Process(target=announce, args=(tmp_path,))

@@ -1,4 +1,4 @@
-"""Parameters and configuration files: what makes no sense is refused in one sentence."""
+"""Parameters and configuration files: impossible values are refused in one sentence."""
 
 import math
 import os
@@ -36,7 +36,7 @@ class Options(luigi.Config):
     ],
 )
 def test_values_are_converted(name, text, value):
-    """Text, as in files and flags, and values, as in overrides; what is written out reads back."""
+    """Texts, as in files and flags, and values, as in overrides, are accepted; a serialized value can be parsed again."""
     parameter = dict(Options.get_params())[name]
     converted = parameter.normalize(text)
     assert (converted, type(converted)) == (value, type(value))
@@ -61,7 +61,7 @@ def test_values_are_converted(name, text, value):
     ],
 )
 def test_values_that_make_no_sense(name, value, message):
-    """The message names the flag, the value and what may stand there."""
+    """The message names the flag, the value and the allowed values."""
     with pytest.raises(InputError) as error:
         Options(**{name: value})
     assert message in (None, str(error.value))
@@ -77,7 +77,7 @@ def test_values_that_make_no_sense(name, value, message):
     ],
 )
 def test_wrong_flags_on_the_command_line(workplace, flags, message):
-    """A wrong type, a value out of range and an unknown choice end in one sentence and Luigi's code for what it did not expect."""
+    """A wrong type, a value out of range and an unknown choice end in one sentence and Luigi's code for unexpected errors."""
     done = workplace.run("Total", *flags)
     assert done.returncode == 40
     assert message in done.stderr
@@ -97,7 +97,7 @@ def test_wrong_flags_on_the_command_line(workplace, flags, message):
     ],
 )
 def test_mistakes_in_the_configuration_file(workplace, text, message):
-    """Luigi ignores misspelt names; here they end the run, with the name that was meant."""
+    """Luigi ignores misspelt names; here they end the run, and the message suggests the intended name."""
     workplace.configure(text)
     done = workplace.run("Total")
     assert done.returncode == 40
@@ -106,7 +106,7 @@ def test_mistakes_in_the_configuration_file(workplace, text, message):
 
 
 def test_a_preset_is_read_on_top(workplace):
-    """LUIGI_CONFIG_PATH adds to luigi.cfg and goes before it; Luigi's own sections, defaults and dashes are no mistakes."""
+    """LUIGI_CONFIG_PATH complements luigi.cfg and takes precedence; Luigi's own sections, defaults and dashes are accepted."""
     workplace.configure("[DEFAULT]\nx = 1\n[Scale]\nfactor = 5\nbe-loud = yes\n[Draw]\nsize = 4")
     workplace.configure("[scheduler]\nretry_delay = 1\n[hadoop]\nversion = 1\n[resources]\ngpu = 1")
     (workplace.root / "quick.cfg").write_text("[Scale]\nfactor = 3\n")
@@ -117,7 +117,7 @@ def test_a_preset_is_read_on_top(workplace):
 
 
 def test_a_preset_that_is_not_there(workplace):
-    """Luigi would only warn and run without it."""
+    """Luigi would only warn and run without the file."""
     done = workplace.run("Total", LUIGI_CONFIG_PATH="quik.cfg")
     assert done.returncode == 40
     assert "LUIGI_CONFIG_PATH: quik.cfg does not exist." in done.stderr
@@ -130,7 +130,7 @@ def test_a_preset_that_is_not_there(workplace):
     ids=["no luigi.cfg", "one that says nothing of Luigi", "one with another exit code"],
 )
 def test_luigi_can_be_started_in_any_folder(tmp_path, own, code):
-    """Without the project's luigi.cfg luigi would look for a server for a minute and end a failure with 0; the folder's own comes first."""
+    """Without the project's luigi.cfg, luigi would wait for a server and return 0 after failures; a file in the folder has priority."""
     if own:
         (tmp_path / "luigi.cfg").write_text(own)
     command = [sys.executable, "-m", "luigi", "--module", "pipeline", "Load", "--dataset-path", "nowhere"]

@@ -1,4 +1,4 @@
-"""Keys: what renames an artifact and what doesn't, and why two provenances differ."""
+"""Keys: what changes the key of an artifact and what does not, and why two artifacts differ in provenance."""
 
 import json
 import os
@@ -14,7 +14,7 @@ ALL = {"Draw", "Scale", "Guess", "Picture", "Total"}
 
 
 def changed(before, after):
-    """Addresses of the stages whose key is another."""
+    """The addresses of the stages whose keys differ."""
     return {address for address in before if before[address] != after[address]}
 
 
@@ -44,7 +44,7 @@ def changed(before, after):
     ],
 )
 def test_what_does_not_matter_keeps_the_keys(workplace, module, old, new):
-    """Comments, docstrings, formatting, unused code, the wiring and the store are no part of a key."""
+    """Comments, docstrings, formatting, unused code, the wiring and the store are not part of a key."""
     before = workplace.keys()
     workplace.edit(module, old, new)
     assert workplace.keys() == before
@@ -66,7 +66,7 @@ def test_what_does_not_matter_keeps_the_keys(workplace, module, old, new):
     ids=["two imports away", "helper module", "constant", "function", "attribute", "inherited method", "run", "last run", "companion"],
 )
 def test_code_that_a_run_uses_renames_what_it_makes(workplace, module, old, new, first):
-    """An edit renames the stages that use the code and what is made from them, nothing else. (work is used by all stages.)"""
+    """An edit changes the keys of the stages that use the code and of what is made from them, and no others. (All stages use work.)"""
     before = workplace.keys()
     workplace.edit(module, old, new)
     assert changed(before, workplace.keys()) == first
@@ -83,7 +83,7 @@ def test_code_that_a_run_uses_renames_what_it_makes(workplace, module, old, new,
     ],
 )
 def test_every_form_of_import_is_followed(workplace, statement):
-    """An edit in a module is seen however it is imported, in a function too."""
+    """An edit of a module is detected however the module is imported, also inside a function."""
     extra = workplace.root / "chainlet" / "extra.py"
     extra.write_text("VALUE = 1\n")
     workplace.edit("deep", "UNIT = 1.0", f"{statement}\nUNIT = 1.0")
@@ -93,7 +93,7 @@ def test_every_form_of_import_is_followed(workplace, statement):
 
 
 def test_imports_of_a_package_within_the_package_are_followed(workplace):
-    """Code in a subpackage's __init__ and what it imports relatively count."""
+    """Code in the __init__ of a subpackage, and what it imports relatively, counts."""
     inner = workplace.root / "chainlet" / "inner"
     inner.mkdir()
     (inner / "__init__.py").write_text("from .leaf import VALUE\n")
@@ -105,7 +105,7 @@ def test_imports_of_a_package_within_the_package_are_followed(workplace):
 
 
 def test_a_class_that_run_uses_counts(workplace):
-    """A helper class in the stage's own module is code, another stage is not."""
+    """A helper class in the module of a stage counts as code; another stage does not."""
     workplace.edit("tasks", "class Draw(Stage)", "class Helper:\n    SIZE = 1\n\n\nclass Draw(Stage)")
     workplace.edit("tasks", 'work.hook("Guess")', "assert Helper and Total")
     before = workplace.keys()
@@ -117,7 +117,7 @@ def test_a_class_that_run_uses_counts(workplace):
 
 
 def test_a_parameter_renames_this_stage_and_what_follows(workplace):
-    """From luigi.cfg or as an argument; an equal value written otherwise is the same."""
+    """A value from luigi.cfg and one passed as an argument count alike; equal values in different notation are equal."""
     before = workplace.keys()
     scaled = workplace.chain(overrides={"Scale": {"factor": 3}})
     after = {address: stage.key for address, stage in scaled.items()}
@@ -127,7 +127,7 @@ def test_a_parameter_renames_this_stage_and_what_follows(workplace):
 
 
 def test_files_count_by_content(workplace):
-    """A new date changes nothing, one other byte renames all; so does the file's absence."""
+    """A new modification time changes nothing, a single changed byte changes all keys, and so does a missing file."""
     before = workplace.keys()
     os.utime(workplace.numbers, (1, 1))
     assert workplace.keys() == before
@@ -158,7 +158,7 @@ def test_files_of_one_name_both_count(workplace):
 
 
 def test_the_backend_counts_where_it_is_used(workplace, monkeypatch):
-    """Its name and version are in the keys of stages that train or predict, and in no others before them."""
+    """The name and version of the backend are part of the keys of stages that train or predict, and of later ones."""
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(workplace.root))
     before = workplace.chain()
@@ -176,7 +176,7 @@ def test_the_backend_counts_where_it_is_used(workplace, monkeypatch):
 
 
 def test_a_stage_whose_code_cannot_be_found_is_refused(workplace):
-    """Without its source a key would be silent about the code."""
+    """Without its source, the key would not cover the code."""
     workplace.edit("tasks", "class Guess(Stage)", "def hidden():\n    pass\n\n\nclass Guess(Stage)")
     workplace.edit("__init__", "__all__", "Guess.__qualname__ = 'Elsewhere'\n__all__")
     with pytest.raises(ValueError, match="must be a class at the top level of a module"):
@@ -209,12 +209,12 @@ PROVENANCE = {
     ],
 )
 def test_differences_say_why(changes, reasons):
-    """One line for each changed ingredient."""
+    """There is one line per changed ingredient."""
     assert provenance.differences({**PROVENANCE, **changes}, PROVENANCE) == reasons
 
 
 def test_differences_of_a_real_artifact(workplace):
-    """What was written into an artifact compares with the provenance of now, parameters and all."""
+    """The provenance stored in an artifact can be compared with the current one, including its parameters."""
     stages = workplace.chain()
     make(stages["Total"])
     workplace.edit("deep", "UNIT = 1.0", "UNIT = 2.0")
@@ -228,18 +228,18 @@ def test_differences_of_a_real_artifact(workplace):
 
 @pytest.fixture
 def hashed(monkeypatch):
-    """The paths of which a checksum was computed."""
+    """The paths of the files that were hashed."""
     paths = []
     monkeypatch.setattr(files, "sha256", lambda path, real=files.sha256: paths.append(path.name) or real(path))
     return paths
 
 
 def test_checksums_of_files_are_remembered(tmp_path, hashed):
-    """By path, size, date and inode, in a file that outlives the process; a broken memory is made anew."""
+    """By path, size, modification time and inode, in a file that outlives the process; a damaged cache is replaced."""
     file, memory = tmp_path / "a.csv", tmp_path / "data"
     file.write_text("abc")
     os.utime(file, (1000, 1000))
-    # sha256sum of "abc": FIPS 180-4's first example.
+    # SHA-256 of "abc": the first example of FIPS 180-4.
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert [digests.file_digest(file, memory) for _ in range(3)] == [digest] * 3
     assert hashed == ["a.csv"]
@@ -254,7 +254,7 @@ def test_checksums_of_files_are_remembered(tmp_path, hashed):
 
 
 def _replace(file, text):
-    """Another inode with the same date."""
+    """A different inode with the same modification time is a different file."""
     new = file.with_suffix(".new")
     new.write_text(text)
     os.utime(new, (2000, 2000))
@@ -262,7 +262,7 @@ def _replace(file, text):
 
 
 def test_a_file_written_just_now_is_not_remembered(tmp_path, hashed):
-    """It can change again within the resolution of its date, at the same size."""
+    """The file can change again within the resolution of its modification time, without a change of size."""
     file = tmp_path / "a.csv"
     found = []
     for text in ("abc", "abd"):
@@ -274,7 +274,7 @@ def test_a_file_written_just_now_is_not_remembered(tmp_path, hashed):
 
 
 def test_what_is_no_file(tmp_path, monkeypatch):
-    """A missing file and a folder have a word for a checksum; an unreadable file is an error with its name."""
+    """A missing file and a folder have a word instead of a digest; an unreadable file raises an error with its name."""
     assert digests.file_digest(tmp_path / "a.csv", tmp_path) == "missing"
     assert digests.file_digest(tmp_path, tmp_path) == "not a file"
     file = tmp_path / "b.csv"

@@ -1,4 +1,4 @@
-"""Snapshots: arrays that grow in a file, kept one by one until they are published, and what the commands make of their files."""
+"""Snapshots: arrays that grow in a file, single files until they are published, and what the commands do with them."""
 
 import numpy as np
 import pytest
@@ -14,14 +14,14 @@ from pipeline.store.workspace import partials
 
 
 def taken(epoch):
-    """Weights after an epoch that say which epoch and which weight they are."""
+    """Weights after an epoch whose values identify the epoch and the weight."""
     kernel = np.arange(24, dtype=np.float32).reshape(1, 2, 3, 4) + 100 * epoch
     return Snapshots(np.array([epoch], np.int32), {"stem/kernel": kernel, "stem/bias": np.float32([[epoch] * 4])})
 
 
 @pytest.fixture
 def draw(workplace):
-    """A stage; its inputs are there."""
+    """A stage whose inputs exist."""
     return workplace.chain()["Draw"]
 
 
@@ -39,7 +39,7 @@ def save(stage, *epochs):
 
 
 def test_arrays_grow_by_what_is_appended(tmp_path):
-    """Along the first axis, which in the file has no limit; a chunk is one place of it; all is verified like any artifact."""
+    """Arrays grow along the first axis, which is unlimited in the file; a chunk holds one index of it; the file is verified as usual."""
     path = tmp_path / "net-0123456789.h5"
     with artifacts.writing(path, {}) as file:
         for epoch in range(1, 200):
@@ -56,7 +56,7 @@ def test_arrays_grow_by_what_is_appended(tmp_path):
 
 
 def test_a_large_array_has_chunks_of_a_megabyte(tmp_path):
-    """So that to follow a single weight doesn't take the whole kernel of each epoch: 1,048 of 4,000 rows of 1,000 bytes."""
+    """So that following a single weight does not read the whole kernel of each epoch: 1,048 of 4,000 rows of 1,000 bytes."""
     path, content = tmp_path / "net-0123456789.h5", Snapshots(np.array([1], np.int32), {"a": np.zeros((1, 4000, 250), np.float32)})
     with artifacts.writing(path, {}) as file:
         contents.append(file, content)
@@ -64,7 +64,7 @@ def test_a_large_array_has_chunks_of_a_megabyte(tmp_path):
 
 
 def test_growth_along_another_axis_is_no_artifact(tmp_path):
-    """What would not be read back is not published."""
+    """A file that could not be read again is not published."""
     with pytest.raises(RuntimeError, match="is extendible"), artifacts.writing(tmp_path / "net-0123456789.h5", {}) as file:
         file.create_dataset("a", (2, 2), "float32", maxshape=(None, None), chunks=(1, 2), fletcher32=True)
     assert list(tmp_path.iterdir()) == []
@@ -74,7 +74,7 @@ def test_growth_along_another_axis_is_no_artifact(tmp_path):
 
 
 def test_snapshots_are_published_with_the_artifact(draw, monkeypatch):
-    """In the order asked for, and no others; the single files go when the artifact is in place, which holds the checksum of their file."""
+    """In the given order and no others; the single files are removed once the artifact, with the digest of their file, is published."""
     from chainlet import work
 
     save(draw, 2, 4, 5, 6)
@@ -87,7 +87,7 @@ def test_snapshots_are_published_with_the_artifact(draw, monkeypatch):
 
 
 def test_what_is_gone_or_damaged_is_lacking(draw, capsys):
-    """A damaged one is set aside, with a warning."""
+    """A damaged snapshot is quarantined, with a warning."""
     save(draw, 2, 4, 6)
     draw.partials.snapshot(2).unlink()
     damaged = draw.partials.snapshot(4)
@@ -99,7 +99,7 @@ def test_what_is_gone_or_damaged_is_lacking(draw, capsys):
 
 
 def test_what_a_killed_stage_set_down_stays(workplace):
-    """Until the stage has ended: the sweep of what dead writers left takes only those of finished ones."""
+    """Until the stage has finished: cleaning up after dead writers affects only finished stages."""
     stages = workplace.chain()
     make(stages["Guess"])
     finished, killed = stages["Guess"].path, stages["Guess"].path.with_name("guess-fedcba9876.h5")
@@ -112,7 +112,7 @@ def test_what_a_killed_stage_set_down_stays(workplace):
 
 
 def test_verify_and_forget_know_snapshots(draw, capsys):
-    """verify checks them; forget sets them aside although there is no artifact yet."""
+    """verify checks them; forget quarantines them even without an artifact."""
     save(draw, 1)
     snapshot = draw.partials.snapshot(1)
     assert verify.run() == 0
@@ -132,7 +132,7 @@ class Anything:
 
 
 def test_inspect_says_how_to_follow_a_weight(tmp_path, monkeypatch, capsys):
-    """The epochs and three lines of Python, which run; nothing of it for an artifact without snapshots; verify misses a lost file."""
+    """It lists the epochs and three lines of Python that work; nothing without snapshots; verify notices a missing file."""
     for folder in ("data", "models", "submissions"):
         (tmp_path / folder).mkdir()
     path = tmp_path / "models" / "net-0123456789.h5"

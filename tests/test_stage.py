@@ -1,4 +1,4 @@
-"""The base task: overrides, companions, damaged files, killed writers, code edited under way, two workers."""
+"""The base class of stages: overrides, companions, damaged files, killed writers, edits during a run, two workers."""
 
 import re
 import resource
@@ -11,7 +11,7 @@ from pipeline.store.hdf5 import artifacts
 
 
 def test_a_chain_runs_and_a_finished_one_does_nothing(workplace):
-    """The second run makes nothing, and starts none of the libraries that only making needs."""
+    """The second run computes nothing and imports none of the libraries that only computing needs."""
     assert workplace.run("Total").returncode == 0
     before = {path: path.stat().st_mtime_ns for path in workplace.root.glob("*/*.h5")}
     again = workplace.run("Total", python=("-X", "importtime"))
@@ -25,7 +25,7 @@ def test_a_chain_runs_and_a_finished_one_does_nothing(workplace):
 
 
 def test_two_workers_make_the_same_bytes(workplace):
-    """Whatever the number of workers and Python's hash seed."""
+    """The number of workers and Python's hash seed have no influence on the bytes."""
     contents = []
     for flags, seed in ((["--workers", "1"], "1"), (["--workers", "2"], "2")):
         assert workplace.run("Total", *flags, PYTHONHASHSEED=seed).returncode == 0
@@ -41,7 +41,7 @@ def test_two_workers_make_the_same_bytes(workplace):
 
 
 def test_overrides_go_down_the_chain(workplace):
-    """A value for an input's input reaches it, and the stage computes with it."""
+    """A value for an indirect input reaches it, and the stage computes with it."""
     plain, varied = workplace.chain()["Total"], workplace.chain(overrides={"Draw": {"size": 4}})["Total"]
     make(plain)
     make(varied)
@@ -55,7 +55,7 @@ def test_overrides_go_down_the_chain(workplace):
 
 
 def test_overrides_are_pruned(workplace):
-    """A value for a later stage leaves the earlier ones as they are, down to their task_id."""
+    """A value for a later stage does not affect the earlier ones, not even their task_id."""
     plain, varied = workplace.chain(), workplace.chain(overrides={"Scale": {"factor": 3}, "Total": {}})
     for address in ("Draw", "Guess"):
         assert plain[address].task_id == varied[address].task_id
@@ -64,12 +64,12 @@ def test_overrides_are_pruned(workplace):
 
 
 def test_ancestors_are_there_once_inputs_first(workplace):
-    """All that a stage is made from, directly or not, without itself and without companions."""
+    """All stages that a stage is made from, directly or not, without itself and without companions."""
     assert [stage.address for stage in workplace.chain()["Total"].ancestors()] == ["Draw", "Scale", "Guess"]
 
 
 def test_two_variations_in_one_process(workplace):
-    """They are two tasks with ids and paths of their own; an override of the default value is no variation."""
+    """They are two tasks with their own ids and paths; overriding a parameter with its default is not a variation."""
     workplace.chain()
     from chainlet import Scale
 
@@ -83,7 +83,7 @@ def test_two_variations_in_one_process(workplace):
 
 
 def test_what_a_stage_asks_of_its_input_goes_before_overrides(workplace):
-    """An input that was asked for under overrides of its own keeps them, and takes the others."""
+    """An input that was requested with overrides keeps them and takes the others in addition."""
     workplace.edit("tasks", '"guessed": Guess()', '"guessed": Scale(overrides={"Scale": {"factor": 7}})')
     inputs = workplace.chain(overrides={"Scale": {"factor": 3, "mode": "fancy"}, "Draw": {"size": 4}})["Total"].requires()
     assert [(task.factor, task.mode, task.requires().size) for task in (inputs["scaled"], inputs["guessed"])] == [
@@ -110,7 +110,7 @@ def test_wrong_overrides(workplace, overrides, message):
 
 
 def test_overrides_on_the_command_line(workplace):
-    """They are JSON there; a mistake ends in one sentence."""
+    """Overrides are JSON on the command line; a mistake ends in one sentence."""
     assert workplace.run("Total", "--overrides", '{"Draw": {"size": 4}}').stderr.count("the sum is 25") == 1
     wrong = workplace.run("Total", "--overrides", '{"Drew": {"size": 4}}')
     assert wrong.returncode == 40
@@ -121,8 +121,8 @@ def test_overrides_on_the_command_line(workplace):
 # Companions
 
 
-def test_a_companion_is_made_along_and_alone(workplace):
-    """It belongs to what is asked for but not to its key; if it alone is missing, it alone is made."""
+def test_a_companion_is_made_along_or_by_itself(workplace):
+    """A companion belongs to the stage that is run but not to its key; if only the companion is missing, only it is recomputed."""
     assert workplace.run("Total").returncode == 0
     assert "Picture" not in workplace.chain()["Total"].provenance["inputs"]
     workplace.artifact("Picture").unlink()
@@ -137,8 +137,8 @@ def test_a_companion_is_made_along_and_alone(workplace):
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "folder", "sibling gone", "sibling changed"])
-def test_a_damaged_file_is_set_aside_and_made_again(workplace, capsys, damage):
-    """It is never used and never deleted."""
+def test_a_damaged_file_is_quarantined_and_recomputed(workplace, capsys, damage):
+    """A damaged file is never used and never deleted."""
     scale = workplace.chain()["Scale"]
     make(scale)
     whole, csv = scale.path.read_bytes(), scale.sibling(".csv")
@@ -172,7 +172,7 @@ def spoil(path, csv, damage):
 
 
 def test_damage_comes_twice(workplace):
-    """The second damaged file does not replace the first."""
+    """A second damaged file does not replace the first."""
     scale = workplace.chain()["Scale"]
     make(scale)
     for number in (1, 2):
@@ -184,13 +184,13 @@ def test_damage_comes_twice(workplace):
 
 @pytest.mark.parametrize("next_stage", ["Scale", "Picture"])
 def test_a_killed_writer_leaves_no_artifact(workplace, next_stage):
-    """kill -9 while writing: no artifact; the next run of any stage of that folder removes what it left, and runs."""
+    """After kill -9 while writing there is no artifact; the next run of any stage in that folder removes the remains and succeeds."""
     killed = workplace.run("Scale", CHAINLET="Scale writing:kill")
     assert killed.returncode == -9
     assert not list(workplace.root.glob("models/scale-*.h5"))
     assert len(list(workplace.root.glob("models/.scale-*.part.h5"))) == 1
     if next_stage == "Picture":
-        # Under another key the killed stage itself never comes back to tidy.
+        # Under this key, the killed stage itself never runs again to clean up.
         workplace.configure("[Scale]\nfactor = 3")
     assert workplace.run(next_stage).returncode == 0
     hidden = {name for name in workplace.files() if name.startswith(".")}
@@ -198,7 +198,7 @@ def test_a_killed_writer_leaves_no_artifact(workplace, next_stage):
 
 
 def test_a_full_disk(workplace):
-    """The failed stage says what could not be written and where, nothing half is left, and the process ends with Luigi's code."""
+    """The failed stage names the file that could not be written; no partial file remains, and Luigi's exit code is returned."""
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -215,7 +215,7 @@ def test_a_full_disk(workplace):
 
 
 def test_code_edited_while_a_stage_runs(workplace):
-    """Neither the artifact nor the CSV beside it is published, and the message says why."""
+    """Neither the artifact nor the CSV file is published, and the message says why."""
     edited = workplace.run("Scale", CHAINLET="Scale:edit")
     assert edited.returncode == 30
     assert "Traceback" not in edited.stderr
@@ -224,7 +224,7 @@ def test_code_edited_while_a_stage_runs(workplace):
 
 
 def test_a_file_edited_while_a_stage_runs(workplace):
-    """The same for an external file."""
+    """The same applies to an external file."""
     draw = workplace.chain()["Draw"]
     workplace.numbers.write_text("7\n")
     with pytest.raises(InputError, match=r"numbers\.txt changed while Draw ran"):
@@ -236,7 +236,7 @@ def test_a_file_edited_while_a_stage_runs(workplace):
 
 
 def test_run_of_a_base_class(workplace):
-    """`super().run()` runs within the same lock and makes one line in the log."""
+    """`super().run()` runs under the same lock and writes one line to the log."""
     workplace.edit(
         "tasks", "class Picture(Stage)", "class Again(Draw):\n    def run(self):\n        super().run()\n\n\nclass Picture(Stage)"
     )
@@ -246,7 +246,7 @@ def test_run_of_a_base_class(workplace):
 
 
 def test_run_of_a_base_that_is_no_stage(workplace):
-    """A `run` and a `requires` that come from a mixin are guarded like a stage's own."""
+    """`run` and `requires` of a mixin are guarded like those of a stage."""
     workplace.edit(
         "tasks", "class Guess(Stage)", "class Mixin:\n    def run(self):\n        raise RuntimeError\n\n\nclass Guess(Mixin, Stage)"
     )

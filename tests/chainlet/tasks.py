@@ -11,7 +11,7 @@ UNUSED = 1
 
 
 class source(luigi.Config):
-    """Where the numbers are."""
+    """The file with the numbers."""
 
     path = luigi.Parameter(default="numbers.txt")
 
@@ -39,7 +39,7 @@ class Draw(Stage):
 
 
 class Scaling:
-    """What a base that is no stage adds."""
+    """A base class that is not a stage."""
 
     POWER = 1
     factor = real(2.0, "factor", 0.0)
@@ -74,7 +74,7 @@ class Scale(Scaling, Stage):
 
 
 class Guess(Stage):
-    """Something that a backend would compute."""
+    """A computation that would use a backend."""
 
     on_backend = True
 
@@ -104,7 +104,7 @@ class Picture(Stage):
 
 
 class Total(Stage):
-    """The sum of it all."""
+    """The sum of all numbers."""
 
     folder = "submissions"
 

@@ -1,4 +1,4 @@
-"""What the stages compute."""
+"""The computations of the stages."""
 
 import contextlib
 import hashlib
@@ -43,7 +43,7 @@ def total(*numbers):
 
 
 def hook(place):
-    """What CHAINLET asks for, as PLACE:ACTION."""
+    """Performs the action that the environment variable CHAINLET requests for this place, as PLACE:ACTION."""
     asked, _, action = os.environ.get("CHAINLET", "").partition(":")
     if asked == place:
         ACTIONS[action]()
@@ -52,7 +52,7 @@ def hook(place):
 def _sleep():
     Path(f"asleep-{os.getpid()}").touch()
     for _ in range(600):
-        time.sleep(0.1)  # in steps: a signal that comes just before a system call is seen after it
+        time.sleep(0.1)  # in steps, because a signal that arrives just before a system call is handled only after it
     Path("awake").touch()
 
 

@@ -1,5 +1,5 @@
-"""Fault injection: a run of the chain is killed, interrupted or starved of disk at a chosen point, and run again.
+"""Fault injection: a run of the chain is killed, interrupted or deprived of disk space at a chosen point, and run again.
 
-`injected` is the process in which it happens, `trials` what happens to it and what must be true afterwards, `__main__` the long run:
-`python -m tests.faults --points 200`.
+`injected` is the process in which the fault happens, `trials` the faults and the conditions that must hold afterwards, `__main__` the
+long run: `python -m tests.faults --points 200`.
 """

@@ -1,4 +1,4 @@
-"""The long run: `python -m tests.faults --points 200`. Prints a table and exits with 1 if anything was not as it must be."""
+"""The long run: `python -m tests.faults --points 200`. It prints a table and exits with 1 if any condition was violated."""
 
 import argparse
 import itertools
@@ -40,9 +40,9 @@ def numbered(options: argparse.Namespace):
 
 
 def tried(number: int, point: points.Point, options: argparse.Namespace, scenes: Scenes) -> list[Trial]:
-    """The trial of a point, if it can be made here; says how it went."""
+    """The trial of a point, if it is possible on this machine; prints its outcome."""
     if point.action == "small disk" and not can_mount(scenes.folder):
-        print(f"{number} {point}: left out, to mount a small disk needs root", flush=True)
+        print(f"{number} {point}: skipped, because mounting a small disk requires root", flush=True)
         return []
     started = time.monotonic()
     trial = Trial(scenes, point).run()

@@ -1,7 +1,7 @@
 """A `luigi` process in which something goes wrong at a chosen operation on the files of its workspace.
 
-`python injected.py REQUEST` runs one; `python injected.py nursery MODULES...` imports the modules once and forks off one for each line
-that it reads. After an idea of SQLite's crash tests: what a power cut may lose is what was not brought to the disk by then.
+`python injected.py REQUEST` runs one; `python injected.py nursery MODULES...` imports the modules once and forks a process for each line
+of input. As in SQLite's crash tests, a power cut may lose everything that has not been flushed to the disk by then.
 """
 
 import builtins
@@ -21,18 +21,18 @@ import time
 from pathlib import Path
 
 FOLDERS = ("data", "models", "submissions")
-# What needs room on the disk.
+# Operations that need disk space.
 TAKES_SPACE = {"create", "write", "pwrite", "mkdir"}
 
 
 class Boundary:
-    """Counts the operations on files below `folders`, from 1, and at number `at` does as `action` says."""
+    """Counts the operations on files in `folders`, from 1, and performs `action` at number `at`."""
 
     def __init__(self, folders: list[str], *, action: str | None = None, at: int = 0, trace: str | None = None):
         self.folders = tuple(folder + os.sep for folder in folders)
         self.action, self.at, self.trace, self.count = action, at, trace, 0
         self.opened: dict[int, str] = {}
-        # What a power cut can lose: inode -> (path, first byte), and (from, to) of renames.
+        # What a power cut can undo: inode -> (path, first byte) of changes, and (from, to) of renames.
         self.unsynced: dict[int, tuple[str, int]] = {}
         self.renames: list[tuple[str, str]] = []
 
@@ -124,7 +124,7 @@ class Boundary:
                 self._fire(self.action)
 
     def _fail(self, kind, due: bool) -> None:
-        """Raises what the operating system would."""
+        """Raises the error that the operating system would raise."""
         full = self.count >= self.at if self.action == "full" else due and self.action == "full once"
         number = errno.ENOSPC if full and kind in TAKES_SPACE else errno.EIO if due and self.action == "input/output error" else None
         if number:
@@ -139,7 +139,7 @@ class Boundary:
     # What a power cut can lose
 
     def _remembered(self, kind, operation, where, *arguments, **options):
-        """Performs an operation and notes what of it is not yet on the disk."""
+        """Performs an operation and records which of its effects are not on the disk yet."""
         if kind in ("write", "pwrite", "ftruncate"):
             inode, first = os.fstat(where).st_ino, _first_byte(kind, where, arguments)
             path, before = self.unsynced.get(inode, (self.opened.get(where), first))
@@ -156,7 +156,7 @@ class Boundary:
         return result
 
     def _lose(self) -> None:
-        """Some of what was not synced is lost: bytes become zero, renames did not happen."""
+        """Loses some of what was not flushed: bytes become zero, and renames are undone."""
         rng = random.Random(self.at)
         for path, first in self.unsynced.values():
             if Path(path).exists() and rng.random() < 0.7:
@@ -185,7 +185,7 @@ class Boundary:
 
 
 def _note_time() -> None:
-    """For whoever measures how long the run takes to end."""
+    """Notes the time of the fault, to measure how long the run takes to end."""
     Path("fired").write_text(str(time.time()))
 
 
@@ -194,7 +194,7 @@ def _absolute(path) -> str:
 
 
 def _first_byte(kind: str, descriptor: int, arguments: tuple) -> int:
-    """Where an operation begins to change a file."""
+    """The position at which an operation begins to change a file."""
     size = os.fstat(descriptor).st_size
     if kind == "pwrite":
         return arguments[1]
@@ -204,7 +204,7 @@ def _first_byte(kind: str, descriptor: int, arguments: tuple) -> int:
 
 
 def perform(request: dict) -> None:
-    """Runs luigi as the request says, as the leader of a process group; ends the process."""
+    """Runs luigi as requested, as the leader of a process group, and ends the process."""
     os.chdir(request["folder"])
     output = os.open(request["output"], os.O_WRONLY)
     for descriptor in (1, 2):
@@ -223,7 +223,7 @@ def perform(request: dict) -> None:
 
 
 def nursery(modules: list[str]) -> None:
-    """Forks off a process for each request on standard input; answers with its id, then with its exit code."""
+    """Forks a process for each request on standard input; prints its id, then its exit code."""
     for name in modules:
         importlib.import_module(name)
     for line in sys.stdin:

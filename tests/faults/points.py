@@ -1,4 +1,4 @@
-"""Which faults there are, and how many of each: drawn from a seed, so that a number means one fault."""
+"""The faults, and how often each occurs; drawn from a seed, so that a number always means the same fault."""
 
 import dataclasses
 import random
@@ -9,7 +9,7 @@ from .scenes import NUMBERS, Scene
 
 KILLS = ("kill", "kill all", "kill parent", "torn", "power cut")
 SIGNALS = ("SIGTERM", "Ctrl-C")
-# What a disk does; with "input/output error" the program may not know what to say.
+# Faults of a disk; for "input/output error" the program need not have a message.
 SHORTAGES = ("full", "full once", "file size limit", "small disk")
 KINDS_OF_OPERATIONS = ("write", "fsync", "rename")
 PAGE = 4096
@@ -22,13 +22,13 @@ class Point:
     action: str  # one of KILLS, SIGNALS, SHORTAGES, or "input/output error"
     kind: str = ""  # its line in the table
     scene: str = NUMBERS
-    at: int = 0  # after this operation on the workspace's files (an error: instead of it), counted from 1
-    moment: float = 0.0  # or after this share of the time that an undisturbed run takes
+    at: int = 0  # after this operation on the files of the workspace, from 1 (an error: instead of it)
+    moment: float = 0.0  # or after this fraction of the duration of an undisturbed run
     said: str = ""  # counted from when it has said this
-    size: int = 0  # bytes that a file may have, or a disk
+    size: int = 0  # limit for the size of a file or disk, in bytes
     workers: int = 1
-    damage: bool = False  # a file that is there is damaged before the command is run again
-    beside: bool = False  # a second command wants the same stages at the same time, by another path to the workspace
+    damage: bool = False  # whether an existing file is damaged before the command is run again
+    beside: bool = False  # whether a second command runs the same stages at the same time, through another path to the workspace
 
     def __str__(self) -> str:
         when = f"operation {self.at}" if self.at else f"{self.size} bytes" if self.size else f"{self.moment:.1%} of the time"
@@ -38,7 +38,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault: how many of a thousand points, of which scenes, and how one is drawn."""
+    """A kind of fault: its share of a thousand points, its scenes, and how one is drawn."""
 
     share: int
     draw: Callable[[random.Random, Scene], Point]
@@ -46,7 +46,7 @@ class Kind:
 
 
 def after(action: str, *operations: str, **more):
-    """After (errors: instead of) an operation of one of these kinds; of any other kind than those that have a line of their own."""
+    """After an operation of one of these kinds (errors: instead of it); without kinds, of any kind without an entry of its own."""
 
     def draw(rng: random.Random, scene: Scene) -> Point:
         kinds = [line.split()[0] for line in scene.operations]
@@ -57,19 +57,19 @@ def after(action: str, *operations: str, **more):
 
 
 def anywhere(*actions: str, workers: int = 1, **more):
-    """At any operation; each of two workers does a part of them."""
+    """At any operation; each of two workers performs some of them."""
     return lambda rng, scene: Point(
         rng.choice(actions), at=rng.randint(1, len(scene.operations) // (2 * workers - 1)), workers=workers, **more
     )
 
 
 def anytime(*actions: str, **more):
-    """At a random time, the start of Python included."""
+    """At a random time, including the start of Python."""
     return lambda rng, scene: Point(rng.choice(actions), moment=rng.uniform(0.0, 1.05), **more)
 
 
 def when(said: str, *actions: str, within: float = 0.1, **more):
-    """Soon after the run has said something."""
+    """Shortly after the run has printed something."""
     return lambda rng, scene: Point(rng.choice(actions), moment=rng.uniform(0.0, within), said=said, **more)
 
 
@@ -78,7 +78,7 @@ def either(*draws):
 
 
 def up_to(action: str, largest: int, smallest: int = 1):
-    """Sizes of all magnitudes, more of the small ones."""
+    """Sizes of all magnitudes, with a preference for small ones."""
     return lambda rng, scene: Point(action, size=int(smallest * (largest / smallest) ** rng.random()))
 
 
@@ -105,7 +105,7 @@ KINDS = {
     "two at once, one killed": Kind(40, either(anywhere("kill", beside=True), anytime("kill", beside=True))),
     "two at once, one interrupted": Kind(10, anywhere("SIGTERM", beside=True)),
 }
-# What a training says: before its libraries are imported, before it is compiled, and in its midst.
+# Output of a training: before its libraries are imported, before it is compiled, and in the middle.
 IMPORT, COMPILING, TRAINING = "TrainBase: started", "TrainBase: trains on", "TrainBase: epoch 1/"
 BASE, BOTH = ("TrainBase",), ("TrainBase", "TrainSpecialist")
 TRAININGS = {
@@ -136,7 +136,7 @@ def draw(kinds: dict[str, Kind], name: str, number: int, *, seed: int, scenes) -
 
 
 def shared_out(kinds: dict[str, Kind], count: int) -> list[str]:
-    """Names of kinds in proportion to their shares; as far as they go, one of each."""
+    """The names of the kinds in proportion to their shares, with at least one of each if possible."""
     given = dict.fromkeys(kinds, 0)
     for _ in range(count):
         due = max(kinds, key=lambda name: kinds[name].share / given[name] if given[name] else float("inf"))

@@ -1,4 +1,4 @@
-"""Runs of luigi in process groups of their own, with a fault in them."""
+"""Runs of luigi in process groups of their own, with a fault."""
 
 import json
 import os
@@ -13,12 +13,12 @@ from pathlib import Path
 from workplace import TESTS
 
 INJECTED = Path(__file__).with_name("injected.py")
-# Seconds after which a process is taken to hang.
+# Seconds after which a process counts as hanging.
 PATIENCE = 300
 
 
 class Fresh:
-    """Each run is a process of its own from the start, as a user's is."""
+    """Each run is a new process, as for a user."""
 
     def start(self, request: dict):
         return subprocess.Popen([sys.executable, INJECTED, json.dumps(request)], env=environment(), start_new_session=True)
@@ -28,7 +28,7 @@ class Fresh:
 
 
 class Nursery:
-    """Runs are forked off a process that has imported slow libraries, one at a time: without the seconds that each start takes."""
+    """Runs are forked, one at a time, from a process that has imported the slow libraries, which saves the seconds of each start."""
 
     def __init__(self, *modules: str):
         command, pipe = [sys.executable, INJECTED, "nursery", *modules], subprocess.PIPE
@@ -37,7 +37,7 @@ class Nursery:
         )
 
     def start(self, request: dict):
-        # Luigi takes two processes for one if their command lines are alike.
+        # Luigi takes two processes with equal command lines for one.
         request = {**request, "arguments": [*request["arguments"], "--no-lock"]}
         self.server.stdin.write(json.dumps(request).encode() + b"\n")
         self.pid, self.code = int(self.server.stdout.readline()), None
@@ -55,10 +55,10 @@ class Nursery:
 
 
 class Run:
-    """A run under way: its process group, its output."""
+    """A run in progress: its process group and its output."""
 
     def __init__(self, processes: Fresh | Nursery, request: dict):
-        # A pipe: a limit on the size of files must not cut the output off.
+        # A pipe, because a limit on the size of files must not truncate the output.
         self.pipe = Path(request["output"])
         self.pipe.unlink(missing_ok=True)
         os.mkfifo(self.pipe)
@@ -73,24 +73,24 @@ class Run:
                 self.output += line
 
     def wait_for(self, text: str) -> None:
-        """Waits until the output has a text, or the process ended."""
+        """Waits until the output contains a text or the process has ended."""
         while text not in self.output and self.process.poll() is None:
             time.sleep(0.005)
 
     def signal(self, number: int, *, group: bool) -> None:
-        """Sends a signal to the leader or to all of its group, if it still runs."""
+        """Sends a signal to the leader or to the whole group, if it is still running."""
         if self.process.poll() is None:
             (os.killpg if group else os.kill)(self.process.pid, number)
 
     def end(self, patience: float = PATIENCE) -> int | None:
-        """The exit code, when no process of the group is left; None if one had to be killed because it didn't end."""
+        """The exit code, once no process of the group is left; None if one had to be killed because it did not end."""
         deadline, hangs = time.monotonic() + patience, False
         while (code := self.process.poll()) is None or group_lives(self.process.pid):
             time.sleep(0.005)
             if time.monotonic() > deadline and not hangs:
                 hangs = True
                 os.killpg(self.process.pid, signal.SIGKILL)
-        # A process that was killed before it opened the pipe leaves the reader waiting.
+        # If the process is killed before it opens the pipe, the reader would wait forever.
         os.close(os.open(self.pipe, os.O_RDWR))
         self.reader.join(10)
         return None if hangs else code
@@ -98,7 +98,7 @@ class Run:
 
 def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("LUIGI_CONFIG_PATH", "KERAS_BACKEND")}
-    # One order of stages that do not need each other, so that a number means one operation.
+    # A fixed order of independent stages, so that a number always means the same operation.
     return kept | {"PYTHONPATH": str(TESTS.parent), "PYTHONHASHSEED": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 

@@ -1,4 +1,4 @@
-"""What is run: a command in a folder that holds what it starts from, and what an undisturbed run of it does."""
+"""What is run: a command in a prepared folder, and what an undisturbed run of it does."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from .injected import FOLDERS
 from .processes import Fresh, Nursery, Run
 
 NUMBERS = "Total"
-# A training is made small by parameter values alone.
+# A training is made small only by parameter values.
 TINY = (
     "--dataset-path=rendered",
     "--Render-training=60",
@@ -24,10 +24,10 @@ TINY = (
     "--TrainBase-epochs=3",
     "--TrainSpecialist-batch=16",
     "--TrainSpecialist-epochs=1",
-    # Every epoch is kept, so that a rerun shows whether it goes on from there.
+    # Every epoch is saved, so that a rerun shows whether it resumes.
     "--checkpoint-seconds=0",
 )
-# Stages of the pipeline as scenes: the scene whose workspace each starts from, and what of that is left out.
+# Stages of the pipeline as scenes: the scene whose workspace each starts from, and what is left out of it.
 TRAININGS = {
     "Augment": ("", ()),
     "TrainBase": ("Augment", ()),
@@ -41,13 +41,13 @@ LIBRARIES_OF_TRAININGS = ("luigi.cmdline", "h5py", "pandas", "keras", "pipeline.
 
 @dataclass(frozen=True)
 class Scene:
-    """A command, the workspace it starts from, and what an undisturbed run does."""
+    """A command, the workspace that it starts from, and what an undisturbed run does."""
 
     arguments: tuple[str, ...]
     start: Path | None  # a workspace to copy
-    without: tuple[str, ...]  # beginnings of the names of what is not copied
-    hashes: dict[str, str]  # of all files that the run leaves
-    operations: list[str]  # on the workspace's files: what and which
+    without: tuple[str, ...]  # beginnings of the names of files that are not copied
+    hashes: dict[str, str]  # of all files that remain after the run
+    operations: list[str]  # on files of the workspace: kind and file
     seconds: float
 
     def prepare(self, folder: Path) -> None:
@@ -55,9 +55,9 @@ class Scene:
 
 
 def prepare(folder: Path, start: Path | None, without: tuple[str, ...]) -> None:
-    """Fills an empty folder with all that a command needs, artifacts of the workspace `start` included."""
+    """Fills an empty folder with everything that a command needs, including artifacts of the workspace `start`."""
     place = Workplace(folder)
-    # Long ago, so that its checksum is remembered in a file.
+    # Old enough for its digest to be cached.
     os.utime(place.numbers, (1e9, 1e9))
     for name, path in published(start).items() if start else ():
         if not path.name.startswith(without):
@@ -66,7 +66,7 @@ def prepare(folder: Path, start: Path | None, without: tuple[str, ...]) -> None:
 
 
 def published(root: Path) -> dict[str, Path]:
-    """Artifacts and the files beside them, by their path in the workspace: not what is hidden, set aside, a checkpoint or about runs."""
+    """Artifacts and the files published with them, by path; without hidden, quarantined and partial files and those about runs."""
     found = (path for folder in FOLDERS for path in (root / folder).glob("[!.]*") if ".checkpoint-" not in path.name)
     return {str(path.relative_to(root)): path for path in found if path.suffix in (".h5", ".csv", ".png")}
 
@@ -76,10 +76,10 @@ def hashes(root: Path) -> dict[str, str]:
 
 
 class Scenes:
-    """Makes each scene's reference when it is first asked for, and hands out folders and processes."""
+    """Prepares each scene when it is first needed, and provides folders and processes."""
 
     def __init__(self, folder: Path, *, fresh: bool):
-        """fresh: every process from its very start, as a user's is; slower."""
+        """fresh: every process is started from scratch, as for a user; slower."""
         self.folder, self.fresh, self.number = folder, fresh, 0
         self.processes: dict[bool, Fresh | Nursery] = {}
         self.known: dict[str, Scene] = {}

@@ -1,4 +1,4 @@
-"""What goes wrong in a run, what must be true when it has ended, and what after the same command was run again."""
+"""What goes wrong in a run, and what must hold when it has ended and after the same command was run again."""
 
 import contextlib
 import os
@@ -19,21 +19,22 @@ from .processes import PATIENCE, Run
 from .scenes import Scenes, hashes, published
 
 NUMBER_OF = {"SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}
-# How a disk that is full is said: what, why, how much, where, what to do.
+# The message for a full disk: which file, why, how much is needed, where, and what to do.
 SHORTAGE_SAID = re.compile(
     r"\S+ could not be written: .+\. (.+ are needed; )?(.+ are free in /.+\. Free some space there|[Tt]he limit for a file is .+)\."
 )
 CHECKPOINT = re.compile(r"\.checkpoint-(\d+)\.h5$")
 SET_ASIDE_OR_CHECKPOINT = re.compile(r"\.damaged-\d+$|\.checkpoint-")
-# Of the numbers: who reads whose artifact. What nobody reads the run itself looks at.
+# In the scene of the numbers: which stage reads whose artifact. The run itself checks what no stage reads.
 READERS = {"draw": {"scale", "guess"}, "scale": {"picture", "total"}, "guess": {"total"}}
 
 
 class Trial:
-    """Points one after the other in a folder of their own, and then the undisturbed run.
+    """Several points, one after the other, in a folder of their own, and then an undisturbed run.
 
-    `wrong` holds what was not as it must be, `seconds` how long the last signal took to end its run. `reached`: whether all faults came;
-    each of several processes does a part of the operations, not always the same one.
+    wrong: the violated conditions.
+    seconds: how long the run took to end after the last signal.
+    reached: whether all faults occurred; of several processes, each performs a varying part of the operations.
     """
 
     def __init__(self, scenes: Scenes, *points: Point):
@@ -87,7 +88,7 @@ class Trial:
         return self.scenes.run(arguments, self.folder, output=output, fresh=self.point.beside, **request)
 
     def _start_beside(self) -> Run:
-        """Another command (the same values, said differently) by another path."""
+        """Starts another command, with the same values in another notation, through another path."""
         path = self.folder.with_name(f"{self.folder.name}-too")
         path.symlink_to(self.folder)
         return self.scenes.run((*self.scene.arguments, "--Draw-size=3"), path, output="output-beside", fresh=True)
@@ -100,24 +101,24 @@ class Trial:
     # When it has ended
 
     def _check_end(self, run: Run, code: int | None, begun: bool) -> None:
-        """How the process ended, and what it said last."""
+        """Checks how the process ended and what it printed last."""
         action, words, faults = self.point.action, run.output.rstrip(), len(self.wrong)
         complete = hashes(self.root) == self.scene.hashes
         deadly = self._signals_to_die_of(begun and not complete)
         self._must(code is not None, f"hung for {PATIENCE} s")
-        self._must(code != 0 or complete, "exit code 0, but not all is there")
+        self._must(code != 0 or complete, "exit code 0, but files are missing")
         self._must(code is None or code >= 0 or -code in deadly, f"ended by signal {code}")
         if action in SIGNALS:
             self._check_quiet()
         if begun and code != -signal.SIGKILL:
             self._must(action == "input/output error" or "Traceback" not in words, "a traceback was printed")
-            self._must(complete or words.endswith(GO_ON), "the last words do not say how to go on")
-            self._must(action not in SHORTAGES or not code or SHORTAGE_SAID.search(words), "it is not said how much was needed, and where")
+            self._must(complete or words.endswith(GO_ON), "the summary does not say how to continue")
+            self._must(action not in SHORTAGES or not code or SHORTAGE_SAID.search(words), "the message does not say how much space was needed, and where")
         if len(self.wrong) > faults:
             self.wrong.append(f"it had said (exit code {code}): {words[-2000:]}")
 
     def _signals_to_die_of(self, busy: bool) -> set[int]:
-        """Between its begin and its last words a run turns SIGTERM into KeyboardInterrupt, with which Python ends as if by Ctrl-C."""
+        """Between its start and its summary, a run turns SIGTERM into KeyboardInterrupt, with which Python ends as if by Ctrl-C."""
         if self.point.action in KILLS:
             return {signal.SIGKILL}
         if self.point.action in SIGNALS:
@@ -125,7 +126,7 @@ class Trial:
         return set()
 
     def _check_quiet(self) -> None:
-        """Nobody goes on to write after the last process of the group."""
+        """Nothing is written after the last process of the group has ended."""
         if (self.folder / "fired").exists():
             self.seconds = time.time() - float((self.folder / "fired").read_text())
         before = self._states()
@@ -133,22 +134,22 @@ class Trial:
         self._must(self.point.beside or self._states() == before, "files changed after the last process had ended")
 
     def _check_files(self, begun: bool) -> None:
-        """Nothing half written is published. A run of one process that was not killed leaves nothing behind."""
+        """No partial file is published, and a run of one process that was not killed leaves nothing behind."""
         for name, digest in hashes(self.root).items():
-            self._must(self.scene.hashes.get(name) == digest, f"{name} is half written or wrong")
+            self._must(self.scene.hashes.get(name) == digest, f"{name} is incomplete or wrong")
         alone = self.point.workers == 1 and not self.point.beside
         if alone and begun and self.point.action not in (*KILLS, "input/output error"):
             self._must(not (left := self._hidden()), f"left behind: {left}")
 
     def _check_beside(self, beside: Run) -> None:
         code = beside.end()
-        self._must(code == 0, f"the run beside it ended with {code}: {beside.output[-2000:]}")
-        self._must(hashes(self.root) == self.scene.hashes, "the run beside it did not make all files")
+        self._must(code == 0, f"the simultaneous run ended with {code}: {beside.output[-2000:]}")
+        self._must(hashes(self.root) == self.scene.hashes, "the simultaneous run did not make all files")
 
     # Damage, and the next run
 
     def _damaged(self) -> str | None:
-        """Damages one file that the next run will read, chosen by the point; its name, None if there is no such file."""
+        """Damages one file that the next run will read, chosen by the point; returns its name, or None if there is no such file."""
         there = published(self.root)
         stages = {_stage(name) for name in self._finished()}
         read = sorted(name for name in there if _stage(name) in stages and not stages.issuperset(READERS.get(_stage(name), {"any"})))
@@ -165,13 +166,13 @@ class Trial:
         return name
 
     def _again(self, damaged: str | None) -> None:
-        """The same command ends well, with the same bytes, and repeats nothing that had been finished."""
+        """The same command succeeds, gives the same bytes, and repeats no finished stage."""
         done, spoiled = self._finished(), self.root.joinpath(damaged).read_bytes() if damaged else b""
         resumed = self._resumed()
         run = self._start("output-next")
         code = run.end()
         self._must(code == 0, f"the next run ended with {code}: {run.output[-3000:]}")
-        self._must(resumed in run.output, f"not said: {resumed}")
+        self._must(resumed in run.output, f"not printed: {resumed}")
         if damaged:
             asides = [path.read_bytes() for path in self.root.glob(f"{damaged}.damaged-*")]
             self._must(asides == [spoiled], f"the damaged {damaged} was not kept")
@@ -179,14 +180,14 @@ class Trial:
         for name in {*now, *self.scene.hashes}:
             self._must(now.get(name) == self.scene.hashes.get(name), f"after the next run {name} differs: {run.output[-3000:]}")
         for name, state in done.items():
-            self._must(state == _state(self.root / name) or _stem(name) == _stem(damaged), f"{name} was finished, and made again")
+            self._must(state == _state(self.root / name) or _stem(name) == _stem(damaged), f"{name} was finished but made again")
         self._must(not (left := self._left_behind()), f"left behind after the next run: {left}")
         counts = Counter(entry.get("stage") for entry in self._log("stage") if entry.get("status") == "done")
         twice = [stage for stage, count in counts.items() if count > 1 and not damaged]
         self._must(not twice, f"finished twice: {twice}")
 
     def _resumed(self) -> str:
-        """What a training is to say that was not finished: from which epoch on it goes on."""
+        """What an unfinished training must print: the epoch after which it resumes."""
         numbers = [
             int(found[1])
             for path in (self.root / "models").glob("*.checkpoint-*.h5")
@@ -204,12 +205,12 @@ class Trial:
         return sorted(name for name in found if not name.startswith(".file-hashes"))
 
     def _left_behind(self) -> list[str]:
-        """Temporary files and locks; checkpoints; what was set aside though nothing was damaged."""
+        """Temporary files and locks, checkpoints, and files that were quarantined although nothing was damaged."""
         unwanted = CHECKPOINT if self.point.damage else SET_ASIDE_OR_CHECKPOINT
         visible = (path.name for folder in FOLDERS for path in (self.root / folder).glob("[!.]*"))
         return self._hidden() + [name for name in visible if unwanted.search(name)]
 
-    # Looking
+    # Inspection
 
     def _log(self, event: str) -> list[dict]:
         return [entry for entry in runlog.entries(self.root / "models") if entry.get("event") == event]
@@ -219,7 +220,7 @@ class Trial:
 
     @contextlib.contextmanager
     def _disk(self):
-        """For a small disk: a file system of that size for the disturbed run, which then grows."""
+        """A small file system for the disturbed run, which then grows."""
         if self.point.action != "small disk":
             yield lambda: None
             return
@@ -238,7 +239,7 @@ def mount(folder: Path, size: int, how: str = "") -> None:
 
 
 def can_mount(folder: Path) -> bool:
-    """Whether a small disk can be made for a test: that needs root."""
+    """Whether a small disk can be created for a test, which requires root."""
     try:
         mount(folder, 1)
         subprocess.run(["umount", folder], check=True, capture_output=True)
@@ -256,7 +257,7 @@ def _state(path: Path) -> tuple | None:
 
 
 def _stage(name: str) -> str:
-    """The stage of an artifact, or of a file beside one, as its name begins."""
+    """The stage of an artifact, or of a file beside one, judged by its name."""
     return Path(name).name.split("-")[0]
 
 
