@@ -113,7 +113,9 @@ class Trial:
         if begun and code != -signal.SIGKILL:
             self._must(action == "input/output error" or "Traceback" not in words, "a traceback was printed")
             self._must(complete or words.endswith(GO_ON), "the summary does not say how to continue")
-            self._must(action not in SHORTAGES or not code or SHORTAGE_SAID.search(words), "the message does not say how much space was needed, and where")
+            self._must(
+                action not in SHORTAGES or not code or SHORTAGE_SAID.search(words), "the message does not say how much space is needed"
+            )
         if len(self.wrong) > faults:
             self.wrong.append(f"it had said (exit code {code}): {words[-2000:]}")
 
