@@ -56,7 +56,9 @@ def replaced(old, new):
 
 def in_run_of(stage):
     """An additional statement in the `run` of a stage, or in the method of a training that its `run` calls."""
-    return lambda text: re.sub(rf"(class {stage}\(.*?def (?:run|_job)\(self\)[^\n]*:\n)", r"\1        assert self\n", text, count=1, flags=re.DOTALL)
+    return lambda text: re.sub(
+        rf"(class {stage}\(.*?def (?:run|_job)\(self\)[^\n]*:\n)", r"\1        assert self\n", text, count=1, flags=re.DOTALL
+    )
 
 
 def one_more_function(text):
