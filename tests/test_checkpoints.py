@@ -264,7 +264,7 @@ def keep(artifact, *epochs):
 
 
 def test_the_last_two_checkpoints_are_kept(artifact):
-    """Of one artifact alone; the latest is used."""
+    """Only those of the artifact itself are counted, and the latest is used."""
     other = artifact.with_name("train-other.h5")
     keep(other, 7)
     keep(artifact, 9, 10, 9999, 10000)
@@ -276,8 +276,8 @@ def test_the_last_two_checkpoints_are_kept(artifact):
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty"])
-def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(artifact, damage, capsys):
-    """With one line of warning; where both are damaged the training begins anew."""
+def test_a_damaged_checkpoint_is_quarantined_and_the_one_before_it_used(artifact, damage, capsys):
+    """One line warns of it; if both are damaged, the training starts again."""
     keep(artifact, 3, 4)
     for epoch, left in ((4, 3), (3, None)):
         path = artifact.with_name(f"{artifact.stem}.checkpoint-000{epoch}.h5")
@@ -296,12 +296,12 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(artifact, 
 
 @pytest.fixture
 def draw(workplace):
-    """A stage that makes no checkpoints itself; its input is there."""
+    """A stage that makes no checkpoints itself and whose input exists."""
     return workplace.chain()["Draw"]
 
 
 def test_a_stage_finds_its_checkpoints_when_it_runs_and_drops_them_afterwards(draw, monkeypatch):
-    """They are not taken for the ruins of an unfinished run."""
+    """They are not mistaken for remains of an unfinished run."""
     from chainlet import work
 
     draw.partials.save_checkpoint(numbers(1), 1)
@@ -314,7 +314,7 @@ def test_a_stage_finds_its_checkpoints_when_it_runs_and_drops_them_afterwards(dr
 
 
 def test_what_a_finished_stage_left_is_dropped_by_the_next(workplace):
-    """A process killed just after its artifact was in place leaves checkpoints and lock file; those of an unfinished stage stay."""
+    """A process killed just after publishing leaves checkpoints and a lock file, which are removed; those of an unfinished stage stay."""
     stages = workplace.chain()
     make(stages["Guess"])
     finished, killed = stages["Guess"].path, stages["Guess"].path.with_name("guess-fedcba9876.h5")
@@ -327,7 +327,7 @@ def test_what_a_finished_stage_left_is_dropped_by_the_next(workplace):
 
 
 def test_edited_code_leaves_no_checkpoint(draw, workplace):
-    """It would have the key of the code as it was when the stage began."""
+    """It would have the key of the code from the beginning of the run."""
     draw.partials.save_checkpoint(numbers(1), 1)
     workplace.edit("work", "+ 0 * seed", "+ 1 * seed")
     draw.partials.save_checkpoint(numbers(2), 2)
@@ -335,7 +335,7 @@ def test_edited_code_leaves_no_checkpoint(draw, workplace):
 
 
 def test_verify_and_forget_know_checkpoints(draw, workplace, capsys):
-    """verify checks them, forget sets them aside although there is no artifact yet, and addresses speak of artifacts alone."""
+    """verify checks them, forget quarantines them even without an artifact, and addresses refer only to artifacts."""
     make(draw)
     other = draw.path.with_name("draw-fedcba9876.h5")
     for artifact in (draw.path, other):
@@ -359,7 +359,7 @@ def test_verify_and_forget_know_checkpoints(draw, workplace, capsys):
 
 
 def test_forget_also_forgets_what_an_unfinished_training_had_of_a_stage(workplace):
-    """Checkpoints made from what is forgotten are set aside with it; others stay."""
+    """Checkpoints made from a forgotten artifact are quarantined with it; others stay."""
     stages = workplace.chain()
     make(stages["Scale"])
     stages["Picture"].partials.save_checkpoint(numbers(1), 1)
@@ -370,7 +370,7 @@ def test_forget_also_forgets_what_an_unfinished_training_had_of_a_stage(workplac
 
 
 def test_progress_leaves_earlier_steps_out_of_the_time_left(monkeypatch, capsys):
-    """After 8 of 10 steps that an earlier run did, one step of 5 s leaves another 5."""
+    """After 8 of 10 steps by an earlier run, one step of 5 s leaves another 5 s."""
     from pipeline.store.workspace import console
 
     now = [100.0]
