@@ -41,7 +41,7 @@ __all__ = ["SCHEMA", "Damaged", "attributes", "is_sound", "load", "published", "
 SCHEMA = 2
 MAGIC = b"keypoints artifact 1\n"
 USER_BLOCK = 1024
-# The name of a file published with an artifact. It lies in the artifact's folder, whatever a forged user block says.
+# The name of a file published with an artifact. It is in the artifact's folder, whatever a forged user block says.
 SIBLING = re.compile(r"\w[\w.-]*", re.ASCII)
 # Stands for the digest of a file that contains dates: equal inputs give equal artifacts but different files of this kind.
 ANY = ""

@@ -9,7 +9,7 @@ from typing import BinaryIO, NoReturn
 from pipeline.store.workspace.files import Damaged
 
 LARGEST = 1 << 20  # bytes of one structure; arrays are claimed but not read
-MOST = 1 << 18  # enough for 2,800 augmented versions of Kaggle's faces (130 GB); examined in less than a second
+MOST = 1 << 18  # enough for 2,800 augmented versions of Kaggle's training set (130 GB); examined in less than a second
 
 
 class Pieces:

@@ -20,7 +20,7 @@ _Documented = TypeVar("_Documented", ast.Module, ast.ClassDef, ast.FunctionDef, 
 
 
 def fingerprint(stage: type) -> dict[str, str]:
-    """The hash of each piece of code that a stage's `run` depends on, by its place.
+    """The hash of each piece of code that a stage's `run` depends on, keyed by the location of the code.
 
     These are the parts of the stage's own classes and their modules that `run` reaches, and every module that these import, transitively.
     Only modules of the stage's package and of this program count. The store is left out, because it has a schema number, and so is the
