@@ -3,8 +3,9 @@
     python bench/arrays.py OLD NEW [--renamed docs/renamed-arrays.toml]
 
 Compares every artifact of the workspaces OLD and NEW, whatever the keys in their file names, and every CSV file that was published with an
-artifact. Reads the artifacts only with h5py, so OLD may have been made by any earlier version. --renamed names a TOML file that has, for
-each kind of artifact, a table from the old names of arrays to the new ones. Prints a table and exits with 1 if anything differs.
+artifact. Equal files under several keys count once. Reads the artifacts only with h5py, so OLD may have been made by any earlier version.
+--renamed names a TOML file that has, for each kind of artifact, a table from the old names of arrays to the new ones. Prints a table and
+exits with 1 if anything differs.
 """
 
 import argparse
@@ -49,24 +50,28 @@ def print_row(name: str, old: list[Arrays], new: list[Arrays]) -> bool:
     same = old == new
     hashes = " ".join(digest(repr(files).encode())[:12] if files else "-" * 12 for files in (old, new))
     print(f"{name:<48}{len(new):>6}{sum(map(len, new)):>8}  {hashes}{'' if same else '  DIFFERENT'}")
-    for one, other in zip(old, new, strict=False):
-        if wrong := [key for key in sorted({*one, *other}) if one.get(key) != other.get(key)]:
-            print(f"    {', '.join(wrong)}")
+    if old and new and len(old) != len(new):
+        print(f"    {len(old)} old files and {len(new)} new files")
+    elif not same:
+        for one, other in zip(old, new, strict=False):
+            if wrong := [key for key in sorted({*one, *other}) if one.get(key) != other.get(key)]:
+                print(f"    {', '.join(wrong)}")
     return same
 
 
 def contents(workspace: Path, renamed: dict[str, dict[str, str]]) -> dict[str, list[Arrays]]:
-    """The files of a workspace by their names without the key; several files may share a name.
+    """The distinct files of a workspace by their names without the key; several files may share a name.
 
     renamed: for each kind of artifact a table from the names of arrays in the file to their names in the result.
     """
-    found: dict[str, list[Arrays]] = {}
+    found: dict[str, dict[str, Arrays]] = {}
     for path in sorted(workspace.glob("*/*")):
         if match := NAME.fullmatch(path.name):
             name = f"{path.parent.name}/{match['stem']}{match['rest'] or ''}.{match['suffix']}"
             names = renamed.get(match["stem"].split("-")[0], {})
-            found.setdefault(name, []).append(arrays(path, names) if path.suffix == ".h5" else {"bytes": digest(path.read_bytes())})
-    return {name: sorted(files, key=repr) for name, files in found.items()}
+            file = arrays(path, names) if path.suffix == ".h5" else {"bytes": digest(path.read_bytes())}
+            found.setdefault(name, {})[repr(file)] = file
+    return {name: [files[key] for key in sorted(files)] for name, files in found.items()}
 
 
 def arrays(path: Path, names: dict[str, str]) -> Arrays:
