@@ -54,7 +54,7 @@ def masked_mean(values, known):
 
 
 def block_sizes(faces, capacity):
-    """Sizes, ascending, of the fewest blocks that hold the faces, none above the capacity, no two further apart than one face."""
+    """The ascending sizes of as few blocks as possible, none above the capacity, which differ by at most one face."""
     number = 1
     while number * capacity < faces:
         number += 1
@@ -65,7 +65,7 @@ def block_sizes(faces, capacity):
 
 
 def order_of_faces(sizes, *, batch, epochs, seed):
-    """For each epoch the batches of face numbers that a training sees whose blocks have these sizes."""
+    """For each epoch, the batches of face numbers in a training with blocks of these sizes."""
     epochs_seen = []
     for epoch in range(epochs):
         seen, first = [], 0
@@ -78,19 +78,20 @@ def order_of_faces(sizes, *, batch, epochs, seed):
     return epochs_seen
 
 
-def linear_training(copies, keypoints, validation, *, order, rate, side):
-    """Gradient descent on kernel and bias of a linear net from zero, batch by batch: (weights after each epoch, validation RMSE).
+def linear_training(versions, keypoints, validation, *, order, rate, side):
+    """Gradient descent on a linear net that starts from zero: a list of (kernel, bias, validation RMSE) after each epoch.
 
-    copies (C, n, side, side) grey levels, keypoints (C, n, K, 2) pixels with NaN; validation: images and keypoints; order: order_of_faces.
-    The net maps pixels / 255 to unit coordinates; the loss is masked, in squares of unit coordinates: that of sgd.
+    versions: (V, n, side, side), grey levels. keypoints: (V, n, K, 2), pixels, NaN where not labelled. validation: images and keypoints.
+    order: see order_of_faces. The net maps pixels / 255 to unit coordinates. The loss is that of sgd: the masked mean of squared unit
+    coordinates.
     """
     outputs = keypoints.shape[2] * 2
     kernel, bias, half = np.zeros((side * side, outputs)), np.zeros(outputs), side / 2
     history = []
     for epoch, batches in enumerate(order):
         for batch in batches:
-            x = copies[epoch % len(copies), batch].reshape(len(batch), -1) / 255
-            truth = keypoints[epoch % len(copies), batch].reshape(len(batch), -1)
+            x = versions[epoch % len(versions), batch].reshape(len(batch), -1) / 255
+            truth = keypoints[epoch % len(versions), batch].reshape(len(batch), -1)
             error = (x @ kernel + bias) * half + half - truth
             known = ~np.isnan(error)
             slope = np.where(known, error, 0) / half * 2 / max(known.sum(), 1)
@@ -101,7 +102,7 @@ def linear_training(copies, keypoints, validation, *, order, rate, side):
 
 
 def momentum_steps(start, gradient, *, rate, momenta, nesterov):
-    """Positions after each step of gradient descent with one momentum for each step, in Keras' formulation."""
+    """The positions after each step of gradient descent, with a given momentum for each step, in Keras' formulation."""
     position, velocity, positions = start.copy(), np.zeros_like(start), []
     for momentum in momenta:
         g = gradient(position)

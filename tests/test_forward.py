@@ -253,10 +253,10 @@ def test_a_net_with_one_head_has_one_offset_for_all(forward):
 def test_keypoints_that_a_source_does_not_label_are_those_of_the_widest_source(forward):
     """The second source labels only the nose: its eyes are those of the first source, its nose is its own. S = 1 changes nothing."""
     by_source = np.arange(2 * 2 * 3 * 2, dtype=np.float32).reshape(2, 2, 3, 2)
-    answered = widest_where_unlabelled(by_source, DOTS, [0, 1, 2])
-    np.testing.assert_array_equal(answered[:, 0], by_source[:, 0])
-    np.testing.assert_array_equal(answered[:, 1, :2], by_source[:, 0, :2])
-    np.testing.assert_array_equal(answered[:, 1, 2], by_source[:, 1, 2])
+    predicted = widest_where_unlabelled(by_source, DOTS, [0, 1, 2])
+    np.testing.assert_array_equal(predicted[:, 0], by_source[:, 0])
+    np.testing.assert_array_equal(predicted[:, 1, :2], by_source[:, 0, :2])
+    np.testing.assert_array_equal(predicted[:, 1, 2], by_source[:, 1, 2])
     specialist = by_source[:, :, :1]
     np.testing.assert_array_equal(widest_where_unlabelled(specialist, DOTS, [2]), specialist)
     one_head = by_source[:, :1]

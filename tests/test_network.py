@@ -20,15 +20,15 @@ def network():
 
 
 @pytest.mark.parametrize(("name", "sources"), [("compact", 2), ("kfkd", 1)])
-def test_a_net_answers_for_every_source_and_keypoint(network, name, sources):
+def test_a_net_has_an_output_for_every_source_and_keypoint(network, name, sources):
     """Images (B, side, side) become unit coordinates (B, S, K, 2); kfkd has one output for all sources."""
     net = build(name, side=48, keypoints=5)
     assert net.name == name
     assert net.output_shape == (None, sources, 5, 2)
-    answer = np.asarray(net(np.full((3, 48, 48), 7, np.float32)))
-    assert answer.shape == (3, sources, 5, 2)
-    assert answer.dtype == np.float32
-    assert np.isfinite(answer).all()
+    output = np.asarray(net(np.full((3, 48, 48), 7, np.float32)))
+    assert output.shape == (3, sources, 5, 2)
+    assert output.dtype == np.float32
+    assert np.isfinite(output).all()
 
 
 def test_every_net_of_ours_can_be_built_and_no_other(network):

@@ -157,8 +157,8 @@ def test_a_base_net_starts_from_the_downloaded_weights(pretrained, small, tmp_pa
     assert not len(eyes.new)
     path.unlink()
     (tmp_path / "one.h5").unlink()
-    answer = prediction.predict(base, FACES.images[FACES.held_out], DOTS, None)
-    np.testing.assert_allclose(of_source(answer, FACES.source[FACES.held_out]), base.validation, atol=1e-4)
+    predicted = prediction.predict(base, FACES.images[FACES.held_out], DOTS, None)
+    np.testing.assert_allclose(of_source(predicted, FACES.source[FACES.held_out]), base.validation, atol=1e-4)
 
 
 # ---- unusable weights ------------------------------------------------------------------------------------------------------------------

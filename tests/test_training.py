@@ -38,9 +38,9 @@ def faces(training):
     return labelled(50, seed=1)
 
 
-def fitted(training, net, copies, validation, *, seed=0, reports=None, **changes):
+def fitted(training, net, versions, validation, *, seed=0, reports=None, **changes):
     hooks = training.Hooks() if reports is None else training.Hooks(on_epoch=reports.append)
-    return training.fit(net, copies, validation, recipe(seed=seed, **changes), keypointset=DOTS, hooks=hooks)[0]
+    return training.fit(net, versions, validation, recipe(seed=seed, **changes), keypointset=DOTS, hooks=hooks)[0]
 
 
 def weights(net):
@@ -158,16 +158,16 @@ def test_the_history_is_in_pixels_of_the_image(training, faces):
 
     Blocks of unequal size show that the lengths of the pixels are placed on the device with their faces.
     """
-    copies, rate = versions_of(faces), {"optimizer": "sgd", "learning_rate": 1e-12, "epochs": 2, "batch": 8, "device_memory": 0}
+    versions, rate = versions_of(faces), {"optimizer": "sgd", "learning_rate": 1e-12, "epochs": 2, "batch": 8, "device_memory": 0}
     seen = magnified(faces, np.linspace(0.5, 2, 50))
 
     class Magnified:
-        indices, version, __len__ = copies.indices, copies.version, lambda self: 50
+        indices, version, __len__ = versions.indices, versions.version, lambda self: 50
 
         def block(self, version, rows):
             return Samples(*(values[rows] for values in vars(seen).values()))
 
-    plain, zoomed = (fitted(training, linear_net(), *parts, **rate) for parts in ((copies, faces), (Magnified(), seen)))
+    plain, zoomed = (fitted(training, linear_net(), *parts, **rate) for parts in ((versions, faces), (Magnified(), seen)))
     np.testing.assert_allclose(zoomed.training_rmse, plain.training_rmse, rtol=1e-5)
     np.testing.assert_allclose(zoomed.validation_rmse, plain.validation_rmse, rtol=1e-5)
 
@@ -209,16 +209,16 @@ def test_faces_come_in_the_order_of_the_loops(training, tmp_path):
 
     This shows that blocks and versions take turns, that the order depends on (seed, epoch, block), and that the best epoch is kept.
     """
-    copies = [labelled(50, seed=seed) for seed in (1, 2, 3)]
+    versions = [labelled(50, seed=seed) for seed in (1, 2, 3)]
     validation = labelled(20, seed=4)
     net = linear_net()
-    with h5py.File(tmp_path / "copies.h5", "w") as file:
-        file["images"], file["keypoints"] = np.stack([c.images for c in copies]), np.stack([c.keypoints for c in copies])
-        source = StoredVersions(file["images"], file["keypoints"], copies[0].source, rows=np.arange(50), indices=[0, 1, 2])
+    with h5py.File(tmp_path / "versions.h5", "w") as file:
+        file["images"], file["keypoints"] = np.stack([v.images for v in versions]), np.stack([v.keypoints for v in versions])
+        source = StoredVersions(file["images"], file["keypoints"], versions[0].source, rows=np.arange(50), indices=[0, 1, 2])
         options = {"optimizer": "sgd", "learning_rate": 3e-4, "epochs": 4, "batch": 8, "device_memory": 0, "patience": 4}
         history = fitted(training, net, source, validation, seed=9, **options)
     order = order_of_faces([12, 13, 12, 13], batch=8, epochs=4, seed=9)
-    images, keypoints = np.stack([c.images for c in copies]).astype(float), np.stack([c.keypoints for c in copies])
+    images, keypoints = np.stack([v.images for v in versions]).astype(float), np.stack([v.keypoints for v in versions])
     expected = linear_training(images, keypoints, (validation.images, validation.keypoints), order=order, rate=3e-4, side=SIDE)
     np.testing.assert_allclose(history.validation_rmse, [rmse for _, _, rmse in expected], rtol=1e-4)
     kernel, bias, _ = min(expected, key=lambda epoch: epoch[2])
@@ -229,17 +229,17 @@ def test_faces_come_in_the_order_of_the_loops(training, tmp_path):
 class Recorded:
     """Versions that record each block that is read and whether the main thread read it; reading block number `broken` fails."""
 
-    def __init__(self, copies, broken=None):
-        self.copies, self.indices, self.version, self.read, self.broken = copies, copies.indices, copies.version, [], broken
+    def __init__(self, versions, broken=None):
+        self.versions, self.indices, self.version, self.read, self.broken = versions, versions.indices, versions.version, [], broken
 
     def __len__(self):
-        return len(self.copies)
+        return len(self.versions)
 
     def block(self, version, rows):
         self.read.append((version, rows.start, threading.current_thread() is threading.main_thread()))
         if len(self.read) == self.broken:
             raise InputError("the disk is gone")
-        return self.copies.block(version, rows)
+        return self.versions.block(version, rows)
 
 
 def test_the_next_block_is_read_while_the_net_trains(training, faces):
@@ -247,7 +247,7 @@ def test_the_next_block_is_read_while_the_net_trains(training, faces):
     recorded = Recorded(versions_of(faces, labelled(50, seed=2)))
     fitted(training, linear_net(), recorded, faces, epochs=3, batch=8, device_memory=0)
     starts = (0, 12, 25, 37)
-    assert recorded.read == [(copy, start, (number, start) == (0, 0)) for number, copy in enumerate((0, 1, 0)) for start in starts]
+    assert recorded.read == [(version, start, (number, start) == (0, 0)) for number, version in enumerate((0, 1, 0)) for start in starts]
 
 
 def test_a_version_that_stays_on_the_device_is_read_once(training, faces):
@@ -346,10 +346,10 @@ def test_a_training_that_diverges_stops_at_once(training):
 @pytest.mark.parametrize(("part", "message"), [("training", "training part .* left_eye, right_eye\\."), ("validation", "validation part")])
 def test_a_part_without_labels_is_refused(training, faces, part, message):
     """If the training or the validation part has no label at all, an InputError says so."""
-    copies = versions_of(faces, rows=np.arange(0 if part == "training" else 50), indices=EYES)
+    versions = versions_of(faces, rows=np.arange(0 if part == "training" else 50), indices=EYES)
     keypoints = faces.keypoints[:, EYES] * (np.nan if part == "validation" else 1)
     with pytest.raises(InputError, match=message):
-        fitted(training, linear_net(keypoints=2), copies, replace(faces, keypoints=keypoints))
+        fitted(training, linear_net(keypoints=2), versions, replace(faces, keypoints=keypoints))
 
 
 # ---- whole trainings -------------------------------------------------------------------------------------------------------------------
@@ -369,9 +369,9 @@ def test_a_net_learns_where_the_dots_are(training, name, changes):
     from pipeline.nets import forward
 
     keras.utils.set_random_seed(0)
-    copies, validation, reports = [labelled(300, seed=seed) for seed in (1, 2)], labelled(60, seed=3), []
+    versions, validation, reports = [labelled(300, seed=seed) for seed in (1, 2)], labelled(60, seed=3), []
     net = build(name)
-    history = fitted(training, net, versions_of(*copies), validation, reports=reports, **changes)
+    history = fitted(training, net, versions_of(*versions), validation, reports=reports, **changes)
     np.testing.assert_array_equal(history.epoch, np.arange(1, 13))
     assert [told.rows() for told in reports] == [history.rows()[:epochs] for epochs in range(1, len(history.epoch) + 1)]
     assert history.learning_rate[-1] < history.learning_rate[5]
@@ -379,7 +379,7 @@ def test_a_net_learns_where_the_dots_are(training, name, changes):
     predicted = forward.predict(net, validation.images, DOTS, indices=[0, 1, 2], mirrored=False)
     last = rmse(of_source(predicted, validation.source), validation.keypoints)
     assert last == pytest.approx(history.validation_rmse[-1], rel=1e-5)
-    mean_face = np.broadcast_to(np.nanmean(copies[0].keypoints, axis=0), validation.keypoints.shape)
+    mean_face = np.broadcast_to(np.nanmean(versions[0].keypoints, axis=0), validation.keypoints.shape)
     assert last < 0.5 * rmse(mean_face, validation.keypoints)
 
 
