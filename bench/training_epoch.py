@@ -74,15 +74,15 @@ class Stopwatch:
         """From now on, times the parts of an epoch wherever `training.fit` calls them."""
         from pipeline.nets import checkpoints, health, monitoring, training
 
-        for owner, name, label in (
-            (training.PlaceSamples, "brought", "waiting for the images"),
-            (training.SamplesOnDevice, "place", "placing the images on the device"),
-            (monitoring.Validation, "on_epoch_end", "validation"),
-            (health.MeasureHealth, "on_epoch_end", "training health"),
-            (checkpoints.SaveCheckpoints, "on_epoch_end", "checkpoints"),
-        ):
-            setattr(owner, name, self.timed(getattr(owner, name), label))
         model, placing = training.SamplesOnDevice, training.PlaceSamples
+        for owner, function, label in (
+            (placing, placing._read, "waiting for the images"),
+            (model, model.place, "placing the images on the device"),
+            (monitoring.Validation, monitoring.Validation.on_epoch_end, "validation"),
+            (health.MeasureHealth, health.MeasureHealth.on_epoch_end, "training health"),
+            (checkpoints.SaveCheckpoints, checkpoints.SaveCheckpoints.on_epoch_end, "checkpoints"),
+        ):
+            setattr(owner, function.__name__, self.timed(function, label))
         make, fit, begin = model.make_train_function, model.fit, placing.on_epoch_begin
 
         def make_timed(trainer: Any, force: bool = False) -> None:
