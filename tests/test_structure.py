@@ -220,4 +220,4 @@ def test_the_start_of_a_specialist_affects_only_the_specialist():
     """A start from scratch changes its key, but it still depends on the same base net."""
     base, scratch = (TrainSpecialist(group="mouth", overrides={"TrainSpecialist": {"start": start}}) for start in ("base", "scratch"))
     assert base.key == TrainSpecialist(group="mouth").key != scratch.key
-    assert base.recipe["inputs"] == scratch.recipe["inputs"]
+    assert base.provenance["inputs"] == scratch.provenance["inputs"]
