@@ -43,6 +43,24 @@ def test_a_healthy_training_gives_no_warning():
     assert diagnosis.warnings(history(validation=wavy), health()) == []
 
 
+def test_findings_are_the_warnings_by_check():
+    """A check that finds nothing has an empty list, and together they say what the warnings say."""
+    dead, long = at(1.0, 0.1, epochs=[12], layer=1), at(0.2, 1e-3, epochs=[3], layer=0)
+    found = diagnosis.findings(history(), health(dead=dead, ratio=long))
+    assert {name: len(sentences) for name, sentences in found.items()} == {**dict.fromkeys(diagnosis.CHECKS, 0), "units": 1, "steps": 1}
+    assert [*found["units"], *found["steps"]] == diagnosis.warnings(history(), health(dead=dead, ratio=long))
+
+
+def test_the_usual_step_follows_the_learning_rate():
+    """The limits are proportional to the mean rate of the epoch: at the end of a cosine schedule they are far lower than at its peak."""
+    low, high = diagnosis.usual_steps(np.array([1e-3, 3e-3, 3e-3, 1e-3, 1e-6]))
+    np.testing.assert_allclose(high, diagnosis.USUAL[1] * np.array([1 / 3, 2 / 3, 1, 2 / 3, 1 / 6]), rtol=1e-2)
+    np.testing.assert_allclose(low / high, diagnosis.USUAL[0] / diagnosis.USUAL[1])
+    for constant in ([1e-3] * 4, [1e-3], [0.0, 0.0]):
+        assert (diagnosis.usual_steps(np.array(constant)).T == diagnosis.USUAL).all()
+    assert diagnosis.usual_steps(np.array([])).shape == (2, 0)
+
+
 @pytest.mark.parametrize(("epochs", "since"), [(range(5, 13), 5), (range(1, 13), 1), ([2, 3, 9, 10, 11, 12], 9)])
 def test_a_dead_layer_is_named_with_the_epoch_since_when(epochs, since):
     """The warning names the first epoch from which it stayed dead."""

@@ -31,12 +31,29 @@ def run(address: str, stages: list[Stage], *, face: int, test_face: int | None, 
     path = drawing.find_net(address, stages)
     net = reading.load(path, Trained)
     base = None if net.window is None else reading.load(reading.made_from(path, "TrainBase")[0], Trained)
-    image = _image(reading.made_from(path, "Load")[0], face, test_face)
+    data = reading.made_from(path, "Load")[0]
+    image = _image(data, face, test_face)
     look = _activations(net, image, base)
 
     name = f"face {face} of the training table" if test_face is None else f"test face {test_face}"
     suffix = f"face-{face}" if test_face is None else f"test-face-{test_face}"
-    return drawing.write(feature_maps.activations(drawing.title(path), name, image, look), out or f"activations-{path.stem}-{suffix}.png")
+    figure = feature_maps.activations(drawing.title(path), name, image, look, _outputs(net, look, data))
+    return drawing.write(figure, out or f"activations-{path.stem}-{suffix}.png")
+
+
+def _outputs(net: Trained, look: Activations, data: Path) -> list[str]:
+    """The names of the maps of the net's last convolution, if it has one for each keypoint and annotation source; otherwise none."""
+    from pipeline.data.dataset import Dataset
+    from pipeline.results.style import words
+
+    sources = len(net.offsets)
+    *_, last = look.maps.values()
+    if last.shape[-1] != sources * len(net.keypoints):
+        return []
+    if sources == 1:
+        return [words(keypoint) for keypoint in net.keypoints]
+    names = reading.load(data, Dataset).source_names
+    return [f"{words(keypoint)}\n{names[source]} labels" for source in range(sources) for keypoint in net.keypoints]
 
 
 def _activations(net: Trained, image: np.ndarray, base: Trained | None) -> Activations:

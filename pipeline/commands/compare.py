@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pipeline.results.paired import HeldOut
 
 COMPARABLE = ("TrainBase", "TrainSpecialist", "Predict")
+# Differences that the legend of the figure names.
+MOST_WORDS = 6
 
 
 def run(one: str, other: str, out: str | None, stages: list[Stage]) -> int:
@@ -88,7 +90,36 @@ def _draw(paths: tuple[Path, Path], held_out: list[HeldOut], out: str) -> None:
             rmse.append((each.training_rmse, each.validation_rmse))
     if len(rmse) < len(held_out):
         raise InputError("--out draws learning curves, so compare two trainings, such as two addresses TrainBase@KEY.")
-    drawing.write(curves.two_trainings((paths[0].stem, paths[1].stem), rmse), out)
+    drawing.write(curves.two_trainings(_distinctions(*paths), rmse), out)
+
+
+def _distinctions(one: Path, other: Path) -> tuple[str, str]:
+    """What distinguishes each of two artifacts from the other, for people: its stage, its settings, and whether data or code differ."""
+    first, second = (_recipes(path) for path in (one, other))
+    stages = [_recipe(path)["stage"] for path in (one, other)]
+    words: tuple[list[str], list[str]] = ([], []) if stages[0] == stages[1] else ([stages[0]], [stages[1]])
+    parts = set()
+    for address in reversed(first):
+        then, now = first[address], second.get(address)
+        if now is None:
+            continue
+        parts |= {part for part, lines in recipe.changes(now, then).items() if lines}
+        settings = [made.get("parameters", {}) for made in (then, now)]
+        for name in sorted({*settings[0], *settings[1]}):
+            if settings[0].get(name) != settings[1].get(name):
+                for own, values in zip(words, settings, strict=True):
+                    own.append(f"{address} {name} {values.get(name, 'not set')}")
+    others = [name for part, name in (("files", "data"), ("code", "code"), ("backend", "versions")) if part in parts]
+    if others:
+        for own in words:
+            own.append(f"different {' and '.join(others)}")
+    return _joined(words[0]), _joined(words[1])
+
+
+def _joined(words: list[str]) -> str:
+    """The first words in a row, and how many there are besides."""
+    more = [f"{len(words) - MOST_WORDS} more differences"] if len(words) > MOST_WORDS else []
+    return ", ".join([*words[:MOST_WORDS], *more]) or "the same as the other"
 
 
 def _held_out(path: Path) -> HeldOut:

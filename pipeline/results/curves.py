@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle, islice
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +16,9 @@ from pipeline import units
 from pipeline.nets.trained import Trained, padded
 from pipeline.results.style import LIGHT, End, Picture, Theme, label_ends, picture, pixels, plain, words
 from pipeline.schema import Plot, array, record
+
+# The names of two trainings that are compared.
+ORDINALS = ("first", "second")
 
 
 @record
@@ -125,11 +129,21 @@ def _draw(figure: Figure, theme: Theme, *, draw: Draw, content: Curves) -> None:
     axes.set_title("")
 
 
-def two_trainings(titles: Sequence[str], rmse: Sequence[tuple[np.ndarray, np.ndarray]]) -> Figure:
-    """A figure of the curves of two trainings; rmse: the training and the validation RMSE (e,) of each, pixels."""
-    nets = [NetCurve(title, *pair, colour, 1.6) for title, pair, colour in zip(titles, rmse, LIGHT.colours, strict=False)]
+def two_trainings(differences: Sequence[str], rmse: Sequence[tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """A figure of the curves of two trainings, which are called first and second.
+
+    differences: for each training, what distinguishes it from the other.
+    rmse: the training and the validation RMSE (e,) of each, pixels.
+    """
+    colours = LIGHT.colours[:2]
+    nets = [NetCurve(name, *pair, colour, 1.6) for name, pair, colour in zip(ORDINALS, rmse, colours, strict=True)]
     figure = Figure(figsize=(9, 5), layout="constrained")
-    _panel(figure.subplots(), "RMSE over epochs", nets)
+    _panel(figure.subplots(), "", nets)
+    named = [
+        Line2D([], [], color=colour, linewidth=2, label="\n".join(wrap(f"{name}: {difference}", 110)))
+        for name, difference, colour in zip(ORDINALS, differences, colours, strict=True)
+    ]
+    figure.legend(handles=named, loc="outside upper left", frameon=False, fontsize="medium")
     figure.legend(handles=_key(), loc="outside lower center", ncols=3, frameon=False, fontsize="medium")
     return figure
 

@@ -13,6 +13,10 @@ from pipeline.results.style import LIGHT, plain
 
 # All colours come before the next dash pattern, so that neighbours in the table differ in colour.
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
+NOTE = (
+    "RMSE of the predictions during the training, in which each face is predicted once. The table ranks the variations by their finished nets,"
+    "\nwhose predictions are averaged with those for the mirrored faces and are somewhat better."
+)
 Look = tuple[str, Any]  # colour and dash pattern of a variation
 
 
@@ -47,10 +51,6 @@ class ComparedTrainings(Protocol):
         """RMSE at the end of each training (v, s)."""
 
     @property
-    def mean(self) -> np.ndarray:
-        """Mean RMSE over the seeds (v,)."""
-
-    @property
     def seconds(self) -> np.ndarray:
         """Duration of each training (v, s), NaN where unknown."""
 
@@ -60,9 +60,10 @@ class ComparedTrainings(Protocol):
 
 
 def compared(content: ComparedTrainings) -> Figure:
-    """A figure of the validation RMSE over epochs on the left and of the final RMSE of each seed on the right, the best at the top.
+    """A figure of the validation RMSE over epochs on the left and of the RMSE of each seed at the end on the right.
 
-    Without any epochs there is only the right side.
+    Both sides show the same kind of RMSE: the one that is measured after each epoch. The variations are in the order of the record. Without
+    any epochs there is only the right side, with the RMSE of the stage.
     """
     rows = len(content.variations)
     trained = content.epoch.size > 0
@@ -72,6 +73,8 @@ def compared(content: ComparedTrainings) -> Figure:
     if trained:
         _curves(axes[0], content, looks)
     _ends(axes[-1], content, looks)
+    if trained:
+        figure.supxlabel(NOTE, fontsize="small")
     figure.suptitle(str(content.question) or f"Experiment {content.name}", fontsize="large")
     return figure
 
@@ -92,23 +95,32 @@ def _curves(axes: Axes, content: ComparedTrainings, looks: Sequence[Look]) -> No
 
 def _ends(axes: Axes, content: ComparedTrainings, looks: Sequence[Look]) -> None:
     """Draws a dot for each seed and a bar for their mean; the labels give the mean and the duration of a training."""
-    places = -np.arange(len(looks))
-    for place, row, mean, (colour, _) in zip(places, content.rmse, content.mean, looks, strict=True):
+    places, rmse = -np.arange(len(looks)), at_the_end(content)
+    for place, row, mean, (colour, _) in zip(places, rmse, rmse.mean(axis=1), looks, strict=True):
         axes.plot(row, np.full(len(row), place), "o", color=colour, markersize=6, alpha=0.75, clip_on=False)
         axes.plot([mean], [place], "|", color=colour, markersize=16, markeredgewidth=2.5)
-    axes.set_yticks(places, [_label(content, row) for row in range(len(looks))])
+    axes.set_yticks(places, [_label(content, row, mean) for row, mean in enumerate(rmse.mean(axis=1))])
     for label, (colour, _) in zip(axes.get_yticklabels(), looks, strict=True):
         label.set_color(colour)
     axes.set_ylim(places.min() - 0.6, 0.6)
-    axes.set(title="At the end: dots are seeds, bars are their means", xlabel="RMSE, pixels")
+    axes.set(title="At the end: dots are seeds, bars are their means", xlabel="validation RMSE, pixels")
     axes.grid(alpha=0.25, axis="x")
     axes.tick_params(left=False)
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _label(content: ComparedTrainings, row: int) -> str:
+def at_the_end(content: ComparedTrainings) -> np.ndarray:
+    """The RMSE (v, s) after the last epoch of each training, or that of the stage if there are no epochs; NaN where there is no result."""
+    if not content.epoch.size:
+        return content.rmse
+    epochs = np.where(np.isfinite(content.validation_rmse), np.arange(content.epoch.size), 0).max(axis=2)
+    last = np.take_along_axis(content.validation_rmse, epochs[:, :, None], axis=2)[:, :, 0]
+    return np.where(np.isnan(content.rmse), np.nan, last)
+
+
+def _label(content: ComparedTrainings, row: int, mean: float) -> str:
     minutes = np.nanmean(content.seconds[row]) / 60 if np.isfinite(content.seconds[row]).any() else np.nan
     time = f", {minutes:.1f} min" if np.isfinite(minutes) else ""
     ended = sorted(set(content.ended[row]) - {"done"})
-    end = f"{content.mean[row]:.2f} px" if np.isfinite(content.mean[row]) else " and ".join(ended) or "no RMSE"
+    end = f"{mean:.2f} px" if np.isfinite(mean) else " and ".join(ended) or "no RMSE"
     return f"{content.variations[row]}: {end}{time}"

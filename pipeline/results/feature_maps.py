@@ -1,5 +1,7 @@
 """Figures of the inside of a net: its first filters, and its activations for one face."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +14,13 @@ from pipeline.results.style import LIGHT
 if TYPE_CHECKING:  # it imports Keras
     from pipeline.inference.activations import Activations
 
-# The largest number of maps drawn for a layer: they fill a row and can still be recognised in a picture as wide as a page.
-MOST_MAPS = 16
 FILTERS_IN_A_ROW = 8
-# Inches: the width of the picture, the height of the faces, the side of a map with its gap. The names are to the left of the maps.
-WIDTH, FACES, MAP = 12.0, 2.6, 0.66
+# Numbers of maps in a row: of those with a number, of those with a name, and of those that are too many to be numbered.
+NUMBERED, NAMED, MANY = 32, 8, 64
+# More maps than this are drawn without numbers.
+MOST_NUMBERS = 5000
+# Inches: the width of the picture, the height of the faces, the column with the names of the layers, the gap between two layers.
+WIDTH, FACES, NAMES, GAP = 12.0, 2.6, 1.4, 0.18
 WEIGHTS = "RdBu_r"  # diverging, white at 0
 ACTIVATIONS = "viridis"
 
@@ -56,25 +60,95 @@ def filters(net: str, layer: str, kernel: np.ndarray) -> Figure:
     return figure
 
 
-def activations(net: str, face: str, image: np.ndarray, found: "Activations") -> Figure:
-    """A figure of a face and of a net's activations for it, with one row of at most MOST_MAPS maps for each convolution.
+def activations(net: str, face: str, image: np.ndarray, found: "Activations", outputs: Sequence[str] = ()) -> Figure:
+    """A figure of a face and of all activations of a net for it: a block of maps for each convolution, from the image to the output.
 
     net, face: their names, for the title.
     image: the face, uint8 (side, side).
+    outputs: the names of the maps of the last convolution, if it is the net's output; other maps have numbers.
     """
-    figure = Figure(figsize=(WIDTH, FACES + MAP * len(found.maps)))
-    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(FACES, MAP * len(found.maps)))[:, 0]
+    blocks = _blocks(found.maps, outputs)
+    height = sum(block.height + GAP for block in blocks)
+    figure = Figure(figsize=(WIDTH, FACES + height))
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(FACES, height))[:, 0]
     _faces(top, image, found)
     top.text(0.42, 0.6, f"{net}\napplied to {face}", va="bottom", linespacing=1.4, fontsize="x-large")
     top.text(0.42, 0.5, _EXPLANATION, va="top", linespacing=1.4)
-    _maps(bottom.add_axes((0, 0, 1, 1)), found.maps)
+    axes = bottom.add_axes((0, 0, 1, 1))
+    start = 0.0
+    for block in blocks:
+        _draw_block(axes, block, start)
+        start += block.height + GAP
+    axes.set(xlim=(0, WIDTH), ylim=(height, 0), aspect="equal")
+    axes.set_axis_off()
     return figure
 
 
-_EXPLANATION = f"""Below: the activations of each convolution, from the image to the output,
-with at most the first {MOST_MAPS} maps of a layer.
+_EXPLANATION = """Below: the activations of each convolution, from the image to the output.
 Each map is scaled from its lowest value (dark) to its highest (light).
 A map that is dark everywhere has a single value."""
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The maps (height, width, n) of a layer, with the names of the maps, if any, and the number of maps in a row."""
+
+    layer: str
+    maps: np.ndarray
+    names: Sequence[str]
+    columns: int
+
+    @property
+    def side(self) -> float:
+        """The side of a map with its gap, inches."""
+        return (WIDTH - NAMES - 0.1) / self.columns
+
+    @property
+    def row(self) -> float:
+        """The height of a row of maps and of the names above them, inches."""
+        return self.side + (0.1 + 0.1 * max(name.count("\n") for name in self.names) if self.names else 0.0)
+
+    @property
+    def height(self) -> float:
+        """The height of all rows, and at least that of the layer's name, inches."""
+        return max(0.36, self.row * -(-self.maps.shape[-1] // self.columns))
+
+
+def _blocks(maps: dict[str, np.ndarray], outputs: Sequence[str]) -> list[_Block]:
+    many = sum(values.shape[-1] for values in maps.values()) > MOST_NUMBERS
+    blocks = [_Block(layer, values, () if many else _numbers(values), MANY if many else NUMBERED) for layer, values in maps.items()]
+    if outputs:
+        last = blocks.pop()
+        blocks.append(_Block(last.layer, last.maps, outputs, NAMED))
+    return blocks
+
+
+def _numbers(maps: np.ndarray) -> list[str]:
+    return [str(number + 1) for number in range(maps.shape[-1])]
+
+
+def _draw_block(axes: Axes, block: _Block, start: float) -> None:
+    """Draws a layer's maps in rows, one image for each row, below `start` inches, with the layer's name and shape to the left."""
+    height, width, channels = block.maps.shape
+    axes.text(NAMES - 0.15, start, f"{block.layer}\n{height} x {width} x {channels}", ha="right", va="top", fontsize=9)
+    shrunk = 0.94 * block.side
+    for first in range(0, channels, block.columns):
+        row = range(first, min(first + block.columns, channels))
+        bottom = start + block.row * (first // block.columns + 1)
+        image = _side_by_side([_stretched(block.maps[:, :, place]) for place in row])
+        extent = (NAMES, NAMES + block.side * len(row), bottom - block.side + shrunk, bottom - block.side)
+        axes.imshow(image, cmap=ACTIVATIONS, vmin=0, vmax=1, extent=extent, interpolation="nearest")
+        if block.names:
+            size = 5.5 if block.columns == NUMBERED else 6.5
+            for column, place in enumerate(row):
+                axes.text(NAMES + block.side * column, bottom - block.side - 0.015, block.names[place], fontsize=size, va="bottom")
+
+
+def _side_by_side(maps: list[np.ndarray]) -> np.ndarray:
+    """Maps (height, width) in a row, with a gap of NaN to the right of each that is a sixteenth as wide as the map: (height, n)."""
+    height, width = maps[0].shape
+    # Each value is repeated, so that the gap is a whole number of columns.
+    return np.concatenate([np.pad(np.repeat(one, 16, axis=1), ((0, 0), (0, width)), constant_values=np.nan) for one in maps], axis=1)
 
 
 def _faces(figure: SubFigure, image: np.ndarray, found: "Activations") -> None:
@@ -91,18 +165,6 @@ def _faces(figure: SubFigure, image: np.ndarray, found: "Activations") -> None:
         outline = np.vstack([found.corners, found.corners[:1]])
         figure.axes[0].plot(*outline.T, color=LIGHT.colours[1], linewidth=2)
         figure.axes[0].set(xlim=(0, len(image)), ylim=(len(image), 0))
-
-
-def _maps(axes: Axes, maps: dict[str, np.ndarray]) -> None:
-    """Draws one row of maps for each layer, with the layer's name and shape to the left."""
-    for row, (name, values) in enumerate(maps.items()):
-        height, width, channels = values.shape
-        axes.text(-0.1, row + 0.47, f"{name}\n{height} x {width} x {channels}", ha="right", va="center", fontsize=9)
-        for place in range(min(channels, MOST_MAPS)):
-            extent = (place, place + 0.94, row + 0.94, row)
-            axes.imshow(_stretched(values[:, :, place]), cmap=ACTIVATIONS, vmin=0, vmax=1, extent=extent, interpolation="nearest")
-    axes.set(xlim=(MOST_MAPS - WIDTH / MAP, MOST_MAPS), ylim=(len(maps), 0))
-    axes.set_axis_off()
 
 
 def _stretched(values: np.ndarray) -> np.ndarray:

@@ -4,9 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from pipeline import units
 from pipeline.nets.trained import Snapshots, Trained
 from pipeline.results import health, weights
 from pipeline.results.style import Picture, picture, words
+
+Findings = Mapping[str, list[str]]  # name of a check -> sentences
 
 
 @dataclass(frozen=True)
@@ -100,27 +103,62 @@ class Vitals:
     dead: tuple[float, float]
 
 
+# The checks of a training as the page calls them, by their names in `diagnosis.CHECKS`.
+CHECKS = {"learning": "learning", "steps": "steps", "gradient": "gradient", "units": "channels", "overfitting": "overfit"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the checks found in the training of a net: the sentences of each check, in the order of CHECKS."""
+
+    name: str
+    findings: list[list[str]]
+
+
 @dataclass(frozen=True)
 class HealthSummary:
-    """How the trainings went: warnings as (net, sentence), figures of the base net, its weights over time, and a line for each net."""
+    """How the trainings went: what was found, figures of the base net, its weights over time, and a line of values for each net.
 
-    warnings: list[tuple[str, str]]
+    found: the result in words.
+    """
+
+    found: str
+    verdicts: list[Verdict]
     net: str
     pictures: list[Picture]
     weights: list[Picture]
     lines: list[Vitals]
 
+    @property
+    def warnings(self) -> list[tuple[str, str]]:
+        """Everything that was found, as (net, sentence)."""
+        return [(net.name, sentence) for net in self.verdicts for sentences in net.findings for sentence in sentences]
 
-def health_of(nets: Mapping[str, Trained], warnings: Mapping[str, list[str]], snapshots: Snapshots | None) -> HealthSummary:
-    """Summarises the health of the nets, of which the first is the base net; warnings: net -> sentences; snapshots: of the base net."""
+
+def health_of(nets: Mapping[str, Trained], findings: Mapping[str, Findings], snapshots: Snapshots | None) -> HealthSummary:
+    """Summarises the health of the nets, of which the first is the base net.
+
+    findings: those of each net, see `diagnosis.findings`; nothing was found in the training of a net that is missing.
+    snapshots: of the base net.
+    """
     name, base = next(iter(nets.items()))
+    verdicts = [Verdict(words(net), [findings.get(net, {}).get(check, []) for check in CHECKS]) for net in nets]
     return HealthSummary(
-        warnings=[(words(net), sentence) for net, sentences in warnings.items() for sentence in sentences],
+        found=_found(verdicts),
+        verdicts=verdicts,
         net=words(name),
-        pictures=health.pictures(base.health),
+        pictures=health.pictures(base.health, base.history),
         weights=_followed(snapshots, base.health.layers.tolist()) if snapshots else [],
         lines=[Vitals(words(name), **health.last(net.health)) for name, net in nets.items()],
     )
+
+
+def _found(verdicts: list[Verdict]) -> str:
+    trained = units.counted(len(verdicts), "net")
+    problems = [sum(map(len, net.findings)) for net in verdicts]
+    if not any(problems):
+        return f"No problem found in {trained}"
+    return f"{units.counted(sum(problems), 'problem')} found in {sum(map(bool, problems))} of {trained}"
 
 
 def _followed(snapshots: Snapshots, layers: list[str]) -> list[Picture]:

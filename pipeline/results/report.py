@@ -1,5 +1,10 @@
-"""The report: from the records of a run to one HTML page that needs no other file. Its template is report.html, in this folder."""
+"""The report: from the records of a run to one HTML page that needs no other file.
 
+Its template is report.html in this folder, with the styles of report.css and the script of report.js.
+"""
+
+import base64
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,13 +21,17 @@ from pipeline.data import summary
 from pipeline.data.dataset import Dataset
 from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.keypoints.definition import KeypointSet
+from pipeline.nets import diagnosis
 from pipeline.nets.trained import Snapshots, Trained
 from pipeline.progress import OnProgress, ignored
 from pipeline.results import curves, gallery, net_summary, run_summary, score_summary
+from pipeline.results.net_summary import Findings
 from pipeline.results.predictions import Predictions
 from pipeline.results.run_summary import Provenance
 from pipeline.results.scores import Scores
 from pipeline.results.style import words
+
+FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class RunRecords:
     data_sets: the data set of each chain.
     versions: augmented versions of the one face of the first data set that `gallery.example` names, see `gallery.example_versions`.
     nets: the base net, then the specialists, of the first chain, by name.
-    warnings: name of a net -> sentences about its training.
+    findings: name of a net -> what the checks of its training found, see `diagnosis.findings`.
     snapshots: of the base net's weights, where its training kept some.
     """
 
@@ -43,7 +52,7 @@ class RunRecords:
     nets: dict[str, Trained]
     provenance: Provenance
     keypointset: KeypointSet
-    warnings: Mapping[str, list[str]] = field(default_factory=dict)
+    findings: Mapping[str, Findings] = field(default_factory=dict)
     snapshots: Snapshots | None = None
 
     @property
@@ -74,6 +83,7 @@ PARTS: Mapping[str, Callable[[RunRecords], Any]] = MappingProxyType(
         "worst": lambda run: gallery.validation(run.held_out, run.predictions, run.scores.worst),
         "tests": lambda run: gallery.tests(run.predictions, run.scores.tests),
         "validation_faces": lambda run: len(run.predictions.validation_face),
+        "training_faces": lambda run: int((~run.dataset.validation).sum()),
         "errors": lambda run: gallery.errors(run.held_out, run.dataset.mean_face[0], run.predictions, run.scores, run.keypointset),
         "curves": lambda run: curves.pictures(run.nets),
         "faces": lambda run: run.dataset,
@@ -83,8 +93,9 @@ PARTS: Mapping[str, Callable[[RunRecords], Any]] = MappingProxyType(
         "twins": lambda run: gallery.twins(run.dataset, run.shown),
         "augmented": lambda run: gallery.augmented(run.dataset, run.versions),
         "nets": lambda run: [net_summary.net_of(name, net) for name, net in run.nets.items()],
-        "health": lambda run: net_summary.health_of(run.nets, run.warnings, run.snapshots),
+        "health": lambda run: net_summary.health_of(run.nets, run.findings, run.snapshots),
         "parameters": lambda run: run_summary.parameters_by_kind(run.provenance.stages),
+        "settings": lambda run: run_summary.settings(run.provenance),
         "provenance": lambda run: run.provenance,
     }
 )
@@ -99,12 +110,13 @@ def page(run: RunRecords, on_progress: OnProgress = ignored) -> str:
     for name, part in PARTS.items():
         parts[name] = part(run)
         on_progress(1)
-    return _template().render(parts)
+    script = (FOLDER / "report.js").read_text(encoding="utf-8")
+    return _template().render(parts, checks=net_summary.CHECKS, usual=diagnosis.USUAL, script=script, script_digest=_digest(script))
 
 
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -112,6 +124,11 @@ def _template() -> jinja2.Template:
     )
     environment.filters |= {"px": _px, "words": words, "clock": units.clock}
     return environment.get_template("report.html")
+
+
+def _digest(script: str) -> str:
+    """The digest by which the page's policy allows this script and no other."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def _px(value: float) -> str:

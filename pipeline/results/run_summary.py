@@ -33,6 +33,8 @@ class Provenance:
     device: what trained the nets, or None where the run log does not say.
     chains: the number of chains of nets whose mean is the prediction.
     adopted: addresses of the stages whose results were kept although their code has changed since.
+    created: date and time at which the page was made, as text, or "".
+    preset: the file name of the preset, or "".
     """
 
     faces: str
@@ -42,6 +44,8 @@ class Provenance:
     device: str | None
     chains: int
     adopted: list[str]
+    created: str
+    preset: str
 
 
 def stage_run(stage: str, key: str, parameters: Parameters, log: Mapping[str, Any]) -> StageRun:
@@ -50,7 +54,14 @@ def stage_run(stage: str, key: str, parameters: Parameters, log: Mapping[str, An
 
 
 def provenance(
-    stages: Sequence[StageRun], *, files: Mapping[str, str], versions: Mapping[str, str], chains: int, adopted: Sequence[str]
+    stages: Sequence[StageRun],
+    *,
+    files: Mapping[str, str],
+    versions: Mapping[str, str],
+    chains: int,
+    adopted: Sequence[str],
+    created: str = "",
+    preset: str = "",
 ) -> Provenance:
     """The provenance of a run, see `Provenance`. If no files were read, the faces were rendered by the program."""
     return Provenance(
@@ -61,6 +72,8 @@ def provenance(
         device=next((run.device for run in stages if run.device is not None), None),
         chains=chains,
         adopted=list(adopted),
+        created=created,
+        preset=preset,
     )
 
 
@@ -78,3 +91,27 @@ def parameters_by_kind(stages: Sequence[StageRun]) -> dict[str, Parameters]:
         while found.setdefault(title, own) != own:
             title, number = f"{kind} #{number}", number + 1
     return {kind: own for kind, own in found.items() if own}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A parameter that differs from its default: the flag that sets it, its values in the stages of its kind, and the default."""
+
+    flag: str
+    values: list[Any]
+    default: Any
+
+
+def settings(run: Provenance) -> list[Setting]:
+    """The parameters that differ from their defaults, in the order of the stages."""
+    found: dict[str, Setting] = {}
+    for title, own in parameters_by_kind(run.stages).items():
+        kind = title.split(" #")[0]
+        for name, (value, default) in own.items():
+            # Predict itself sets these for each of several chains.
+            if value == default or (run.chains > 1 and kind == "Load" and name in ("validation_share", "fold")):
+                continue
+            flag = f"--{kind}-{name.replace('_', '-')}"
+            setting = found.setdefault(flag, Setting(flag, [], default))
+            setting.values.extend([value] if value not in setting.values else [])
+    return list(found.values())

@@ -20,17 +20,13 @@ class Theme:
     """The colours of a figure.
 
     ink: for text and for what matters most.
-    colours: for curves.
-    depth: the part of the colour map viridis that is visible on the background, from 0 to 1.
+    colours: for curves and their labels.
+    steps: for values far below, below, within, above and far above what is usual.
     """
 
     ink: str
     colours: tuple[str, ...]
-    depth: tuple[float, float]
-
-    def of_depth(self, count: int) -> list[Any]:
-        """The colours of `count` layers, from the first layer of a net to the last."""
-        return list(matplotlib.colormaps["viridis"](np.linspace(*self.depth, count)))
+    steps: tuple[str, str, str, str, str]
 
     def applied(self) -> AbstractContextManager[None]:
         """A context in which new figures have this ink and a transparent background."""
@@ -43,10 +39,19 @@ class Theme:
         return matplotlib.rc_context(options | {"grid.color": "#808080"})
 
 
-# The palette by Okabe and Ito for all kinds of colour vision (https://jfly.uni-koeln.de/color/), without its yellow, which is faint on
-# white; for dark backgrounds its blue and its green are lighter.
-LIGHT = Theme("#000000", ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"), (0.0, 0.8))
-DARK = Theme("#e8e6e3", ("#4da3e0", "#f07f3c", "#2fc79a", "#dd9cc0", "#f0b429", "#8fd0f5"), (0.25, 1.0))
+# Every colour has a contrast of at least 4.5 to 1 with its background (WCAG 2.2, 1.4.3), so that a label may have the colour of its curve.
+# The hues are those of the palette by Okabe and Ito for all kinds of colour vision (https://jfly.uni-koeln.de/color/), made darker or lighter
+# where that takes it, and with violet for its second blue.
+LIGHT = Theme(
+    "#1b1d21",
+    ("#0067b0", "#b84a00", "#00785a", "#a8356f", "#806000", "#5a4fbf"),
+    steps=("#0a3d75", "#2f7fc4", "#dfe4ea", "#c2570c", "#6b2700"),
+)
+DARK = Theme(
+    "#e8e6e3",
+    ("#4da3e0", "#f07f3c", "#2fc79a", "#dd9cc0", "#f0b429", "#b3a6f5"),
+    steps=("#d6ebff", "#5aa9ec", "#2b313b", "#e8782f", "#ffe0c2"),
+)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Stages from trained nets to a submission and a report. What their `run` needs is imported there: libraries take seconds to start."""
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +107,9 @@ class Predict(Stage):
         return {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": "keypoints status"}
 
 
+PAGE_FILES = ("report.html", "report.css", "report.js")
+
+
 class Report(Stage):
     """One HTML page to send to a colleague: accuracy, faces with predictions, data, nets, and what was run."""
 
@@ -116,7 +121,7 @@ class Report(Stage):
         chains = predict.requires()["chains"]
         nets = {"base": chains[0]["base"], **chains[0]["specialists"]}
         # An edit of these files makes another page.
-        styles = {name: ExternalFile(path=str(Path(__file__).parents[1] / "results" / name)) for name in ("report.html", "report.css")}
+        styles = {name: ExternalFile(path=str(Path(__file__).parents[1] / "results" / name)) for name in PAGE_FILES}
         faces = [chain["faces"] for chain in chains]
         return {"predictions": predict, "faces": faces, "nets": nets, "copies": nets["base"].requires()["copies"], "styles": styles}
 
@@ -125,9 +130,9 @@ class Report(Stage):
 
         predictions, data_sets, nets, versions = self._loaded()
         content = scores.scores(predictions, data_sets, shown=self.faces)
-        warnings, snapshots = self._training_records(nets)
+        findings, snapshots = self._training_records(nets)
         records = report.RunRecords(
-            content, predictions, data_sets, versions, nets, self._provenance(), KAGGLE, warnings=warnings, snapshots=snapshots
+            content, predictions, data_sets, versions, nets, self._provenance(), KAGGLE, findings=findings, snapshots=snapshots
         )
         with self.publishing(".html") as (page,), self.progress(len(report.PARTS), "part") as progress:
             page.write_text(report.page(records, progress.add), encoding="utf-8")
@@ -150,12 +155,12 @@ class Report(Stage):
         return inputs["predictions"].load(Predictions), data_sets, nets, versions
 
     def _training_records(self, nets):
-        """Warnings about the training of each net, and the snapshots of the base net or None."""
+        """What the checks of the training of each net found, and the snapshots of the base net or None."""
         from pipeline.nets import diagnosis
         from pipeline.nets.trained import Snapshots
 
-        warnings = {name: diagnosis.warnings(net.history, net.health) for name, net in nets.items()}
-        return warnings, self.requires()["nets"]["base"].partials.published_snapshots(Snapshots)
+        findings = {name: diagnosis.findings(net.history, net.health) for name, net in nets.items()}
+        return findings, self.requires()["nets"]["base"].partials.published_snapshots(Snapshots)
 
     def _provenance(self):
         """What the page was made from, with the durations and the device that the run log knows."""
@@ -170,6 +175,8 @@ class Report(Stage):
             versions=artifacts.attributes(predict.path)["versions"],
             chains=predict.folds,
             adopted=list(self.adopted),
+            created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            preset=Path(os.environ.get("LUIGI_CONFIG_PATH", "")).name,
         )
 
     @property
