@@ -47,21 +47,71 @@ def looked(seen, **maps):
 
 
 def test_activations_are_rows_of_maps(tmp_path):
-    """At most sixteen maps of a layer are drawn, each scaled from its lowest to its highest value, a constant one dark."""
-    maps = np.random.default_rng(0).normal(0, 1, (4, 4, 20))
+    """All maps of a layer are drawn with their numbers, each scaled from its lowest to its highest value, a constant one dark."""
+    maps = np.random.default_rng(0).normal(0, 1, (4, 4, 70))
     maps[:, :, 1] = 3
     image = np.zeros((16, 16), np.uint8)
     figure = feature_maps.activations("Net", "face 7", image, looked(image[:8, :8] + 1, stem=maps, keypoints=maps[:2, :2, :3]))
     axes = figure.axes[-1]
-    assert [text.get_text() for text in axes.texts] == ["stem\n4 x 4 x 20", "keypoints\n2 x 2 x 3"]
-    assert len(axes.images) == 16 + 3
-    first, dead = (axes.images[place].get_array() for place in (0, 1))
-    assert (first.min(), first.max()) == (0, 1)
-    assert (dead == 0).all()
+    numbers = [str(number) for number in range(1, 71)]
+    assert [text.get_text() for text in axes.texts] == ["stem\n4 x 4 x 70", *numbers, "keypoints\n2 x 2 x 3", "1", "2", "3"]
+    shown = drawn_maps(axes)
+    assert len(shown) == 70 + 3
+    assert (shown[0].min(), shown[0].max()) == (0, 1)
+    assert (shown[1] == 0).all()
+    for place in (0, 31, 32, 69):
+        one = maps[:, :, place]
+        np.testing.assert_allclose(shown[place], (one - one.min()) / np.ptp(one))
     said = " ".join(text.get_text() for part in figure.subfigs for text in part.texts)
     assert "Net\napplied to face 7" in said
-    assert "at most the first 16 maps of a layer" in said
     style.save_png(figure, tmp_path / "a.png")
+
+
+def drawn_maps(axes):
+    """The drawn maps in their order, without the gaps between them."""
+    found = []
+    for image in axes.images:
+        row, height = image.get_array().data, image.get_array().shape[0]
+        row = np.where(np.isnan(row), np.nan, row)
+        maps = row.reshape(height, -1, 17 * height).transpose(1, 0, 2)
+        assert np.isnan(maps[:, :, 16 * height :]).all()
+        found += list(maps[:, :, : 16 * height : 16])
+    return found
+
+
+def test_the_maps_of_the_output_have_names(tmp_path):
+    """They are larger than the others, and each has its name above it."""
+    image, maps = np.zeros((16, 16), np.uint8), np.random.default_rng(0).normal(0, 1, (4, 4, 10))
+    names = [f"keypoint {number}\nall labels" for number in range(10)]
+    figure = feature_maps.activations("Net", "face 7", image, looked(image, stem=maps, keypoints=maps), names)
+    axes = figure.axes[-1]
+    assert [text.get_text() for text in axes.texts if "keypoint " in text.get_text()] == names
+    small, large, _ = (image.get_extent() for image in axes.images)
+    assert large[2] - large[3] > 3 * (small[2] - small[3])
+    places = [text.get_position() for text in axes.texts if "keypoint " in text.get_text()]
+    assert len(set(places)) == 10
+    style.save_png(figure, tmp_path / "a.png")
+
+
+def test_thousands_of_maps_are_drawn_without_numbers():
+    """A net such as resnet50 has more maps than can be numbered."""
+    image, maps = np.zeros((4, 4), np.uint8), np.zeros((1, 1, feature_maps.MOST_NUMBERS + 1))
+    axes = feature_maps.activations("Net", "face 7", image, looked(image, stem=maps)).axes[-1]
+    assert len(axes.texts) == 1
+    assert len(drawn_maps(axes)) == feature_maps.MOST_NUMBERS + 1
+
+
+@pytest.mark.parametrize(("sources", "channels", "named"), [(2, 6, True), (1, 3, True), (2, 128, False)])
+def test_outputs_are_named_by_keypoint_and_source(monkeypatch, sources, channels, named):
+    """A map of the output belongs to a keypoint and, if the net tells them apart, to an annotation source; other last layers have none."""
+    from pipeline.commands import activations as command
+
+    net = SimpleNamespace(offsets=np.zeros((sources, 3, 2)), keypoints=np.array(["left_eye", "right_eye", "nose_tip"]))
+    look = looked(None, stem=np.zeros((4, 4, 6)), last=np.zeros((2, 2, channels)))
+    monkeypatch.setattr(command.reading, "load", lambda path, kind: SimpleNamespace(source_names=np.array(["all", "nose"])))
+    own = ["left eye", "right eye", "nose tip"]
+    expected = own if sources == 1 else [f"{name}\n{source} labels" for source in ("all", "nose") for name in own]
+    assert command._outputs(net, look, None) == (expected if named else [])
 
 
 def test_a_net_that_sees_the_whole_image_has_one_picture_of_it():

@@ -293,6 +293,41 @@ def test_compare_needs_to_know_what_an_artifact_was_made_from(workspace, capsys)
         assert said in capsys.readouterr().err
 
 
+def test_compare_names_curves_by_what_differs(workspace, monkeypatch):
+    """Settings of the trainings and of what they were made from, then data and code; keys only name files."""
+    made = {
+        "data/load-aaaaaaaaaa": {"stage": "Load", "inputs": {}, "parameters": {"fold": 0}, "files": {"training.zip": "1"}},
+        "data/load-bbbbbbbbbb": {"stage": "Load", "inputs": {}, "parameters": {"fold": 3}, "files": {"training.zip": "2"}},
+        "models/trainbase-cccccccccc": {"stage": "TrainBase", "inputs": {"Load": "aaaaaaaaaa"}, "parameters": {"epochs": 6, "seed": 0}},
+        "models/trainbase-dddddddddd": {"stage": "TrainBase", "inputs": {"Load": "bbbbbbbbbb"}, "parameters": {"epochs": 9, "seed": 0}},
+    }
+    for name, made_from in made.items():
+        (workspace / name).parent.mkdir(exist_ok=True)
+        with artifacts.writing(workspace / f"{name}.h5", {"made_from": made_from, "key": name.split("-")[1]}):
+            pass
+    monkeypatch.setattr(compare.provenance, "workspace_root", lambda: workspace)
+    one, other = (workspace / f"models/trainbase-{letter * 10}.h5" for letter in "cd")
+    assert compare._distinctions(one, other) == (
+        "Load fold 0, TrainBase epochs 6, different data",
+        "Load fold 3, TrainBase epochs 9, different data",
+    )
+    assert compare._distinctions(one, one) == ("the same as the other", "the same as the other")
+
+
+def test_curves_of_two_trainings_are_called_first_and_second(tmp_path):
+    """As in the table; the legend says what distinguishes them, however long that is."""
+    from pipeline.results import curves, style
+
+    rmse = np.float32([3, 2]), np.float32([2.5, 2])
+    figure = curves.two_trainings(("TrainBase epochs 6", ", ".join(["TrainBase learning_rate 0.001"] * 6)), (rmse, rmse))
+    assert [text.get_text().split()[0] for text in figure.axes[0].texts] == ["first", "second"]
+    first, second = (text.get_text() for text in figure.legends[0].get_texts())
+    assert first == "first: TrainBase epochs 6"
+    assert second.startswith("second: TrainBase learning_rate 0.001")
+    assert max(map(len, second.splitlines())) <= 110
+    style.save_png(figure, tmp_path / "a.png")
+
+
 def test_compare_knows_when_the_faces_are_others(monkeypatch, tmp_path):
     """Equal row numbers of different training tables are not compared; within one table labels are equal, also where they are missing."""
     truth = np.float32([[[1, 2]], [[np.nan, np.nan]], [[3, 4]]])

@@ -74,3 +74,19 @@ def test_figure_names_what_differs_and_the_time():
     names = [label.get_text() for label in figure.axes[1].get_yticklabels()]
     assert names == ["small: 3.25 px, 1.0 min", "wild: diverged, 1.0 min"]
     assert len(figure.axes[0].lines) == 4
+
+
+def test_the_figure_shows_one_kind_of_rmse():
+    """The dots are where the curves end, not at the RMSE of the finished nets, and the figure says so."""
+    from pipeline.results import experiment_figure
+
+    finished = [
+        outcomes.outcome("done", 2.7, outcome(4, 3).history, "key", "{}"),
+        outcomes.outcome("done", 2.9, outcome(3.5).history, "key", "{}"),
+    ]
+    figure = experiment_figure.compared(compare(small=finished))
+    curves, ends = figure.axes
+    assert [line.get_ydata()[np.isfinite(line.get_ydata())][-1] for line in curves.lines] == [3, 3.5]
+    assert ends.lines[0].get_xdata().tolist() == [3, 3.5]
+    assert ends.get_yticklabels()[0].get_text() == "small: 3.25 px, 1.0 min"
+    assert "during the training" in figure.get_supxlabel()

@@ -135,8 +135,8 @@ def provenance(**changes):
         run_summary.StageRun("TrainSpecialist:eyes", "1123456789", {"group": ("eyes", ""), "epochs": (20, 20)}, 3700.0),
         run_summary.StageRun("TrainSpecialist:nose", "2123456789", {"group": ("nose", ""), "epochs": (20, 20)}),
     ]
-    values = {"files": {"training.zip": "ab" * 32}, "versions": {"keras": "3.15"}, "chains": 1, "adopted": [], "created": "2026-01-02 03:05 UTC"}
-    return run_summary.provenance(stages, **{**values, **changes})
+    values = {"files": {"training.zip": "ab" * 32}, "versions": {"keras": "3.15"}, "chains": 1, "adopted": []}
+    return run_summary.provenance(stages, **{**values, "created": "2026-01-02 03:05 UTC", **changes})
 
 
 @pytest.fixture(scope="module")
@@ -541,7 +541,7 @@ def test_the_page_says_which_weights_the_specialists_start_from(page, records, n
 
 
 def test_the_page_says_first_what_the_result_was_made_from(page, records):
-    """Date, preset, number of training faces, training health, and the settings that differ from the defaults as the flags that set them."""
+    """Date, preset, number of training faces, training health, and the settings that differ from the defaults, as flags."""
     header = text_of(page[: page.index("</header>")])
     training = (~records.dataset.validation).sum()
     for said in ("Date 2026-01-02 03:05 UTC", "Preset none", f"Training faces {training}", "1 problem found in 1 of 3 nets"):
@@ -777,7 +777,7 @@ def test_every_text_contrasts_with_what_is_behind_it(opened, width, scheme, medi
 
 TABLES = """
 return [...document.querySelectorAll('.scroll')].map(e => ({
-  cut: e.scrollWidth > e.clientWidth, hint: e.parentElement.querySelector('.hint').checkVisibility(), title: e.getAttribute('aria-labelledby'),
+  cut: e.scrollWidth > e.clientWidth, hint: e.parentElement.querySelector('.hint').checkVisibility(),
 }));
 """
 

@@ -14,8 +14,8 @@ EXPLODING = 1e-1
 STANDING = 1e-6
 # What is checked, in the order in which it is told.
 CHECKS = ("units", "steps", "learning", "gradient", "overfitting")
-# Usual lengths of a step at the highest learning rate of a training, as a share of the weights: up to what is told as too long, and a factor
-# of 300 down from there; the layers of the default net are between 0.002 and 0.015 on Kaggle's faces, and up to 0.05 in epochs of a few steps.
+# Usual lengths of a step at the highest learning rate of a training, as a share of the weights; longer ones are too long. The layers of the
+# default net are between 0.002 and 0.015 on Kaggle's faces, and up to 0.05 in epochs of a few steps.
 USUAL = (3e-3 * EXPLODING, EXPLODING)
 # Relative improvement of an RMSE that is more than chance from epoch to epoch.
 LEARNED = 0.01
@@ -43,8 +43,8 @@ def findings(history: History, health: Health) -> dict[str, list[str]]:
 def usual_steps(learning_rate: np.ndarray) -> np.ndarray:
     """The limits of the usual length of a step in each epoch, as a share of the weights: (2, e).
 
-    The length of a step is proportional to the learning rate, so the limits are `USUAL` times the mean learning rate of the epoch as a share
-    of the highest one.
+    The length of a step is proportional to the learning rate, so the limits are `USUAL` times the mean learning rate of the epoch, as a
+    share of the highest one.
 
     learning_rate: (e,) at the end of each epoch.
     """

@@ -14,8 +14,8 @@ from pipeline.results.style import LIGHT, plain
 # All colours come before the next dash pattern, so that neighbours in the table differ in colour.
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
 NOTE = (
-    "RMSE of the predictions during the training, in which each face is predicted once. The table ranks the variations by their finished nets,"
-    "\nwhose predictions are averaged with those for the mirrored faces and are somewhat better."
+    "RMSE during the training, in which each face is predicted once. The table ranks the variations by their finished nets,\n"
+    "whose predictions are averaged with those for the mirrored faces and are somewhat better."
 )
 Look = tuple[str, Any]  # colour and dash pattern of a variation
 

@@ -146,7 +146,7 @@ def _draw_block(axes: Axes, block: _Block, start: float) -> None:
 
 def _side_by_side(maps: list[np.ndarray]) -> np.ndarray:
     """Maps (height, width) in a row, with a gap of NaN to the right of each that is a sixteenth as wide as the map: (height, n)."""
-    height, width = maps[0].shape
+    width = maps[0].shape[1]
     # Each value is repeated, so that the gap is a whole number of columns.
     return np.concatenate([np.pad(np.repeat(one, 16, axis=1), ((0, 0), (0, width)), constant_values=np.nan) for one in maps], axis=1)
 

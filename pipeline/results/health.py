@@ -61,8 +61,8 @@ def lengths(ratio: np.ndarray, usual: np.ndarray) -> np.ndarray:
     usual: its usual limits (2, e).
     """
     low, high = usual[:, :, None]
-    found = sum((ratio >= limit).astype(int) for limit in (low / FAR, low)) + sum((ratio > limit).astype(int) for limit in (high, high * FAR))
-    return np.where(np.isnan(ratio), -1, found)
+    reached = [ratio >= low / FAR, ratio >= low, ratio > high, ratio > high * FAR]
+    return np.where(np.isnan(ratio), -1, np.sum(reached, axis=0))
 
 
 def _extremes(values: np.ndarray) -> tuple[float, float]:
@@ -99,9 +99,8 @@ def _draw_map(figure: Figure, theme: Theme, *, layers: np.ndarray, found: np.nda
     axes.tick_params(left=False)
     axes.spines[:].set_visible(False)
     key = [Patch(facecolor=colour, label=length) for colour, length in zip(theme.steps, LENGTHS, strict=True)]
-    figure.legend(
-        handles=key, loc="outside upper center", ncols=len(key), frameon=False, fontsize="small", handlelength=1, handletextpad=0.4, columnspacing=1
-    )
+    narrow = {"handlelength": 1, "handletextpad": 0.4, "columnspacing": 1}
+    figure.legend(handles=key, loc="outside upper center", ncols=len(key), frameon=False, fontsize="small", **narrow)
 
 
 # ---- curves ----------------------------------------------------------------------------------------------------------------------------
@@ -109,7 +108,8 @@ def _draw_map(figure: Figure, theme: Theme, *, layers: np.ndarray, found: np.nda
 
 def _picture(health: Health, usual: np.ndarray, what: Quantity) -> Picture:
     low, high = _extremes(getattr(health, what.field))
-    alt = f"{what.title}. {what.unit} over epochs, of three layers and of the range of all {len(health.layers)}; at the end {low:.2g} to {high:.2g}."
+    curves = f"{what.unit} over epochs, for three layers and as the range of all {len(health.layers)}"
+    alt = f"{what.title}. {curves}; in the last epoch {low:.2g} to {high:.2g}."
     return picture(what.title, alt, partial(_draw, health=health, usual=usual, what=what))
 
 

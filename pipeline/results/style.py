@@ -40,8 +40,8 @@ class Theme:
 
 
 # Every colour has a contrast of at least 4.5 to 1 with its background (WCAG 2.2, 1.4.3), so that a label may have the colour of its curve.
-# The hues are those of the palette by Okabe and Ito for all kinds of colour vision (https://jfly.uni-koeln.de/color/), made darker or lighter
-# where that takes it, and with violet for its second blue.
+# The hues are those of the palette by Okabe and Ito for all kinds of colour vision (https://jfly.uni-koeln.de/color/), darker or lighter
+# where necessary, and with violet instead of its second blue.
 LIGHT = Theme(
     "#1b1d21",
     ("#0067b0", "#b84a00", "#00785a", "#a8356f", "#806000", "#5a4fbf"),
