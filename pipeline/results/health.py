@@ -76,7 +76,7 @@ def _extremes(values: np.ndarray) -> tuple[float, float]:
 def _map_of_steps(health: Health, usual: np.ndarray) -> Picture:
     found = lengths(health.ratio, usual)
     share = np.mean(found[found >= 0] == LENGTHS.index("usual"))
-    title = f"{share:.0%} of the steps have the length that is usual at their learning rate"
+    title = f"{int(100 * share)}\N{NO-BREAK SPACE}% of the steps have the length that is usual at their learning rate"
     alt = f"{title}. A map of {len(health.layers)} layers by {len(found)} epochs; colours tell shorter from usual and from longer steps."
     height = 1.2 + max(0.16 * min(len(health.layers), MOST_NAMES), 0.06 * len(health.layers))
     return picture(title, alt, partial(_draw_map, layers=health.layers, found=found), size=(4.4, height))
