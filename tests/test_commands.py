@@ -305,7 +305,7 @@ def test_compare_names_curves_by_what_differs(workspace, monkeypatch):
         (workspace / name).parent.mkdir(exist_ok=True)
         with artifacts.writing(workspace / f"{name}.h5", {"made_from": made_from, "key": name.split("-")[1]}):
             pass
-    monkeypatch.setattr(compare.provenance, "workspace_root", lambda: workspace)
+    monkeypatch.setattr(compare.ancestry, "workspace_root", lambda: workspace)
     one, other = (workspace / f"models/trainbase-{letter * 10}.h5" for letter in "cd")
     assert compare._distinctions(one, other) == (
         "Load fold 0, TrainBase epochs 6, different data",

@@ -95,15 +95,15 @@ def _draw(paths: tuple[Path, Path], held_out: list[HeldOut], out: str) -> None:
 
 def _distinctions(one: Path, other: Path) -> tuple[str, str]:
     """What distinguishes each of two artifacts from the other, for people: its stage, its settings, and whether data or code differ."""
-    first, second = (_recipes(path) for path in (one, other))
-    stages = [_recipe(path)["stage"] for path in (one, other)]
+    first, second = (_provenances(path) for path in (one, other))
+    stages = [_provenance(path)["stage"] for path in (one, other)]
     words: tuple[list[str], list[str]] = ([], []) if stages[0] == stages[1] else ([stages[0]], [stages[1]])
     parts = set()
     for address in reversed(first):
         then, now = first[address], second.get(address)
         if now is None:
             continue
-        parts |= {part for part, lines in recipe.changes(now, then).items() if lines}
+        parts |= {part for part, lines in provenance.changes(now, then).items() if lines}
         settings = [made.get("parameters", {}) for made in (then, now)]
         for name in sorted({*settings[0], *settings[1]}):
             if settings[0].get(name) != settings[1].get(name):
