@@ -28,7 +28,7 @@ def run(one: str, other: str, out: str | None, stages: list[Stage]) -> int:
     """
     first, second = (find(address, stages) for address in (one, other))
     print(f"first   {first}\nsecond  {second}")
-    print("\n" + "\n".join(_differences(first, second) or ["Both have the same ancestry."]) + "\n")
+    print("\n" + "\n".join(_differences(first, second) or ["Both have the same provenance."]) + "\n")
     _compare((first, second), out)
     return 0
 
