@@ -262,3 +262,4 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path):
     """The log is a record, not a result."""
     (tmp_path / "models").touch()
     runlog.append(tmp_path / "models", {"event": "run"})
+    assert (tmp_path / "models").read_bytes() == b""
