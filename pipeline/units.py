@@ -1,5 +1,7 @@
 """Numbers, sizes and durations in the form in which messages show them."""
 
+import unicodedata
+
 
 def counted(number: int, what: str) -> str:
     """A number and a noun, such as "1 file" or "1,000 files"."""
@@ -27,3 +29,14 @@ def about(seconds: float) -> str:
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{seconds:.0f} s"
+
+
+def printable(text: object) -> str:
+    """Text in the form in which messages show it: control characters, line ends and bytes that are not UTF-8 are escaped.
+
+    The names of files may contain anything, also what moves the cursor of a terminal or divides a message.
+    """
+    return "".join(
+        letter if letter.isprintable() or unicodedata.category(letter) == "Zs" else letter.encode("unicode_escape").decode()
+        for letter in str(text)
+    )

@@ -2,12 +2,13 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
 from fresh import run
 from PIL import Image
-from test_photographs import brightest, dotted
+from test_photographs import SRGB, brightest, cmyk_profile, dotted, grey_profile
 
 from pipeline import commands
 from pipeline.commands import annotate
@@ -166,6 +167,123 @@ def test_nothing_of_the_users_is_written_over(place, capsys):
     assert code == 2
     assert "out/a.png is one of the photographs" in err
     assert (place / "a.png").read_bytes() == before
+
+
+BOX = ("--box", "110,50,80,80")
+
+
+def test_names_of_any_length(place, capsys, monkeypatch):
+    """Names of up to 255 bytes get pictures of their own, with a shorter stem where the name of the picture would be too long."""
+    monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
+    (place / "photos").mkdir()
+    for name in (
+        f"{'n' * 240}.png",
+        f"{'n' * 251}.png",
+        f"{'n' * 251}.jpg",
+        f"{'n' * 250}.webp",
+        f"{'é' * 125}.png",
+    ):
+        dotted((300, 200), (151.3, 90.6), 3).save(place / "photos" / name)
+    code, out, _ = said(capsys, "photos")
+    assert code == 0
+    assert "5 faces in 5 of 5 photographs" in out
+    pictures = [path for path in (place / "annotated").iterdir() if path.suffix != ".csv"]
+    assert len(pictures) == 5
+    assert len(rows(place / "annotated" / "keypoints.csv")) == 5
+    assert all(pixels(path).shape == (200, 300, 3) for path in pictures)
+
+
+def test_an_error_of_one_photograph_is_its_own(place, capsys, monkeypatch):
+    """Where one picture cannot be written, and another photograph cannot be searched, the others are done; both are named, with code 1."""
+    for name in "abcd":
+        dotted((300, 200), (151.3, 90.6), 3).save(f"{name}.png")
+    (place / "annotated").mkdir()
+    (place / "annotated" / "keypoints.csv").touch()
+    (place / "annotated" / "b.png").mkdir()
+
+    def find(photo, seen=[]):  # noqa: B006
+        seen.append(photo)
+        if len(seen) == 3:
+            raise OSError(5, "Input/output error")
+        return np.array([(120.0, 60, 60)])
+
+    monkeypatch.setattr(annotate.detection, "find", find)
+    code, out, _ = said(capsys, *(f"{name}.png" for name in "abcd"))
+    assert code == 1
+    assert "not drawn: annotated/b.png could not be written: is a directory" in out
+    assert "not readable: c.png could not be searched for faces: " in out
+    assert out.splitlines()[-1].startswith("3 faces in 3 of 4 photographs, 1 could not be read, 1 could not be drawn; ")
+    assert [row["photo"] for row in rows(place / "annotated" / "keypoints.csv")] == ["a.png", "b.png", "d.png"]
+    assert (place / "annotated" / "d.png").is_file()
+
+
+def test_a_folder_of_a_telephone(place, capsys, monkeypatch):
+    """Files that can be converted are named once, and are no failures; pipes are not waited for; a HEIC file that is named is one."""
+    (place / "photos").mkdir()
+    for name in ("a.heic", "b.HEIC", "c.pdf", "d.mpg"):
+        (place / "photos" / name).write_bytes(b"?")
+    os.mkfifo("photos/e.jpg")
+    dotted((300, 200), (151.3, 90.6), 3).save("photos/f.jpg")
+    monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
+    code, out, _ = said(capsys, "photos")
+    assert code == 0
+    assert out.splitlines()[0].startswith("2 HEIC photographs (photos/a.heic among them) are not read; convert first, for example: magick ")
+    assert out.splitlines()[-1] == "1 face in 1 of 1 photograph; pictures and table: annotated"
+    code, out, _ = said(capsys, "photos/a.heic")
+    assert code == 1
+    assert "it is a HEIC photograph. Convert it first, for example: magick a.heic a.jpg" in out
+    assert said(capsys, "photos/e.jpg")[0] == 2
+
+
+def test_a_photograph_read_at_a_reduced_size(place, capsys, monkeypatch):
+    """The table and the box are in pixels of the photograph as it is stored; the picture has a quarter of its pixels, which is said."""
+    monkeypatch.setattr(annotate.images, "MOST_PIXELS", 20_000)
+    dotted((301, 200), (151.3, 90.6), 3).save("a.jpg", quality=95)
+    code, out, _ = said(capsys, "a.jpg", *BOX)
+    assert code == 0
+    assert "reduced: a.jpg has 301 x 200 pixels; its picture has 1/2 of its width and height" in out
+    (row,) = rows(place / "annotated" / "keypoints.csv")
+    assert [row[name] for name in COLUMNS[2:6]] == ["110.00", "50.00", "80.00", "80.00"]
+    assert [float(row[f"nose_tip_{axis}"]) for axis in "xy"] == pytest.approx([151.3, 90.6], abs=0.5)
+    picture = pixels(place / "annotated" / "a.jpg").astype(int)
+    assert picture.shape == (100, 151, 3)
+    assert np.abs(picture[45, 75] - list(bytes.fromhex(results.COLOUR[1:]))).max() < 40
+    monkeypatch.setattr(annotate.detection, "find", faces({(151, 100): [(60, 30, 30)]}))
+    assert said(capsys, "a.jpg", "--format", "json")[0] == 0
+    (record,) = json.loads((place / "annotated" / "keypoints.json").read_text())
+    assert (record["width"], record["height"], record["faces"][0]["box"]) == (301, 200, [120, 60, 60, 60])
+
+
+def test_a_profile_for_ink_is_not_passed_on(place, capsys):
+    """The picture of a CMYK or grey photograph has no colour profile, that of an RGB photograph has the photograph's."""
+    photo = dotted((300, 200), (151.3, 90.6), 3)
+    for mode, given, kept in (("CMYK", cmyk_profile(), None), ("L", grey_profile(), None), ("RGB", SRGB, SRGB)):
+        photo.convert(mode).save("a.jpg", icc_profile=given)
+        assert said(capsys, "a.jpg", *BOX)[0] == 0
+        with Image.open(place / "annotated" / "a.jpg") as picture:
+            assert (picture.mode, picture.info.get("icc_profile")) == ("RGB", kept)
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("nowhere"), lambda path: path.symlink_to(path.name), os.mkfifo])
+def test_an_output_folder_that_cannot_be(make, place, capsys):
+    """A link to nowhere or to itself, or a pipe, is refused in one sentence before the photographs are searched."""
+    dotted((300, 200), (151.3, 90.6), 3).save("a.png")
+    make(place / "out")
+    code, _, err = said(capsys, "a.png", *BOX, "--out", "out")
+    assert (code, err) == (2, "keypoints: --out out is not a folder; name a new or an empty folder.\n")
+
+
+def test_names_are_printed_in_one_line(place, capsys):
+    """Line ends and escape sequences in the name of a photograph do not reach the terminal; the table has the name as it is."""
+    name = "a\n\x1b[2J.png"
+    Image.new("RGB", (50, 50)).save(name)
+    (place / "b\n.png").touch()
+    code, out, _ = said(capsys, name, "b\n.png", "--format", "json")
+    assert code == 1
+    assert "no face found: a\\n\\x1b[2J.png\n" in out
+    assert "not readable: b\\n.png cannot be read as a picture: it is empty." in out
+    assert "\x1b" not in out
+    assert json.loads((place / "annotated" / "keypoints.json").read_text())[0]["photo"] == name
 
 
 def test_interrupted_nothing_is_half_written(place, capsys, monkeypatch):

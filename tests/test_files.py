@@ -74,6 +74,16 @@ def test_a_full_disk_says_how_much_is_needed_and_where(tmp_path, monkeypatch):
     assert full(tmp_path) == f"{start}5.0 kB{end}"
 
 
+@pytest.mark.parametrize("length", [1, 100, 101, 251])
+def test_a_long_name_has_a_shorter_draft(tmp_path, length):
+    """A file can be published under any name that the file system allows."""
+    path = tmp_path / f"{'n' * length}.csv"
+    with files.publishing(path) as draft:
+        draft.write_text("new")
+        assert draft.suffix == path.suffix
+    assert names(tmp_path) == [path.name]
+
+
 def test_other_errors_stay_as_they_are(tmp_path):
     """They have nothing to do with free space."""
     with pytest.raises(PermissionError):

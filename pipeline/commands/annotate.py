@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import units
-from pipeline.data.formats import images
+from pipeline.data.formats import images, photographs
 from pipeline.errors import InputError
 from pipeline.geometry import crops
 from pipeline.inference import detection
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
-from pipeline.results.annotations import Annotated, draw, pictures, save_picture, shown, write_csv, write_json
+from pipeline.results.annotations import Annotated, draw, pictures, save_picture, write_csv, write_json
 from pipeline.store.run.stage import Stage
 from pipeline.store.workspace import files
 from pipeline.store.workspace.console import Progress
@@ -28,6 +28,7 @@ DOUBTFUL = 1.5
 # Detecting their faces takes 40 to 200 s of one core; building the nets for them takes 5 s.
 BLOCK = 100
 NO_FACES = np.zeros((0, 4)), np.zeros((0, len(KAGGLE.names), 2), np.float32)
+NO_CROPS = np.zeros((0, SIDE, SIDE), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def run(request: Request, stages: list[Stage], command: str) -> int:
     none contains a face, or 130 after an interrupt. Raises InputError for a request that cannot be carried out.
     """
     job = _prepared(request, stages, command)
+    for line in photographs.advice(photographs.convertible(request.photos)):
+        print(line)
     done: list[Annotated] = []
     try:
         _annotate(job, request, done)
@@ -86,7 +89,7 @@ def run(request: Request, stages: list[Stage], command: str) -> int:
 
 def _prepared(request: Request, stages: list[Stage], command: str) -> Job:
     """The job; InputError for whatever would make it fail later."""
-    photos, box = images.listed(request.photos), _box(request.box)
+    photos, box = photographs.listed(request.photos), _box(request.box)
     if box and len(photos) != 1:
         raise InputError(f"--box is for a single photograph, but there are {len(photos)}.")
     targets = pictures(photos, request.out)
@@ -114,23 +117,27 @@ def _finished(predict: Predict, command: str) -> list[list[Stage]]:
 
 def _check_folder(folder: Path, photos: list[Path], targets: list[Path]) -> None:
     """InputError if the folder cannot be written, or if a file would be overwritten that this command did not write."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out {folder} is a file; name a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not any((folder / f"keypoints.{kind}").exists() for kind in TABLES):
-        raise InputError(f"--out {folder} contains files that `keypoints annotate` did not write; name a new or an empty folder.")
-    # Checked now, and not after a thousand photographs have been searched for faces.
-    if not os.access(next(place for place in (folder, *folder.resolve().parents) if place.exists()), os.W_OK):
-        raise InputError(f"--out {folder} cannot be written to: permission denied.")
-    inputs = {photo.resolve() for photo in photos}
-    if over := [target for target in targets if target.resolve() in inputs]:
-        raise InputError(f"{over[0]} is one of the photographs, which --out would overwrite; name another folder.")
+    name = f"--out {units.printable(folder)}"
+    try:
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise InputError(f"{name} is not a folder; name a new or an empty folder.")
+        if folder.is_dir() and any(folder.iterdir()) and not any((folder / f"keypoints.{kind}").exists() for kind in TABLES):
+            raise InputError(f"{name} contains files that `keypoints annotate` did not write; name a new or an empty folder.")
+        # Checked now, and not after a thousand photographs have been searched for faces.
+        if not os.access(next(place for place in (folder, *folder.resolve().parents) if place.exists()), os.W_OK):
+            raise InputError(f"{name} cannot be written to: permission denied.")
+    except OSError as error:
+        raise InputError(f"{name} cannot be used: {files.reason(error)}. Name another folder.") from None
+    inputs = {os.path.realpath(photo) for photo in photos}
+    if over := [target for target in targets if os.path.realpath(target) in inputs]:
+        raise InputError(f"{units.printable(over[0])} is one of the photographs, which --out would overwrite; name another folder.")
 
 
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out {folder} cannot be created: {error.strerror}.") from None
+        raise InputError(f"--out {units.printable(folder)} cannot be created: {files.reason(error)}.") from None
 
 
 # The work
@@ -152,11 +159,18 @@ def _annotate(job: Job, request: Request, done: list[Annotated]) -> None:
 def _found(path: Path, box: tuple[float, ...] | None) -> tuple[Annotated, np.ndarray]:
     """The photograph with the detections that may be faces, and their crops, uint8 (n, side, side)."""
     try:
-        photo = images.read(path)
-    except InputError as error:
-        return Annotated(path, (0, 0), *NO_FACES, error=f"{error}"), np.zeros((0, SIDE, SIDE), np.uint8)
-    boxes = _inside(box, photo.size) if box else detection.find(photo)[:, [0, 1, 2, 2]]
-    return Annotated(path, photo.size, boxes, NO_FACES[1]), crops.crop(photo, _seen(boxes), SIDE)
+        photo = images.read_photograph(path)
+        boxes = _inside(box, photo.size) if box else detection.find(photo.image)[:, [0, 1, 2, 2]] * photo.reduction
+        cropped = crops.crop(photo.image, _seen(boxes) / photo.reduction, SIDE)
+    except images.UnreadableError as error:
+        return _without_faces(path, f"{error}"), NO_CROPS
+    except (OSError, MemoryError) as error:
+        return _without_faces(path, f"{units.printable(path)} could not be searched for faces: {error or type(error).__name__}"), NO_CROPS
+    return Annotated(path, photo.size, boxes, NO_FACES[1], reduction=photo.reduction), cropped
+
+
+def _without_faces(path: Path, error: str) -> Annotated:
+    return Annotated(path, (0, 0), *NO_FACES, error=error)
 
 
 def _inside(box: tuple[float, ...], size: tuple[int, int]) -> np.ndarray:
@@ -222,36 +236,51 @@ def _write_pictures(annotated: list[Annotated], targets: list[Path], done: list[
 
 
 def _drawn(annotated: Annotated, target: Path) -> Annotated:
+    """The photograph with its picture; with an error if that fails only for this photograph. Raises InputError if the disk is full."""
     try:
-        photo = images.read(annotated.photo)
-    except InputError as error:  # it could be read a minute ago
-        return Annotated(annotated.photo, (0, 0), *NO_FACES, error=f"{error}")
-    with files.publishing(target) as draft:
-        save_picture(draw(photo, annotated.boxes, annotated.keypoints), draft)
+        photo = images.read_photograph(annotated.photo)
+        picture = draw(photo.image, annotated.boxes / photo.reduction, annotated.keypoints / photo.reduction)
+    except (images.UnreadableError, MemoryError) as error:  # it could be read a minute ago
+        return replace(annotated, error=f"{error or units.printable(annotated.photo)}")
+    try:
+        with files.publishing(target) as draft:
+            save_picture(picture, draft)
+    except (OSError, ValueError, MemoryError) as error:
+        why = files.reason(error) if isinstance(error, OSError) else f"{error or type(error).__name__}"
+        return replace(annotated, error=f"{units.printable(target)} could not be written: {why}")
     return replace(annotated, picture=target)
 
 
 def _write_table(table: Path, done: list[Annotated]) -> None:
-    if done:
+    if not done:
+        return
+    try:
         with files.publishing(table) as draft:
             TABLES[table.suffix[1:]](draft, done, KAGGLE.names)
+    except OSError as error:
+        raise InputError(f"{units.printable(table)} could not be written: {files.reason(error)}.") from None
 
 
 # What it prints
 
 
 def _summarise(done: list[Annotated], folder: Path) -> int:
-    unread, faces = [one for one in done if one.error], sum(len(one.boxes) for one in done)
+    faces, bad = sum(len(one.boxes) for one in done), [one for one in done if one.error]
+    unread = [one for one in bad if not len(one.boxes)]
     for one in done:
+        if one.reduction > 1:
+            size = f"{one.size[0]:,} x {one.size[1]:,} pixels"
+            print(f"reduced: {units.printable(one.photo)} has {size}; its picture has 1/{one.reduction} of its width and height")
         if not one.error and not len(one.boxes):
-            print(f"no face found: {shown(one.photo)}")
-    for one in unread:
-        print(f"not readable: {one.error}")
-    found = f"{units.counted(faces, 'face')} in {sum(bool(one.picture) for one in done):,} of {units.counted(len(done), 'photograph')}"
+            print(f"no face found: {units.printable(one.photo)}")
+    for one in bad:
+        print(f"not {'drawn' if len(one.boxes) else 'readable'}: {one.error}")
+    found = f"{units.counted(faces, 'face')} in {sum(bool(len(one.boxes)) for one in done):,} of {units.counted(len(done), 'photograph')}"
     lost = f", {len(unread):,} could not be read" if unread else ""
-    print(f"{found}{lost}{_where(folder)}")
-    return 1 if unread or not faces else 0
+    undrawn = f", {len(bad) - len(unread):,} could not be drawn" if len(bad) > len(unread) else ""
+    print(f"{found}{lost}{undrawn}{_where(folder)}")
+    return 1 if bad or not faces else 0
 
 
 def _where(folder: Path) -> str:
-    return f"; pictures and table: {shown(folder)}"
+    return f"; pictures and table: {units.printable(folder)}"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ DOT, SMALLEST_DOT = 0.02, 1.2
 NUMBER, SMALLEST_NUMBER = 0.22, 12
 COLOUR, RIM = "#28e5ff", "#101820"
 JPEG = (".jpg", ".jpeg")
+LONGEST_NAME = 255  # bytes
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Annotated:
     boxes: float64 (n, 4): x, y, width and height, pixels.
     keypoints: float32 (n, K, 2), pixels, x then y.
     picture: the file with the drawing, or None if there are no faces.
-    error: why the photograph could not be used, or "".
+    error: why the photograph could not be used, or why there is no drawing of its faces, or "".
+    reduction: 1, or 2, 4 or 8 if the photograph is so large that it was read, and is drawn, at a fraction of its size.
     """
 
     photo: Path
@@ -33,6 +36,7 @@ class Annotated:
     keypoints: np.ndarray
     picture: Path | None = None
     error: str = ""
+    reduction: int = 1
 
 
 # Pictures
@@ -46,13 +50,20 @@ def pictures(photos: list[Path], folder: Path) -> list[Path]:
 
 def _free(photo: Path, taken: set[str]) -> str:
     suffix, number = photo.suffix if photo.suffix.lower() in JPEG else ".png", 1
-    name = f"{photo.stem}{suffix}"
+    name = _joined(photo.stem, suffix)
     # On some file systems A.png and a.png are the same file.
     while name.casefold() in taken:
         number += 1
-        name = f"{photo.stem}-{number}{suffix}"
+        name = _joined(photo.stem, f"-{number}{suffix}")
     taken.add(name.casefold())
     return name
+
+
+def _joined(stem: str, end: str) -> str:
+    """A file name that begins with as much of the stem as file systems allow."""
+    while len(os.fsencode(stem + end)) > LONGEST_NAME:
+        stem = stem[:-1]
+    return stem + end
 
 
 def draw(photo: Image.Image, boxes: np.ndarray, keypoints: np.ndarray) -> Image.Image:
@@ -120,11 +131,12 @@ def write_json(path: Path, found: list[Annotated], names: tuple[str, ...]) -> No
 
 
 def _record(annotated: Annotated, names: tuple[str, ...]) -> dict[str, Any]:
-    if annotated.error:
+    if annotated.error and not len(annotated.boxes):
         return {"photo": shown(annotated.photo), "error": annotated.error}
     boxes, keypoints = (np.round(values.astype(np.float64), 2).tolist() for values in (annotated.boxes, annotated.keypoints))
     return {
         "photo": shown(annotated.photo),
+        **({"error": annotated.error} if annotated.error else {}),
         "width": annotated.size[0],
         "height": annotated.size[1],
         "picture": shown(annotated.picture) if annotated.picture else None,

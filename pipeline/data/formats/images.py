@@ -1,73 +1,232 @@
-"""Image files: listed from paths, and read upright, in colour and with eight bits per channel."""
+"""Image files, read upright, in colour and with eight bits per channel."""
 
+import contextlib
+import errno
+import io
+import os
+import stat
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+from pipeline.data.formats import photographs
 from pipeline.errors import InputError
+from pipeline.units import printable
 
 # The levels that can mean white in images that do not have eight bits per channel.
 FULL_SCALES = (1, 255, 65535)
+# Pixels of an image that is read in full, with four bytes each, of which there are a few copies. Pillow refuses larger ones.
+MOST_PIXELS = 2 * 89_478_485
+# JPEG files with up to this many pixels are read at a half, a quarter or an eighth of their size; beyond that, decoding takes very long. A
+# progressive one is refused earlier, because the decoder keeps all of its coefficients, up to six bytes a pixel, whatever the size.
+MOST_JPEG_PIXELS, MOST_PROGRESSIVE_PIXELS = 1_100_000_000, 300_000_000
+ORIENTATION = 0x0112
+# The inverse of each way in which a camera can have been held (EXIF 2.32).
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_ITS_SIDE = [_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)]
+_ROWS = 256  # converted at a time
+_LONGEST_PROFILE = 4 << 20  # bytes; profiles of printing presses have up to 3 MB
 
 
-def suffixes() -> set[str]:
-    """The file name suffixes of readable pictures, in lower case, with the dot."""
-    return set(Image.registered_extensions())
+class UnreadableError(InputError):
+    """A photograph cannot be read. It is one of many, and the others may be sound."""
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph as it was read.
+
+    image: RGB, upright. Its info has at most a colour profile, which is one for RGB.
+    reduction: 1, or 2, 4 or 8 if the image was too large to be read in full: pixels of the photograph per pixel of the image.
+    size: width and height of the upright photograph, pixels.
+    """
+
+    image: Image.Image
+    reduction: int
+    size: tuple[int, int]
 
 
 def read(path: Path) -> Image.Image:
-    """Reads a photograph as RGB with eight bits per channel, upright, with transparent parts over white.
+    """The image of `read_photograph`."""
+    return read_photograph(path).image
 
-    Raises InputError if it cannot be read.
+
+def read_photograph(path: Path) -> Photograph:
+    """Reads a photograph as RGB with eight bits per channel, upright, with transparent parts over white. Of an animation, the first frame.
+
+    Very large JPEG files are read at a reduced size. CMYK and grey photographs are converted to sRGB by their colour profiles.
+
+    Raises UnreadableError if the file is no regular file, if it cannot be read, or if it has too many pixels.
     """
+    start = b""
     try:
-        # Pillow warns about more than 89 megapixels and refuses twice as many.
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")
-            image.load()
-            return _opaque(_eight_bits(ImageOps.exif_transpose(image)))
+        with _opened(path) as file, _unlimited():
+            start = file.read(12)
+            file.seek(0)
+            with Image.open(file, formats=photographs.formats()) as image:
+                return _photograph(image)
     # For broken files Pillow raises SyntaxError, IndexError, struct.error and more.
     except Exception as error:
-        raise InputError(f"{path} cannot be read as a picture ({error}); convert it to PNG or JPEG, or leave it out.") from error
+        raise UnreadableError(f"{printable(path)} cannot be read as a picture: {_why(path, start, error)}") from error
+
+
+class _TooLargeError(ValueError):
+    """An image has too many pixels; the message says so."""
+
+
+def _why(path: Path, start: bytes, error: Exception) -> str:
+    """The end of a sentence about a file that could not be read: why, and what to do."""
+    if isinstance(error, _TooLargeError):
+        return f"{error}. Reduce it, for example: {photographs.halving(path)}"
+    if kind := photographs.unsupported(path, start):
+        return f"it is a {kind}. Convert it first, for example: {photographs.conversion(path, kind)}"
+    if isinstance(error, OSError) and error.errno:
+        return f"{(error.strerror or str(error)).lower()}. Check the file, or leave it out."
+    if not start:
+        return "it is empty. Copy it again, or leave it out."
+    if isinstance(error, UnidentifiedImageError):
+        return "its format is not one of those that are read. Convert it to PNG or JPEG, or leave it out."
+    if isinstance(error, MemoryError):
+        return "there is not enough memory. Reduce it, or leave it out."
+    return f"{printable(error)[:200] or type(error).__name__}. Convert it to PNG or JPEG, or leave it out."
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, open for reading. Never waits: a pipe or a device is opened without waiting, not read, and raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        yield file
+
+
+@contextlib.contextmanager
+def _unlimited() -> Iterator[None]:
+    """Switches off Pillow's own limit for the number of pixels, for which `_reduced` takes the place, and its warnings."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _photograph(image: ImageFile.ImageFile) -> Photograph:
+    """The photograph in an open image file."""
+    width, height = image.size
+    reduction, turn = _reduced(image), _loaded(image)
+    read = _in_rgb(image if turn is None else image.transpose(turn))
+    if reduction == 1:
+        return Photograph(read, 1, read.size)
+    return Photograph(read, reduction, (height, width) if turn in _ON_ITS_SIDE else (width, height))
+
+
+def _reduced(image: ImageFile.ImageFile) -> int:
+    """Makes a very large JPEG file load at a reduced size; returns the reduction. Raises _TooLargeError if an image has too many pixels."""
+    width, height = image.size
+    most = MOST_PIXELS
+    if image.format in ("JPEG", "MPO"):
+        most = MOST_PROGRESSIVE_PIXELS if "progressive" in image.info else MOST_JPEG_PIXELS
+    if width * height > most:
+        raise _TooLargeError(f"it has {width * height / 1e6:,.0f} megapixels, and at most {most / 1e6:,.0f} can be read")
+    if width * height <= MOST_PIXELS:
+        return 1
+    reduction = next(factor for factor in (2, 4, 8) if width * height <= factor**2 * MOST_PIXELS)
+    image.draft(image.mode, (max(1, width // reduction), max(1, height // reduction)))
+    if image.size == (width, height):  # fewer rows or columns than the reduction
+        raise _TooLargeError(f"it has {width:,} x {height:,} pixels")
+    return reduction
+
+
+def _loaded(image: ImageFile.ImageFile) -> Image.Transpose | None:
+    """Loads an image, and returns the transposition that turns it upright, or None if it is upright.
+
+    Of its EXIF data only the orientation is looked at: cameras and editors write other tags that Pillow cannot read or write again. If the
+    orientation cannot be read either, the image counts as upright.
+    """
+    if image.format == "TIFF":  # is turned by Pillow while it is loaded
+        with contextlib.suppress(Exception):
+            image.getexif()  # a second call returns what the first could read
+        with contextlib.suppress(Exception):
+            exif = image.getexif()
+            for tag in set(exif) - {ORIENTATION}:
+                del exif[tag]
+    image.load()
+    with contextlib.suppress(Exception):
+        return _UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    return None
+
+
+def _in_rgb(image: Image.Image) -> Image.Image:
+    """The image as RGB without transparency, and with a colour profile only where that is one for RGB."""
+    profile = _profile(image)
+    space = profile[16:20]
+    if space == {"CMYK": b"CMYK", "L": b"GRAY", "LA": b"GRAY"}.get(image.mode):
+        with contextlib.suppress(Exception):  # a profile that cannot be used
+            image, profile = _converted(image, profile), b""
+    fits = space == b"RGB " and image.mode not in ("CMYK", "LAB")
+    read = _opaque(_eight_bits(image))
+    read.info = {"icc_profile": profile} if profile and fits else {}
+    return read
+
+
+def _profile(image: Image.Image) -> bytes:
+    """The colour profile of an image, as bytes; empty if there is none, or if it is not one by its header (ICC.1:2022, 7.2)."""
+    profile = image.info.get("icc_profile")
+    if isinstance(profile, bytes) and profile[36:40] == b"acsp" and len(profile) <= _LONGEST_PROFILE:
+        return profile
+    return b""
+
+
+def _converted(image: Image.Image, profile: bytes) -> Image.Image:
+    """A CMYK or grey image as sRGB, with its transparency. Raises an exception of several types if the profile cannot be used."""
+    from PIL import ImageCms
+
+    opaque = image.getchannel("L") if image.mode == "LA" else image
+    given: Any = io.BytesIO(profile)
+    converted = ImageCms.profileToProfile(opaque, given, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    if converted is None:
+        raise ValueError("not converted")
+    if image.mode == "LA":
+        converted.putalpha(image.getchannel("A"))
+    elif "transparency" in image.info and image.mode == "L":
+        converted.putalpha(image.convert("LA").getchannel("A"))
+    converted.info.pop("transparency", None)
+    return converted
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Converts images of 16 or 32 bits or of real numbers to eight bits; white is the smallest of FULL_SCALES that no level exceeds."""
     if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
         return image
-    values = np.asarray(image, np.float64)
-    if not np.isfinite(values).all() or values.max() > FULL_SCALES[-1]:
+    values = np.asarray(image)
+    if not np.isfinite(values.min() + values.max()) or values.max() > FULL_SCALES[-1]:
         raise ValueError("its grey levels exceed 16 bits")
     full = next(full for full in FULL_SCALES[image.mode != "F" :] if values.max() <= full)
-    return Image.fromarray((np.clip(values / full, 0, 1) * 255 + 0.5).astype(np.uint8))
+    grey = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), _ROWS):
+        rows = values[start : start + _ROWS].astype(np.float64)
+        grey[start : start + _ROWS] = np.clip(rows / full, 0, 1) * 255 + 0.5
+    return Image.fromarray(grey)
 
 
 def _opaque(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-
-
-def listed(arguments: Iterable[Path]) -> list[Path]:
-    """The photographs that the arguments name, each once: the files themselves, and the pictures directly in a folder, sorted by name.
-
-    Raises InputError for a path that does not exist and for a folder without pictures.
-    """
-    found: dict[Path, None] = {}
-    for path in arguments:
-        if not path.exists():
-            raise InputError(f"{path} does not exist.")
-        files = _pictures(path) if path.is_dir() else [path]
-        if not files:
-            raise InputError(f"{path} contains no pictures (files such as .jpg, .png, .tif); give another folder or the files themselves.")
-        found |= dict.fromkeys(files)
-    return list(found)
-
-
-def _pictures(folder: Path) -> list[Path]:
-    known = suffixes()
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in known and path.is_file() and path.name[0] != ".")

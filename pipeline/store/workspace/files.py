@@ -41,7 +41,7 @@ def publishing(path: Path, *, keeping: bool = False) -> Iterator[Path]:
 
     Raises InputError if the disk is full, see `room_for`.
     """
-    draft = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    draft = path.with_name(f".{_short(path.stem)}.{os.getpid()}.part{path.suffix}")
     try:
         with room_for(path, draft):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,6 +53,11 @@ def publishing(path: Path, *, keeping: bool = False) -> Iterator[Path]:
             _sync(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _short(stem: str) -> str:
+    """A stem to which a draft's name may add something: a long one, which only users give, is replaced by a digest."""
+    return stem if len(os.fsencode(stem)) <= 100 else hashlib.sha256(os.fsencode(stem)).hexdigest()[:32]
 
 
 @contextlib.contextmanager
