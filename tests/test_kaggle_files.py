@@ -115,6 +115,13 @@ def test_columns_in_any_order(tmp_path):
         TRAINING.replace("\n", "\r\n"),
         TRAINING.rstrip("\n"),
         TRAINING.replace("\n", "\r\n").rstrip("\n"),
+        TRAINING.replace("\n", "\r\r\n"),
+        TRAINING.replace("\n", "\r\r\n").rstrip("\n"),
+        TRAINING.replace("\n", "\r"),
+        TRAINING.rstrip("\n").replace("\n", "\r"),
+        TRAINING.replace("\n", "\r") + "\r \r",
+        "\ufeff" + TRAINING.replace("\n", "\r"),
+        TRAINING.replace("\n", "\r\n", 1),
         TRAINING + "\n\n  \n",
         "\ufeff" + TRAINING,
         re.sub("[^,\n]+", r'"\g<0>"', TRAINING),
@@ -122,7 +129,24 @@ def test_columns_in_any_order(tmp_path):
         TRAINING.replace("2.5,", " 2.50 ,"),
         TRAINING.replace("2.5,", "+25e-1,"),
     ],
-    ids=["crlf", "no end", "cut crlf", "blank end", "bom", "quoted", "nan", "blanks", "exponent"],
+    ids=[
+        "crlf",
+        "no end",
+        "cut crlf",
+        "crcrlf",
+        "cut crcrlf",
+        "cr",
+        "cr no end",
+        "cr blank end",
+        "cr bom",
+        "mixed",
+        "blank end",
+        "bom",
+        "quoted",
+        "nan",
+        "blanks",
+        "exponent",
+    ],
 )
 def test_harmless_variants(tmp_path, content):
     """Other line ends, a missing final line end, blank lines at the end, a byte order mark, quotes and "nan" do not change the result."""
@@ -170,9 +194,10 @@ def test_arrays_are_as_described(tmp_path):
 def test_blocks_of_any_size(tmp_path, monkeypatch, block):
     """The boundaries between blocks of bytes affect neither the arrays nor the row numbers in messages."""
     monkeypatch.setattr(archives, "BLOCK", block)
-    path = written(tmp_path, "\ufeff" + TRAINING.replace("\n", "\r\n") + "\r\n\r\n")
-    np.testing.assert_array_equal(read_training(path, SMALL, side=SIDE).images, IMAGES)
-    np.testing.assert_array_equal(read_training(path, SMALL, side=SIDE).keypoints, KEYPOINTS)
+    for end in ("\r\n", "\r\r\n", "\r"):
+        path = written(tmp_path, "\ufeff" + TRAINING.replace("\n", end) + end + end)
+        np.testing.assert_array_equal(read_training(path, SMALL, side=SIDE).images, IMAGES)
+        np.testing.assert_array_equal(read_training(path, SMALL, side=SIDE).keypoints, KEYPOINTS)
     refused(written(tmp_path, with_row(2, ROWS[1] + " 3") + "\n\n"), "row 2 (line 3), column Image", "17 pixels instead of 16")
     refused(written(tmp_path, with_row(3, ROWS[2][:-9]) + "\n\n"), "row 3 (line 4), column Image", "appears to be truncated")
 
@@ -305,9 +330,14 @@ def test_file_without_permissions(tmp_path):
         (TRAINING.replace("2.5,", "2\0.5,"), ["row 1 (line 2)", "NUL byte"]),
         (TRAINING.replace("\n", "\n\ufeff", 1), ["row 1 (line 2)", "begins with a byte order mark"]),
         ("\0" * 5000, ["header (line 1)", "NUL byte"]),
-        (TRAINING.encode("utf-16"), ["header (line 1)"]),
+        (TRAINING.encode("utf-16"), ["header (line 1)", "is UTF-16 text; save the file as UTF-8"]),
+        ("\ufeff".encode("utf-16-be") + TRAINING.replace("\n", "\r\n").encode("utf-16-be"), ["header (line 1)", "is UTF-16 text"]),
         (TRAINING.encode().replace(b"2.5,", b"2\xe9,"), ["row 1 (line 2)", "not UTF-8"]),
-        (TRAINING.replace("\n", "\r"), ["header (line 1)", "carriage return"]),
+        (TRAINING.replace(" ", "\r", 1), ["row 1 (line 2)", "carriage return or a line feed that does not end it"]),
+        (TRAINING.replace("\n", "\r").replace(" ", "\n", 1), ["row 1 (line 2)", "carriage return or a line feed that does not end it"]),
+        (TRAINING.replace("\n", "\r", 2), ["row 2 (line 3)", "carriage return or a line feed that does not end it"]),
+        (TRAINING.replace("\n", "\r", 1), ["row 1 (line 2)", "carriage return or a line feed that does not end it"]),
+        (TRAINING.replace("\n", "\r\r"), ["line 2 is blank"]),
         (TRAINING.replace("2.5,", '"2.5,'), ["row 1 (line 2)", "quote"]),
         (TRAINING.replace("2.5,", '2"5,'), ["row 1 (line 2)", "quote"]),
         (TRAINING.replace("2.5,1.0,", '"2.5,1.0",'), ["row 1 (line 2)", "8 fields"]),
@@ -503,7 +533,9 @@ def test_zip_that_understates_its_size(tmp_path):
 
 def test_blank_images_compress_well(tmp_path):
     """Small files are read whatever their ratio, because a few black images compress by a factor of hundreds."""
-    black = rows_of(np.zeros((4000, 4, 4), np.uint8), np.full((4000, 4, 2), 2.0, np.float32))
+    labels = np.full((4000, 4, 2), np.nan, np.float32)
+    labels[0] = 2.0
+    black = rows_of(np.zeros((4000, 4, 4), np.uint8), labels)
     path = zipped(tmp_path, {"training.csv": "\n".join([HEADER, *black])})
     assert path.stat().st_size * archives.LARGEST_RATIO < 4000 * len(black[0])
     assert read_training(path, SMALL, side=SIDE).images.shape == (4000, 4, 4)

@@ -57,13 +57,15 @@ class Load(Stage):
     def run(self):
         from pipeline.data import dataset as datasets
         from pipeline.data import summary
-        from pipeline.data.formats import archives, kaggle
+        from pipeline.data.formats import archives, kaggle, placeholders
 
         files = kaggle.KaggleFiles(*self._paths())
         self.say(f"reading {files.training}")
         size = archives.size(files.training) + archives.size(files.test)
         with self.collecting() as collector, self.progress(size, "MB read", scale=10**6) as progress:
             tables = kaggle.read_tables(files, KAGGLE, side=SIDE, collector=collector, on_progress=progress.add)
+        for doubt in placeholders.doubts(tables.training.keypoints, KAGGLE, side=SIDE):
+            self.say(f"warning: {files.training}: {doubt}")
         splitting, cleaning = from_parameters(datasets.Splitting, self), from_parameters(datasets.Cleaning, self)
         with self.progress(len(tables.training.images), "face compared") as progress:
             faces = datasets.assemble(tables, KAGGLE, splitting=splitting, cleaning=cleaning, on_progress=progress.add)

@@ -22,6 +22,7 @@ LONGEST_ROW = 4 << 20  # bytes; enough for a million pixels, while an image of K
 MOST_COLUMNS = 1000
 MOST_BLANK_LINES = 1000
 _BOM = b"\xef\xbb\xbf"
+_SWAP = bytes.maketrans(b"\r\n", b"\n\r")
 # A quote has a meaning only around a whole field. If one is left after these are removed, pandas might split the line into other fields.
 _QUOTED = re.compile(rb'(?:^|(?<=,))"[^"]*"(?=,|$)')
 
@@ -55,7 +56,7 @@ def read_rows(
 ) -> Iterator[Rows]:
     """Yields all rows of a CSV file, or of the only CSV file in a zip file, a few hundred at a time.
 
-    A byte order mark, CRLF line ends, quotes around fields, blank lines at the end and a missing final line end are accepted.
+    A byte order mark, any of the usual line ends, quotes around fields, blank lines at the end and a missing final line end are accepted.
 
     check_columns: receives the file's label and the names in the header, and raises InputError if they are wrong.
     may_lack: a column that rows may omit together with its comma, provided that it is the last one.
@@ -85,15 +86,30 @@ def place(label: str, row: int, column: str = "") -> str:
 
 
 def _lines(label: str, blocks: Iterator[bytes]) -> Iterator[list[bytes]]:
-    rest, number = b"", 1
+    """The lines of a file, a group for each block, without their ends: LF, CRLF, CR CR LF, or CR if that ends the first line.
+
+    CR CR LF is what a program writes that turns the LF of a CRLF into a CRLF; a CR alone ended the lines of the first Macintosh.
+    """
+    rest, number, swapped = b"", 1, None
     for block in blocks:
-        text = rest + block
-        *lines, rest = (text.replace(b"\r\n", b"\n") if b"\r" in text else text).split(b"\n")
+        text = rest + (block.translate(_SWAP) if swapped else block)
+        if swapped is None and (swapped := _ends_in_cr(text)):
+            text = text.translate(_SWAP)
+        if b"\r" in text:
+            text = text.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n")
+        *lines, rest = text.split(b"\n")
         number += len(lines)
         if len(rest) > LONGEST_ROW:
             raise InputError(f"{label}, line {number} has more than {LONGEST_ROW:,} bytes, the limit for a row; check the file.")
         yield lines
-    yield [rest.removesuffix(b"\r")]
+    yield [rest.rstrip(b"\r")]
+
+
+def _ends_in_cr(text: bytes) -> bool | None:
+    """Whether the first line ends in CR without LF; None if the text does not reach beyond its end."""
+    first = min((place for place in (text.find(b"\r"), text.find(b"\n")) if place >= 0), default=len(text))
+    behind = text[first:].lstrip(b"\r")[:1]
+    return behind != b"\n" if behind else None
 
 
 def _filled_lines(label: str, groups: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
@@ -141,10 +157,12 @@ def _check_lines(label: str, lines: list[bytes], fields: range | None, first: in
 
 def _fault(line: bytes, fields: range | None, *, at_end: bool) -> str | None:
     """What is wrong with a line, or None. `fields` has the numbers of fields that are allowed; None allows any."""
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "is UTF-16 text; save the file as UTF-8 or export it again"
     if b"\0" in line:
         return "contains a NUL byte; the file is damaged or is not text, so export or copy it again"
     if b"\r" in line:
-        return "contains a carriage return; save the file with one kind of line end or export it again"
+        return "contains a carriage return or a line feed that does not end it; save the file with one kind of line end or export it again"
     if not _is_utf8(line):
         return "is not UTF-8 text; save the file as UTF-8 or export it again"
     if line.startswith(_BOM):

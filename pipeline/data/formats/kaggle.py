@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from pipeline.data.formats import placeholders
 from pipeline.data.formats.csvrows import Rows, read_rows
 from pipeline.data.formats.pixels import PixelError, parse_images
 from pipeline.data.tables import LabelledFaces, Lookup, Tables, UnlabelledFaces
@@ -66,7 +67,7 @@ def read_training(
     on_progress: receives the numbers of bytes read.
 
     Raises InputError for any fault of the file, its columns, a row or a number, for a coordinate more than half an image side outside the
-    image, and for a file without any label.
+    image, for a file without any label, and for labels that cannot be labels (`placeholders.check`).
     """
     required = (*keypointset.columns, "Image")
     images, keypoints, label = images or Collector(), [], str(path)
@@ -77,6 +78,7 @@ def read_training(
     table = LabelledFaces(images.rows(), np.concatenate(keypoints))
     if np.isnan(table.keypoints).all():
         raise InputError(f"{label} has no labelled keypoint in any of its {len(table.images)} rows; check that it is the training file.")
+    placeholders.check(label, table.keypoints, keypointset, side=side)
     return table
 
 
