@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from pipeline.data import dataset as module
-from pipeline.data import summary
+from pipeline.data import summary, trainable
 from pipeline.data.dataset import Cleaning, Dataset, Splitting, assemble, held_out, labels, sources
 from pipeline.data.tables import LabelledFaces, Lookup, Tables, UnlabelledFaces
+from pipeline.errors import InputError
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.keypoints.kaggle import KAGGLE
 
@@ -174,6 +175,56 @@ def test_exploration_of_kaggles_set_fits_on_a_screen():
     columns = {name: np.zeros((len(dataset.source), 15), bool) for name in ("outlier", "conflict", "dropped")}
     columns |= {"labelled": np.zeros((2, 15), np.int32), "keypoint_names": np.array(KAGGLE.names)}
     assert len(summary.table(replace(dataset, **columns)).splitlines()) <= 35
+
+
+GROUPS = replace(TINY, groups={"eyes": ("left_eye", "right_eye"), "middle": ("nose", "chin")})
+
+
+def test_groups_that_can_be_trained():
+    """Faces with labels of each group in both parts pass; a keypoint may have all its labels from its partner in a mirrored image."""
+    faces = make()
+    trainable.check(faces, GROUPS)
+    faces.keypoints[:, 0] = np.nan
+    trainable.check(faces, GROUPS)
+
+
+def test_groups_without_a_label_to_train_on():
+    """The message names the group, the keypoints, and what to do; one source alone is the usual reason."""
+    only_narrow = tables(wide=0)
+    with pytest.raises(InputError) as caught:
+        trainable.check(make(only_narrow), GROUPS)
+    assert str(caught.value).startswith(
+        "No face of the training part has a usable label for left_eye, right_eye (group eyes), so this group "
+    )
+    assert "Provide faces with such labels" in str(caught.value)
+    faces = make()
+    faces.keypoints[~faces.validation, 3] = np.nan
+    with pytest.raises(InputError, match=r"label for chin \(group middle\), so this group cannot be trained"):
+        trainable.check(faces, GROUPS)
+
+
+def test_groups_without_a_label_to_validate_on():
+    """The message names the flags that change the validation part."""
+    faces = make()
+    faces.keypoints[faces.validation, :2] = np.nan
+    with pytest.raises(
+        InputError, match=r"No face of the validation part .* \(group eyes\).* --Load-fold or a larger --Load-validation-share"
+    ):
+        trainable.check(faces, GROUPS)
+
+
+def test_kaggles_four_point_source_alone():
+    """Three of the six groups are named."""
+    given = tables(wide=0)
+    keypoints = np.full((NARROW, 15, 2), np.nan, np.float32)
+    keypoints[:, [0, 1, 10, 14]] = given.training.keypoints[:, [2, 3, 2, 3]]
+    faces = assemble(replace(given, training=replace(given.training, keypoints=keypoints)), KAGGLE, splitting=SPLITTING, cleaning=CLEANING)
+    with pytest.raises(InputError) as caught:
+        trainable.check(faces, KAGGLE)
+    for group in ("mouth", "eye_corners", "eyebrows"):
+        assert f"(group {group})" in str(caught.value)
+    assert str(caught.value).count("(group ") == 3
+    assert "so these groups cannot be trained" in str(caught.value)
 
 
 def test_held_out_faces_come_in_the_order_of_the_table():

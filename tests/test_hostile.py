@@ -429,6 +429,16 @@ def many_files(folder):
     return path
 
 
+def in_one_zip(build):
+    """A zip file of all files that has a zip file for training."""
+
+    def packed_again(folder):
+        inner = build(folder).read_bytes()
+        return zipped(folder, {"training.zip": inner, "test.csv": ""}, "facial-keypoints-detection.zip") / "training.zip"
+
+    return packed_again
+
+
 TABLES = {
     "field of 1 GB": (sparse, "line 2 has more than 4,194,304 bytes"),
     "field of 30 MB": (table("training.csv", lambda: training("1" * 30_000_000)), "line 2 has more than 4,194,304 bytes"),
@@ -460,6 +470,9 @@ TABLES = {
     ),
     "bomb": (packed(lambda: {"training.csv": bytes(110_000_000)}), "would inflate to 110,000,000 bytes"),
     "zip in a zip": (packed(lambda: {"training.zip": "PK"}), "must contain exactly one CSV file but contains none"),
+    "bomb in a zip of all files": (in_one_zip(lambda folder: zipped(folder, {"training.csv": bytes(110_000_000)})), "would inflate to"),
+    "long zip in a zip of all files": (in_one_zip(lambda folder: table("x", lambda: "x" * 90_000_000)(folder)), "not a usable zip file"),
+    "many files in a zip of all files": (in_one_zip(many_files), "its directory has"),
     "zip called CSV in a zip": (packed(lambda: {"training.csv": b"PK\3\4\0"}), "contains a NUL byte"),
     "names that climb": (packed(lambda: {"../training.csv": ""}), "whose name points outside the folder (../training.csv)"),
     "names from the root": (packed(lambda: {"training.csv": training("1"), "/etc/x": ""}), "whose name points outside the folder (/etc/x)"),
@@ -510,7 +523,7 @@ def outcomes(tmp_path_factory):
     done = subprocess.run([sys.executable, "-c", READ], input=names, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     for path in paths.values():
-        path.unlink()
+        (path if path.exists() else path.parent).unlink()
     return dict(zip(paths, map(json.loads, done.stdout.splitlines()), strict=True))
 
 

@@ -78,7 +78,7 @@ def refused(path: Path, *said: str, read=lambda path: read_training(path, SMALL,
     with pytest.raises(InputError) as caught:
         read(path)
     message = str(caught.value)
-    for text in (path.name, *said):
+    for text in (path.name.removesuffix(".csv") if "detection.zip" in str(path) else path.name, *said):
         assert text in message, message
     assert "\n" not in message
     return message
@@ -539,6 +539,96 @@ def test_blank_images_compress_well(tmp_path):
     path = zipped(tmp_path, {"training.csv": "\n".join([HEADER, *black])})
     assert path.stat().st_size * archives.LARGEST_RATIO < 4000 * len(black[0])
     assert read_training(path, SMALL, side=SIDE).images.shape == (4000, 4, 4)
+
+
+# One zip file with all files
+
+
+def pack(folder, members, method=zipfile.ZIP_DEFLATED):
+    return zipped(folder, members, "facial-keypoints-detection.zip", method)
+
+
+def packed_again(folder, stem, content):
+    """The bytes of a zip file with STEM.csv."""
+    return zipped(folder, {f"{stem}.csv": content}, "inner.zip").read_bytes()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+@pytest.mark.parametrize("layout", ["as on Kaggle", "CSV files", "in a folder", "one folder each", "of macOS"])
+def test_one_zip_with_all_files(tmp_path, layout, method):
+    """Kaggle's zip file with all files is read as it is: with zip files inside, or with the CSV files, in folders or not."""
+    inner = {stem: packed_again(tmp_path, stem, content) for stem, content in (("training", TRAINING), ("test", TEST))}
+    plain = {"training.csv": TRAINING, "test.csv": TEST, "IdLookupTable.csv": LOOKUP}
+    path = pack(
+        tmp_path,
+        {
+            "as on Kaggle": {
+                "IdLookupTable.csv": LOOKUP,
+                "SampleSubmission.csv": "RowId",
+                "training.zip": inner["training"],
+                "test.zip": inner["test"],
+            },
+            "CSV files": plain,
+            "in a folder": {f"faces/{name}": content for name, content in plain.items()},
+            "one folder each": {f"{name.split('.')[0]}/{name}": content for name, content in plain.items()},
+            "of macOS": {**plain, **{f"__MACOSX/._{name}": b"\0" for name in plain}, "__MACOSX/training.csv": b"\0"},
+        }[layout],
+        method,
+    )
+    files = KaggleFiles(*(find_file(path, stem) for stem in ("training", "test", "IdLookupTable")))
+    tables = read_tables(files, SMALL, side=SIDE)
+    np.testing.assert_array_equal(tables.training.images, IMAGES)
+    np.testing.assert_array_equal(tables.training.keypoints, KEYPOINTS)
+    np.testing.assert_array_equal(tables.test.images, IMAGES)
+    assert tables.lookup.row_ids.tolist() == [7, 8, 2, 4]
+    assert archives.size(files.training) == len(TRAINING)
+
+
+def test_what_one_zip_lacks_or_has_twice(tmp_path):
+    """A file that is missing is None, one that is there twice an error that names both."""
+    path = pack(tmp_path, {"training.csv": TRAINING, "a/training.zip": b""})
+    assert find_file(path, "test") is None
+    with pytest.raises(InputError, match=r"contains both training\.csv and a/training\.zip"):
+        find_file(path, "training")
+
+
+def test_messages_name_the_files_inside(tmp_path):
+    """The message about a fault in a zip file inside another names all three files."""
+    path = pack(tmp_path, {"training.zip": packed_again(tmp_path, "training", with_row(2, "1,2"))})
+    said = "detection.zip (training.zip / training.csv inside), row 2 (line 3)"
+    assert said in refused(find_file(path, "training"))
+    path = pack(tmp_path, {"training.zip": zipped(tmp_path, {"a.csv": "", "b.csv": ""}, "inner.zip").read_bytes()})
+    assert "detection.zip (training.zip inside) must contain exactly one CSV file but contains 2" in refused(find_file(path, "training"))
+
+
+@pytest.mark.parametrize(
+    ("inner", "said"),
+    [
+        ({"../training.csv": TRAINING}, "points outside the folder (../training.csv)"),
+        ({"training.zip": b""}, "must contain exactly one CSV file but contains none"),
+        (None, "is not a usable zip file"),
+    ],
+)
+def test_a_bad_zip_in_a_zip(tmp_path, inner, said):
+    """What is refused of a zip file is refused of one inside another, and zip files are not sought any deeper."""
+    content = b"no zip" if inner is None else zipped(tmp_path, inner, "inner.zip").read_bytes()
+    assert said in refused(find_file(pack(tmp_path, {"training.zip": content}), "training"))
+
+
+def test_bad_names_beside_a_file_in_one_zip(tmp_path):
+    """A zip file with a harmful name is refused even if that is not the name of the file that is read."""
+    path = pack(tmp_path, {"training.csv": TRAINING, "../x": ""})
+    with pytest.raises(InputError, match="points outside the folder"):
+        find_file(path, "training")
+
+
+def test_bombs_in_one_zip(tmp_path, monkeypatch):
+    """Ratios multiply: a small file that inflates to a small zip file that inflates to a large file is refused without inflating it."""
+    monkeypatch.setattr(archives, "HARMLESS", 1 << 20)
+    bomb = zipped(tmp_path, {"training.csv": b"\n" * (2 << 20)}, "inner.zip").read_bytes()
+    assert "would inflate to 2,097,152 bytes" in refused(find_file(pack(tmp_path, {"training.zip": bomb}), "training"))
+    outer = pack(tmp_path, {"training.zip": bytes(2 << 20)})
+    assert "would inflate to 2,097,152 bytes" in refused(find_file(outer, "training"))
 
 
 # The real files

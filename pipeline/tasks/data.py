@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.store.run.parameters import real, switch, whole
 from pipeline.store.run.stage import Stage
-from pipeline.tasks.sections import FILES, dataset, from_parameters
+from pipeline.tasks.sections import FILES, dataset, from_parameters, inside
 
 
 class Render(Stage):
@@ -56,7 +56,7 @@ class Load(Stage):
 
     def run(self):
         from pipeline.data import dataset as datasets
-        from pipeline.data import summary
+        from pipeline.data import summary, trainable
         from pipeline.data.formats import archives, kaggle, placeholders
 
         files = kaggle.KaggleFiles(*self._paths())
@@ -70,12 +70,15 @@ class Load(Stage):
         with self.progress(len(tables.training.images), "face compared") as progress:
             faces = datasets.assemble(tables, KAGGLE, splitting=splitting, cleaning=cleaning, on_progress=progress.add)
         self.say("\n" + summary.table(faces))
+        trainable.check(faces, KAGGLE)
         self.save(faces)
 
     def _paths(self) -> list[Path]:
-        """The paths of the three files, in the order of FILES."""
+        """The paths of the three files, in the order of FILES; they may lead into a zip file."""
         inputs = self.requires()
-        return [inputs["rendered"].sibling(f".{stem}.csv") if "rendered" in inputs else Path(inputs[stem].path) for stem in FILES]
+        if "rendered" in inputs:
+            return [inputs["rendered"].sibling(f".{stem}.csv") for stem in FILES]
+        return [inside(Path(inputs[stem].path), stem) for stem in FILES]
 
 
 class Augment(Stage):

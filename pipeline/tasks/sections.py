@@ -1,19 +1,23 @@
 """Configuration sections that are not stages: where the data come from, what trains, how often a training is saved."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import luigi
 
+from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.store.run.parameters import real, whole
-from pipeline.store.run.targets import ExternalFile, expanded, workspace_root
+from pipeline.store.run.targets import ExternalFile, expanded, refuse_empty, workspace_root
 
 Record = TypeVar("Record")
 
 GROUPS = tuple(KAGGLE.groups)
 KAGGLE_PAGE = "https://www.kaggle.com/c/facial-keypoints-detection/data"
+PACK = "facial-keypoints-detection.zip"  # Kaggle's "Download all"
+RENDERED = "run with --dataset-path rendered"
 FILES = {"training": "training.csv or training.zip", "test": "test.csv or test.zip", "IdLookupTable": "IdLookupTable.csv"}
 
 
@@ -22,32 +26,65 @@ class dataset(luigi.Config):  # the name of its section and flag: --dataset-path
 
     path = luigi.Parameter(
         default="auto",
-        description="folder with training.csv, test.csv (or .zip) and IdLookupTable.csv; rendered: faces drawn by the program;"
-        " auto: data/ of the workspace if it contains one of these files, otherwise rendered",
+        description="folder with training.csv, test.csv (or .zip) and IdLookupTable.csv, or Kaggle's zip file with all of them;"
+        " rendered: faces drawn by the program; auto: data/ of the workspace if it contains one of these files, otherwise rendered",
     )
 
     def folder(self) -> Path | None:
-        """The folder of the user's files, None for rendered faces."""
+        """The folder of the user's files, or the zip file with all of them; None for rendered faces.
+
+        Raises InputError for an empty path, which is what an unset variable of a shell gives, and for another file.
+        """
+        refuse_empty(self.path, "--dataset-path")
         if self.path == "rendered":
             return None
-        if self.path != "auto":
-            return expanded(self.path, "--dataset-path")
-        folder = workspace_root() / "data"
-        return folder if any(_found(folder, stem) for stem in FILES) else None
+        folder = workspace_root() / "data" if self.path == "auto" else expanded(self.path, "--dataset-path")
+        if _is(Path.is_file, folder) and folder.suffix.lower() != ".zip":
+            raise InputError(f"--dataset-path {folder} is a file; name the folder that contains it, or Kaggle's {PACK}.")
+        if not _is(Path.is_dir, folder):
+            return folder if self.path != "auto" else None
+        if any(_found(folder, stem) for stem in FILES):
+            return folder
+        if _is(Path.is_file, folder / PACK):
+            return folder / PACK
+        return folder if self.path != "auto" else None
 
     def files(self, folder: Path) -> dict[str, ExternalFile]:
-        """The three files of a folder by stem, whether they exist or not."""
-        files = {}
-        for stem, names in FILES.items():
-            advice = f"Put {names} of {KAGGLE_PAGE} into {folder}, or run with --dataset-path rendered."
-            files[stem] = ExternalFile(path=str(_found(folder, stem) or folder / f"{stem}.csv"), advice=advice)
-        return files
+        """The three files of a folder by stem. All that are missing are one and the same task, and so is a zip file with all of them."""
+        if not _is(Path.is_dir, folder):
+            whole = ExternalFile(path=str(folder), advice=f"Name a folder with the files of {KAGGLE_PAGE}, or {RENDERED}.")
+            return dict.fromkeys(FILES, whole)
+        found = {stem: _found(folder, stem) for stem in FILES}
+        lacking = [stem for stem in FILES if not found[stem]]
+        *names, last = [FILES[stem] for stem in lacking] or [""]
+        advice = f"Put {', '.join(names)}{' and ' if names else ''}{last} of {KAGGLE_PAGE} into {folder}, or {RENDERED}."
+        return {stem: ExternalFile(path=str(path or folder / f"{lacking[0]}.csv"), advice=advice) for stem, path in found.items()}
+
+
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    """Whether a path is of a kind, Path.is_file or Path.is_dir; not if it may not be looked at."""
+    try:
+        return kind(path)
+    except PermissionError:
+        return False
 
 
 def _found(folder: Path, stem: str) -> Path | None:
     from pipeline.data.formats import archives
 
     return archives.find_file(folder, stem)
+
+
+def inside(path: Path, stem: str) -> Path:
+    """The path of one of Kaggle's files: `path` itself or, if that is the zip file with all of them, the path of the file inside.
+
+    Raises InputError if the zip file lacks the file.
+    """
+    if path.suffix.lower() != ".zip" or path.stem == stem:
+        return path
+    if not (found := _found(path, stem)):
+        raise InputError(f"{path} lacks {FILES[stem]}; give Kaggle's complete {PACK}, or a folder with the three files.")
+    return found
 
 
 class device(luigi.Config):

@@ -117,7 +117,8 @@ class _Table:
         rows = np.flatnonzero((known.sum(axis=(1, 2)) >= 3) & (extent.max(axis=1) <= limit))
         if not len(rows):
             return ""
-        return f"{counted(len(rows), 'row')} (the first is row {rows[0] + 1}) {'has' if len(rows) == 1 else 'have'} all labels within {limit:.2g} px. {EMPTY}, or correct them."
+        which = f"{counted(len(rows), 'row')} (the first is row {rows[0] + 1}) {'has' if len(rows) == 1 else 'have'}"
+        return f"{which} all labels within {limit:.2g} px. {EMPTY}, or correct them."
 
     @cached_property
     def _equal(self) -> list[_Equal]:

@@ -2,11 +2,13 @@
 
 import contextlib
 import functools
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import luigi
+from luigi.cmdline_parser import CmdlineParser
 
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
@@ -28,7 +30,17 @@ class workspace(luigi.Config):  # named after its section and flag: --workspace-
 
 def workspace_root() -> Path:
     """The folder of the workspace."""
-    return expanded(workspace().root, "--workspace-root")
+    root = workspace().root
+    refuse_empty(root, "--workspace-root")
+    return expanded(root, "--workspace-root")
+
+
+def refuse_empty(value: str, flag: str) -> None:
+    """Raises InputError if a value is empty: it comes from a variable of a shell that is not set. Luigi ignores empty flags."""
+    parser = CmdlineParser.get_instance()
+    given = getattr(parser.known_args, flag.strip("-").replace("-", "_"), None) if parser else None
+    if not value.strip() or (given is not None and not given.strip()):
+        raise InputError(f"{flag} is empty; give a folder, or leave the flag out.")
 
 
 def log_folder() -> Path:
@@ -106,6 +118,10 @@ class ExternalFile(luigi.ExternalTask):
     def digest(self) -> str:
         """The SHA-256 digest of the file, "missing" or "not a file"."""
         return digests.file_digest(Path(self.path), workspace_root() / "data")
+
+
+# Luigi's own warning about a missing file, which comes right after `_missing`.
+logging.getLogger("luigi-interface").addFilter(lambda record: "does not exist (yet?)" not in str(record.msg))
 
 
 @ExternalFile.event_handler(luigi.Event.DEPENDENCY_MISSING)
