@@ -142,7 +142,26 @@ READERS = {
     "IdLookupTable": lambda path: kaggle.read_lookup(path, tables.SMALL, tables.IDS),
 }
 SOUND_TABLES = {"training": tables.TRAINING, "test": tables.TEST, "IdLookupTable": tables.LOOKUP}
-MARKS = [b",", b"\n", b"\r", b"\r\n", b'"', b'""', b" ", b"\0", b"-", b"9", b".", b"e", b"\xff", b"\xef\xbb\xbf", b"\n\n", b"nan", b"\xc3"]
+MARKS = [
+    b",",
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b"\r\r\n",
+    b'"',
+    b'""',
+    b" ",
+    b"\0",
+    b"-",
+    b"9",
+    b".",
+    b"e",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"\n\n",
+    b"nan",
+    b"\xc3",
+]
 FIELDS = ["", "0", "1", "3", "5", "12", "-1", "2.5", "1e400", "9" * 19, "9" * 5000, "nan", "NaN", "inf", "1_0", "٣"]
 FIELDS += ['"', '""', '"a"', '","', *tables.PIXELS, "0 " * 16, "256 " * 16, " ", "left_eye_x", "chin_y"]
 FIELDS += ["é", "\ufeff", "\u2028", "=1+1", "\x1b[2J"]

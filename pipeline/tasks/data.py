@@ -3,11 +3,15 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.store.run.parameters import real, switch, whole
 from pipeline.store.run.stage import Stage
 from pipeline.tasks.sections import FILES, dataset, from_parameters, inside
+
+if TYPE_CHECKING:
+    from pipeline.data.tables import Tables
 
 
 class Render(Stage):
@@ -57,6 +61,17 @@ class Load(Stage):
     def run(self):
         from pipeline.data import dataset as datasets
         from pipeline.data import summary, trainable
+
+        tables = self._tables()
+        splitting, cleaning = from_parameters(datasets.Splitting, self), from_parameters(datasets.Cleaning, self)
+        with self.progress(len(tables.training.images), "face compared") as progress:
+            faces = datasets.assemble(tables, KAGGLE, splitting=splitting, cleaning=cleaning, on_progress=progress.add)
+        self.say("\n" + summary.table(faces))
+        trainable.check(faces, KAGGLE)
+        self.save(faces)
+
+    def _tables(self) -> "Tables":
+        """What the files contain, read and checked."""
         from pipeline.data.formats import archives, kaggle, placeholders
 
         files = kaggle.KaggleFiles(*self._paths())
@@ -66,12 +81,7 @@ class Load(Stage):
             tables = kaggle.read_tables(files, KAGGLE, side=SIDE, collector=collector, on_progress=progress.add)
         for doubt in placeholders.doubts(tables.training.keypoints, KAGGLE, side=SIDE):
             self.say(f"warning: {files.training}: {doubt}")
-        splitting, cleaning = from_parameters(datasets.Splitting, self), from_parameters(datasets.Cleaning, self)
-        with self.progress(len(tables.training.images), "face compared") as progress:
-            faces = datasets.assemble(tables, KAGGLE, splitting=splitting, cleaning=cleaning, on_progress=progress.add)
-        self.say("\n" + summary.table(faces))
-        trainable.check(faces, KAGGLE)
-        self.save(faces)
+        return tables
 
     def _paths(self) -> list[Path]:
         """The paths of the three files, in the order of FILES; they may lead into a zip file."""
