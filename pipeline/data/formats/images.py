@@ -37,7 +37,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _ON_ITS_SIDE = [_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)]
-_ROWS = 256  # converted at a time
+_ROWS = 256  # of a strip
 _LONGEST_PROFILE = 4 << 20  # bytes; profiles of printing presses have up to 3 MB
 
 
@@ -214,19 +214,29 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """Converts images of 16 or 32 bits or of real numbers to eight bits; white is the smallest of FULL_SCALES that no level exceeds."""
     if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
         return image
-    values = np.asarray(image)
-    if not np.isfinite(values.min() + values.max()) or values.max() > FULL_SCALES[-1]:
+    strips = (np.asarray(strip) for _, strip in _strips(image))
+    extremes = np.array([(levels.min(), levels.max()) for levels in strips], np.float64)  # NaN where a strip has one
+    if not np.isfinite(extremes).all() or extremes.max() > FULL_SCALES[-1]:
         raise ValueError("its grey levels exceed 16 bits")
-    full = next(full for full in FULL_SCALES[image.mode != "F" :] if values.max() <= full)
-    grey = np.empty(values.shape, np.uint8)
-    for start in range(0, len(values), _ROWS):
-        rows = values[start : start + _ROWS].astype(np.float64)
-        grey[start : start + _ROWS] = np.clip(rows / full, 0, 1) * 255 + 0.5
-    return Image.fromarray(grey)
+    full = next(full for full in FULL_SCALES[image.mode != "F" :] if extremes.max() <= full)
+    grey = Image.new("L", image.size)
+    for top, strip in _strips(image):
+        levels = np.clip(np.asarray(strip, np.float64) / full, 0, 1) * 255 + 0.5
+        grey.paste(Image.fromarray(levels.astype(np.uint8)), (0, top))
+    return grey
 
 
 def _opaque(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    opaque = Image.new("RGB", image.size)
+    for top, strip in _strips(image):
+        white = Image.new("RGBA", strip.size, "white")
+        opaque.paste(Image.alpha_composite(white, strip.convert("RGBA")).convert("RGB"), (0, top))
+    return opaque
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Yields the first row and the image of each strip of some rows, so that intermediate results need little memory."""
+    for top in range(0, image.height, _ROWS):
+        yield top, image.crop((0, top, image.width, min(image.height, top + _ROWS)))
