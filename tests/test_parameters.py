@@ -137,4 +137,4 @@ def test_luigi_can_be_started_in_any_folder(tmp_path, own, code):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == code
-    assert "nowhere/training.csv does not exist" in done.stderr
+    assert "Missing: nowhere does not exist." in done.stderr
