@@ -276,6 +276,15 @@ def test_what_is_no_photograph_is_named(name, content, said, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_raw_photograph_is_not_its_preview(tmp_path):
+    """A raw file is a TIFF file for Pillow, which would read a preview in other pixels; a JPEG of such a name is a JPEG."""
+    scene().save(tmp_path / "a.dng", "TIFF")
+    with pytest.raises(images.UnreadableError, match="it is a raw photograph"):
+        images.read(tmp_path / "a.dng")
+    scene().save(tmp_path / "b.heic", "JPEG")
+    assert images.read(tmp_path / "b.heic").size == (61, 40)
+
+
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
 def test_the_first_frame_of_an_animation(name, tmp_path):
     """Of an animation the first frame is read."""

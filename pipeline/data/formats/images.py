@@ -77,6 +77,8 @@ def read_photograph(path: Path) -> Photograph:
             start = file.read(12)
             file.seek(0)
             with Image.open(file, formats=photographs.formats()) as image:
+                if image.format == "TIFF" and photographs.unsupported(path, start):
+                    raise ValueError("a raw photograph is a TIFF file with a small preview as its first picture")
                 return _photograph(image)
     # For broken files Pillow raises SyntaxError, IndexError, struct.error and more.
     except Exception as error:
