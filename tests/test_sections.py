@@ -48,13 +48,14 @@ def test_an_empty_flag_is_refused(flags):
 
 
 def test_what_is_found_in_a_folder(tmp_path):
-    """Plain or zipped files are found; all that are missing are one task, whose advice names them."""
+    """Plain or zipped files are found; all that are missing have the same advice, which names them."""
     assert paths(fill(tmp_path / "a", "training.zip", "test.csv", "IdLookupTable.csv")) == ["training.zip", "test.csv", "IdLookupTable.csv"]
     folder = fill(tmp_path / "b", "training.zip", PACK)
-    assert paths(folder) == ["training.zip", "test.csv", "test.csv"]
-    missing = dataset(path=str(folder)).files(folder)["test"]
-    assert "Put test.csv or test.zip and IdLookupTable.csv of https://www.kaggle.com/" in missing.advice
-    assert missing.advice == dataset(path=str(folder)).files(folder)["IdLookupTable"].advice
+    assert paths(folder) == ["training.zip", "test.csv", "IdLookupTable.csv"]
+    _, *missing = dataset(path=str(folder)).files(folder).values()
+    assert {task.subject for task in missing} == {f"{folder}/test.csv"}
+    (advice,) = {task.advice for task in missing}
+    assert advice.startswith("Put test.csv or test.zip and IdLookupTable.csv of https://www.kaggle.com/")
 
 
 def test_one_zip_of_all_files(tmp_path):
@@ -87,13 +88,24 @@ def test_another_file_is_refused(tmp_path):
         dataset(path=str(path)).folder()
 
 
-def test_a_missing_folder_is_one_sentence(tmp_path):
-    """The run ends with code 20, and the folder is named once, without the warnings of Luigi."""
-    result = luigi("Load", f"--dataset-path={tmp_path}/gone", f"--workspace-root={tmp_path}")
+@pytest.mark.parametrize("name", ["gone", "gone.zip"])
+def test_a_missing_folder_is_one_sentence(name, tmp_path):
+    """The run ends with code 20, and the folder or zip file is named once, without the warnings of Luigi."""
+    result = luigi("Load", f"--dataset-path={tmp_path}/{name}", f"--workspace-root={tmp_path}")
     assert result.returncode == 20
     assert result.stderr.count("gone") == 1
-    assert f"Missing: {tmp_path}/gone does not exist. Name a folder with the files of https://www.kaggle.com/" in result.stderr
+    assert f"Missing: {tmp_path}/{name} does not exist. Name " in result.stderr
     assert "WARNING" not in result.stderr
+
+
+def test_several_missing_files_are_one_sentence(tmp_path):
+    """A folder that lacks all files is one sentence too."""
+    result = luigi("Load", f"--dataset-path={fill(tmp_path / 'a')}", f"--workspace-root={tmp_path}")
+    assert result.returncode == 20
+    (said,) = [line for line in result.stderr.splitlines() if "not exist" in line]
+    assert said.startswith(
+        f"Missing: {tmp_path}/a/training.csv does not exist. Put training.csv or training.zip, test.csv or test.zip and "
+    )
 
 
 def test_load_says_which_groups_cannot_be_trained(tmp_path):

@@ -50,15 +50,19 @@ class dataset(luigi.Config):  # the name of its section and flag: --dataset-path
         return folder if self.path != "auto" else None
 
     def files(self, folder: Path) -> dict[str, ExternalFile]:
-        """The three files of a folder by stem. All that are missing are one and the same task, and so is a zip file with all of them."""
-        if not _is(Path.is_dir, folder):
-            whole = ExternalFile(path=str(folder), advice=f"Name a folder with the files of {KAGGLE_PAGE}, or {RENDERED}.")
-            return dict.fromkeys(FILES, whole)
+        """The three files of a folder by stem, whether they exist or not. A zip file with all of them is a single task."""
+        if folder.suffix.lower() == ".zip" and not _is(Path.is_dir, folder):
+            advice = f"Name Kaggle's {PACK} or a folder with the files of {KAGGLE_PAGE}, or {RENDERED}."
+            return dict.fromkeys(FILES, ExternalFile(path=str(folder), advice=advice))
         found = {stem: _found(folder, stem) for stem in FILES}
         lacking = [stem for stem in FILES if not found[stem]]
-        *names, last = [FILES[stem] for stem in lacking] or [""]
-        advice = f"Put {', '.join(names)}{' and ' if names else ''}{last} of {KAGGLE_PAGE} into {folder}, or {RENDERED}."
-        return {stem: ExternalFile(path=str(path or folder / f"{lacking[0]}.csv"), advice=advice) for stem, path in found.items()}
+        subject, advice = folder, f"Name a folder with the files of {KAGGLE_PAGE}, or {RENDERED}."
+        if lacking and _is(Path.is_dir, folder):
+            *names, last = [FILES[stem] for stem in lacking]
+            subject = folder / f"{lacking[0]}.csv"
+            advice = f"Put {', '.join(names)}{' and ' if names else ''}{last} of {KAGGLE_PAGE} into {folder}, or {RENDERED}."
+        said = {"advice": advice, "subject": str(subject)}
+        return {stem: ExternalFile(path=str(path or folder / f"{stem}.csv"), **said) for stem, path in found.items()}
 
 
 def _is(kind: Callable[[Path], bool], path: Path) -> bool:

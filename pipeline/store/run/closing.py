@@ -84,8 +84,9 @@ def run_id() -> str | None:
 
 
 def missing(text: str) -> None:
-    """Adds a sentence about a missing file to the summary."""
-    _missing.append(text)
+    """Adds a sentence about a missing file, or about several missing files, to the summary."""
+    if text not in _missing:
+        _missing.append(text)
 
 
 def _print(run: _Run) -> None:

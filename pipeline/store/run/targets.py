@@ -110,6 +110,9 @@ class ExternalFile(luigi.ExternalTask):
 
     path = luigi.Parameter(description="the file")
     advice = luigi.Parameter(default="", significant=False, description="what to do if it is missing")
+    subject = luigi.Parameter(
+        default="", significant=False, description="what to name if it is missing, such as its folder; empty: the file"
+    )
 
     def output(self) -> luigi.LocalTarget:
         """The file as Luigi's target."""
@@ -126,4 +129,4 @@ logging.getLogger("luigi-interface").addFilter(lambda record: "does not exist (y
 
 @ExternalFile.event_handler(luigi.Event.DEPENDENCY_MISSING)
 def _missing(task: ExternalFile) -> None:
-    closing.missing(f"{task.path} does not exist. {task.advice}")
+    closing.missing(f"{task.subject or task.path} does not exist. {task.advice}")
