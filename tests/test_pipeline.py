@@ -307,7 +307,7 @@ class TestInterface:
         from pipeline import Predict, Report
 
         found = Report(overrides={"Predict": {"folds": 2}})
-        assert set(Report().provenance["files"]) == {"report.html", "report.css"}
+        assert set(Report().provenance["files"]) == {"report.html", "report.css", "report.js"}
         assert [faces.fold for faces in found.requires()["faces"]] == [0, 1]
         first = Predict(folds=2).requires()["chains"][0]
         assert found.requires()["nets"] == {"base": first["base"], **first["specialists"]}
