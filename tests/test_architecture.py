@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 # Every room may import these modules, which belong to no room. They import only each other.
-SINGLE = {"errors", "lazyrows", "progress", "scatter", "schema", "units"}
+SINGLE = {"environment", "errors", "lazyrows", "progress", "scatter", "schema", "units"}
 
 # Room -> the other rooms that it may import. "" is pipeline/__init__.py, the list of all tasks.
 LOW = {"geometry", "metrics", "keypoints"}

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import applications, layers
 
+from pipeline import environment
 from pipeline.errors import InputError
 
 SMALLEST = 32  # smallest width and height of the images that these nets take, pixels, https://keras.io/api/applications/
@@ -87,7 +88,10 @@ def fetched(name: str) -> Path:
     application = APPLICATIONS[name]
     try:
         with _timeout():
-            return Path(keras.utils.get_file(application.file, application.url, cache_subdir="models", file_hash=application.md5))
+            where = {"cache_dir": str(_cache(name)), "cache_subdir": "models"}
+            return Path(keras.utils.get_file(application.file, application.url, file_hash=application.md5, **where))
+    except InputError:
+        raise
     except Exception as error:  # `get_file` replaces a URLError by a plain Exception
         reason = getattr(error.__context__, "reason", error)
         raise InputError(
@@ -95,6 +99,16 @@ def fetched(name: str) -> Path:
             f" Download {application.file} by hand and pass it with --TrainBase-weights FILE,"
             " or start from random weights with --TrainBase-initialisation glorot."
         ) from None
+
+
+def _cache(name: str) -> Path:
+    """The folder below which downloaded weights are kept. Raises InputError if there is none."""
+    if (home := environment.keras_home()) is None:
+        raise InputError(
+            f"There is no home folder in which to keep the ImageNet weights of {name}."
+            " Let the variable KERAS_HOME name a folder, or pass the weights with --TrainBase-weights FILE."
+        )
+    return home
 
 
 @contextlib.contextmanager

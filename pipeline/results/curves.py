@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 
 from pipeline import units
 from pipeline.nets.trained import Trained, padded
-from pipeline.results.style import LIGHT, End, Picture, Theme, label_ends, picture, pixels, plain, words
+from pipeline.results.style import LIGHT, End, Picture, Theme, label_ends, own_settings, picture, pixels, plain, words
 from pipeline.schema import Plot, array, record
 
 # The names of two trainings that are compared.
@@ -65,6 +65,7 @@ def curves(nets: Mapping[str, Trained]) -> Curves:
     )
 
 
+@own_settings()
 def learning_curves(content: Curves) -> Figure:
     """A figure of the RMSE over epochs: the base net on the left, the specialists and their weighted mean on the right."""
     figure = Figure(figsize=(12, 5), layout="constrained")
@@ -129,6 +130,7 @@ def _draw(figure: Figure, theme: Theme, *, draw: Draw, content: Curves) -> None:
     axes.set_title("")
 
 
+@own_settings()
 def two_trainings(differences: Sequence[str], rmse: Sequence[tuple[np.ndarray, np.ndarray]]) -> Figure:
     """A figure of the curves of two trainings, which are called first and second.
 

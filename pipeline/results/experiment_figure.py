@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.results.style import LIGHT, plain
+from pipeline.results.style import LIGHT, own_settings, plain
 
 # All colours come before the next dash pattern, so that neighbours in the table differ in colour.
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
@@ -59,6 +59,7 @@ class ComparedTrainings(Protocol):
         """How each training ended (v, s): done, diverged or pruned."""
 
 
+@own_settings()
 def compared(content: ComparedTrainings) -> Figure:
     """A figure of the validation RMSE over epochs on the left and of the RMSE of each seed at the end on the right.
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from pipeline.nets.trained import Trained
-from pipeline.results.style import LIGHT
+from pipeline.results.style import LIGHT, own_settings
 
 if TYPE_CHECKING:  # it imports Keras
     from pipeline.inference.activations import Activations
@@ -35,6 +35,7 @@ def first_filters(net: Trained) -> tuple[str, np.ndarray]:
     return path.split("/")[0], net.weights[path].sum(axis=2)
 
 
+@own_settings()
 def filters(net: str, layer: str, kernel: np.ndarray) -> Figure:
     """A figure of the filters of a layer as images on a common colour scale that is white at 0.
 
@@ -60,6 +61,7 @@ def filters(net: str, layer: str, kernel: np.ndarray) -> Figure:
     return figure
 
 
+@own_settings()
 def activations(net: str, face: str, image: np.ndarray, found: "Activations", outputs: Sequence[str] = ()) -> Figure:
     """A figure of a face and of all activations of a net for it: a block of maps for each convolution, from the image to the output.
 

@@ -1,9 +1,9 @@
 """What all figures share: colours for light and dark backgrounds, labels at the ends of curves, figures as parts of a page."""
 
 import base64
+import contextlib
 import io
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +13,17 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+
+@contextlib.contextmanager
+def own_settings() -> Iterator[None]:
+    """A context, or the decorator of a function that returns a figure, in which matplotlib has its defaults.
+
+    The settings of the user (matplotlibrc, a notebook) would give other figures under the same key. Afterwards they apply again.
+    """
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,8 @@ class Theme:
     colours: tuple[str, ...]
     steps: tuple[str, str, str, str, str]
 
-    def applied(self) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
         """A context in which new figures have this ink and a transparent background."""
         inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
         transparent = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
@@ -36,7 +48,8 @@ class Theme:
         svg = {"svg.fonttype": "none", "svg.hashsalt": "keypoints"}
         options: dict[Any, Any] = dict.fromkeys(inked, self.ink) | dict.fromkeys(transparent, "none") | svg
         # This grid is faint on either background.
-        return matplotlib.rc_context(options | {"grid.color": "#808080"})
+        with own_settings(), matplotlib.rc_context(options | {"grid.color": "#808080"}):
+            yield
 
 
 # Every colour has a contrast of at least 4.5 to 1 with its background (WCAG 2.2, 1.4.3), so that a label may have the colour of its curve.
@@ -74,7 +87,8 @@ def picture(title: str, alt: str, draw: Callable[[Figure, Theme], None], *, size
 
 def save_png(figure: Figure, path: Path) -> None:
     """Writes the figure as PNG; the same figure gives the same bytes."""
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    with own_settings():
+        figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
 def _svg(draw: Callable[[Figure, Theme], None], theme: Theme, size: tuple[float, float]) -> str:

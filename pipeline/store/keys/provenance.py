@@ -8,10 +8,9 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import os
-from pathlib import Path
 from typing import Any
 
+from pipeline import environment
 from pipeline.store.workspace.names import KEY_LENGTH
 
 # The parts of a provenance, apart from the stage and the schema.
@@ -61,18 +60,8 @@ def _line(name: str, change: str, new: Any, old: Any) -> str:
 
 def backend() -> dict[str, str]:
     """The name of the Keras backend, and the versions of Keras and of the backend, without importing them."""
-    name = os.environ.get("KERAS_BACKEND") or _configured_backend() or "tensorflow"
+    name = environment.backend().name
     return {"backend": name, "keras": version("keras"), name: version(name)}
-
-
-def _configured_backend() -> str | None:
-    """The backend named in keras.json; None if there is no such file."""
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    try:
-        backend: str | None = json.loads((home / "keras.json").read_text()).get("backend")
-    except (OSError, ValueError):
-        return None
-    return backend
 
 
 @functools.cache
