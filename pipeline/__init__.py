@@ -13,13 +13,21 @@ Files of Kaggle: training.csv, test.csv, IdLookupTable.csv. Without them, Render
 Experiment compares many trainings, each of which is a Trial. Sanity checks that a net can learn at all.
 """
 
-from pipeline.store.run import configuration
-from pipeline.store.run.targets import memory, workspace
-from pipeline.tasks.data import Augment, Load, Render
-from pipeline.tasks.results import LearningCurves, Predict, Report
-from pipeline.tasks.sections import checkpoint, dataset, device
-from pipeline.tasks.studies import Experiment, Sanity, Trial
-from pipeline.tasks.training import TrainBase, TrainSpecialist
+from pipeline import environment
+from pipeline.errors import InputError
+
+environment.open_standard_streams()
+try:
+    with environment.reading_configuration():
+        from pipeline.store.run import configuration
+        from pipeline.store.run.targets import memory, workspace
+        from pipeline.tasks.data import Augment, Load, Render
+        from pipeline.tasks.results import LearningCurves, Predict, Report
+        from pipeline.tasks.sections import checkpoint, dataset, device
+        from pipeline.tasks.studies import Experiment, Sanity, Trial
+        from pipeline.tasks.training import TrainBase, TrainSpecialist
+except InputError as error:
+    environment.end(error)
 
 # Called here, because an InputError can be raised before any task exists.
 configuration.settle_luigi()

@@ -7,6 +7,7 @@ Set here: matplotlib's backend and style, Keras' floating-point type, epsilon an
 The home folder is needed only for ~ in a path and for the download of ImageNet weights; the temporary folder is used only by libraries.
 """
 
+import configparser
 import contextlib
 import functools
 import hashlib
@@ -15,9 +16,10 @@ import json
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from pipeline.errors import InputError
 
@@ -48,6 +50,103 @@ class Backend(NamedTuple):
 
     name: str
     named_by: str
+
+
+# Configuration files
+
+
+def configuration_files(*, shared: bool = True) -> list[Path]:
+    """The existing configuration files that Luigi reads, later ones taking precedence.
+
+    shared: also those of the whole machine, in /etc/luigi.
+    """
+    names = [*(("/etc/luigi/client.cfg", "/etc/luigi/luigi.cfg") if shared else ()), "client.cfg", "luigi.cfg"]
+    return [path for path in map(Path, [*names, os.environ.get("LUIGI_CONFIG_PATH") or "luigi.cfg"]) if path.is_file()]
+
+
+def entries(file: Path) -> list[tuple[str, str, int]]:
+    """Section, name and number of the line of each entry of a configuration file; the name of a section's own line is "".
+
+    Raises InputError, with the number of the line, if the file cannot be read.
+    """
+    if file.suffix == ".toml":
+        return []
+    text = _text(file)
+    try:
+        _Sections().read_string(text)
+    except configparser.MissingSectionHeaderError as error:
+        raise InputError(f"{file}, line {error.lineno}: there is no section yet. Begin with a line such as [TrainBase].") from None
+    except configparser.DuplicateOptionError as error:
+        raise InputError(
+            f"{file}, line {error.lineno}: {error.option} is set twice in [{error.section}]. Remove one of the lines."
+        ) from None
+    except configparser.DuplicateSectionError as error:
+        raise InputError(f"{file}, line {error.lineno}: there are two sections [{error.section}]. Make them one.") from None
+    except configparser.ParsingError as error:
+        line, _ = error.errors[0]
+        raise InputError(f"{file}, line {line}: this is neither [SECTION] nor NAME = VALUE.") from None
+    return _located(text)
+
+
+def _located(text: str) -> list[tuple[str, str, int]]:
+    """See `entries`; the text can be read."""
+    found, section = [], ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := configparser.ConfigParser.SECTCRE.match(line):
+            section = header["header"]
+            found.append((section, "", number))
+        elif (entry := _ENTRY.match(line)) and section != "DEFAULT":
+            found.append((section, entry[1], number))
+    return [entry for entry in found if entry[0] != "DEFAULT"]
+
+
+# A name in the first column that is no comment; a line that is indented continues the one before.
+_ENTRY = re.compile(r"([^\s#;\[][^=:]*?)\s*[=:]")
+
+
+class _Sections(configparser.ConfigParser):
+    """A parser of configuration files that keeps upper and lower case and does not interpret values, as in Luigi."""
+
+    def __init__(self) -> None:
+        super().__init__(interpolation=None)
+
+    def optionxform(self, optionstr: str) -> str:
+        """The name as it is."""
+        return optionstr
+
+
+def _text(file: Path) -> str:
+    """The text of a configuration file, which may begin with a byte order mark. Raises InputError if it cannot be read."""
+    try:
+        content = file.read_bytes()
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {(error.strerror or str(error)).lower()}.") from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{file}, line {line}: this is not UTF-8. Save the file in that encoding.") from None
+
+
+@contextlib.contextmanager
+def reading_configuration() -> Iterator[None]:
+    """A context in which Luigi can be imported, which reads its configuration files.
+
+    They are read as UTF-8 whatever the locale, and may begin with a byte order mark. Raises InputError if one cannot be read.
+    """
+    for file in configuration_files():
+        entries(file)
+    parser: Any = configparser.RawConfigParser  # Luigi has no setting for the encoding
+    read = parser.read
+
+    def read_as_utf8(self: Any, filenames: Any, encoding: str | None = None) -> list[str]:
+        found: list[str] = read(self, filenames, encoding or "utf-8-sig")
+        return found
+
+    parser.read = read_as_utf8
+    try:
+        yield
+    finally:
+        parser.read = read
 
 
 # Keras
@@ -160,6 +259,16 @@ def host() -> str:
 def process() -> str:
     """HOST-PID, which distinguishes this process from those of other hosts and containers that use the same workspace."""
     return f"{host()}-{os.getpid()}"
+
+
+def end(error: InputError) -> NoReturn:
+    """Ends a command that cannot even be imported with one sentence and its exit code; raises the error in any other program."""
+    commands = {"keypoints": 2, "-m": 2, "luigi": 40}
+    if (code := commands.get(Path(sys.argv[0]).name)) is None:
+        raise error
+    if sys.stderr is not None:
+        print(error, file=sys.stderr)
+    sys.exit(code)
 
 
 def open_standard_streams() -> None:

@@ -132,8 +132,7 @@ def test_ci_runs_the_test_command_of_the_readme():
 
 def test_luigi_is_told_to_use_no_server():
     """Without these lines Luigi waits a minute for a server, or exits with 0 after a failure."""
-    config = luigi.configuration.cfg_parser.LuigiConfigParser()
-    config.read([ROOT / "luigi.cfg"])
+    config = luigi.configuration.get_config()
     assert config.getboolean("core", "local_scheduler")
     assert config.getint("retcode", "task_failed") == 30
     assert config.getint("retcode", "missing_data") == 20

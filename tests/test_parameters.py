@@ -2,6 +2,8 @@
 
 import math
 import os
+import re
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +11,9 @@ import luigi
 import pytest
 from fresh import ROOT
 
+from pipeline import environment
 from pipeline.errors import InputError
+from pipeline.store.run import configuration
 from pipeline.store.run.parameters import choice, real, switch, whole
 
 
@@ -86,23 +90,91 @@ def test_wrong_flags_on_the_command_line(workplace, flags, message):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "line", "message"),
     [
-        ("[Scale]\nfactr = 3", "configuration file: [Scale] factr is not known; did you mean factor?"),
-        ("[Scale]\nFactor = 3", "configuration file: [Scale] Factor is not known; did you mean factor?"),
-        ("[scale]\nfactor = 3", "configuration file: section [scale] is not known; did you mean Scale?"),
-        ("[Totl]\nfactor = 3", "configuration file: section [Totl] is not known; did you mean Total?"),
-        ("[workspace]\nrot = x", "configuration file: [workspace] rot is not known; did you mean root?"),
-        ("[Scale]\nfactor = much", "--Scale-factor much: must be a number of at least 0"),
+        ("[Scale]\nfactr = 3", 2, "[Scale] factr is not known; did you mean factor?"),
+        ("[Scale]\nFactor = 3", 2, "[Scale] Factor is not known; did you mean factor?"),
+        ("[scale]\nfactor = 3", 1, "section [scale] is not known; did you mean Scale?"),
+        ("[Totl]\nfactor = 3", 1, "section [Totl] is not known; did you mean Total?"),
+        ("[workspace]\nrot = x", 2, "[workspace] rot is not known; did you mean root?"),
+        ("[Scale]\nfactor = much", None, "--Scale-factor much: must be a number of at least 0"),
     ],
 )
-def test_mistakes_in_the_configuration_file(workplace, text, message):
-    """Luigi ignores misspelt names; here they end the run, and the message suggests the intended name."""
+def test_mistakes_in_the_configuration_file(workplace, text, line, message):
+    """Luigi ignores misspelt names; here they end the run, and the message names file and line and suggests the intended name."""
+    before = len((workplace.root / "luigi.cfg").read_text().splitlines())
     workplace.configure(text)
     done = workplace.run("Total")
     assert done.returncode == 40
-    assert message in done.stderr
+    assert (message if line is None else f"luigi.cfg, line {before + line}: {message}") in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[Scale]\nfactor = 2\nfactor = 3\n", "luigi.cfg, line 3: factor is set twice in [Scale]. Remove one of the lines."),
+        (b"factor = 3\n", "luigi.cfg, line 1: there is no section yet. Begin with a line such as [TrainBase]."),
+        (b"[Scale]\n[Draw]\n[Scale]\n", "luigi.cfg, line 3: there are two sections [Scale]. Make them one."),
+        (b"[Scale]\nfactor\n", "luigi.cfg, line 2: this is neither [SECTION] nor NAME = VALUE."),
+        (b"[Scale]\n# Gr\xf6\xdfe\nfactor = 3\n", "luigi.cfg, line 2: this is not UTF-8. Save the file in that encoding."),
+    ],
+)
+def test_configuration_files_that_cannot_be_read(tmp_path, content, said):
+    """The `keypoints` command, which reads them before Luigi does, names file and line in one sentence."""
+    (tmp_path / "luigi.cfg").write_bytes(content)
+    done = keypoints("parameters", "TrainBase", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said + "\n")
+
+
+def keypoints(*arguments, cwd):
+    """Runs the `keypoints` command in a process of its own."""
+    start = "import sys; sys.argv[0] = 'keypoints'; from pipeline.commands import main; sys.exit(main())"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-c", start, *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=50, check=False)
+
+
+def test_a_byte_order_mark_is_accepted(tmp_path):
+    """Windows' editors write one; the file is UTF-8 whatever the locale."""
+    (tmp_path / "luigi.cfg").write_bytes("\ufeff[TrainBase]\n# Größe\nepochs = 7\n".encode())
+    done = keypoints("parameters", "TrainBase", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"epochs\s+\* ?7\b|epochs.* 7\b", done.stdout)
+
+
+def test_files_of_the_whole_machine_may_belong_to_other_projects(tmp_path, monkeypatch):
+    """An unknown section or name is refused in a preset and in the current folder, and ignored in /etc/luigi."""
+    shared_file = tmp_path / "etc" / "luigi.cfg"
+    shared_file.parent.mkdir()
+    shared_file.write_text("[ReportSales]\nregion = 3\n[Load]\ntable = sales\n")
+    own = environment.configuration_files
+    monkeypatch.setattr(environment, "configuration_files", lambda shared=True: [*([shared_file] if shared else []), *own(shared=False)])
+    monkeypatch.chdir(tmp_path)
+    configuration.check_configuration("pipeline")
+    shutil.copy(shared_file, tmp_path / "luigi.cfg")
+    with pytest.raises(InputError, match=r"^luigi\.cfg, line 1: section \[ReportSales\] is not known"):
+        configuration.check_configuration("pipeline")
+
+
+def test_a_variable_that_is_not_set(workplace):
+    """Luigi replaces ${NAME} by a variable of the environment."""
+    workplace.configure("[Scale]\nfactor = ${NO_SUCH_VARIABLE}")
+    done = workplace.run("Total")
+    assert done.returncode == 40
+    assert "[Scale] factor = ${NO_SUCH_VARIABLE}: there is no such variable." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_luigis_own_lock_is_off(workplace):
+    """It is in a folder that all users share: another user's folder, or a process number that is in use again, would stop everything."""
+    config = (workplace.root / "luigi.cfg").read_text()
+    (workplace.root / "luigi.cfg").write_text(config.replace("[core]\n", "[core]\nno_lock = false\nlock_pid_dir = /proc/nowhere\n"))
+    done = workplace.run("Total", "--source-path", b"\xff.txt")
+    assert done.returncode == 20, done.stderr
+    assert ".txt does not exist. Write some numbers into it." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert workplace.run("Total").returncode == 0
 
 
 def test_a_preset_is_read_on_top(workplace):

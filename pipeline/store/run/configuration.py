@@ -3,12 +3,14 @@
 import configparser
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
 import luigi
 from luigi.task_register import Register
 
+from pipeline import environment
 from pipeline.errors import InputError, cause, meant
 
 # Sections that Luigi reads without declaring a Config class, including those of its contributed modules.
@@ -52,30 +54,62 @@ LUIGI_SECTIONS = {
 }
 
 
+# What the project sets of Luigi itself, unless a configuration file sets it otherwise.
+LUIGI_SETTINGS = {
+    # Do not use a server: Luigi would try to reach one on localhost:8082 for a minute. The stages print their own progress, so Luigi adds
+    # only warnings and errors.
+    "core": {"local_scheduler": "true", "autoload_range": "false", "log_level": "WARNING"},
+    # A stage that leaves no artifact counts as failed, even if its run ended without an error.
+    "worker": {"check_complete_on_run": "true"},
+    # The exit codes that Luigi recommends. Without them, luigi exits with 0 after a failed stage.
+    "retcode": {
+        "already_running": "10",
+        "missing_data": "20",
+        "not_run": "25",
+        "task_failed": "30",
+        "scheduling_error": "35",
+        "unhandled_exception": "40",
+    },
+}
+
+
 def check_configuration(*packages: str) -> None:
     """Raises InputError for mistakes that Luigi would ignore: a missing preset, a misspelt section, or a misspelt key.
+
+    Only the preset and the files of the current folder are checked. The files of the whole machine may belong to other projects.
 
     packages: the packages whose tasks are checked.
     """
     preset = os.environ.get("LUIGI_CONFIG_PATH")
     if preset and not Path(preset).is_file():
         raise InputError(f"LUIGI_CONFIG_PATH: {preset} does not exist.")
-    config = luigi.configuration.get_config()
     parameters: dict[str, set[str]] = {}
     for task, _, name, _ in Register.get_all_params():
         parameters.setdefault(task, set()).add(name)
-    ours = {name for name in parameters if Register.get_task_cls(name).__module__.split(".")[0] in packages}
-    for section in config.sections():
-        if section in ours:
-            for name in set(config.options(section)) - set(config.defaults()):
-                if name.replace("-", "_") not in parameters[section]:
-                    _refuse(f"[{section}] {name}", name, parameters[section])
-                try:
-                    config.get(section, name)
-                except configparser.InterpolationError:
-                    raise InputError(f"configuration file: [{section}] {name}: a percent sign must be written as %%.") from None
-        elif section not in parameters and section not in LUIGI_SECTIONS:
-            _refuse(f"section [{section}]", section, ours)
+    ours = {name: known for name, known in parameters.items() if Register.get_task_cls(name).__module__.split(".")[0] in packages}
+    for file in environment.configuration_files(shared=False):
+        for section, name, line in environment.entries(file):
+            if section in ours and name and name.replace("-", "_") not in ours[section]:
+                _refuse(f"{file}, line {line}: [{section}] {name}", name, ours[section])
+            if section not in parameters and section not in LUIGI_SECTIONS:
+                _refuse(f"{file}, line {line}: section [{section}]", section, ours)
+    _check_values(ours)
+
+
+def _check_values(ours: dict[str, set[str]]) -> None:
+    """Raises InputError for a value of one of our parameters that refers to something that does not exist."""
+    config = luigi.configuration.get_config()
+    if not isinstance(config, configparser.ConfigParser):
+        return
+    for section in set(config.sections()) & ours.keys():
+        for name in config.options(section):
+            try:
+                config.get(section, name)
+            except luigi.configuration.cfg_parser.InterpolationMissingEnvvarError:
+                value = config.get(section, name, raw=True)
+                raise InputError(f"configuration file: [{section}] {name} = {value}: there is no such variable.") from None
+            except configparser.InterpolationError:
+                raise InputError(f"configuration file: [{section}] {name}: a percent sign must be written as %%.") from None
 
 
 def preset() -> list[str]:
@@ -87,8 +121,8 @@ def preset() -> list[str]:
     return [f"--{section}-{name.replace('_', '-')}={file.get(section, name)}" for section, name in places]
 
 
-def _refuse(what: str, name: str, known: set[str]) -> NoReturn:
-    raise InputError(f"configuration file: {what} is not known; {meant(name, sorted(known))}")
+def _refuse(what: str, name: str, known: Iterable[str]) -> NoReturn:
+    raise InputError(f"{what} is not known; {meant(name, sorted(known))}")
 
 
 class _Plain(logging.Filter):
@@ -101,15 +135,15 @@ class _Plain(logging.Filter):
 
 
 def settle_luigi() -> None:
-    """Makes Luigi print an InputError as a sentence, and applies the project's luigi.cfg where no other file sets a value.
+    """Makes Luigi print an InputError as a sentence, and applies `LUIGI_SETTINGS` where no configuration file sets a value.
 
-    Luigi reads only the luigi.cfg of the current folder. Elsewhere it would look for a server and return exit code 0 after a failure.
+    Luigi's own lock is always off. It is a file named after the command line, in a temporary folder that all users share, and each stage
+    has a lock of its own.
     """
     logging.getLogger("luigi-interface").addFilter(_Plain())
-    project = configparser.ConfigParser()
-    project.read(Path(__file__).parents[3] / "luigi.cfg")
     config = luigi.configuration.get_config()
-    for section in LUIGI_SECTIONS.intersection(project.sections()):
-        for name, value in project.items(section):
+    for section, values in LUIGI_SETTINGS.items():
+        for name, value in values.items():
             if not config.has_option(section, name):
                 config.set(section, name, value)
+    config.set("core", "no_lock", "true")
