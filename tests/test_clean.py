@@ -8,6 +8,7 @@ import shutil
 import pytest
 from workplace import PATIENCE, make, until
 
+from pipeline import environment
 from pipeline.commands import adopt, clean, forget
 from pipeline.errors import InputError
 from pipeline.store.cleanup import garbage, in_use
@@ -94,10 +95,13 @@ def test_it_lists_with_sizes_and_removes_with_yes_alone(workplace, stages, capsy
         ("scale-KEY.checkpoint-0001.h5.damaged-1", "quarantined as damaged"),
         ("scale-0123456789.h5.forgotten-1", "quarantined by forget"),
         (f".scale-KEY.{DEAD}.part.h5", "draft of a process that has died"),
+        (f".scale-KEY.{environment.host()}-{DEAD}.part.h5", "draft of a process that has died"),
+        (".scale-KEY.another-host-1.part.h5", "draft of a process that has died"),
         (f".scale-0123456789.extra.{DEAD}.part.csv", "draft of a process that has died"),
         (f"..file-hashes.{DEAD}.part.json", "draft of a process that has died"),
         (f".last-run.{DEAD}.part.json", "draft of a process that has died"),
         (".scale-0123456789.lock", "lock of a process that has died"),
+        (".run-another-host-1-2.lock", "lock of a process that has died"),
         (".run-1-2.lock", "lock of a process that has died"),
         (".last-run.lock", "lock of a process that has died"),
         (".needs.lock", "lock of a process that has died"),
@@ -141,6 +145,7 @@ def test_what_is_left_of_their_making(workplace, capsys, name, why):
         "data/weights-0123456789.checkpoint-0001.h5",
         "data/notes-0123456789.json",
         "data/.scale-0123456789.1.part.h5",  # of a running process
+        f"data/.scale-0123456789.{environment.host()}-1.part.h5",  # likewise
         "models/adopted/plan-0123456789.json",
         "models/my notes.txt",
         "models/scale-KEY.notes.txt",
@@ -398,3 +403,20 @@ def test_a_view_goes_with_its_artifact(workplace):
     assert list(garbage.find(workplace.root, {"submissions/report-0123456789"})) == []
     (found,) = garbage.find(workplace.root, set())
     assert set(found.files) == {path, view}
+
+
+def test_a_draft_of_another_host_is_in_use_as_long_as_its_lock_says_so(tmp_path):
+    """In containers every process may have the number 1, so a number alone says nothing of a process elsewhere."""
+    draft = put(tmp_path / "models" / ".scale-0123456789.another-host-1.part.h5")
+    artifact = tmp_path / "models" / "scale-0123456789.h5"
+
+    def found():
+        return [path.name for leftover in garbage.find(tmp_path, set()) for path in leftover.files if path == draft]
+
+    assert found() == [draft.name]  # without a lock nobody writes it
+    with locks.locked(artifact, lambda who: None):
+        assert found() == []
+    put(artifact.with_name(".scale-0123456789.lock"))  # seen from here nobody holds it, but locks may not reach across hosts
+    assert found() == []
+    os.utime(draft, (0, 0))
+    assert found() == [draft.name]

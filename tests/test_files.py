@@ -1,11 +1,14 @@
 """Publishing, quarantine, full disks, and the small files that the program rewrites."""
 
 import errno
+import fcntl
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
+from workplace import make
 
 from pipeline.errors import InputError
 from pipeline.store.cleanup import recovery
@@ -151,3 +154,34 @@ def test_what_the_log_could_not_take_is_known_to_the_run(tmp_path, monkeypatch):
     assert [entry["n"] for entry in runlog.entries(tmp_path)] == [1, 2]
     assert len((tmp_path / runlog.NAME).read_text().splitlines()) == 1
     assert runlog.entries(tmp_path / "elsewhere") == []
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS])
+def test_a_file_system_that_cannot_flush_a_folder(tmp_path, monkeypatch, number):
+    """What says that flushing is not supported is ignored; an input/output error is not."""
+    flush = os.fsync
+
+    def refused(descriptor):
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            return flush(descriptor)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refused)
+    with files.publishing(tmp_path / "a.csv") as draft:
+        draft.write_text("new")
+    assert names(tmp_path) == ["a.csv"]
+    number = errno.EIO
+    with pytest.raises(OSError, match="Input/output error"), files.publishing(tmp_path / "b.csv") as draft:
+        draft.write_text("new")
+
+
+def test_a_finished_artifact_needs_no_lock(workplace, monkeypatch):
+    """Where the file system has no locks, results that were copied there can still be read."""
+    make(workplace.chain()["Total"])
+
+    def refused(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    (workplace.root / "data" / ".file-hashes.json").unlink(missing_ok=True)
+    assert workplace.chain()["Total"].complete()

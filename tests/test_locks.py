@@ -1,14 +1,21 @@
 """Locks admit one writer per artifact."""
 
+import errno
 import fcntl
 import multiprocessing
 import os
 import re
+import shutil
+import tempfile
 import threading
 import time
+from pathlib import Path
 
+import pytest
 from workplace import PATIENCE, until
 
+from pipeline import environment
+from pipeline.errors import InputError
 from pipeline.store.cleanup import in_use
 from pipeline.store.workspace import locks
 
@@ -83,10 +90,10 @@ def test_a_forked_child_does_not_keep_the_lock(tmp_path):
 
 def test_abandoned_locks(tmp_path):
     """The locks of dead writers are found and removed; locks that are held and files of other programs are left alone."""
-    for name in ("dead-0123456789", "run-17-4", "editor"):
+    for name in ("dead-0123456789", "run-17-4", "run-a-host-17-4", "editor"):
         (tmp_path / f".{name}.lock").touch()
     with locks.locked(tmp_path / "held-0123456789.h5", lambda who: None):
-        assert list(locks.abandoned(tmp_path)) == ["dead-0123456789", "run-17-4"]
+        assert list(locks.abandoned(tmp_path)) == ["dead-0123456789", "run-17-4", "run-a-host-17-4"]
         assert sorted(path.name for path in tmp_path.iterdir()) == [".editor.lock", ".held-0123456789.lock"]
     assert list(locks.abandoned(tmp_path)) == []
 
@@ -179,3 +186,118 @@ def announce(folder):
     in_use.add(folder, {"data/a"})
     (folder / "after").touch()
     until((folder / "go").exists)
+
+
+# Other users and hosts
+
+
+def test_a_lock_names_its_host(tmp_path):
+    """In containers every first process has the number 1; on this host the name is left out, as in lock files of earlier versions."""
+    with locks.locked(tmp_path / "a.h5", lambda who: None):
+        description = locks.holder(tmp_path / ".a.lock")
+    assert description["host"] == environment.host()
+    assert "on" not in locks.who({**description, "command": "c"}).split()
+    assert locks.who({"host": "node7", "pid": 1, "command": "luigi Predict"}) == "process 1 on node7 (luigi Predict)"
+    assert locks.who({"pid": 1, "command": "luigi Predict"}) == "process 1 (luigi Predict)"
+
+
+@pytest.mark.parametrize(
+    ("node", "host"),
+    [
+        ("Node7.cluster.example.org", "node7"),
+        ("3f1c9d2e7a10", "3f1c9d2e7a10"),
+        ("", "host"),
+        ("a_b c", "a-b-c"),
+        ("\u00fcbung", "bung"),
+    ],
+)
+def test_the_name_of_a_host_fits_into_file_names(node, host, monkeypatch):
+    """Letters, digits and hyphens only; long names that differ at their ends stay different."""
+    monkeypatch.setattr(environment.platform, "node", lambda: node)
+    assert environment.host.__wrapped__() == host
+    long = [f"training-of-keypoints-with-folds-{pod}" for pod in "ab"]
+    names = []
+    for name in long:
+        monkeypatch.setattr(environment.platform, "node", lambda name=name: name)
+        names.append(environment.host.__wrapped__())
+    assert names[0] != names[1]
+    assert max(map(len, names)) <= 30
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o002, 0o664), (0o022, 0o644), (0o077, 0o600)])
+def test_a_lock_file_has_the_permissions_that_the_umask_allows(tmp_path, umask, mode):
+    """So a group that shares its files shares its locks."""
+    before = os.umask(umask)
+    try:
+        with locks.locked(tmp_path / "a.h5", lambda who: None):
+            assert (tmp_path / ".a.lock").stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
+
+
+@pytest.fixture
+def shared():
+    """A folder in which everybody may write."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def as_another_user(function, *arguments):
+    """Calls a function in a child process of another user; returns what it returns, as text."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgid(65534)
+            os.setuid(65534)
+            said = str(function(*arguments))
+        except BaseException as error:
+            said = repr(error)
+        os.write(write, said.encode())
+        os._exit(0)
+    os.close(write)
+    said = os.read(read, 10_000).decode()
+    os.close(read)
+    os.waitpid(child, 0)
+    return said
+
+
+def taken_over(path, told):
+    with locks.locked(path, told):
+        return f"{locks.holder(path.with_name('.a.lock'))['pid'] == os.getpid()} {path.with_name('.a.lock').stat().st_uid}"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
+def test_a_lock_that_may_only_be_read(shared):
+    """Its holder is seen; the lock of a dead process is taken over, whether or not its file may be removed."""
+    path, lock = shared / "a.h5", shared / ".a.lock"
+    with locks.locked(path, lambda who: None):
+        lock.chmod(0o644)
+        assert as_another_user(lambda: locks.who(locks.holder(lock))).startswith(f"process {os.getpid()} (")
+        assert as_another_user(lambda: locks.free(path).__enter__()) == "False"
+    lock.write_text('{"pid": 1, "command": "long dead"}')
+    assert as_another_user(taken_over, path, print) == "True 65534"
+    assert list(shared.iterdir()) == []
+    lock.write_text("{}")
+    shared.chmod(0o1777)
+    assert as_another_user(lambda: locks.free(path).__enter__()) == "True"
+    lock.chmod(0o600)
+    assert "InputError" in as_another_user(taken_over, path, print)
+    assert ".a.lock cannot be written: permission denied. Change its permissions" in as_another_user(taken_over, path, print)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, number):
+    """One sentence with advice. What may be lost, such as a cached digest, is lost without a word, and nothing is left behind locked."""
+
+    def refused(descriptor, operation):
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / ".b-0123456789.lock").touch()
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(InputError, match=r"/\.a\.lock cannot be locked: .*Let --workspace-root name a folder"):
+        locks.acquire(tmp_path / "a.h5")
+    locks.rewrite(tmp_path / "last-run.json", "{}")
+    assert list(locks.abandoned(tmp_path)) == []

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline import environment
 from pipeline.store.cleanup import in_use
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import adoptions
@@ -20,6 +21,8 @@ from pipeline.store.workspace import files, locks, names
 from pipeline.store.workspace.names import Name
 
 FOLDERS = (*names.FOLDERS, adoptions.FOLDER.as_posix())
+# Seconds after which a draft that does not change is taken for that of a dead process of another host.
+ABANDONED = 3600.0
 OTHER = "other settings, data or code"
 
 
@@ -110,7 +113,7 @@ def _found(root: Path, path: Path, name: Name, kept: set[str]) -> _Found | None:
             return None if adopted in kept else _Found(adopted, f"adoption of what was made with {OTHER}")
         case "quarantined" if _was_ours(path, name):
             return _Found(place, "quarantined by forget" if ".forgotten-" in path.name else "quarantined as damaged")
-        case "draft" if name.pid is not None and not _lives(name.pid):
+        case "draft" if not _is_written(path, name):
             return _Found(place, "draft of a process that has died")
         case "lock" if locks.holder(path) is None:
             return _Found(place, "lock of a process that has died")
@@ -149,8 +152,22 @@ def _was_ours(path: Path, name: Name) -> bool:
     return any(former in (_published(artifact) or ()) for artifact in path.parent.glob(f"{name.owner}.h5*"))
 
 
+def _is_written(draft: Path, name: Name) -> bool:
+    """Whether a draft may belong to a running process.
+
+    Only the processes of this host can be seen here. One on another host, or in a container, writes while the lock of its artifact is held
+    or, where locks do not reach across hosts, while there is a lock file and the draft changes.
+    """
+    lock = draft.with_name(f".{name.owner}.lock")
+    if locks.holder(lock) is not None:
+        return True
+    if name.host in (None, environment.host()):
+        return name.pid is not None and _lives(name.pid)
+    return lock.exists() and time.time() - draft.stat().st_mtime < ABANDONED
+
+
 def _lives(pid: int) -> bool:
-    """Whether a process exists."""
+    """Whether a process of this host exists."""
     try:
         os.kill(pid, 0)
     except PermissionError:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline import environment
 from pipeline.store.workspace import locks
 
 
@@ -60,7 +61,7 @@ def _new(folder: Path) -> _List:
     """A new, empty list of this process. The lists of dead processes are removed."""
     for _ in locks.abandoned(folder, "run-*"):
         pass  # requesting the next one removes the lock file
-    name, descriptor = locks.acquire(folder / f"run-{os.getpid()}-{time.time_ns()}")
+    name, descriptor = locks.acquire(folder / f"run-{environment.process()}-{time.time_ns()}")
     atexit.register(_close, folder.resolve())
     return _List(os.getpid(), name, descriptor, set())
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
-from pipeline import units
+from pipeline import environment, units
 from pipeline.store.cleanup import recovery
 from pipeline.store.run import configuration, interrupts
 from pipeline.store.workspace import locks, names, runlog
@@ -55,7 +55,7 @@ def begin(root: "Stage", workspace: Path) -> None:
     """
     if _current or CmdlineParser.get_instance() is None:
         return
-    run = _Run(os.getpid(), root, f"{int(time.time())}-{os.getpid()}", time.time(), workspace / "models")
+    run = _Run(os.getpid(), root, f"{int(time.time())}-{environment.process()}", time.time(), workspace / "models")
     _current.append(run)
     atexit.register(_print, run)
     interrupts.install(GO_ON)

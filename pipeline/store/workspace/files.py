@@ -12,10 +12,13 @@ from pathlib import Path
 
 from pipeline import units
 from pipeline.errors import InputError
+from pipeline.store.workspace import names
 from pipeline.store.workspace.console import say
 
 # Disk full, quota exceeded, file larger than the limit.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# The file system has no way to flush this, in particular a folder. An input/output error is not among them.
+_CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EISDIR}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -41,7 +44,7 @@ def publishing(path: Path, *, keeping: bool = False) -> Iterator[Path]:
 
     Raises InputError if the disk is full, see `room_for`.
     """
-    draft = path.with_name(f".{_short(path.stem)}.{os.getpid()}.part{path.suffix}")
+    draft = names.draft(path)
     try:
         with room_for(path, draft):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,11 +56,6 @@ def publishing(path: Path, *, keeping: bool = False) -> Iterator[Path]:
             _sync(path.parent)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _short(stem: str) -> str:
-    """A stem to which a draft's name may add something: a long one, which only users give, is replaced by a digest."""
-    return stem if len(os.fsencode(stem)) <= 100 else hashlib.sha256(os.fsencode(stem)).hexdigest()[:32]
 
 
 @contextlib.contextmanager
@@ -140,8 +138,16 @@ def state(path: Path) -> tuple[int, int, int] | None:
 
 def _sync(path: Path) -> None:
     """Flushes a file, or the entries of a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        if path.is_dir():  # a folder may be writable without being readable
+            return
+        raise
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
     finally:
         os.close(descriptor)

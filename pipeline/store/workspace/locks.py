@@ -1,4 +1,7 @@
-"""Locks that admit one writer per artifact and are released when their process dies."""
+"""Locks that admit one writer per artifact and are released when their process dies.
+
+A lock file has the permissions that the umask allows. Whoever may only read it still waits for its holder.
+"""
 
 import contextlib
 import errno
@@ -10,8 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline import environment
 from pipeline.errors import InputError
 from pipeline.store.workspace import files, names
+
+# The file system has no locks, or none that work over the network.
+_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 @contextlib.contextmanager
@@ -50,7 +57,7 @@ def abandoned(folder: Path, pattern: str = "*") -> Iterator[str]:
     """
     for name in sorted(path for path in folder.glob(f".{pattern}.lock") if names.parse(path)):
         descriptor = None
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, InputError):
             descriptor = taken(name, os.O_RDWR)
         if descriptor is not None:
             try:
@@ -62,7 +69,8 @@ def abandoned(folder: Path, pattern: str = "*") -> Iterator[str]:
 def acquire(path: Path, on_wait: Callable[[str], None] | None = None) -> tuple[Path, int]:
     """Acquires the lock of the artifact `path` and returns its lock file and the descriptor that holds it.
 
-    Without `on_wait` it does not wait but raises BlockingIOError if another process holds the lock.
+    Without `on_wait` it does not wait but raises BlockingIOError if another process holds the lock. Raises InputError if the file system
+    has no locks, or if the lock file may not be opened.
     """
     name = path.with_name(f".{path.stem}.lock")
     with files.room_for(path):
@@ -76,7 +84,9 @@ def acquire(path: Path, on_wait: Callable[[str], None] | None = None) -> tuple[P
 
 def release(name: Path, descriptor: int) -> None:
     """Removes a lock file and releases its lock."""
-    name.unlink(missing_ok=True)
+    # It may belong to another user, in a folder where only the owner may remove a file.
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        name.unlink()
     # Closing is not enough: a process that the stage forked may still have the descriptor open.
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
@@ -84,7 +94,7 @@ def release(name: Path, descriptor: int) -> None:
 
 def describe(descriptor: int, **more: Any) -> None:
     """Writes the process that holds a lock, and `more`, into the lock file. A full disk hides this information but stops nobody."""
-    text = json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv), **more})
+    text = json.dumps({"host": environment.host(), "pid": os.getpid(), "command": " ".join(sys.argv), **more})
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text.encode(), 0)
@@ -93,13 +103,13 @@ def describe(descriptor: int, **more: Any) -> None:
 def holder(name: Path) -> dict[str, Any] | None:
     """The description that the holder of a lock wrote into the lock file: {} if it cannot be read, None if nobody holds the lock."""
     try:
-        descriptor = os.open(name, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = _opened(name, os.O_RDWR)
     except FileNotFoundError:
         return None
     except PermissionError:
         return {}
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        _flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, name)
     except BlockingIOError:
         return _description(name)
     finally:
@@ -109,19 +119,27 @@ def holder(name: Path) -> dict[str, Any] | None:
 
 def who(description: dict[str, Any]) -> str:
     """The holder of a lock in words, given what `holder` returned."""
-    return f"process {description['pid']} ({description['command']})" if {"pid", "command"} <= description.keys() else "another process"
+    if not {"pid", "command"} <= description.keys():
+        return "another process"
+    host = description.get("host", environment.host())
+    return f"process {description['pid']}{f' on {host}' if host != environment.host() else ''} ({description['command']})"
 
 
 def taken(name: Path, flags: int) -> int | None:
     """Takes a lock file, writes this process into it and returns its descriptor; None if another process holds the lock."""
     while True:
-        descriptor, held = os.open(name, flags | os.O_CLOEXEC, 0o644), False
+        descriptor, held = _opened(name, flags), False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, name)
             # The previous holder may have removed the file in the meantime; then another process can lock a new file of the same name.
-            if held := _same_file(descriptor, name):
-                describe(descriptor)
-                return descriptor
+            if not _same_file(descriptor, name):
+                continue
+            # A file that a dead process of another user left, and that only it could write, is replaced by one of our own.
+            if flags & os.O_CREAT and not _is_writable(descriptor) and _removed(name):
+                continue
+            held = True
+            describe(descriptor)
+            return descriptor
         except BlockingIOError:
             return None
         finally:
@@ -143,14 +161,53 @@ def rewrite(path: Path, text: str) -> None:
 def _wait(name: Path, on_wait: Callable[[str], None]) -> None:
     """Waits until the holder of a lock file has released it."""
     try:
-        descriptor = os.open(name, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = _opened(name, os.O_RDWR)
     except FileNotFoundError:
         return
     try:
         on_wait(who(_description(name)))
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _flock(descriptor, fcntl.LOCK_EX, name)
     finally:
         os.close(descriptor)
+
+
+def _opened(name: Path, flags: int) -> int:
+    """A descriptor of a lock file, for reading if the file may not be written: that is enough for a lock."""
+    try:
+        return os.open(name, flags | os.O_CLOEXEC, 0o666)
+    except PermissionError as refused:
+        try:
+            return os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if os.access(name.parent, os.W_OK):
+                return _opened(name, flags)  # its holder has just removed it
+            raise refused from None
+
+
+def _is_writable(descriptor: int) -> bool:
+    return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+
+
+def _removed(name: Path) -> bool:
+    """Removes a file; returns whether that is permitted."""
+    try:
+        name.unlink(missing_ok=True)
+    except PermissionError:
+        return False
+    return True
+
+
+def _flock(descriptor: int, operation: int, name: Path) -> None:
+    """Locks an open file. Raises InputError if the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, operation)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED and not (error.errno == errno.EBADF and not _is_writable(descriptor)):
+            raise
+        raise InputError(
+            f"{name} cannot be locked: {files.reason(error)}. Let --workspace-root name a folder on a file system with locks (flock), "
+            "such as a local disk, or mount this one with locks."
+        ) from error
 
 
 def _same_file(descriptor: int, name: Path) -> bool:

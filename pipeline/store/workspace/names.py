@@ -1,15 +1,23 @@
 """What the files of a workspace are, judged by name: STEM-KEY.h5 is an artifact, and the files that belong to it start with STEM-KEY."""
 
+import hashlib
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline import environment
+
 KEY_LENGTH = 10
+# Bytes of a name to which a draft adds its own part; most file systems allow 255.
+LONGEST_STEM = 100
 # Partial results of a stage that has not finished; they have the form of artifacts.
 UNFINISHED = ("checkpoint", "snapshot")
 FOLDERS = ("data", "models", "submissions")
 
 _OWNER = rf"(?P<owner>(?P<stem>[a-z][\w-]*)-(?P<key>[0-9a-f]{{{KEY_LENGTH}}}))"
+# A process: HOST-PID, or only PID in files of earlier versions.
+_PROCESS = r"((?P<host>[a-z0-9-]+)-)?(?P<pid>\d+)"
 # Small files that are always rewritten as a whole.
 _NOTE = r"\.file-hashes|last-run"
 _KINDS = {
@@ -17,8 +25,8 @@ _KINDS = {
     **{kind: rf"{_OWNER}\.{kind}-\d+\.h5" for kind in UNFINISHED},
     "adoption": rf"{_OWNER}\.json",
     "quarantined": rf"{_OWNER}\..+\.(damaged|forgotten)-\d+",
-    "lock": rf"\.({_OWNER}|(?P<other>run-\d+-\d+|needs|{_NOTE}))\.lock",
-    "draft": rf"\.({_OWNER}(\..+)?|(?P<other>{_NOTE}))\.(?P<pid>\d+)\.part(\.\w+)?",
+    "lock": rf"\.({_OWNER}|(?P<other>run-([a-z0-9-]+-)?\d+-\d+|needs|{_NOTE}))\.lock",
+    "draft": rf"\.({_OWNER}(\..+)?|(?P<other>{_NOTE}))\.{_PROCESS}\.part(\.\w+)?",
 }
 
 
@@ -28,13 +36,14 @@ class Name(NamedTuple):
     kind: artifact, checkpoint, snapshot, adoption, quarantined, lock or draft.
     owner: STEM-KEY, or the name of the small file that is locked or written.
     stem, key: the two parts of STEM-KEY; None where the owner is no artifact.
-    pid: the process that writes a draft; None for the other kinds.
+    host, pid: the process that writes a draft; None for the other kinds. Drafts of earlier versions name no host.
     """
 
     kind: str
     owner: str
     stem: str | None
     key: str | None
+    host: str | None
     pid: int | None
 
 
@@ -44,8 +53,14 @@ def parse(path: Path) -> Name | None:
         if found := re.fullmatch(pattern, path.name):
             parts = found.groupdict()
             owner = parts["owner"] or parts["other"]
-            return Name(kind, owner, parts["stem"], parts["key"], int(parts["pid"]) if "pid" in parts else None)
+            return Name(kind, owner, parts["stem"], parts["key"], parts.get("host"), int(parts["pid"]) if "pid" in parts else None)
     return None
+
+
+def draft(path: Path) -> Path:
+    """The temporary file that this process writes before it is renamed to `path`. A long name, which only users give, is replaced by its hash."""
+    stem = path.stem if len(os.fsencode(path.stem)) <= LONGEST_STEM else hashlib.sha256(os.fsencode(path.stem)).hexdigest()[:32]
+    return path.with_name(f".{stem}.{environment.process()}.part{path.suffix}")
 
 
 def key_of(path: Path) -> str:

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pipeline import environment
+
 NAME = "runs.jsonl"
 
 _unwritten: list[tuple[Path, dict[str, Any]]] = []
@@ -20,7 +22,7 @@ def append(folder: Path, entry: dict[str, Any]) -> None:
 
     If the log cannot be written (because the disk is full, for example), the run continues and only this process remembers the entry.
     """
-    entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "pid": os.getpid(), **entry}
+    entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "host": environment.host(), "pid": os.getpid(), **entry}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / NAME).open("ab+", buffering=0) as file:
