@@ -1,12 +1,18 @@
 """What a running stage shows on a terminal, as lines, and on luigid's page."""
 
+import errno
 import io
+import os
+import pty
+import subprocess
+import sys
 import zipfile
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from luigi.rpc import RPCError
+from workplace import PATIENCE
 
 from pipeline.data import duplicates
 from pipeline.data.formats import archives, kaggle
@@ -132,3 +138,83 @@ def test_every_face_is_reported_as_compared():
     duplicates.groups(images, correlation=0.99, on_progress=reported.append)
     assert len(reported) > 2
     assert sum(reported) == 300
+
+
+# Nobody listens
+
+
+class Deaf(Terminal):
+    """A terminal that is gone, a pipe without a reader, or a full disk."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def write(self, text):
+        raise OSError(self.number, os.strerror(self.number))
+
+    def flush(self):
+        self.write("")
+
+
+@pytest.mark.parametrize("stream", [Deaf(errno.EIO), Deaf(errno.EPIPE), Deaf(errno.ENOSPC), None])
+def test_a_stage_does_not_need_listeners(monkeypatch, stream):
+    """Lines and bars that cannot be written are lost, and the work continues."""
+    monkeypatch.setattr(console.sys, "stderr", stream)
+    monkeypatch.setattr(console.sys, "stdout", stream)
+    with console.Progress("TrainBase", 3, "epoch") as shown:
+        for _ in range(3):
+            console.say("a line")
+            shown.step("RMSE 2.00 px")
+    assert shown.done == 3
+    with console.unfailing_prints():
+        print("a line", flush=True)
+        print("another", file=console.sys.stderr)
+
+
+def test_a_closed_stream_takes_nothing(monkeypatch):
+    """A notebook or a test may have closed the stream."""
+    stream = Terminal()
+    stream.close()
+    monkeypatch.setattr(console.sys, "stderr", stream)
+    console.say("a line")
+
+
+def test_what_a_terminal_would_obey_is_escaped(monkeypatch):
+    """Control characters in the name of a file are shown, whether or not the stream can encode the rest of the name."""
+    name = "a\x1b[31m\r\u202eß\udcff\N{SMILING FACE WITH SMILING EYES}.csv"
+    for encoding, expected in (("utf-8", "ß\\xff\N{SMILING FACE WITH SMILING EYES}"), ("ascii", "\\xdf\\xff\\U0001f60a")):
+        raw = io.BytesIO()
+        monkeypatch.setattr(console.sys, "stderr", io.TextIOWrapper(raw, encoding=encoding))
+        console.say(f"{name} is missing.\n\tNext line")
+        shown = f"a\\x1b[31m\\x0d\\u202e{expected}.csv is missing.\n\tNext line\n"
+        assert raw.getvalue().decode(encoding) == shown
+        monkeypatch.setattr(console.sys, "stdout", console.sys.stderr)
+        with console.unfailing_prints():
+            print(name)
+        assert raw.getvalue().decode(encoding) == shown + shown.split(" is ")[0] + "\n"
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "2>&- 1>&- 0<&-", "2>/dev/full >/dev/full", "2>&1 | true"])
+def test_a_run_that_nobody_hears_is_a_run(workplace, redirection):
+    """It makes every artifact, logs every stage, and ends with its usual exit code."""
+    command = f"set -o pipefail; {sys.executable} -m luigi --module chainlet Total {redirection}"
+    done = subprocess.run(["bash", "-c", command], cwd=workplace.root, capture_output=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert sorted(workplace.ran()) == ["Draw", "Guess", "Picture", "Scale", "Total"]
+    assert not [name for name in workplace.files() if name.startswith(".")]
+    failed = subprocess.run(
+        ["bash", "-c", command.replace("Total", "Total --source-path no.txt")], cwd=workplace.root, capture_output=True, timeout=PATIENCE
+    )
+    assert failed.returncode == 20
+
+
+def test_a_terminal_that_goes_away_ends_nothing(workplace):
+    """After the loss of a connection, writing to the terminal is an input/output error; also for the workers of a run."""
+    own, terminal = pty.openpty()
+    command = [sys.executable, "-m", "luigi", "--module", "chainlet", "Total", "--workers", "2"]
+    process = subprocess.Popen(command, cwd=workplace.root, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+    os.close(terminal)
+    os.close(own)
+    assert process.wait(PATIENCE) == 0
+    assert sorted(workplace.ran()) == ["Draw", "Guess", "Picture", "Scale", "Total"]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import InputError, cause
+from pipeline.store.workspace import console
 
 SUBCOMMANDS = {
     "status": "show which stages are cached, missing or stale and why, their sizes and durations, and what a run would cost",
@@ -40,11 +41,14 @@ def main(arguments: list[str] | None = None) -> int:
 
     An interrupt gives 130. Without `arguments`, those of the process are used.
     """
-    options, flags = _parser().parse_known_args(_joined(sys.argv[1:] if arguments is None else arguments))
+    with console.unfailing_prints():
+        return _main(sys.argv[1:] if arguments is None else arguments)
+
+
+def _main(arguments: list[str]) -> int:
+    options, flags = _parser().parse_known_args(_joined(arguments))
     try:
         return _run(options, flags)
-    except BrokenPipeError:
-        return 0
     except KeyboardInterrupt:
         print("keypoints: interrupted", file=sys.stderr)
         return 130

@@ -17,7 +17,7 @@ from luigi.cmdline_parser import CmdlineParser
 from pipeline import environment, units
 from pipeline.store.cleanup import recovery
 from pipeline.store.run import configuration, interrupts
-from pipeline.store.workspace import locks, names, runlog
+from pipeline.store.workspace import console, locks, names, runlog
 from pipeline.store.workspace.console import say
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def begin(root: "Stage", workspace: Path) -> None:
     run = _Run(os.getpid(), root, f"{int(time.time())}-{environment.process()}", time.time(), workspace / "models")
     _current.append(run)
     atexit.register(_print, run)
+    console.make_unfailing()
     interrupts.install(GO_ON)
     entry = {"event": "run", "run": run.name, "arguments": sys.argv[1:], "preset": configuration.preset(), "folder": str(Path.cwd())}
     runlog.append(run.log, entry)

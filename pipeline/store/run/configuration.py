@@ -1,5 +1,6 @@
 """The configuration files: unknown names are refused, and settings of Luigi itself default to those of the project."""
 
+import atexit
 import configparser
 import logging
 import os
@@ -12,6 +13,7 @@ from luigi.task_register import Register
 
 from pipeline import environment
 from pipeline.errors import InputError, cause, meant
+from pipeline.store.workspace import console
 
 # Sections that Luigi reads without declaring a Config class, including those of its contributed modules.
 LUIGI_SECTIONS = {
@@ -130,7 +132,7 @@ class _Plain(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if (error := cause(record.exc_info[1]) if record.exc_info else None) is not None:
-            record.msg, record.args, record.exc_info, record.exc_text = str(error), (), None, None
+            record.msg, record.args, record.exc_info, record.exc_text = console.escaped(str(error)), (), None, None
         return True
 
 
@@ -141,6 +143,7 @@ def settle_luigi() -> None:
     has a lock of its own.
     """
     logging.getLogger("luigi-interface").addFilter(_Plain())
+    atexit.register(console.settle)
     config = luigi.configuration.get_config()
     for section, values in LUIGI_SETTINGS.items():
         for name, value in values.items():

@@ -37,6 +37,7 @@ def install(words: str) -> None:
     if ours:
         _watch(ours, words)
     sys.excepthook = _without_traceback
+    sys.unraisablehook = _without_traceback_of_the_lost
 
 
 @contextlib.contextmanager
@@ -159,3 +160,9 @@ def _without_traceback(kind: type[BaseException], error: BaseException, trace: T
     """An exception hook that is silent about KeyboardInterrupt."""
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
+
+
+def _without_traceback_of_the_lost(lost: "sys.UnraisableHookArgs") -> None:
+    """The same for exceptions that Python ignores, such as one that is raised while a module's lock is freed; see `_watch`."""
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)

@@ -50,10 +50,12 @@ def publishing(path: Path, *, keeping: bool = False) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield draft
             _sync(draft)
-            if keeping and os.path.lexists(path) and not (path.is_file() and sha256(path) == sha256(draft)):
-                say(f"{path} already existed with different content; the old file was kept as {_quarantined(path, 'damaged')}.")
+            differs = keeping and os.path.lexists(path) and not (path.is_file() and sha256(path) == sha256(draft))
+            kept = _quarantined(path, "damaged") if differs else None
             draft.replace(path)
             _sync(path.parent)
+        if kept:
+            say(f"{path} already existed with different content; the old file was kept as {kept}.")
     finally:
         draft.unlink(missing_ok=True)
 
