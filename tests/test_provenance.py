@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 from workplace import make
@@ -234,8 +235,9 @@ def hashed(monkeypatch):
     return paths
 
 
-def test_checksums_of_files_are_remembered(tmp_path, hashed):
-    """By path, size, modification time and inode, in a file that outlives the process; a damaged cache is replaced."""
+def test_checksums_of_files_are_remembered(tmp_path, hashed, monkeypatch):
+    """By path, size, times and inode, in a file that outlives the process; a damaged cache is replaced."""
+    monkeypatch.setattr(digests, "RECENT", -1)  # the file has just been written
     file, memory = tmp_path / "a.csv", tmp_path / "data"
     file.write_text("abc")
     os.utime(file, (1000, 1000))
@@ -251,6 +253,21 @@ def test_checksums_of_files_are_remembered(tmp_path, hashed):
         change()
         assert (digests.file_digest(file, memory) == digest) == (file.read_text() == "abc")
     assert len(hashed) == 7
+
+
+def test_an_edit_that_hides_itself_is_noticed(tmp_path, monkeypatch):
+    """A program may edit a file in place and restore its modification time; size and inode are unchanged as well."""
+    monkeypatch.setattr(digests, "RECENT", -1)
+    file = tmp_path / "a.csv"
+    file.write_text("abc")
+    os.utime(file, (1000, 1000))
+    before, known = file.stat(), digests.file_digest(file, tmp_path)
+    time.sleep(0.05)  # longer than the kernel's clock stands still
+    with file.open("r+") as edited:
+        edited.write("abd")
+    os.utime(file, (1000, 1000))
+    assert [getattr(file.stat(), name) == getattr(before, name) for name in ("st_size", "st_mtime_ns", "st_ino")] == [True] * 3
+    assert digests.file_digest(file, tmp_path) != known
 
 
 def _replace(file, text):

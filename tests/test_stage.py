@@ -1,10 +1,13 @@
 """The base class of stages: overrides, companions, damaged files, killed writers, edits during a run, two workers."""
 
+import json
 import re
 import resource
+import subprocess
+import sys
 
 import pytest
-from workplace import make
+from workplace import PATIENCE, make
 
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
@@ -260,3 +263,45 @@ def test_run_of_a_base_that_is_no_stage(workplace):
     with pytest.raises(RuntimeError):
         guess.run()
     assert workplace.log()[-1]["status"] == "failed"
+
+
+# Several builds in one process, as in a notebook
+
+NOTEBOOK = """
+import json, luigi
+from chainlet import Total
+from pipeline.store.run.targets import workspace_root
+from chainlet.work import Sum
+held, found = Total(), []
+
+def build(task):
+    assert luigi.build([task], log_level="ERROR")
+    found.append([task.key, float(task.output().load(Sum).value)])
+
+build(held)
+open("numbers.txt", "w").write("1 2 4\\n")
+build(Total())
+build(held)
+luigi.configuration.get_config().set("Scale", "factor", "3")
+build(held)
+build(Total())
+open("numbers.txt", "w").write("1 2 3\\n")
+assert luigi.run(["Total", "--Scale-factor", "2"])
+assert luigi.run(["Total"])
+build(held)
+print(json.dumps(found))
+"""
+
+
+def test_a_key_does_not_outlive_a_build(workplace):
+    """A file or a setting that changes between two builds of one process gives another key, also for a task that was created before."""
+    command = [sys.executable, "-c", NOTEBOOK]
+    done = subprocess.run(command, cwd=workplace.root, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    keys, sums = zip(*json.loads(done.stdout.splitlines()[-1]), strict=True)
+    # factor x (1 + 2 + 3) + (2 + 3 + 4), and so on
+    assert sums == (21, 24, 24, 31, 31, 27)
+    assert keys[1] == keys[2]
+    assert keys[3] == keys[4]
+    assert len(set(keys)) == 4

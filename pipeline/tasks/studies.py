@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from pipeline.errors import Ended, InputError
 from pipeline.experiments import plans
 from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.store.keys import provenance
+from pipeline.store.run.keyed import per_build
 from pipeline.store.run.parameters import whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, workspace_root
@@ -64,7 +64,7 @@ class Trial(Stage):
     def identity(self) -> tuple[str, ...]:
         return (self.stage.lower().replace(":", "-"),)
 
-    @functools.cached_property
+    @per_build
     def compared(self) -> Stage:
         """The stage whose outcome this is."""
         return _compared(self.stage, self.overrides)
@@ -141,7 +141,7 @@ class Experiment(Stage):
 
     file = luigi.Parameter("", significant=False, description="TOML file that describes it, such as configs/experiments/optimizers.toml")
 
-    @functools.cached_property
+    @per_build
     def plan(self) -> plans.Plan:
         """What the file describes."""
         return plans.read(Path(self.file))
@@ -150,7 +150,7 @@ class Experiment(Stage):
     def identity(self) -> tuple[str, ...]:
         return (self.plan.name,)
 
-    @functools.cached_property
+    @per_build
     def _search(self) -> str:
         """The key of the search, or "" if there is none. A search for more trials has the same key and starts with the same trials."""
         return provenance.key(dataclasses.asdict(dataclasses.replace(self.plan, question="", trials=0))) if self.plan.space else ""

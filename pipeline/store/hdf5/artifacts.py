@@ -50,7 +50,7 @@ ANY = ""
 LARGEST = 8 << 30
 
 # Artifacts that were verified: the states of their files at that time, and their contents.
-_verified: dict[Path, tuple[dict[Path, tuple[int, int, int] | None], StoredGroup]] = {}
+_verified: dict[Path, tuple[dict[Path, tuple[int, int, int, int] | None], StoredGroup]] = {}
 
 
 # Writing

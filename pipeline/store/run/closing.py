@@ -51,9 +51,9 @@ def begin(root: "Stage", workspace: Path) -> None:
     """Starts a run, unless it has started: writes its log entry, handles signals, and arranges that the summary is printed at the end.
 
     It is called for each task that Luigi's command line schedules, first for the one that the command names. Outside of a command, such as
-    in a mere import or in other tools of Luigi, it does nothing.
+    in a notebook that calls `luigi.build` or `luigi.run`, or in other tools of Luigi, it does nothing.
     """
-    if _current or CmdlineParser.get_instance() is None:
+    if _current or CmdlineParser.get_instance() is None or root.task_family not in sys.argv:
         return
     run = _Run(os.getpid(), root, f"{int(time.time())}-{environment.process()}", time.time(), workspace / "models")
     _current.append(run)

@@ -1,12 +1,18 @@
-"""The identity of a stage: its names, its parameters including overrides, its provenance, and the key derived from them."""
+"""The identity of a stage: its names, its parameters including overrides, its provenance, and the key derived from them.
+
+A key is computed once in each build. Luigi keeps its tasks as long as the process lives, but files, code and settings may change between
+two builds of one process, in a notebook for example.
+"""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 import luigi
+from luigi.cmdline_parser import CmdlineParser
 from luigi.task import flatten
+from luigi.worker import Worker
 
 from pipeline.errors import InputError, meant
 from pipeline.store.hdf5 import artifacts
@@ -19,6 +25,68 @@ if TYPE_CHECKING:
     from pipeline.store.run.stage import Stage
 
 NO_OVERRIDES: dict[str, dict[str, Any]] = {}
+Value = TypeVar("Value")
+
+
+class Builds:
+    """The builds of this process: how many have begun, and the generation of the values that `per_build` keeps."""
+
+    begun = 0
+    generation = 0
+
+    @classmethod
+    def begin(cls) -> None:
+        """Called when a worker of Luigi begins. What was computed before is kept only by the command line, whose one build it is for."""
+        if cls.begun or CmdlineParser.get_instance() is None:
+            cls.generation += 1
+        cls.begun += 1
+
+    @classmethod
+    def end(cls) -> None:
+        """Called when a worker of Luigi has ended. A command still needs the keys for its summary."""
+        if CmdlineParser.get_instance() is None:
+            cls.generation += 1
+
+
+class per_build(Generic[Value]):  # named like the property that it is
+    """A property whose value is computed once in each build."""
+
+    def __init__(self, compute: Callable[[Any], Value]):
+        self.compute, self.__doc__ = compute, compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = f"{name} in a build"
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> Value: ...
+
+    def __get__(self, instance: object | None, owner: type) -> "Self | Value":
+        if instance is None:
+            return self
+        generation, value = vars(instance).get(self.name, (None, None))
+        if generation != Builds.generation:
+            value = self.compute(instance)
+            vars(instance)[self.name] = Builds.generation, value
+        return value
+
+
+def _around(method: Callable[..., Any], call: Callable[[], None]) -> Callable[..., Any]:
+    """A method that calls `call` first."""
+
+    @functools.wraps(method)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        call()
+        return method(*args, **kwargs)
+
+    return wrapped
+
+
+# Luigi has no event for the beginning and the end of a build, in which `luigi.build` and `luigi.run` enter and leave a worker.
+_worker: Any = Worker
+_worker.__enter__, _worker.__exit__ = _around(_worker.__enter__, Builds.begin), _around(_worker.__exit__, Builds.end)
 
 
 class Keyed(luigi.Task):
@@ -38,6 +106,7 @@ class Keyed(luigi.Task):
 
     folder = "models"  # the workspace's folder that contains the artifact
     companion = False  # made along with the stage that requires it, without being part of that stage's key
+    _has_key = False
     on_backend = False  # trains or predicts, so that the versions of Keras and its backend are part of the key
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -52,7 +121,17 @@ class Keyed(luigi.Task):
         super().__init__(*args, **kwargs)
         _check_configuration_once(type(self).__module__.split(".")[0])
         self._apply_overrides()
-        self.task_id = f"{self.stem}-{self.key}"
+        self._has_key = True
+        hash(self)  # raises now what is wrong with the files or the code
+
+    @property
+    def task_id(self) -> str:
+        """STEM-KEY, Luigi's name of the task; "" as long as its parameters are not set."""
+        return f"{self.stem}-{self.key}" if self._has_key else ""
+
+    @task_id.setter
+    def task_id(self, value: str) -> None:
+        """Luigi's own name of the task is not used."""
 
     def __hash__(self) -> int:
         return hash(self.task_id)
@@ -90,7 +169,7 @@ class Keyed(luigi.Task):
 
     # Key
 
-    @functools.cached_property
+    @per_build
     def key(self) -> str:
         """The key of the artifact: that of the provenance, or that of the artifact adopted in its place."""
         return self.adoption.adopted if self.adoption else self.provenance_key
@@ -100,7 +179,7 @@ class Keyed(luigi.Task):
         """The key of the provenance."""
         return provenance.key(self.provenance)
 
-    @functools.cached_property
+    @per_build
     def provenance(self) -> dict[str, Any]:
         """What the artifact is made from, see `pipeline.store.keys.provenance`, when it was first requested."""
         return self.current_provenance()
@@ -124,12 +203,12 @@ class Keyed(luigi.Task):
         significant = {name: parameter for name, parameter in self.get_params() if parameter.significant}
         return {name: (_plain(p, getattr(self, name)), _plain(p, p._default)) for name, p in significant.items()}
 
-    @functools.cached_property
+    @per_build
     def adoption(self) -> Adoption | None:
         """The record by which another artifact replaces the one that the provenance describes."""
         return adoptions.followed(workspace_root(), self.folder, self.stem, self.provenance_key)
 
-    @functools.cached_property
+    @per_build
     def adopted(self) -> dict[str, Adoption]:
         """The adoptions that influence the key, those of the inputs and their inputs included, by address; inputs first."""
         found = {name: adoption for task in self.inputs().values() for name, adoption in task.adopted.items()}

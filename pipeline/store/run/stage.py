@@ -67,6 +67,7 @@ class Stage(Keyed):
         """
         closing.begin(self, workspace_root())
         tasks: list[luigi.Task] = super().deps()
+        self.run_state.refusal = None
         try:
             in_use.add(log_folder(), {task.place for task in (self, *tasks) if isinstance(task, Stage)})
         except InputError as error:

@@ -17,7 +17,9 @@ RECENT = 2_500_000_000
 def file_digest(path: Path, cache_folder: Path) -> str:
     """The SHA-256 digest of an external file, or "missing" or "not a file".
 
-    Digests are cached in `cache_folder` by path, size, modification time and inode. Raises InputError if the file cannot be read.
+    Digests are cached in `cache_folder` by path, size, modification time, change time and inode.
+
+    Raises InputError if the file cannot be read.
     """
     if not path.is_file():
         return "not a file" if path.exists() else "missing"
@@ -28,8 +30,9 @@ def file_digest(path: Path, cache_folder: Path) -> str:
         digest = files.sha256(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {files.reason(error)}.") from None
-    # A file that was written just now can change again without a change of its modification time.
-    if time.time_ns() - path.stat().st_mtime_ns > RECENT:
+    # A file that was written just now can change again without a change of its times.
+    status = path.stat()
+    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > RECENT:
         locks.rewrite(cache_folder / HASHES, json.dumps({**known, name: [state, digest]}))
     return digest
 

@@ -129,13 +129,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def state(path: Path) -> tuple[int, int, int] | None:
-    """Size, modification time and inode of a file; None if it does not exist. A different state may mean different content."""
+def state(path: Path) -> tuple[int, int, int, int] | None:
+    """Size, modification time, change time and inode of a file; None if it does not exist. A different state may mean different content.
+
+    Programs can set the modification time, so only the change time tells that a file was edited without changing its size.
+    """
     try:
         status = path.stat()
     except FileNotFoundError:
         return None
-    return status.st_size, status.st_mtime_ns, status.st_ino
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _sync(path: Path) -> None:

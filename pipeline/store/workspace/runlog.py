@@ -3,6 +3,7 @@
 The log has one JSON object per line: {"event": "run"} when a command starts, {"event": "stage"} when a stage ends.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -20,17 +21,21 @@ _unwritten: list[tuple[Path, dict[str, Any]]] = []
 def append(folder: Path, entry: dict[str, Any]) -> None:
     """Adds a line to the log, in a single write so that concurrent processes do not mix their lines.
 
-    If the log cannot be written (because the disk is full, for example), the run continues and only this process remembers the entry.
+    If the log cannot be written (because the disk is full, for example), the run continues, and this process writes the entry before its
+    next one.
     """
     entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "host": environment.host(), "pid": os.getpid(), **entry}
-    try:
+    _unwritten.append((folder, entry))
+    # A forked process leaves the entries of its parent to the parent.
+    mine = [each for each in _unwritten if each[0] == folder and each[1]["pid"] == os.getpid()]
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / NAME).open("ab+", buffering=0) as file:
-            line = ("" if _ends_well(file) else "\n").encode() + json.dumps(entry).encode() + b"\n"
-            if file.write(line) < len(line):
-                _unwritten.append((folder, entry))
-    except OSError:
-        _unwritten.append((folder, entry))
+            for each in mine:
+                line = ("" if _ends_well(file) else "\n").encode() + json.dumps(each[1]).encode() + b"\n"
+                if file.write(line) < len(line):
+                    break
+                _unwritten.remove(each)
 
 
 def _ends_well(file: io.FileIO) -> bool:
