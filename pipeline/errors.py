@@ -1,6 +1,7 @@
 """Exceptions whose messages are written for the user."""
 
 import difflib
+import errno
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,12 +14,28 @@ class InputError(Exception):
     """
 
 
+# What the user can do about an error of the operating system, which names a file.
+_ADVICE = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "Change its permissions, or use another folder."),
+    errno.EROFS: "Use a folder on another disk.",
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "A folder is needed in this place; move the file."),
+    errno.EISDIR: "A file is needed in this place; move the folder.",
+    errno.ENAMETOOLONG: "Use a shorter name.",
+    errno.ELOOP: "Its symbolic links refer to each other.",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Raise the limit of open files (ulimit -n)."),
+    errno.ESTALE: "The file server has replaced it; run the command again.",
+}
+
+
 def cause(error: BaseException | None) -> InputError | None:
     """The InputError that an exception is or was raised from; None if there is none.
 
-    Luigi turns the InputError of a parameter of an inner task into a ValueError.
+    Luigi turns the InputError of a parameter of an inner task into a ValueError. An error of the operating system that the user can resolve
+    becomes an InputError too.
     """
     while error is not None and not isinstance(error, InputError):
+        if isinstance(error, OSError) and error.errno in _ADVICE and error.filename:
+            return InputError(f"{error.filename}: {(error.strerror or str(error)).lower()}. {_ADVICE[error.errno]}")
         error = error.__cause__
     return error
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from luigi.task_register import Register
 
-from pipeline import commands
+from pipeline import commands, environment
 from pipeline.commands import compare, doctor
 from pipeline.commands.support.last_run import Run
 from pipeline.errors import InputError
@@ -22,6 +22,7 @@ from pipeline.nets.trained import Trained
 from pipeline.results.paired import HeldOut
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.run import closing
+from pipeline.store.workspace import runlog
 
 ROOT = Path(__file__).parent.parent
 SMALL = ("--dataset-path=rendered", "--Render-training=80", "--Render-test=9", "--Augment-copies=2")
@@ -238,6 +239,39 @@ def test_every_section_of_flags_is_known():
     """The flags of a section that is added later are recognised too."""
     sections = {task for task, is_task, *_ in Register.get_all_params() if Register.get_task_cls(task).__module__.startswith("pipeline.")}
     assert all(commands.LUIGIS_FLAG.fullmatch(f"--{section}-some") for section in sections)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3",
+        "[]",
+        '{"event": "run"}',
+        '{"event": "run", "arguments": 3}',
+        '{"event": "run", "arguments": [3], "preset": 7, "folder": []}',
+        '{"event": "stage", "status": "done", "stage": "Load"}',
+        '{"event": "stage", "status": "done", "stage": "Load", "key": [], "seconds": "x"}',
+        '{"event": "stage", "status": "done", "stage": "Load", "key": "a", "seconds": NaN}',
+        '{"event": "stage", "status": "failed", "stage": "Load", "key": "a", "run": 3}',
+    ],
+)
+def test_entries_of_another_shape_are_skipped(text, tmp_path, monkeypatch, capsys):
+    """A log or a last-run.json that a person or another program has changed does not stop a command."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    for name in ("runs.jsonl", "last-run.json"):
+        (tmp_path / "models" / name).write_text(text + "\n")
+    assert runlog.entries(tmp_path / "models") in ([], [{"event": "run"}])
+    for flags in ([], ["--workspace-root", "."]):
+        assert commands.main(["status", *flags]) == 1
+        assert "A run would compute" in capsys.readouterr().out
+
+
+def test_no_command_without_a_current_folder(tmp_path, monkeypatch):
+    """One sentence, whether or not the workspace is elsewhere."""
+    monkeypatch.setattr(Path, "cwd", lambda: Path("/nowhere").resolve(strict=True))
+    with pytest.raises(InputError, match=r"^The current folder no longer exists\."):
+        environment.check_folder()
 
 
 def test_interrupted(monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import os
 import shutil
 import stat
@@ -154,6 +155,8 @@ def test_what_the_log_could_not_take_is_known_to_the_run(tmp_path, monkeypatch):
     assert [entry["n"] for entry in runlog.entries(tmp_path)] == [1, 2]
     assert len((tmp_path / runlog.NAME).read_text().splitlines()) == 1
     assert runlog.entries(tmp_path / "elsewhere") == []
+    runlog.append(tmp_path, {"n": 3})
+    assert [json.loads(line)["n"] for line in (tmp_path / runlog.NAME).read_text().splitlines()] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS])

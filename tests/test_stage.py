@@ -1,15 +1,17 @@
 """The base class of stages: overrides, companions, damaged files, killed writers, edits during a run, two workers."""
 
+import errno
 import json
+import os
 import re
 import resource
 import subprocess
 import sys
 
 import pytest
-from workplace import PATIENCE, make
+from workplace import PATIENCE, TESTS, make
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, cause
 from pipeline.store.hdf5 import artifacts
 
 
@@ -198,6 +200,63 @@ def test_a_killed_writer_leaves_no_artifact(workplace, next_stage):
     assert workplace.run(next_stage).returncode == 0
     hidden = {name for name in workplace.files() if name.startswith(".")}
     assert hidden == set()
+
+
+@pytest.mark.parametrize(
+    ("root", "file", "said"),
+    [
+        ("numbers.txt", None, "numbers.txt is not a folder. Move it, or let --workspace-root name another folder."),
+        ("numbers.txt/deep/er", None, "numbers.txt is not a folder. Move it, or let --workspace-root name another folder."),
+        (".", "submissions", "submissions is not a folder. Move it, or let --workspace-root name another folder."),
+    ],
+)
+def test_a_file_in_the_place_of_a_folder(workplace, root, file, said):
+    """One sentence names it, and nothing runs."""
+    if file:
+        (workplace.root / file).touch()
+    done = workplace.run("Total", "--workspace-root", root)
+    assert (done.returncode, done.stderr) == (40, f"ERROR: {said}\n")
+
+
+def test_a_current_folder_that_was_deleted(workplace):
+    """One sentence, also if the workspace is elsewhere."""
+    command = (
+        f"mkdir gone && cd gone && rmdir ../gone && {sys.executable} -m luigi --module pipeline Load --workspace-root {workplace.root}"
+    )
+    kept = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=workplace.root, env=kept, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 40
+    assert done.stderr.splitlines()[-1].startswith("ERROR: The current folder no longer exists.")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_artifact_that_may_not_be_read(workplace, monkeypatch):
+    """It is neither damaged nor missing: its stage is refused in one sentence, which the summary repeats, and the file stays."""
+    make(workplace.chain()["Scale"])
+    scale = workplace.chain()["Scale"]
+
+    def refused(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with monkeypatch.context() as context:
+        context.setattr(artifacts, "verify", refused)
+        assert not scale.complete()
+    said = rf"^{scale.path}: permission denied\. Change its permissions, or use another folder\.$"
+    with pytest.raises(InputError, match=said):
+        scale.run()
+    assert re.search(said, workplace.log()[-1]["error"])
+    assert scale.complete()
+
+
+def test_errors_of_the_operating_system_that_a_user_can_resolve():
+    """They become one sentence; others keep their traceback."""
+    error = ValueError("outer")
+    error.__cause__ = OSError(errno.ENAMETOOLONG, "File name too long", "a")
+    assert str(cause(error)) == "a: file name too long. Use a shorter name."
+    assert cause(FileNotFoundError(errno.ENOENT, "No such file or directory", "a")) is None
+    assert cause(PermissionError("without a file")) is None
 
 
 def test_a_full_disk(workplace):

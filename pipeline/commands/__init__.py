@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.errors import InputError, cause
 from pipeline.store.workspace import console
 
+DESCRIPTION = "The `keypoints` command inspects the cache, uses its results and tidies it; it never trains."
 SUBCOMMANDS = {
     "status": "show which stages are cached, missing or stale and why, their sizes and durations, and what a run would cost",
     "inspect": "show the contents of an artifact: arrays, shapes, units, values, and what it was made from",
@@ -60,7 +61,7 @@ def _main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="keypoints", description=(__doc__ or "").splitlines()[0], epilog=EPILOG)
+    parser = argparse.ArgumentParser(prog="keypoints", description=DESCRIPTION, epilog=EPILOG)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in SUBCOMMANDS.items():
         description = f"{summary[0].upper()}{summary[1:]}."

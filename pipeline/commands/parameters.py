@@ -20,7 +20,8 @@ def run(sections: list[str]) -> int:
     if unknown := [name for name in sections if name.lower() not in known]:
         raise InputError(f"There is no stage or section {unknown[0]}; {meant(unknown[0], pipeline.__all__)}")
     for task in [known[name.lower()] for name in sections] or known.values():
-        print(f"\n{task.__name__}: {task.__doc__.splitlines()[0]}")
+        summary, *_ = (task.__doc__ or "").splitlines() or [""]
+        print(f"\n{task.__name__}: {summary}")
         for name, parameter in task.get_params():
             if not (issubclass(task, Stage) and name == "overrides"):
                 _print(task, name, parameter)

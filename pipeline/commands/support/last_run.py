@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import os
 import shlex
 from collections.abc import Iterator
@@ -89,10 +88,11 @@ def _last_entry(flags: list[str]) -> dict[str, Any] | None:
             entries = runlog.entries(workspace_root() / "models")
     else:
         try:
-            entries = [json.loads(closing.LAST_RUN.read_text())]
-        except (OSError, ValueError):
+            entry = runlog.parse(closing.LAST_RUN.read_text(encoding="utf-8", errors="replace"))
+        except OSError:
             return None
-    return next((entry for entry in reversed(entries) if entry.get("event") == "run"), None)
+        entries = [entry] if entry else []
+    return next((entry for entry in reversed(entries) if entry.get("event") == "run" and "arguments" in entry), None)
 
 
 def _preset(entry: dict[str, Any]) -> list[str]:

@@ -41,10 +41,13 @@ def guarded(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def wrapped(self: "Stage") -> Any:
         if self.run_state.running:
             return run(self)  # called by super().run()
-        with interrupts.heeded(), locks.locked(self.path, lambda who: self.say(f"{who} is making the same artifact; waiting for it")):
-            if not self.output().exists():
-                _tidy(self)
-                _logged(_refused if self.adoption else run, self)
+        with interrupts.heeded():
+            if self.run_state.refusal:
+                _logged(run, self)  # which raises it
+            with locks.locked(self.path, lambda who: self.say(f"{who} is making the same artifact; waiting for it")):
+                if not self.output().exists():
+                    _tidy(self)
+                    _logged(_refused if self.adoption else run, self)
         return None
 
     return wrapped

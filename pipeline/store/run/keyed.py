@@ -14,12 +14,13 @@ from luigi.cmdline_parser import CmdlineParser
 from luigi.task import flatten
 from luigi.worker import Worker
 
+from pipeline import environment
 from pipeline.errors import InputError, meant
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import adoptions, fingerprints, provenance
 from pipeline.store.keys.adoptions import Adoption
 from pipeline.store.run import configuration, parameters
-from pipeline.store.run.targets import ExternalFile, workspace_root
+from pipeline.store.run.targets import ExternalFile, check_workspace, workspace_root
 
 if TYPE_CHECKING:
     from pipeline.store.run.stage import Stage
@@ -119,7 +120,7 @@ class Keyed(luigi.Task):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _check_configuration_once(type(self).__module__.split(".")[0])
+        _check_once(type(self).__module__.split(".")[0])
         self._apply_overrides()
         self._has_key = True
         hash(self)  # raises now what is wrong with the files or the code
@@ -312,5 +313,8 @@ def _numbered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 @functools.cache
-def _check_configuration_once(package: str) -> None:
+def _check_once(package: str) -> None:
+    """Raises InputError for mistakes that do not depend on a single task, before the first task of a package is created."""
+    environment.check_folder()
+    check_workspace()
     configuration.check_configuration(package, __name__.split(".")[0])

@@ -14,7 +14,7 @@ import luigi
 from luigi.rpc import RPCError
 from luigi.task import flatten
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, cause
 from pipeline.store.cleanup import in_use
 from pipeline.store.hdf5 import artifacts, contents
 from pipeline.store.keys import provenance
@@ -56,8 +56,19 @@ class Stage(Keyed):
         return Artifact(self.path)
 
     def complete(self) -> bool:
-        """Whether the artifact exists and is undamaged, and likewise those of the companions."""
-        return self.output().exists() and all(task.complete() for task in flatten(self.requires()) if getattr(task, "companion", False))
+        """Whether the artifact exists and is undamaged, and likewise those of the companions.
+
+        An error that the user can resolve, such as a file that may not be read, is raised by `run`, because Luigi prints errors of `run`
+        best.
+        """
+        self.run_state.refusal = None
+        try:
+            return self.output().exists() and all(task.complete() for task in flatten(self.requires()) if getattr(task, "companion", False))
+        except OSError as error:
+            if (refusal := cause(error)) is None:
+                raise
+            self.run_state.refusal = refusal
+            return False
 
     def deps(self) -> list[luigi.Task]:
         """The required tasks. Only Luigi's worker asks for them, if the stage is not complete, before it looks for the inputs.
@@ -67,11 +78,12 @@ class Stage(Keyed):
         """
         closing.begin(self, workspace_root())
         tasks: list[luigi.Task] = super().deps()
-        self.run_state.refusal = None
         try:
             in_use.add(log_folder(), {task.place for task in (self, *tasks) if isinstance(task, Stage)})
-        except InputError as error:
-            self.run_state.refusal = error
+        except (InputError, OSError) as error:
+            if (refusal := cause(error)) is None:
+                raise
+            self.run_state.refusal = self.run_state.refusal or refusal
         return tasks
 
     # What a `run` uses

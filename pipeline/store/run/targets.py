@@ -14,7 +14,7 @@ from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.run import closing
 from pipeline.store.run.parameters import whole
-from pipeline.store.workspace import digests, files
+from pipeline.store.workspace import digests, files, names
 
 if TYPE_CHECKING:
     import h5py
@@ -41,6 +41,14 @@ def refuse_empty(value: str, flag: str) -> None:
     given = getattr(parser.known_args, flag.strip("-").replace("-", "_"), None) if parser else None
     if not value.strip() or (given is not None and not given.strip()):
         raise InputError(f"{flag} is empty; give a folder, or leave the flag out.")
+
+
+def check_workspace() -> None:
+    """Raises InputError if something else is in the place of a folder of the workspace."""
+    root = workspace_root()
+    for folder in (*reversed(root.parents), root, *(root / name for name in names.FOLDERS)):
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is not a folder. Move it, or let --workspace-root name another folder.")
 
 
 def log_folder() -> Path:

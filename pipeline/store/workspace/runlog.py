@@ -6,8 +6,10 @@ The log has one JSON object per line: {"event": "run"} when a command starts, {"
 import contextlib
 import io
 import json
+import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +52,9 @@ def entries(folder: Path) -> list[dict[str, Any]]:
     """All entries, oldest first, followed by those that could not be written. A line that a crash cut off is skipped."""
     try:
         lines = (folder / NAME).read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
+    except OSError:
         lines = []
-    return [entry for line in lines if (entry := _parsed(line))] + [entry for place, entry in _unwritten if place == folder]
+    return [entry for line in lines if (entry := parse(line))] + [entry for place, entry in _unwritten if place == folder]
 
 
 def last_seconds(folder: Path) -> dict[str, float]:
@@ -69,10 +71,33 @@ def made(folder: Path) -> dict[str, dict[str, Any]]:
     return {entry["key"]: entry for entry in entries(folder) if entry.get("event") == "stage" and entry.get("status") == "done"}
 
 
-def _parsed(line: str) -> dict[str, Any] | None:
-    """The JSON object in a line; None if the line is damaged."""
+def parse(line: str) -> dict[str, Any] | None:
+    """The entry in a line of the log or in last-run.json; None if it is damaged or not an entry, as a person or a program may leave it."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return entry if isinstance(entry, dict) else None
+    return entry if isinstance(entry, dict) and _is_entry(entry) else None
+
+
+def _is_entry(entry: dict[str, Any]) -> bool:
+    """Whether the fields that this program reads have the types that it writes."""
+    needed: tuple[str, ...] = ()
+    if entry.get("event") == "stage":
+        needed = "stage", "key", "status", *{"done": ("seconds",), "interrupted": ()}.get(str(entry.get("status")), ("error",))
+    return set(needed) <= entry.keys() and all(fits(entry[name]) for name, fits in _FIELDS.items() if entry.get(name) is not None)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("event", "run", "folder", "stage", "key", "status", "error", "result", "device", "host"), _is_text),
+    **dict.fromkeys(("arguments", "preset", "adopted"), _are_texts),
+    "seconds": lambda value: isinstance(value, int | float) and math.isfinite(value),
+}
