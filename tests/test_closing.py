@@ -94,6 +94,19 @@ def test_any_other_error(workplace):
     assert "raise error\nRuntimeError: something else" in done.stderr
 
 
+@pytest.fixture(params=["signals as usual", "signals ignored"])
+def disposition(request):
+    """That of the process that runs the tests: a shell lets its background processes ignore Ctrl-C."""
+    if request.param == "signals as usual":
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("disposition")
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
 def test_an_interrupted_run(workplace, workers, how):

@@ -265,7 +265,7 @@ def test_a_full_disk(workplace):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    full = workplace.run("Draw", "--Draw-size", "50000", preexec_fn=limit)
+    full = workplace.run("Draw", "--Draw-size", "50000", first=limit)
     assert full.returncode == 30
     assert full.stderr.splitlines()[-2].startswith("Draw failed: data/draw-")
     assert "could not be written: file too large" in full.stderr.splitlines()[-2]

@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,12 @@ from luigi.task_register import Register
 TESTS = Path(__file__).parent
 # Seconds that a subprocess may take on a busy machine before the test gives up.
 PATIENCE = 60
+
+
+def usual_signals() -> None:
+    """To be called in a process that a test starts: signals end it, even if the tests run where they are ignored (nohup, for example)."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Workplace:
@@ -32,15 +39,24 @@ class Workplace:
         with (self.root / "luigi.cfg").open("a") as file:
             file.write(text + "\n")
 
-    def start(self, *arguments: str, python: tuple[str, ...] = (), **options) -> subprocess.Popen:
-        """`luigi --module chainlet ARGUMENTS` in a process group of its own; upper-case options are environment variables."""
+    def start(self, *arguments: str, python: tuple[str, ...] = (), first=lambda: None, **options) -> subprocess.Popen:
+        """`luigi --module chainlet ARGUMENTS` in a process group of its own; upper-case options are environment variables.
+
+        first: called in the new process before that.
+        """
+
+        def prepared():
+            usual_signals()
+            first()
+
         environment = {name: value for name, value in os.environ.items() if name not in ("LUIGI_CONFIG_PATH", "KERAS_BACKEND")}
         environment |= {name: options.pop(name) for name in list(options) if name.isupper()}
         # Python takes a stale .pyc for an edited source of the same size and second.
         environment["PYTHONDONTWRITEBYTECODE"] = "1"
         command = [sys.executable, *python, "-m", "luigi", "--module", "chainlet", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=self.root, env=environment, start_new_session=True, **pipes, **options)
+        own = {"start_new_session": True, "preexec_fn": prepared}
+        return subprocess.Popen(command, cwd=self.root, env=environment, **own, **pipes, **options)
 
     def run(self, *arguments: str, **options) -> subprocess.CompletedProcess:
         process = self.start(*arguments, **options)

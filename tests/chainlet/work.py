@@ -63,10 +63,11 @@ def _ignore_signals():
 
 
 def _swallow():
-    Path(f"asleep-{os.getpid()}").touch()
     while True:
         with contextlib.suppress(KeyboardInterrupt):
-            time.sleep(0.1)
+            Path(f"asleep-{os.getpid()}").touch()
+            while True:
+                time.sleep(0.1)
 
 
 def _compute():

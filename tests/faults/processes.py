@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from workplace import TESTS
+from workplace import TESTS, usual_signals
 
 INJECTED = Path(__file__).with_name("injected.py")
 # Seconds after which a process counts as hanging.
@@ -21,7 +21,8 @@ class Fresh:
     """Each run is a new process, as for a user."""
 
     def start(self, request: dict):
-        return subprocess.Popen([sys.executable, INJECTED, json.dumps(request)], env=environment(), start_new_session=True)
+        own = {"start_new_session": True, "preexec_fn": usual_signals}
+        return subprocess.Popen([sys.executable, INJECTED, json.dumps(request)], env=environment(), **own)
 
     def close(self) -> None:
         pass
@@ -32,13 +33,10 @@ class Nursery:
 
     def __init__(self, *modules: str):
         command, pipe = [sys.executable, INJECTED, "nursery", *modules], subprocess.PIPE
-        self.server = subprocess.Popen(
-            command, env=environment(), stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0, cwd=TESTS.parent
-        )
+        own = {"cwd": TESTS.parent, "preexec_fn": usual_signals}
+        self.server = subprocess.Popen(command, env=environment(), stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0, **own)
 
     def start(self, request: dict):
-        # Luigi takes two processes with equal command lines for one.
-        request = {**request, "arguments": [*request["arguments"], "--no-lock"]}
         self.server.stdin.write(json.dumps(request).encode() + b"\n")
         self.pid, self.code = int(self.server.stdout.readline()), None
         return self

@@ -57,11 +57,13 @@ def log_folder() -> Path:
 
 
 def expanded(path: str, flag: str) -> Path:
-    """The path with ~ and ~USER expanded. Raises InputError, which names the flag, if there is no such user."""
+    """The path with ~ and ~USER expanded. Raises InputError, which names the flag, if there is no such user or no home folder."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise InputError(f"{flag} {path}: there is no user {path.split('/')[0][1:]}.") from None
+        user = path.split("/")[0][1:]
+        reason = f"there is no user {user}" if user else "no home folder is known. Write the path in full"
+        raise InputError(f"{flag} {path}: {reason}.") from None
 
 
 class memory(luigi.Config):
