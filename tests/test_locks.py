@@ -301,3 +301,17 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, number):
         locks.acquire(tmp_path / "a.h5")
     locks.rewrite(tmp_path / "last-run.json", "{}")
     assert list(locks.abandoned(tmp_path)) == []
+
+
+def test_a_lock_file_that_cannot_be_removed_is_released(tmp_path, monkeypatch):
+    """The error is reported, and the same process can take the lock again instead of waiting for itself."""
+
+    def refused(path, missing_ok=False):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    name, descriptor = locks.acquire(tmp_path / "a.h5")
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "unlink", refused)
+        with pytest.raises(OSError, match="Input/output error"):
+            locks.release(name, descriptor)
+    locks.release(*locks.acquire(tmp_path / "a.h5"))

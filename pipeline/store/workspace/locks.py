@@ -84,12 +84,14 @@ def acquire(path: Path, on_wait: Callable[[str], None] | None = None) -> tuple[P
 
 def release(name: Path, descriptor: int) -> None:
     """Removes a lock file and releases its lock."""
-    # It may belong to another user, in a folder where only the owner may remove a file.
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        name.unlink()
-    # Closing is not enough: a process that the stage forked may still have the descriptor open.
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
+    try:
+        # It may belong to another user, in a folder where only the owner may remove a file.
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            name.unlink()
+    finally:
+        # Closing is not enough: a process that the stage forked may still have the descriptor open.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
 
 
 def describe(descriptor: int, **more: Any) -> None:

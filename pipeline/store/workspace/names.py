@@ -58,7 +58,10 @@ def parse(path: Path) -> Name | None:
 
 
 def draft(path: Path) -> Path:
-    """The temporary file that this process writes before it is renamed to `path`. A long name, which only users give, is replaced by its hash."""
+    """The temporary file that this process writes before it is renamed to `path`.
+
+    A long name, which only users give, is replaced by its hash.
+    """
     stem = path.stem if len(os.fsencode(path.stem)) <= LONGEST_STEM else hashlib.sha256(os.fsencode(path.stem)).hexdigest()[:32]
     return path.with_name(f".{stem}.{environment.process()}.part{path.suffix}")
 
