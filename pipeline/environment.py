@@ -61,7 +61,8 @@ def configuration_files(*, shared: bool = True) -> list[Path]:
     shared: also those of the whole machine, in /etc/luigi.
     """
     names = [*(("/etc/luigi/client.cfg", "/etc/luigi/luigi.cfg") if shared else ()), "client.cfg", "luigi.cfg"]
-    return [path for path in map(Path, [*names, os.environ.get("LUIGI_CONFIG_PATH") or "luigi.cfg"]) if path.is_file()]
+    preset = os.environ.get("LUIGI_CONFIG_PATH")
+    return [path for path in map(Path, [*names, *([preset] if preset else [])]) if path.is_file()]
 
 
 def entries(file: Path) -> list[tuple[str, str, int]]:
@@ -168,13 +169,11 @@ def backend() -> Backend:
 def check_backend() -> Backend:
     """The backend. Raises InputError, which names the variable or the file, if it cannot train or is not installed."""
     found = backend()
-    mend = "Set KERAS_BACKEND to tensorflow, jax or torch"
+    choices = "KERAS_BACKEND to tensorflow, jax or torch"
     if found.name not in BACKENDS:
-        raise InputError(f"{found.named_by} names the backend {found.name!r}, which cannot train here. {mend}.")
+        raise InputError(f"{found.named_by} names the backend {found.name!r}, which cannot train here. Set {choices}.")
     if importlib.util.find_spec(BACKENDS[found.name]) is None:
-        raise InputError(
-            f"{found.named_by} names the backend {found.name}, which is not installed. Install it, or choose another one. {mend}."
-        )
+        raise InputError(f"{found.named_by} names the backend {found.name}, which is not installed. Install it, or set {choices}.")
     return found
 
 
@@ -182,8 +181,8 @@ def keras_home() -> Path | None:
     """The folder with keras.json and downloaded weights; None if there is neither KERAS_HOME nor a home folder."""
     if named := os.environ.get("KERAS_HOME"):
         return Path(named)
-    home = Path("~").expanduser() if _has_home() else None
-    return home / ".keras" if home else None
+    own = home()
+    return own / ".keras" if own else None
 
 
 @contextlib.contextmanager
@@ -288,10 +287,16 @@ def check_folder() -> None:
         raise InputError("The current folder no longer exists. Change to another folder, and run the command there.") from None
 
 
-def _has_home() -> bool:
-    """Whether the home folder of the user is known: a process may have a user number without a name, and no HOME."""
+def home() -> Path | None:
+    """The home folder of the user; None if it is unknown: a process may have a user number without a name, and no HOME."""
     try:
-        Path.home()
+        return Path.home()
     except RuntimeError:
-        return False
-    return True
+        return None
+
+
+def umask() -> int:
+    """The permissions that new files do not get."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,6 +1,8 @@
 """The `keypoints` command, on a workspace of stages that use only numpy."""
 
 import dataclasses
+import errno
+import fcntl
 import json
 import os
 import re
@@ -187,6 +189,44 @@ def test_doctor_takes_no_flags(capsys):
     """It checks the machine and not a run, so a flag must be misspelt or misplaced."""
     assert commands.main(["doctor", "--yes"]) == 2
     assert "Leave out --yes" in capsys.readouterr().err
+
+
+def test_doctor_shows_the_environment(monkeypatch, capsys, tmp_path):
+    """What was found and what is used: variables, files, the backend and who named it, and whether the folder has locks."""
+    (tmp_path / "keras.json").write_text('{"backend": "jax", "floatx": "float16"}')
+    (tmp_path / "luigi.cfg").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("MPLBACKEND", "module://inline")
+    monkeypatch.setattr(doctor, "_devices", lambda: ("none", True))
+    code, text = keypoints(capsys, "doctor")
+    assert code == 0
+    for line in (
+        "  set but ignored: MPLBACKEND=module://inline",
+        "  configuration files: luigi.cfg",
+        f"  Keras backend: jax ({tmp_path}/keras.json); always float32, channels_last",
+        f"  host: {environment.host()}",
+        "backend: jax; devices: none",
+        f"files: can be written and locked in {tmp_path}",
+    ):
+        assert f"{line}\n" in text
+
+    def refused(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    code, text = keypoints(capsys, "doctor")
+    assert code == 1
+    assert "files: .doctor.lock cannot be locked: no locks available. Let --workspace-root name a folder" in text
+
+
+def test_doctor_names_what_chose_a_backend_that_is_missing(monkeypatch, capsys):
+    """In one sentence, without starting the backend."""
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    code, text = keypoints(capsys, "doctor")
+    assert code == 1
+    assert "does not start: KERAS_BACKEND names the backend 'theano', which cannot train here. Set KERAS_BACKEND to" in text
 
 
 def test_doctor_survives_a_backend_that_does_not_start(monkeypatch, capsys):
