@@ -185,6 +185,21 @@ def test_an_interrupt_under_hdf5_comes_a_moment_later(interruptible):
     assert steady.failure is None
 
 
+def test_an_interrupt_while_an_hdf5_file_is_closed_comes_a_moment_later(interruptible):
+    """The file is closed completely before KeyboardInterrupt is raised."""
+    closed = []
+
+    class Interrupting:
+        def close(self):
+            signal.raise_signal(signal.SIGTERM)
+            closed.append(interrupts.received())
+
+    Steady(SimpleNamespace()).close_hdf5(Interrupting())
+    with pytest.raises(KeyboardInterrupt):
+        time.sleep(20)
+    assert closed == [False]
+
+
 def interrupted_in(steady):
     steady.truncate(signal.SIGTERM)
     assert not interrupts.received()

@@ -68,16 +68,17 @@ def writing(
 
     Raises InputError if the disk is full, and RuntimeError if the artifact could not be read again.
     """
-    import h5py
-
     with files.publishing(path) as draft, draft.open("wb+", buffering=0) as raw:
         steady = Steady(raw)
         try:
-            with h5py.File(steady, "w", userblock_size=USER_BLOCK) as file:
+            file = steady.create_hdf5(USER_BLOCK)
+            try:
                 for name, value in attributes.items():
                     file.attrs[name] = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
                 file.attrs["NX_class"] = "NXroot"
                 yield file
+            finally:
+                steady.close_hdf5(file)
         finally:
             if isinstance(steady.failure, OSError):
                 raise files.WriteError(steady.failure, steady.size) from steady.failure

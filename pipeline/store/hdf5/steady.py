@@ -2,7 +2,10 @@
 
 import io
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import h5py
 
 
 class Steady:
@@ -19,6 +22,16 @@ class Steady:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.raw, name)
+
+    def create_hdf5(self, userblock_size: int) -> "h5py.File":
+        """A new HDF5 file that is written to the raw file."""
+        import h5py
+
+        return h5py.File(self, "w", userblock_size=userblock_size)
+
+    def close_hdf5(self, file: "h5py.File") -> None:
+        """Closes the HDF5 file. No interrupt comes in between (see `store.run.interrupts`): HDF5 would write to a closed file later."""
+        file.close()
 
     def write(self, block: bytes) -> int:
         """Writes a block; returns its length even if that failed."""
