@@ -209,6 +209,14 @@ def test_a_run_that_nobody_hears_is_a_run(workplace, redirection):
     assert failed.returncode == 20
 
 
+def test_the_name_of_a_file_cannot_command_a_terminal(workplace):
+    """Not even through Luigi's own messages, nor if the name is not UTF-8."""
+    done = workplace.run("Total", "--source-path", b"a\x1b[31m\xff.txt", LC_ALL="C", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert done.returncode == 20
+    assert "Missing: a\\x1b[31m\\xff.txt does not exist." in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+
+
 def test_a_terminal_that_goes_away_ends_nothing(workplace):
     """After the loss of a connection, writing to the terminal is an input/output error; also for the workers of a run."""
     own, terminal = pty.openpty()

@@ -13,6 +13,7 @@ from workplace import make
 
 from pipeline.errors import InputError
 from pipeline.store.cleanup import recovery
+from pipeline.store.hdf5 import artifacts
 from pipeline.store.workspace import files, locks, runlog
 
 
@@ -188,3 +189,13 @@ def test_a_finished_artifact_needs_no_lock(workplace, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refused)
     (workplace.root / "data" / ".file-hashes.json").unlink(missing_ok=True)
     assert workplace.chain()["Total"].complete()
+
+
+def test_hdf5_does_not_lock_an_artifact(workplace):
+    """HDF5 has locks of its own, which fail where the file system has none, or where another program has locked the file."""
+    make(workplace.chain()["Total"])
+    total = workplace.chain()["Total"]
+    with total.path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with artifacts.reading(total.path) as content:
+            assert float(content["value"][()]) == 21

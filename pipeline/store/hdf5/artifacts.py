@@ -118,7 +118,8 @@ def reading(path: Path, kind: type | None = None) -> Iterator["h5py.File"]:
     if kind:
         _check_content(path, tree, kind)
     try:
-        with h5py.File(path, "r") as file:
+        # An artifact never changes, so reading it needs no lock; HDF5's own would fail on a file system without locks.
+        with h5py.File(path, "r", locking=False) as file:
             yield file
     except OSError as error:
         if error.errno is None:  # an error of HDF5; errors of the operating system have a number

@@ -128,11 +128,12 @@ def _refuse(what: str, name: str, known: Iterable[str]) -> NoReturn:
 
 
 class _Plain(logging.Filter):
-    """Replaces the traceback of an InputError by its message."""
+    """Replaces the traceback of an InputError by its message, and escapes what a terminal would not show."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if (error := cause(record.exc_info[1]) if record.exc_info else None) is not None:
-            record.msg, record.args, record.exc_info, record.exc_text = console.escaped(str(error)), (), None, None
+            record.msg, record.args, record.exc_info, record.exc_text = str(error), (), None, None
+        record.msg, record.args = console.escaped(record.getMessage()), ()
         return True
 
 
