@@ -146,6 +146,10 @@ def reading_configuration() -> Iterator[None]:
     parser.read = read_as_utf8
     try:
         yield
+    except ImportError as error:
+        if "pip install luigi[" not in str(error):
+            raise
+        raise InputError("Luigi reads a TOML file only with a further package: pip install 'luigi[toml]'.") from None
     finally:
         parser.read = read
 

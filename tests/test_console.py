@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from luigi.rpc import RPCError
-from workplace import PATIENCE
+from workplace import PATIENCE, TESTS
 
 from pipeline.data import duplicates
 from pipeline.data.formats import archives, kaggle
@@ -207,6 +207,16 @@ def test_a_run_that_nobody_hears_is_a_run(workplace, redirection):
         ["bash", "-c", command.replace("Total", "Total --source-path no.txt")], cwd=workplace.root, capture_output=True, timeout=PATIENCE
     )
     assert failed.returncode == 20
+
+
+@pytest.mark.parametrize("redirection", ["| true", ">/dev/full", ">&-"])
+def test_a_command_that_nobody_hears_has_its_usual_exit_code(tmp_path, redirection):
+    """`keypoints status` ends with 1 as long as something is missing, and says nothing of the pipe."""
+    start = "import sys; from pipeline.commands import main; sys.exit(main())"
+    command = f"set -o pipefail; {sys.executable} -c '{start}' status {redirection}"
+    kept = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=kept, capture_output=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
 
 
 def test_the_name_of_a_file_cannot_command_a_terminal(workplace):

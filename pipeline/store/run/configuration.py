@@ -116,8 +116,8 @@ def _check_values(ours: dict[str, set[str]]) -> None:
 
 def preset() -> list[str]:
     """The parameters of stages that the file LUIGI_CONFIG_PATH sets, as flags; empty without such a file."""
-    file = luigi.configuration.cfg_parser.LuigiConfigParser()
-    file.read([os.environ.get("LUIGI_CONFIG_PATH", "")])
+    file, path = luigi.configuration.cfg_parser.LuigiConfigParser(), os.environ.get("LUIGI_CONFIG_PATH", "")
+    file.read([path] if not path.endswith(".toml") else [], encoding="utf-8-sig")
     tasks = {task for task, *_ in Register.get_all_params() if not Register.get_task_cls(task).__module__.startswith("luigi.")}
     places = [(section, name) for section in file.sections() if section in tasks for name in file.options(section)]
     return [f"--{section}-{name.replace('_', '-')}={file.get(section, name)}" for section, name in places]
