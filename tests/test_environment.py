@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from pipeline import environment
 from pipeline.errors import InputError
 from pipeline.results import curves, experiment_figure, feature_maps, style
+from pipeline.store.run.targets import expanded
 
 ROOT = Path(__file__).parent.parent
 # Seconds that a process may take on a busy machine before the test gives up.
@@ -142,6 +143,9 @@ def test_no_home_is_needed(monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
     assert environment.keras_home() is None
     assert environment.backend().name == "tensorflow"
+    assert str(expanded("data", "--dataset-path")) == "data"
+    with pytest.raises(InputError, match=r"^--workspace-root ~/faces: no home folder is known\. Write the path in full\.$"):
+        expanded("~/faces", "--workspace-root")
 
 
 @pytest.mark.keras

@@ -135,6 +135,15 @@ def keypoints(*arguments, cwd):
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=50, check=False)
 
 
+def test_docstrings_are_not_needed(tmp_path, monkeypatch):
+    """PYTHONOPTIMIZE=2 removes them."""
+    monkeypatch.setenv("PYTHONOPTIMIZE", "2")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    for arguments in (("--help",), ("parameters",)):
+        done = keypoints(*arguments, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_byte_order_mark_is_accepted(tmp_path):
     """Windows' editors write one; the file is UTF-8 whatever the locale."""
     (tmp_path / "luigi.cfg").write_bytes("\ufeff[TrainBase]\n# Größe\nepochs = 7\n".encode())
