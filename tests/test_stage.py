@@ -364,3 +364,25 @@ def test_a_key_does_not_outlive_a_build(workplace):
     assert keys[1] == keys[2]
     assert keys[3] == keys[4]
     assert len(set(keys)) == 4
+
+
+EDITED = """
+import luigi
+from chainlet import Scale, Total
+luigi.build([Scale()], log_level="ERROR")
+open("chainlet/deep.py", "a").write("NEW = 1\\n")
+luigi.build([Total()], log_level="ERROR")
+"""
+
+
+def test_code_that_is_edited_between_two_builds(workplace):
+    """The process would run the old code under the key of the new code, so it refuses."""
+    done = subprocess.run([sys.executable, "-c", EDITED], cwd=workplace.root, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    failed = [entry for entry in workplace.log() if entry["status"] == "failed"]
+    assert [entry["stage"] for entry in failed] == ["Draw"]
+    assert workplace.ran() == ["Draw", "Scale"]
+    assert failed[0]["error"].endswith(
+        "code of deep.py changed since this process started. Restart it (in a notebook, the kernel) to use the new code."
+    )

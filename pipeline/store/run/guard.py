@@ -81,6 +81,8 @@ def _logged(run: Callable[[Any], Any], stage: "Stage") -> None:
     try:
         if stage.run_state.refusal:
             raise stage.run_state.refusal
+        if edits := stage.edits():
+            raise InputError(f"{'; '.join(edits)} since this process started. Restart it (in a notebook, the kernel) to use the new code.")
         run(stage)
     except BaseException as error:
         ending = "interrupted" if interrupts.received() or isinstance(error, KeyboardInterrupt) else getattr(error, "ending", "failed")

@@ -5,6 +5,7 @@ two builds of one process, in a notebook for example.
 """
 
 import functools
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
@@ -72,6 +73,10 @@ class per_build(Generic[Value]):  # named like the property that it is
             value = self.compute(instance)
             vars(instance)[self.name] = Builds.generation, value
         return value
+
+
+# The fingerprint of the code of each stage when this process first computed its key.
+_first_code: weakref.WeakKeyDictionary[type, dict[str, str]] = weakref.WeakKeyDictionary()
 
 
 def _around(method: Callable[..., Any], call: Callable[[], None]) -> Callable[..., Any]:
@@ -182,8 +187,14 @@ class Keyed(luigi.Task):
 
     @per_build
     def provenance(self) -> dict[str, Any]:
-        """What the artifact is made from, see `pipeline.store.keys.provenance`, when it was first requested."""
-        return self.current_provenance()
+        """What the artifact is made from, see `pipeline.store.keys.provenance`, when it was first requested in this build."""
+        found = self.current_provenance()
+        _first_code.setdefault(type(self), found["code"])
+        return found
+
+    def edits(self) -> list[str]:
+        """What has changed in the code of the stage since this process first looked at it: what it has imported is still the old code."""
+        return provenance.differences({"code": self.provenance["code"]}, {"code": _first_code[type(self)]})
 
     def current_provenance(self) -> dict[str, Any]:
         """The provenance according to the code and files as they are now."""
