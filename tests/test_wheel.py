@@ -82,7 +82,7 @@ def test_its_exit_codes_are_those_of_a_clone(python, tmp_path):
     """Missing data end with 20 and a failed stage with 30, each with a sentence and without a traceback."""
     missing = run(python, "-m", "luigi", "--module", "pipeline", "Predict", "--dataset-path", "nowhere", cwd=tmp_path)
     assert missing.returncode == 20, missing.stderr
-    assert "nowhere/training.csv does not exist." in missing.stderr
+    assert "Missing: nowhere does not exist." in missing.stderr
     (tmp_path / "faces").mkdir()
     for name in ("training.csv", "test.csv", "IdLookupTable.csv"):
         (tmp_path / "faces" / name).write_text("a,b\n1,2\n")
