@@ -19,7 +19,7 @@ from pipeline.errors import InputError
 environment.open_standard_streams()
 try:
     with environment.reading_configuration():
-        from pipeline.store.run import configuration
+        from pipeline.store.run import command_line, configuration
         from pipeline.store.run.targets import memory, workspace
         from pipeline.tasks.data import Augment, Load, Render
         from pipeline.tasks.results import LearningCurves, Predict, Report
@@ -31,6 +31,24 @@ except InputError as error:
 
 # Called here, because an InputError can be raised before any task exists.
 configuration.settle_luigi()
+
+# Each task that users start, and the other stages whose flags count for it.
+_CHAIN = (Render, Load, Augment, TrainBase, TrainSpecialist)
+command_line.install(
+    {
+        Render: (),
+        Load: _CHAIN[:1],
+        Augment: _CHAIN[:2],
+        TrainBase: _CHAIN[:3],
+        TrainSpecialist: _CHAIN[:4],
+        LearningCurves: _CHAIN,
+        Predict: _CHAIN,
+        Report: (*_CHAIN, Predict),
+        Experiment: (*_CHAIN, Predict),
+        Sanity: _CHAIN[:2],
+    },
+    {"Data and workspace": (dataset, workspace), "Machine": (device, memory, checkpoint)},
+)
 
 __all__ = [
     "Augment",

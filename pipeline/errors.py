@@ -40,11 +40,18 @@ def cause(error: BaseException | None) -> InputError | None:
     return error
 
 
+def near(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most similar to `name`, whatever the case; None if none is similar."""
+    folded = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(name.lower(), folded, 1, 0.6)
+    return folded[found[0]] if found else None
+
+
 def meant(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: a known name that is similar or, if there is none, all known names in their order."""
-    folded = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.lower(), folded, 1, 0.5)
-    return f"did you mean {folded[near[0]]}?" if near else f"the choices are {', '.join(folded.values())}."
+    names = list(dict.fromkeys(known))
+    guess = near(name, names)
+    return f"did you mean {guess}?" if guess else f"the choices are {', '.join(names)}."
 
 
 class Ended(InputError):

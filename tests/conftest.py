@@ -1,12 +1,17 @@
 """Fixtures."""
 
+import os
 import sys
+import sysconfig
 
 import pytest
 from workplace import Workplace, forget_chainlet
 
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.workspace import console
+
+# As in an activated environment: messages name the programs by their bare names.
+os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
 
 
 @pytest.fixture

@@ -81,13 +81,18 @@ def read(path: Path) -> Plan:
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; give --file a TOML file such as configs/experiments/optimizers.toml.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}.") from None
+        raise InputError(f"{path} cannot be read: {_reason(error)}.") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not valid TOML: {error}.") from None
     try:
         return _plan(table)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, in lower case, as far as the operating system says it."""
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def _plan(table: dict[str, Any]) -> Plan:

@@ -143,7 +143,9 @@ class Experiment(Stage):
 
     @per_build
     def plan(self) -> plans.Plan:
-        """What the file describes."""
+        """What the file describes. Raises InputError if there is no file, or if it cannot be used."""
+        if not self.file:
+            raise InputError("Experiment needs --file, a TOML file that describes it, such as configs/experiments/optimizers.toml.")
         return plans.read(Path(self.file))
 
     @property

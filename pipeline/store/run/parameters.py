@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import luigi
+from luigi.cmdline_parser import CmdlineParser
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, near
 
 Value = TypeVar("Value")
 
@@ -25,6 +26,7 @@ class Checked(_Parameter[Value]):
     convert: converts a value, which may be a text; raises ValueError, TypeError or OverflowError for an invalid one.
     describe: which values are allowed, completing the sentence "must be ...".
     allowed: whether a converted value is allowed.
+    options: the allowed words, if there are only some; a misspelt one is guessed.
     """
 
     def __init__(
@@ -35,9 +37,10 @@ class Checked(_Parameter[Value]):
         convert: Callable[[Any], Value],
         describe: str,
         allowed: Callable[[Value], bool],
+        options: tuple[str, ...] = (),
     ):
         super().__init__(default=default, description=f"{description} ({describe}; default {default})")
-        self.convert, self.describe, self.allowed, self.meaning = convert, describe, allowed, description
+        self.convert, self.describe, self.allowed, self.meaning, self.options = convert, describe, allowed, description, options
         self.flag = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -63,12 +66,20 @@ class Checked(_Parameter[Value]):
         except (ValueError, TypeError, OverflowError):
             fits = False
         if not fits:
-            raise InputError(f"{self.flag} {value}: must be {self.describe}.")
+            guess = near(str(value), self.options)
+            raise InputError(f"{self.flag} {value}: must be {self.describe}{f'; did you mean {guess}?' if guess else '.'}")
         return converted
 
     def serialize(self, value: Value) -> str:
         """The value as a text."""
         return str(value)
+
+
+def is_set(task: type[luigi.Task], name: str) -> bool:
+    """Whether a flag or a configuration file sets this parameter of a task."""
+    parser, config, family = CmdlineParser.get_instance(), luigi.configuration.get_config(), task.__name__
+    given = getattr(parser.known_args, f"{family}_{name}", None) if parser else None
+    return given is not None or any(config.has_option(family, each) for each in (name, name.replace("_", "-")))
 
 
 def whole(default: int, description: str, low: int, high: int | None = None) -> Checked[int]:
@@ -85,7 +96,8 @@ def real(default: float, description: str, low: float, high: float = math.inf) -
 
 def choice(default: str, description: str, options: tuple[str, ...]) -> Checked[str]:
     """One of several words."""
-    return Checked(default, description, convert=str, describe=f"one of {', '.join(options)}", allowed=lambda v: v in options)
+    describe = f"one of {', '.join(options)}"
+    return Checked(default, description, convert=str, describe=describe, allowed=lambda v: v in options, options=options)
 
 
 def switch(default: bool, description: str) -> Checked[bool]:
