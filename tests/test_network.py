@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from toys import build
 
-from pipeline.nets.options import NETWORKS, PRETRAINED
+from pipeline.errors import InputError
+from pipeline.nets.options import NETWORKS, PRETRAINED, size_fault
 
 pytestmark = pytest.mark.keras
 
@@ -210,3 +211,15 @@ def test_dropout_is_a_factor_of_the_nets_own_rates(network, name):
         net = build(name, dropout=factor)
         once, again = (np.asarray(net(image, training=True)) for _ in range(2))
         assert np.array_equal(once, again) == equal
+
+
+@pytest.mark.parametrize("name", ["compact", "kfkd"])
+@pytest.mark.parametrize(("kernel", "pool"), [(0, 2), (1, 2), (3, 2), (4, 2), (11, 2), (12, 2), (13, 2), (31, 2), (0, 9), (0, 4), (2, 5)])
+def test_sizes_are_refused_at_once_exactly_if_they_cannot_be_built(network, name, kernel, pool):
+    """The check of the tasks, which do not import Keras, agrees with the network."""
+    fault = size_fault(name, kernel, pool, 96)
+    if fault is None:
+        assert build(name, side=96, kernel=kernel, pool=pool, hidden=4).input_shape == (None, 96, 96)
+    else:
+        with pytest.raises(InputError, match="kernel"):
+            build(name, side=96, kernel=kernel, pool=pool, hidden=4)

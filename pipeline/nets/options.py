@@ -1,4 +1,4 @@
-"""The choices of parameters that are given by name. Kept free of Keras, so that the tasks can list them without its slow import."""
+"""The choices of parameters that are given by name, and which sizes work. Kept free of Keras, so that tasks can check them at once."""
 
 # Each net and the settings that its structure has.
 SETTINGS = {
@@ -18,3 +18,25 @@ SCHEDULES = ("constant", "linear", "inverse", "halving", "cosine")
 VIEWS = ("window", "face")
 STARTS = ("base", "scratch")
 HEADS = ("kept", "new")
+
+# Kernel sizes of the three convolutions of kfkd, as published.
+KFKD_KERNELS = (3, 2, 2)
+
+
+def size_fault(network: str, kernel: int, pool: int, side: int) -> tuple[str, int, str] | None:
+    """Why a net cannot be built with these sizes for images of side x side pixels: kernel or pool, the size, and the reason.
+
+    None if it can be built.
+    """
+    if network == "compact" and kernel % 2 == 0 and kernel:
+        return "kernel", kernel, "compact needs an odd size; an even one shifts the feature maps by half a pixel"
+    for number, published in enumerate(KFKD_KERNELS if network == "kfkd" else (), start=1):
+        size = kernel or published
+        if side < size:
+            setting = ("kernel", kernel) if kernel else ("pool", pool)
+            return *setting, f"too large for kfkd, because its layer conv{number} gets only {side} x {side} pixels"
+        side += 1 - size
+        if side < pool:
+            return "pool", pool, f"too large for kfkd, because its layer pool{number} gets only {side} x {side} pixels"
+        side //= pool
+    return None

@@ -1,10 +1,11 @@
 """Stages from label files to augmented training data."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.store.run.parameters import real, switch, whole
 from pipeline.store.run.stage import Stage
@@ -53,6 +54,18 @@ class Load(Stage):
     outlier_deviations = real(4.5, "an outlier deviates by more than this many robust standard deviations", 0.0)
     outlier_pixels = real(5.0, "minimum distance in pixels of an outlier from where the other keypoints of the face suggest", 0.0)
     conflict_pixels = real(8.0, "labels of identical images contradict each other if they are more than this many pixels apart", 0.0)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.fold >= (folds := round(1 / self.validation_share)):
+            share = f"--Load-validation-share {self.validation_share:g} means {folds} folds, counted from 0"
+            raise InputError(f"--Load-fold {self.fold}: must be at most {folds - 1}, because {share}.")
+
+    @classmethod
+    def overridden(cls, values: Mapping[str, Any]) -> str:
+        if values.keys() == {"validation_share", "fold"}:
+            return f"fold {values['fold'] + 1} of {round(1 / values['validation_share'])}"
+        return super().overridden(values)
 
     def requires(self):
         folder = dataset().folder()

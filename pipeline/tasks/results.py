@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE
-from pipeline.store.run.parameters import real, whole
+from pipeline.store.run.parameters import is_set, real, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, workspace_root
+from pipeline.store.workspace.called import called
 from pipeline.tasks.data import Load
 from pipeline.tasks.sections import GROUPS, dataset, device
 from pipeline.tasks.training import TrainBase, TrainSpecialist
@@ -53,6 +55,24 @@ class Predict(Stage):
     on_backend = True
     folds = whole(1, "number of chains of nets, each with another part of the faces held out; the prediction is their mean", 1)
     base_share = real(0.33, "weight of the base net in the mean of its prediction and the specialist's; 0: only the specialist", 0.0, 1.0)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.folds > 1 and (chosen := self._chosen_split()):
+            raise InputError(
+                f"--Predict-folds {self.folds} holds out each of {self.folds} parts of the faces in turn, so {' and '.join(chosen)} would"
+                " have no effect. Leave out one or the other."
+            )
+
+    def _chosen_split(self) -> list[str]:
+        """What the user has set that each fold replaces: the share and the number of the part that is held out."""
+        overrides = self.overrides.get("Load", {})
+        parameters = {name: parameter for name, parameter in Load.get_params() if name in ("validation_share", "fold")}
+        chosen = {name: parameter.task_value("Load", name) for name, parameter in parameters.items() if is_set(Load, name)}
+        chosen |= {name: overrides[name] for name in parameters if name in overrides}
+        if round(1 / chosen.get("validation_share", 1.0)) == self.folds:
+            del chosen["validation_share"]  # it says the same
+        return [f"--Load-{name.replace('_', '-')} {value:g}" for name, value in chosen.items()]
 
     def requires(self):
         companions = [LearningCurves(overrides=overrides) for overrides in self.variations()]
@@ -104,7 +124,7 @@ class Predict(Stage):
     def closing_words(self) -> dict[str, Any]:
         curves = ", ".join(str(companion.shown) for companion in self.requires()["companions"])
         faces = dataset().folder() or "drawn by the program (for your own files, use --dataset-path)"
-        return {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": "keypoints status"}
+        return {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": called("keypoints", "status")}
 
 
 PAGE_FILES = ("report.html", "report.css", "report.js")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import luigi
 
 from pipeline.errors import InputError
-from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.nets.options import (
     ACTIVATIONS,
     ANY_SIDE,
@@ -23,6 +23,7 @@ from pipeline.nets.options import (
     SETTINGS,
     STARTS,
     VIEWS,
+    size_fault,
 )
 from pipeline.store.run.parameters import choice, real, whole
 from pipeline.store.run.stage import Stage
@@ -78,6 +79,9 @@ class Structured(_OfStage):
         for name, parameter in self.get_params():
             if name in every and name not in own and (value := getattr(self, name)) != parameter._default:
                 raise InputError(f"{parameter.flag} {value}: {self.network} has no such setting. Leave it at {parameter._default}.")
+        if fault := size_fault(self.network, self.kernel, self.pool, SIDE):
+            setting, size, reason = fault
+            raise InputError(f"--{self.task_family}-{setting} {size}: {reason}.")
 
     def structure(self, dataset: "Dataset") -> "Structure":
         """The structure of a net for this data set."""
@@ -209,6 +213,8 @@ class Training(Learning):
         for warning in diagnosis.warnings(trained.history, trained.health):
             self.say(f"warning: {warning}")
         result = f"validation RMSE {trained.rmse:.3f} px after {len(trained.history.epoch)} epochs"
+        better = "the mirror image and refinement" if trained.target is not None else "the mirror image"
+        self.say(f"{result}, with {better}, which the lines of the epochs leave out")
         self.conclude(result=result, rmse=float(trained.rmse), device=trains_on)
 
 
@@ -299,6 +305,10 @@ class TrainSpecialist(Training, Stage):
     learning_rate_stop = real(1e-6, "learning rate at the end of the linear and cosine schedules", 0.0)
     warmup = real(1.0, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
 
+    def check(self) -> None:
+        if self.view == "window" and (network := self.requires()["base"].network) not in ANY_SIDE:
+            raise InputError(f"The weights of {network} fit only the whole image. Use --TrainSpecialist-view face.")
+
     @property
     def identity(self) -> tuple[str, ...]:
         return (self.group,)
@@ -330,8 +340,6 @@ class TrainSpecialist(Training, Stage):
         side = dataset.images.shape[-1]
         if self.view == "face":
             return WholeImage(side)
-        if (network := base.structure.network) not in ANY_SIDE:
-            raise InputError(f"The weights of {network} fit only the whole image. Use --TrainSpecialist-view face.")
         target = alignment.upright(dataset.mean_face[0], KAGGLE, side=side).astype("float32")
         window = alignment.window(target, indices, margin=self.margin, extent=self.extent, zoom=self.zoom)
         return AlignedWindow(window, aligned_by(base))

@@ -25,11 +25,13 @@ class RunState:
     """What a stage and its guard know about the run of the stage.
 
     running: whether `run` is executing.
+    unfit: the error of a `Stage.check` of a run that must not begin.
     refusal: an error that `run` raises instead of executing, because Luigi prints errors of `run` best.
     figures: entries for the run log; "result" is also shown to the user.
     """
 
     running: bool = False
+    unfit: InputError | None = None
     refusal: InputError | None = None
     figures: dict[str, Any] = field(default_factory=dict)
 
@@ -76,6 +78,8 @@ def _logged(run: Callable[[Any], Any], stage: "Stage") -> None:
     stage.say("started")
     stage.run_state.running, started = True, time.monotonic()
     entry: dict[str, Any] = {"event": "stage", "run": closing.run_id(), "stage": stage.address, "key": stage.key}
+    if stage.variation:
+        entry["variation"] = stage.variation
     if adopted := [f"{adoption.stage}@{adoption.adopted}" for adoption in stage.adopted.values()]:
         entry["adopted"] = adopted
     try:

@@ -76,7 +76,13 @@ class Stage(Keyed):
         Therefore this marks the beginning of a run, and the stage and its inputs count as in use from now on. For complete stages see
         `_present`.
         """
+        if closing.run_id() is None and not self.run_state.unfit:
+            self.run_state.unfit = self._unfit()
         closing.begin(self, workspace_root())
+        if self.run_state.unfit:
+            # This stage comes first then, and its run raises the error: nothing is computed in vain.
+            self.run_state.refusal = self.run_state.unfit
+            return []
         tasks: list[luigi.Task] = super().deps()
         try:
             in_use.add(log_folder(), {task.place for task in (self, *tasks) if isinstance(task, Stage)})
@@ -85,6 +91,18 @@ class Stage(Keyed):
                 raise
             self.run_state.refusal = self.run_state.refusal or refusal
         return tasks
+
+    def check(self) -> None:
+        """Raises InputError if the parameters of this stage and its inputs do not fit. Called before anything runs."""
+
+    def _unfit(self) -> InputError | None:
+        """The error of the first `check` that fails, among those of the stages that this one needs and its own."""
+        try:
+            for stage in self.needed_stages():
+                stage.check()
+        except InputError as error:
+            return error
+        return None
 
     # What a `run` uses
 
@@ -128,7 +146,7 @@ class Stage(Keyed):
 
     def progress(self, total: int, unit: str, *, scale: int = 1) -> Progress:
         """Shows how far the stage is, on the console and on a scheduler's page; see `Progress`."""
-        return Progress(self.address, total, unit, self.tell_scheduler, scale=scale)
+        return Progress(self.title, total, unit, self.tell_scheduler, scale=scale)
 
     def tell_scheduler(self, share: float, text: str, link: str | None = None) -> None:
         """Reports to the page of luigid, if a worker runs this stage. If the server does not answer, it is not contacted again.
@@ -149,8 +167,8 @@ class Stage(Keyed):
             self.say(f"luigi's server does not answer ({error}); continuing without it")
 
     def say(self, text: str) -> None:
-        """Writes a line to the console, preceded by the address of this stage."""
-        say(f"{self.address}: {text}")
+        """Writes a line to the console, preceded by the title of this stage."""
+        say(f"{self.title}: {text}")
 
     def conclude(self, **figures: Any) -> None:
         """Sets entries for the run log. The entry `result` is also shown at the end of a run of this stage."""
