@@ -7,34 +7,49 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.errors import InputError, cause
+from pipeline.commands.support import overview
+from pipeline.errors import InputError, cause, meant
 from pipeline.store.workspace import console
+from pipeline.store.workspace.called import called
 
-DESCRIPTION = "The `keypoints` command inspects the cache, uses its results and tidies it; it never trains."
-SUBCOMMANDS = {
-    "status": "show which stages are cached, missing or stale and why, their sizes and durations, and what a run would cost",
-    "inspect": "show the contents of an artifact: arrays, shapes, units, values, and what it was made from",
-    "filters": "draw the filters of the first layer of a net",
-    "activations": "draw the output of each convolution of a net for one face",
-    "compare": "compare two results: differences in what they were made from, and accuracy on the same faces",
-    "parameters": "list every parameter of the stages: current value, default, range, meaning",
-    "forget": "quarantine the artifact of a stage and everything made from it, so that the next run recomputes them",
-    "adopt": "keep the result of a stage although its code has changed, and put that on record",
-    "clean": "list the files that no current stage needs, and remove them with --yes",
-    "verify": "check every artifact of the workspace against its checksums",
-    "annotate": "detect faces in your own photographs, and draw and list their keypoints",
-    "doctor": "check this machine: packages, devices, disk space",
+if TYPE_CHECKING:
+    from pipeline.commands.support.last_run import Run
+    from pipeline.store.run.stage import Stage
+
+GROUPS = {
+    "Look": {
+        "status": "show which stages are cached, missing or stale and why, their sizes and durations, and what a run would cost",
+        "inspect": "show the contents of an artifact: arrays, shapes, units, values, and what it was made from",
+        "filters": "draw the filters of the first layer of a net",
+        "activations": "draw the output of each convolution of a net for one face",
+        "compare": "compare two results: differences in what they were made from, and accuracy on the same faces",
+        "parameters": "list every parameter of the stages: current value, default, range, meaning",
+    },
+    "Use": {"annotate": "detect faces in your own photographs, and draw and list their keypoints"},
+    "Tidy": {
+        "forget": "quarantine the artifact of a stage and everything made from it, so that the next run recomputes them",
+        "adopt": "keep the result of a stage although its code has changed, and put that on record",
+        "clean": "list the files that no current stage needs, and remove them with --yes",
+    },
+    "Check": {
+        "verify": "check every artifact of the workspace against its checksums",
+        "doctor": "check this machine: packages, devices, disk space",
+    },
 }
-NEED_AN_ADDRESS = ("inspect", "filters", "activations", "forget", "adopt")
+SUBCOMMANDS = {name: summary for group in GROUPS.values() for name, summary in group.items()}
+NEED_AN_ADDRESS = ("inspect", "filters", "activations")
+MAY_HAVE_AN_ADDRESS = {"forget": "--undo", "adopt": "--all"}
 ADDRESS = "STAGE[:group][@key]"
+ANY_ARTIFACT = f"{ADDRESS}|KEY|FILE"
 EPILOG = (
     "Luigi's data and parameter flags (--dataset-path, --workspace-root, --TrainBase-epochs ...) select the run that the command refers to;"
-    " without them it refers to the last run."
+    " without them it refers to the last finished run."
 )
 
-# Luigi's flags for this project: --STAGE-parameter, and those of the sections that are not stages.
-LUIGIS_FLAG = re.compile(r"--([A-Z]\w*|checkpoint|dataset|device|memory|workspace)-[\w-]+")
+# Luigi's flags for this project: --STAGE-parameter, those of the sections that are not stages, and those of Predict without its name.
+LUIGIS_FLAG = re.compile(r"--(([A-Z]\w*|checkpoint|dataset|device|memory|workspace)-[\w-]+|folds|base-share)")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,13 +58,16 @@ def main(arguments: list[str] | None = None) -> int:
     An interrupt gives 130. Without `arguments`, those of the process are used.
     """
     with console.unfailing_prints():
-        return _main(sys.argv[1:] if arguments is None else arguments)
+        return _main(_joined(sys.argv[1:] if arguments is None else arguments))
 
 
-def _main(arguments: list[str]) -> int:
-    options, flags = _parser().parse_known_args(_joined(arguments))
+def _main(words: list[str]) -> int:
     try:
-        return _run(options, flags)
+        if not words:
+            print(overview.text(GROUPS), end="")
+            return 2
+        _check_command(words)
+        return _run(*_parser().parse_known_args(words))
     except KeyboardInterrupt:
         print("keypoints: interrupted", file=sys.stderr)
         return 130
@@ -60,9 +78,31 @@ def _main(arguments: list[str]) -> int:
         return 2
 
 
+def _check_command(words: list[str]) -> None:
+    """Raises InputError if the first word that is no flag is not a command, and if there is none although no help was asked for."""
+    command = next((word for word in words if not word.startswith("-")), None)
+    if command in SUBCOMMANDS or (command is None and set(words) & {"-h", "--help", "--version"}):
+        return
+    if command is None:
+        raise InputError(f"There is no command. `{called('keypoints', '--help')}` lists the commands.")
+    if task := {name.lower(): name for name in overview.TASKS}.get(command.lower()):
+        raise InputError(f"{task} is a task. To run it: {called('luigi', '--module', 'pipeline', task)}")
+    raise InputError(f"There is no command {command}; {meant(command, SUBCOMMANDS)}")
+
+
+class _Overview(argparse.ArgumentParser):
+    """The parser of the whole command, whose help is the overview."""
+
+    def format_help(self) -> str:
+        """The commands, tasks and presets."""
+        return overview.text(GROUPS)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="keypoints", description=DESCRIPTION, epilog=EPILOG)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    program = called("keypoints")
+    parser = _Overview(prog=program, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"keypoints {overview.version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser)
     for name, summary in SUBCOMMANDS.items():
         description = f"{summary[0].upper()}{summary[1:]}."
         _add_arguments(name, commands.add_parser(name, help=summary, description=description, epilog=EPILOG, allow_abbrev=False))
@@ -71,8 +111,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_arguments(name: str, sub: argparse.ArgumentParser) -> None:
     if name in NEED_AN_ADDRESS:
-        metavar = f"{ADDRESS}|FILE" if name == "inspect" else ADDRESS
-        sub.add_argument("what", metavar=metavar, help="an artifact, for example TrainSpecialist:mouth")
+        sub.add_argument("what", metavar=ANY_ARTIFACT, help="an artifact, for example TrainSpecialist:mouth")
+    if name in MAY_HAVE_AN_ADDRESS:
+        sub.add_argument("what", metavar=ADDRESS, nargs="?", help="an artifact, for example TrainSpecialist:mouth")
+    if name == "forget":
+        sub.add_argument("--undo", action="store_true", help="restore what the last `forget` quarantined; repeat it for the one before")
+    if name == "adopt":
+        sub.add_argument("--all", action="store_true", help="adopt every stage whose code alone has changed")
     if name == "activations":
         faces = sub.add_mutually_exclusive_group()
         faces.add_argument("--face", metavar="N", type=_count, default=1, help="row of the training table, counted from 1 (default: 1)")
@@ -82,8 +127,8 @@ def _add_arguments(name: str, sub: argparse.ArgumentParser) -> None:
     if name == "annotate":
         _add_annotate_arguments(sub)
     if name == "compare":
-        sub.add_argument("one", metavar=ADDRESS, help="for example TrainBase@3e8f")
-        sub.add_argument("other", metavar=ADDRESS, help="without @key: the current artifact of the stage")
+        sub.add_argument("one", metavar=ANY_ARTIFACT, help="for example TrainBase@3e8f")
+        sub.add_argument("other", metavar=ANY_ARTIFACT, help="STAGE without @key: the current artifact of the stage")
         sub.add_argument("--out", metavar="FILE", help="draw the learning curves of both into this PNG file")
     if name == "parameters":
         sub.add_argument("stages", metavar="STAGE", nargs="*", help="list only the parameters of these stages and sections")
@@ -102,6 +147,12 @@ def _add_annotate_arguments(sub: argparse.ArgumentParser) -> None:
         "--box",
         metavar="X,Y,WIDTH,HEIGHT",
         help="position of the face in the photograph, in pixels, instead of detecting it (one PHOTO only)",
+    )
+    sub.add_argument(
+        "--nets",
+        metavar="KEY|FILE",
+        help="the nets of this Predict artifact, or this base net alone, instead of those of the last finished run; also of another"
+        " workspace, and if code or data have changed since",
     )
     sub.add_argument("--format", choices=("csv", "json"), default="csv", help="format of the table of coordinates (default: csv)")
 
@@ -124,39 +175,64 @@ def _run(options: argparse.Namespace, flags: list[str]) -> int:
         if flags:
             raise InputError(f"doctor checks only this machine. Leave out {' '.join(flags)}.")
         return doctor.run()
-    from pipeline.commands import activations, adopt, clean, compare, filters, forget, inspect, parameters, status, verify
-    from pipeline.commands.support.last_run import Run
+    from pipeline.commands.support.last_run import Run, check_flags
 
-    if options.command == "annotate":
-        from pipeline.commands import annotate
-
+    if (either := MAY_HAVE_AN_ADDRESS.get(options.command)) and bool(options.what) == vars(options)[either[2:]]:
+        raise InputError(f"{options.command} needs either {ADDRESS} or {either}.")
+    check_flags(flags, [f"--{name.replace('_', '-')}" for name in vars(options)])
     selected = Run.selected_by(flags)
     with selected.stages() as stages:
-        match options.command:
-            case "status":
-                return status.run(stages)
-            case "inspect":
-                return inspect.run(options.what, stages)
-            case "filters":
-                return filters.run(options.what, stages, out=options.out)
-            case "activations":
-                return activations.run(options.what, stages, face=options.face, test_face=options.test_face, out=options.out)
-            case "compare":
-                return compare.run(options.one, options.other, options.out, stages)
-            case "parameters":
-                return parameters.run(options.stages)
-            case "forget":
-                return forget.run(options.what, stages)
-            case "adopt":
-                return adopt.run(options.what, stages)
-            case "clean":
-                limits = clean.Limits(clean.duration(options.older_than), options.keep_last)
-                return clean.run(stages, str(selected), limits, yes=options.yes, others=selected.other_stages())
-            case "verify":
-                return verify.run()
-            case _:
-                request = annotate.Request(options.photos, options.out, options.box, options.format)
-                return annotate.run(request, stages, selected.command)
+        if options.command == "status":
+            print(selected.description())
+        elif options.command == "annotate" and selected.last and not options.nets:
+            print(selected.description(), file=sys.stderr)
+        code = _on_stages(options, stages, selected)
+        if selected.last and _depends_on_the_run(options):
+            print(selected.description(), file=sys.stderr)
+        return code
+
+
+def _depends_on_the_run(options: argparse.Namespace) -> bool:
+    """Whether the run decides what a subcommand has shown or done, and whether nothing has said so yet."""
+    from pipeline.commands.support.addresses import named
+
+    if options.command in ("status", "annotate", "clean", "verify") or vars(options).get("undo"):
+        return False
+    asked = [vars(options)[name] for name in ("what", "one", "other") if vars(options).get(name)]
+    return not asked or any(named(what) is None for what in asked)
+
+
+def _on_stages(options: argparse.Namespace, stages: "list[Stage]", selected: "Run") -> int:
+    """Runs the subcommand of the options on the stages of the selected run."""
+    from pipeline.commands import activations, adopt, clean, compare, filters, forget, inspect, parameters, status, verify
+
+    match options.command:
+        case "status":
+            return status.run(stages)
+        case "inspect":
+            return inspect.run(options.what, stages)
+        case "filters":
+            return filters.run(options.what, stages, out=options.out)
+        case "activations":
+            return activations.run(options.what, stages, face=options.face, test_face=options.test_face, out=options.out)
+        case "compare":
+            return compare.run(options.one, options.other, options.out, stages)
+        case "parameters":
+            return parameters.run(options.stages)
+        case "forget":
+            return forget.undo() if options.undo else forget.run(options.what, stages)
+        case "adopt":
+            return adopt.run_all(stages) if options.all else adopt.run(options.what, stages)
+        case "clean":
+            limits = clean.Limits(clean.duration(options.older_than), options.keep_last)
+            return clean.run(stages, str(selected), limits, yes=options.yes, others=selected.other_stages())
+        case "verify":
+            return verify.run()
+        case _:
+            from pipeline.commands import annotate
+
+            request = annotate.Request(options.photos, options.out, options.box, options.format, options.nets)
+            return annotate.run(request, stages, selected.command, selected.predicted)
 
 
 def _count(text: str) -> int:

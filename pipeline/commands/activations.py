@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pipeline.nets.trained import Trained
 
 
-def run(address: str, stages: list[Stage], *, face: int, test_face: int | None, out: str | None) -> int:
-    """Draws the activations of the net at an address into a PNG file and returns the exit code 0.
+def run(what: str, stages: list[Stage], *, face: int, test_face: int | None, out: str | None) -> int:
+    """Draws the activations of a net, given as for `addresses.locate`, into a PNG file and returns the exit code 0.
 
     The face is a labelled one (`face`, its row in the training table, counted from 1) or a test face (`test_face`, its ImageId). Raises
     InputError if there is no such net or face, or if the data set or the base net that the net was made from no longer exists.
@@ -28,7 +28,7 @@ def run(address: str, stages: list[Stage], *, face: int, test_face: int | None, 
     from pipeline.nets.trained import Trained
     from pipeline.results import feature_maps
 
-    path = drawing.find_net(address, stages)
+    path = drawing.find_net(what, stages)
     net = reading.load(path, Trained)
     base = None if net.window is None else reading.load(reading.made_from(path, "TrainBase")[0], Trained)
     data = reading.made_from(path, "Load")[0]

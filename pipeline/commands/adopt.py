@@ -12,6 +12,7 @@ from pipeline.store.keys.adoptions import Adoption
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import workspace_root
 from pipeline.store.workspace import names
+from pipeline.store.workspace.called import called
 
 # The parts of an artifact's provenance that may differ.
 ALLOWED = ("code", "inputs")
@@ -33,12 +34,41 @@ def run(address: str, stages: list[Stage]) -> int:
     if not missing:
         print(f"{first.address} {'is already adopted' if first.adoption else 'is up to date'}. There is nothing to adopt.")
         return 0
-    for file, adoption in _planned(missing, [find(address, stages)] if key else artifacts_of(first)).items():
+    _record(_planned(missing, [find(address, stages)] if key else artifacts_of(first)))
+    return 0
+
+
+def run_all(stages: list[Stage]) -> int:
+    """Adopts an artifact for each stage from which the current one differs only in code; returns 0, or 1 if some stage has none.
+
+    Which stages cannot be adopted, and why, is printed as well.
+    """
+    plans: dict[Path, Adoption] = {}
+    refused: dict[str, str] = {}
+    for stage in stages:
+        if not stage.output().exists():
+            try:
+                plans |= _planned([stage], artifacts_of(stage))
+            except InputError as error:
+                refused[f"{stage.address}@{stage.key}"] = str(error)
+    _record(plans)
+    for name, why in refused.items():
+        print(f"not adopted: {name}: {why}")
+    if not plans and not refused:
+        print("Every stage is up to date. There is nothing to adopt.")
+    return 1 if refused else 0
+
+
+def _record(plans: dict[Path, Adoption]) -> None:
+    """Writes the records, and prints what they mean."""
+    for file, adoption in plans.items():
         adoptions.record(file, adoption)
         print(f"adopted: {adoption.stage}@{adoption.adopted}, {adoption}\n  record: {file}")
-    print("The stage now counts as up to date although the current code did not produce it; `keypoints status` lists what depends on it.")
-    print("To undo this, delete the record.")
-    return 0
+    if plans:
+        counts = "The stage now counts" if len(plans) == 1 else "These stages now count"
+        depends = f"`{called('keypoints', 'status')}` lists what depends on {'it' if len(plans) == 1 else 'them'}"
+        print(f"{counts} as up to date although the current code did not produce {'it' if len(plans) == 1 else 'them'}; {depends}.")
+        print(f"To undo this, delete the {'record' if len(plans) == 1 else 'records'}.")
 
 
 def _planned(stages: list[Stage], candidates: list[Path]) -> dict[Path, Adoption]:
@@ -91,7 +121,8 @@ def _own(stage: Stage, made_from: dict[str, Any], path: Path, in_spite_of: list[
     key = provenance.key(made_from)
     if not in_spite_of:
         return {}
+    forget = called("keypoints", "forget", f"{stage.address}@{key}")
     if (made := path.with_name(f"{stage.stem}-{key}.h5")).exists():
-        raise Refused(f"{made} was made with the current code. Quarantine it first: keypoints forget {stage.address}@{key}")
+        raise Refused(f"{made} was made with the current code. Quarantine it first: {forget}")
     file = adoptions.path(workspace_root(), stage.stem, key)
     return {file: Adoption(stage.address, key, names.key_of(path), time.strftime("%Y-%m-%d"), in_spite_of)}

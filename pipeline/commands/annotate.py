@@ -1,4 +1,4 @@
-"""`keypoints annotate`: detects faces in the user's own photographs and predicts their keypoints with the nets of the last run."""
+"""`keypoints annotate`: detects faces in the user's own photographs and predicts their keypoints with finished nets."""
 
 import os
 import re
@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import units
+from pipeline.commands.support import chains, reading
+from pipeline.commands.support.chains import Nets
 from pipeline.data.formats import images, photographs
 from pipeline.errors import InputError
 from pipeline.geometry import crops
@@ -18,7 +20,7 @@ from pipeline.store.run.stage import Stage
 from pipeline.store.workspace import files
 from pipeline.store.workspace.console import Progress
 from pipeline.tasks.results import Predict
-from pipeline.tasks.sections import dataset, device
+from pipeline.tasks.sections import device
 
 TABLES = {"csv": write_csv, "json": write_json}
 # Disagreement between the base net and the specialists, in pixels of the nets' input, above which a detection is not taken for a face. 99 %
@@ -33,12 +35,16 @@ NO_CROPS = np.zeros((0, SIDE, SIDE), np.uint8)
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for: photographs or folders of them, the output folder, a box X,Y,WIDTH,HEIGHT or None, and csv or json."""
+    """What the user asks for: photographs or folders of them, the output folder, a box X,Y,WIDTH,HEIGHT or None, and csv or json.
+
+    nets: the artifact whose nets predict, given as for `addresses.locate`; None for those of the selected run.
+    """
 
     photos: list[Path]
     out: Path
     box: str | None
     table_format: str
+    nets: str | None = None
 
     @property
     def table(self) -> Path:
@@ -48,29 +54,29 @@ class Request:
 
 @dataclass(frozen=True)
 class Job:
-    """A request that can be carried out: the photographs, a picture to write for each, the box, and the stages of the nets by chain."""
+    """A request that can be carried out: the photographs, a picture to write for each, the box, and the nets."""
 
     photos: list[Path]
     targets: list[Path]
     box: tuple[float, ...] | None
-    chains: list[list[Stage]]
-    base_share: float
+    nets: Nets
 
     @property
     def blocks(self) -> list[slice]:
         """Which photographs are processed together."""
-        size = BLOCK * len(self.chains)
+        size = BLOCK * len(self.nets.chains)
         return [slice(start, start + size) for start in range(0, len(self.photos), size)]
 
 
-def run(request: Request, stages: list[Stage], command: str) -> int:
+def run(request: Request, stages: list[Stage], command: str, predicted: Path | None = None) -> int:
     """Writes a picture for each photograph with faces, and a table of their keypoints, into the output folder.
 
-    `command` is the one that trains the nets; it is shown if there are none. Returns the exit code: 0, 1 if a photograph cannot be read or
+    `command` is the one that trains the nets; it is shown if there are none. `predicted` is what the selected run has predicted, see
+    `chains.of_run`. Returns the exit code: 0, 1 if a photograph cannot be read or
     none contains a face, or 130 after an interrupt. Raises InputError for a request that cannot be carried out.
     """
-    job = _prepared(request, stages, command)
-    for line in photographs.advice(photographs.convertible(request.photos)):
+    job = _prepared(request, stages, command, predicted)
+    for line in (*photographs.advice(photographs.convertible(request.photos)), *([job.nets.source] if job.nets.source else [])):
         print(line)
     done: list[Annotated] = []
     try:
@@ -79,40 +85,37 @@ def run(request: Request, stages: list[Stage], command: str) -> int:
         finished = f"{len(done):,} of {units.counted(len(job.photos), 'photograph')} are finished"
         print(f"Interrupted. {finished}{_where(request.out) if done else '.'}")
         return 130
-    if not dataset().folder():
+    if job.nets.saw_only_drawn_faces:
         print("These nets were trained only on synthetic faces. To annotate photographs, train nets on Kaggle's faces: see --dataset-path.")
-    return _summarise(done, request.out)
+    code = _summarise(done, request.out)
+    if earlier := _earlier(request, done):
+        what = f"{units.counted(len(earlier), 'file')} of earlier commands, such as {units.printable(earlier[0])}"
+        print(
+            f"The folder also contains {what}. {request.table.name} does not list them; name another folder with --out to keep them apart."
+        )
+    return code
 
 
 # Before the work
 
 
-def _prepared(request: Request, stages: list[Stage], command: str) -> Job:
+def _prepared(request: Request, stages: list[Stage], command: str, predicted: Path | None) -> Job:
     """The job; InputError for whatever would make it fail later."""
     photos, box = photographs.listed(request.photos), _box(request.box)
     if box and len(photos) != 1:
         raise InputError(f"--box is for a single photograph, but there are {len(photos)}.")
     targets = pictures(photos, request.out)
     _check_folder(request.out, photos, targets)
+    if request.nets:
+        return Job(photos, targets, box, chains.chosen(request.nets, stages))
     (predict,) = (stage for stage in stages if isinstance(stage, Predict))
-    return Job(photos, targets, box, _finished(predict, command), predict.base_share)
+    return Job(photos, targets, box, chains.of_run(predict, predicted, command))
 
 
 def _box(text: str | None) -> tuple[float, ...] | None:
     if text and not re.fullmatch(r"\d+(\.\d*)?(,\d+(\.\d*)?){3}", text):
         raise InputError(f"--box {text}: write X,Y,WIDTH,HEIGHT, four numbers of at least 0 without blanks, such as 175,66,101,101.")
     return tuple(map(float, text.split(","))) if text else None
-
-
-def _finished(predict: Predict, command: str) -> list[list[Stage]]:
-    """The base net and the specialists of each chain; InputError unless all of them are up to date."""
-    chains = [[chain["base"], *chain["specialists"].values()] for chain in predict.requires()["chains"]]
-    if missing := [net.address for chain in chains for net in chain if not net.complete()]:
-        raise InputError(
-            f"There are no trained nets to predict with: {len(missing)} of {sum(map(len, chains))} are missing or stale, {missing[0]} among"
-            f" them (`keypoints status` says why). To train them: {command}"
-        )
-    return chains
 
 
 def _check_folder(folder: Path, photos: list[Path], targets: list[Path]) -> None:
@@ -193,7 +196,7 @@ def _predict(found: list[tuple[Annotated, np.ndarray]], job: Job) -> list[Annota
     cropped = np.concatenate([crop for _, crop in found])
     if not len(cropped):
         return [annotated for annotated, _ in found]
-    keypoints, doubt = _predict_crops(cropped, job.chains, job.base_share)
+    keypoints, doubt = _predict_crops(cropped, job.nets.chains, job.nets.base_share)
     result, start = [], 0
     for annotated, own in found:
         rows = slice(start, start := start + len(own))
@@ -201,10 +204,10 @@ def _predict(found: list[tuple[Annotated, np.ndarray]], job: Job) -> list[Annota
     return result
 
 
-def _predict_crops(cropped: np.ndarray, chains: list[list[Stage]], base_share: float) -> tuple[np.ndarray, np.ndarray]:
+def _predict_crops(cropped: np.ndarray, chains: list[list[Path]], base_share: float) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints (n, K, 2) in pixels of the crops, and the disagreement of the nets (n,); means over the chains.
 
-    The keypoints follow the convention of the annotation source that labels the most keypoints.
+    A base net alone does not disagree. The keypoints follow the convention of the annotation source that labels the most keypoints.
     """
     from pipeline.nets import device as devices
 
@@ -215,7 +218,7 @@ def _predict_crops(cropped: np.ndarray, chains: list[list[Stage]], base_share: f
     keypoints, doubt = [], []
     with Progress("predicting", sum(map(len, chains)), "net") as progress:
         for chain in chains:
-            nets = [net.output().load(Trained) for net in chain]
+            nets = [reading.load(path, Trained) for path in chain]
             predictions = prediction.predict_chain(progress.over(nets), cropped, np.zeros(len(cropped), int), KAGGLE)
             keypoints.append(ensemble.combined(nets, predictions, base_share=base_share))
             doubt.append(ensemble.disagreement(nets, predictions))
@@ -280,6 +283,12 @@ def _summarise(done: list[Annotated], folder: Path) -> int:
     undrawn = f", {len(bad) - len(unread):,} could not be drawn" if len(bad) > len(unread) else ""
     print(f"{found}{lost}{undrawn}{_where(folder)}")
     return 1 if bad or not faces else 0
+
+
+def _earlier(request: Request, done: list[Annotated]) -> list[str]:
+    """The names of the files in the output folder that this command did not write."""
+    own = {request.table.name, *(one.picture.name for one in done if one.picture)}
+    return sorted(path.name for path in request.out.iterdir() if path.name not in own) if request.out.is_dir() else []
 
 
 def _where(folder: Path) -> str:

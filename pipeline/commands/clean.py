@@ -13,6 +13,7 @@ from pipeline.store.cleanup import garbage, in_use
 from pipeline.store.cleanup.garbage import Leftover
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import workspace_root
+from pipeline.store.workspace.called import called
 
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -85,7 +86,7 @@ def _print_total(stages: list[Stage], unused: list[Leftover], failed: list[str],
         print(f"{total}{' removed' if unused else ': nothing to remove'}.")
     else:
         _warn(stages, unused)
-        print(f"{total}. Nothing was removed; `keypoints clean --yes` removes them.")
+        print(f"{total}. Nothing was removed; `{called('keypoints', 'clean', '--yes')}` removes them.")
 
 
 def _warn(stages: list[Stage], unused: list[Leftover]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.support import ancestry, drawing, reading
-from pipeline.commands.support.addresses import find
+from pipeline.commands.support.addresses import locate
 from pipeline.errors import InputError
 from pipeline.store.keys import provenance
 from pipeline.store.run.stage import Stage
@@ -22,11 +22,11 @@ MOST_WORDS = 6
 
 
 def run(one: str, other: str, out: str | None, stages: list[Stage]) -> int:
-    """Prints the differences between two addresses and their RMSEs, draws their learning curves into the PNG file `out`, if given.
+    """Prints the differences between two artifacts and their RMSEs, draws their learning curves into the PNG file `out`, if given.
 
-    Returns the exit code 0. Raises InputError if the two cannot be compared.
+    The artifacts are given as for `addresses.locate`. Returns the exit code 0. Raises InputError if the two cannot be compared.
     """
-    first, second = (find(address, stages) for address in (one, other))
+    first, second = (locate(what, stages) for what in (one, other))
     print(f"first   {first}\nsecond  {second}")
     print("\n" + "\n".join(_differences(first, second) or ["Both have the same provenance."]) + "\n")
     _compare((first, second), out)

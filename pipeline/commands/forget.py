@@ -1,5 +1,7 @@
-"""`keypoints forget`: quarantines the artifact of a stage and everything made from it; nothing is deleted."""
+"""`keypoints forget`: quarantines the artifact of a stage and everything made from it; nothing is deleted, and --undo restores it."""
 
+import os
+import re
 from pathlib import Path
 
 from pipeline.commands.support import ancestry
@@ -9,7 +11,8 @@ from pipeline.store.cleanup import in_use
 from pipeline.store.keys import adoptions
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import workspace_root
-from pipeline.store.workspace import names, partials
+from pipeline.store.workspace import names, partials, runlog
+from pipeline.store.workspace.called import called
 from pipeline.store.workspace.files import quarantine
 
 
@@ -30,11 +33,70 @@ def run(address: str, stages: list[Stage]) -> int:
     with in_use.settled(models):
         if who := in_use.needed_by(models, {f"{path.parent.name}/{path.stem}" for path in paths}):
             raise InputError(f"{who} needs these files, so nothing was quarantined. Wait until that process has ended.")
-        for path in paths:
-            for quarantined in quarantine(path, "forgotten"):
-                print(f"quarantined: {quarantined}")
-    print("The next run recomputes them. To undo this, rename the files back; to free the disk space, run `keypoints clean`.")
+        renamed = [quarantined for path in paths for quarantined in quarantine(path, "forgotten")]
+        runlog.append(models, {"event": "forget", "files": [file.relative_to(workspace_root()).as_posix() for file in renamed]})
+    for file in renamed:
+        print(f"quarantined: {file}")
+    undo, clean = called("keypoints", "forget", "--undo"), called("keypoints", "clean")
+    print(f"The next run recomputes them. To undo this, run `{undo}`; to free the disk space, run `{clean}`.")
     return 0
+
+
+def undo() -> int:
+    """Gives the files that the last `forget` renamed their names back, and prints these; returns 0, or 1 if a file exists again.
+
+    Repeated, it undoes the one before. Raises InputError if there is none.
+    """
+    root = workspace_root()
+    with in_use.settled(root / "models"):
+        if not (files := _last_forgotten(root)):
+            raise InputError(f"Nothing in {root.resolve()} is quarantined by `forget`, so there is nothing to undo.")
+        again = {file for file in files if any(os.path.lexists(other) for other in _together(file, files))}
+        # The artifact comes last: it is not there without the files that were published with it.
+        for file in sorted(files, key=lambda file: _former(file).suffix == ".h5"):
+            if file not in again:
+                file.rename(_former(file))
+    for file in files:
+        print(f"made again since, not restored: {file}" if file in again else f"restored: {_former(file)}")
+    return 1 if again else 0
+
+
+def _last_forgotten(root: Path) -> list[Path]:
+    """The quarantined files of the last `forget` that is not undone; if no log says which, those with the highest number."""
+    for entry in reversed(runlog.entries(root / "models")):
+        named = entry.get("files")
+        if entry.get("event") == "forget" and isinstance(named, list):
+            places = [root / str(name) for name in named if re.fullmatch(r"[\w./-]+\.forgotten-\d+", str(name)) and ".." not in str(name)]
+            if files := [file for file in places if file.is_file() and _is_forgotten(file)]:
+                return files
+    folders = [root / folder for folder in (*names.FOLDERS, adoptions.FOLDER)]
+    every = [file for folder in folders for file in sorted(folder.glob("*.forgotten-*")) if _is_forgotten(file)]
+    highest = max((_number(file) for file in every), default=0)
+    return [file for file in every if _number(file) == highest]
+
+
+def _is_forgotten(file: Path) -> bool:
+    name = names.parse(file)
+    return name is not None and name.kind == "quarantined" and ".forgotten-" in file.name
+
+
+def _number(file: Path) -> int:
+    return int(file.name.rpartition("-")[2])
+
+
+def _former(file: Path) -> Path:
+    """The name of a file before it was quarantined."""
+    return file.with_name(file.name.rpartition(".forgotten-")[0])
+
+
+def _together(file: Path, files: list[Path]) -> list[Path]:
+    """The former names of a file and of those that share its artifact: they are restored together or not at all."""
+    own = names.parse(file)
+    return [
+        _former(other)
+        for other in files
+        if other.parent == file.parent and (name := names.parse(other)) and own and name.owner == own.owner
+    ]
 
 
 def _with_descendants(artifacts: list[Path]) -> list[Path]:

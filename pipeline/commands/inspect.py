@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.commands.support import ancestry, reading
-from pipeline.commands.support.addresses import find
+from pipeline.commands.support.addresses import locate
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.hdf5.tree import StoredGroup
 from pipeline.store.keys import provenance
@@ -24,11 +24,11 @@ LARGE = 5_000_000
 
 
 def run(what: str, stages: list[Stage]) -> int:
-    """Prints the artifact at an address or at the path of an .h5 file and returns the exit code 0.
+    """Prints an artifact, given as for `addresses.locate`, and returns the exit code 0.
 
     Raises InputError if it is missing or damaged.
     """
-    path = Path(what) if what.endswith(".h5") else find(what, stages)
+    path = locate(what, stages)
     with reading.refusing(path):
         with artifacts.reading(path) as file:
             print(path)

@@ -1,5 +1,6 @@
 """`keypoints status`: shows the state of each stage and its reasons, its size and duration, and what a run would cost."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,14 +12,18 @@ from pipeline.commands.support.addresses import artifacts_of
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import provenance
 from pipeline.store.run.stage import Stage
-from pipeline.store.run.targets import workspace_root
+from pipeline.store.run.targets import ExternalFile, workspace_root
 from pipeline.store.workspace import runlog
 
 
 class Row(NamedTuple):
-    """A stage as the table shows it; `state` is cached, adopted, missing, stale or damaged, `reasons` has at least one line."""
+    """A stage as the table shows it.
 
-    address: str
+    title: its address, and what distinguishes it from others there. state: cached, adopted, missing, stale or damaged. reasons: one line
+    each, at least one.
+    """
+
+    title: str
     key: str
     state: str
     size: str
@@ -32,11 +37,12 @@ def run(stages: list[Stage]) -> int:
     Returns the exit code: 0 if every stage has its artifact, else 1.
     """
     seconds = runlog.last_seconds(workspace_root() / "models")
-    rows = [_row(stage, seconds) for stage in stages]
-    width = max(len(row.address) for row in rows)
+    alike = Counter(stage.address for stage in stages)
+    rows = [_row(stage, stage.title if alike[stage.address] > 1 else stage.address, seconds) for stage in stages]
+    width = max(len(row.title) for row in rows)
     print(f"{'stage':<{width}}  {'key':<{provenance.KEY_LENGTH}}  {'state':<8}{'size':>9}{'took':>14}  why")
-    for address, key, state, size, duration, (why, *more) in rows:
-        line = f"{address:<{width}}  {key}  {state:<8}{size:>9}{duration:>14}  "
+    for title, key, state, size, duration, (why, *more) in rows:
+        line = f"{title:<{width}}  {key}  {state:<8}{size:>9}{duration:>14}  "
         print(f"{line}{why}".rstrip())
         for reason in more:
             print(f"{'':<{len(line)}}{reason}")
@@ -45,11 +51,11 @@ def run(stages: list[Stage]) -> int:
     return 0 if all(row.state in ("cached", "adopted") for row in rows) else 1
 
 
-def _row(stage: Stage, seconds: dict[str, float]) -> Row:
+def _row(stage: Stage, title: str, seconds: dict[str, float]) -> Row:
     state, reasons = _state(stage, stage.address in seconds)
     size = units.size(stage.path.stat().st_size) if state in ("cached", "adopted") else ""
     took = seconds.get(f"{stage.address}@{stage.key}" if size else stage.address)
-    return Row(stage.address, stage.key, state, size, "" if took is None else units.clock(took), reasons or [""])
+    return Row(title, stage.key, state, size, "" if took is None else units.clock(took), reasons or [""])
 
 
 def _state(stage: Stage, has_run: bool) -> tuple[str, list[str]]:
@@ -73,7 +79,14 @@ def _absent(stage: Stage, has_run: bool) -> tuple[str, list[str]]:
     if (latest := _latest(stage)) is None:
         return "missing", ["no longer exists" if has_run else "never computed in this workspace"]
     then = artifacts.attributes(latest).get("made_from")
+    if gone := _missing_files(stage):
+        return "missing", [f"cannot be checked, because {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} missing"]
     return "stale", _reasons(stage, then) if then else [f"{latest.name} does not say what it was made from"]
+
+
+def _missing_files(stage: Stage) -> list[str]:
+    """The files of the user that a stage reads and that do not exist."""
+    return [task.path for task in flatten(stage.requires()) if isinstance(task, ExternalFile) and not task.complete()]
 
 
 def _reasons(stage: Stage, then: dict[str, Any]) -> list[str]:
@@ -96,12 +109,12 @@ def _latest(stage: Stage) -> Path | None:
 
 
 def _to_compute(stage: Stage) -> dict[str, Stage]:
-    """The stages that a run of `stage` would compute, by address: those without an artifact that is needed for one that has none."""
+    """The stages that a run of `stage` would compute, by task id: those without an artifact that is needed for one that has none."""
     if stage.complete():
         return {}
     needed = [task for task in flatten(stage.requires()) if isinstance(task, Stage)]
-    found = {address: computed for task in needed for address, computed in _to_compute(task).items()}
-    return found if stage.output().exists() else {**found, stage.address: stage}
+    found = {name: computed for task in needed for name, computed in _to_compute(task).items()}
+    return found if stage.output().exists() else {**found, stage.task_id: stage}
 
 
 def _cost(computed: list[Stage], seconds: dict[str, float]) -> str:

@@ -1,6 +1,7 @@
-"""The provenance of an artifact as far as the workspace knows it: what it was made from, and what has happened to that since."""
+"""The provenance of an artifact as far as its workspace knows it: what it was made from, and what has happened to that since."""
 
 import contextlib
+import os
 from pathlib import Path
 
 from pipeline.store.hdf5 import artifacts
@@ -12,7 +13,7 @@ from pipeline.store.workspace import names
 def adopted(path: Path) -> list[str]:
     """One line for each record by which the artifact at `path`, or one of its ancestors, was adopted."""
     own, before = artifacts.attributes(path).get("key"), {key for _, key in ancestors(path)}
-    records = adoptions.all_records(workspace_root())
+    records = adoptions.all_records(root_of(path))
     lines = [f"adopted {record}" for record in records if record.adopted == own]
     return lines + [f"made from {record.stage}@{record.adopted}, adopted {record}" for record in records if record.adopted in before]
 
@@ -28,7 +29,7 @@ def quarantined_since(path: Path) -> list[str]:
 
 def ancestors(path: Path) -> dict[tuple[str, str], Path | None]:
     """(stage, key) of everything that an artifact was made from, directly or not, and its file; None if there is none any more."""
-    files = _by_key()
+    files = _by_key(path)
     found: dict[tuple[str, str], Path | None] = {}
     todo = [path]
     while todo:
@@ -47,8 +48,13 @@ def inputs(path: Path) -> dict[str, str]:
     return {}
 
 
-def _by_key() -> dict[str, Path]:
-    """The file of each key in the workspace: the artifact, or else a quarantined one."""
-    folders = [workspace_root() / folder for folder in names.FOLDERS]
+def root_of(path: Path) -> Path:
+    """The workspace that an artifact belongs to, which need not be that of the run."""
+    return Path(os.path.normpath(path.parent / "..")) if path.absolute().parent.name in names.FOLDERS else workspace_root()
+
+
+def _by_key(path: Path) -> dict[str, Path]:
+    """The file of each key in the workspace of an artifact, and in its folder: the artifact, or else a quarantined one."""
+    folders = [path.parent, *(root_of(path) / folder for folder in names.FOLDERS)]
     quarantined = {name.key: path for folder in folders for path in folder.glob("*.h5.*") if (name := names.parse(path)) and name.key}
-    return quarantined | {names.key_of(path): path for path in names.all_artifacts(workspace_root())}
+    return quarantined | {names.key_of(file): file for folder in folders for file in names.artifacts(folder)}

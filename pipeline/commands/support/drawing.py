@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.support.addresses import find, split
+from pipeline.commands.support import reading
+from pipeline.commands.support.addresses import find, named, split
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.run.stage import Stage
@@ -16,13 +17,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def find_net(address: str, stages: list[Stage]) -> Path:
-    """The path of the artifact at an address; InputError if its stage does not train a net."""
-    (stage, *_), _ = split(address, stages)
+NETS = ("TrainBase", "TrainSpecialist")
+
+
+def find_net(what: str, stages: list[Stage]) -> Path:
+    """The path of the artifact that an address, a key or a file name stands for; InputError if its stage does not train a net."""
+    if path := named(what):
+        made_by = reading.attributes(path).get("stage", "another program")
+        if str(made_by).split(":")[0] not in NETS:
+            raise InputError(f"{path} is not a net, but was made by {made_by}. Name an artifact of {' or '.join(NETS)}.")
+        return path
+    (stage, *_), _ = split(what, stages)
     if not isinstance(stage, Training):
         nets = ", ".join(stage.address for stage in stages if isinstance(stage, Training))
         raise InputError(f"{stage.address} does not train a net. These stages do: {nets}.")
-    return find(address, stages)
+    return find(what, stages)
 
 
 def title(path: Path) -> str:

@@ -1,13 +1,13 @@
-"""The run that a command refers to: the one that Luigi's flags describe, or the last one."""
+"""The run that a command refers to: the one that Luigi's flags describe, or the last finished one."""
 
 import contextlib
 import io
 import os
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from luigi.cmdline_parser import CmdlineParser
 from luigi.task_register import Register
@@ -17,6 +17,7 @@ from pipeline.store.run import closing
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import workspace_root
 from pipeline.store.workspace import names, runlog
+from pipeline.store.workspace.called import called
 
 # Tasks that are not among the stages that Predict or Report needs.
 OUTSIDE_THE_CHAIN = ("Experiment", "Sanity")
@@ -29,26 +30,38 @@ LUIGIS_OWN = ("--module", "--local-scheduler", "--log-level", "--no-lock", "--sc
 class Run:
     """The run that a command refers to: Luigi's flags, and the task that was run with them.
 
-    `last` tells whether it was found in a log rather than described by the user's flags.
+    last: whether it was found in a log rather than described by the user's flags.
+    when: when it finished; empty if it has not finished, or if that is unknown.
+    finished: whether it has finished.
+    artifacts: the artifacts that a finished run made or found up to date, relative to its workspace, by address.
     """
 
     flags: list[str]
     task: str = "Predict"
     last: bool = False
+    when: str = ""
+    finished: bool = False
+    artifacts: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def selected_by(cls, flags: list[str]) -> "Run":
         """The run that the flags describe.
 
-        Without flags it is the last run in the current folder, and with only --workspace-root the last run in that workspace.
+        Without flags it is the last finished run in the current folder, and with only --workspace-root the last one in that workspace. If
+        no run has finished, it is the last one that was started.
         """
-        entry = _last_entry(flags)
-        if not entry:
+        own = {name.replace("_", "-") for name, _ in _task("Predict").get_params()}
+        flags = [f"--Predict-{flag[2:]}" if flag.startswith("--") and flag[2:].partition("=")[0] in own else flag for flag in flags]
+        found = _last_entry(flags)
+        if not found:
             return cls(flags)
         # The file names of a run in the current folder stay as the user wrote them. A given workspace replaces the one of the run, because
         # it may have been moved since.
-        folder, task = Path(entry.get("folder", ".")) if flags else Path(), _task_of(entry["arguments"])
-        return cls([*_preset(entry), *_without_task(entry["arguments"], task, folder), *flags], task, last=True)
+        entry, end, workspace = found
+        folder, task = Path(entry.get("folder", ".")) if workspace else Path(), _task_of(entry["arguments"])
+        own_flags = [*_preset(entry), *_without_task(entry["arguments"], task, folder), *workspace]
+        when = " ".join(str(end.get("time", "")).split("T"))[:16]
+        return cls(own_flags, task, True, when, bool(end), dict(end.get("artifacts", {})))
 
     @contextlib.contextmanager
     def stages(self) -> Iterator[list[Stage]]:
@@ -61,14 +74,31 @@ class Run:
 
     def other_stages(self) -> list[Stage]:
         """The stages of an Experiment or a Sanity, if the run was one. To be called within `stages`."""
-        import pipeline
-
-        return getattr(pipeline, self.task)().needed_stages() if self._is_outside_the_chain else []
+        return _task(self.task)().needed_stages() if self._is_outside_the_chain else []
 
     @property
     def command(self) -> str:
         """The command that runs Predict with these flags."""
-        return shlex.join(["luigi", "--module", "pipeline", "Predict", *self.flags])
+        return called("luigi", shlex.join(["--module", "pipeline", "Predict", *self.flags]))
+
+    @property
+    def predicted(self) -> Path | None:
+        """The artifact of Predict that the run made or found up to date, if it still exists. To be called within `stages`."""
+        path = workspace_root() / self.artifacts.get("Predict", "")
+        return path if path.is_file() else None
+
+    def description(self) -> str:
+        """Which run this is, with its settings and its workspace, as one line. To be called within `stages`."""
+        settings = [flag for flag in _joined(self.flags) if not flag.startswith("--workspace-root")]
+        what = f"{shlex.join([self.task, *settings])}{'' if settings else ' with default settings'}"
+        if not self.last:
+            kind = "Settings"
+        elif self.finished:
+            kind = "Last finished run"
+        else:
+            kind = "No run has finished; the last one that was started"
+        when = f" ({self.when})" if self.when else ""
+        return f"{kind}: {what}{when}; workspace {workspace_root().resolve()}"
 
     @property
     def _is_outside_the_chain(self) -> bool:
@@ -79,20 +109,84 @@ class Run:
         return " ".join([*([self.task, "and"] if self._is_outside_the_chain else []), "Predict", *self.flags]) + last
 
 
-def _last_entry(flags: list[str]) -> dict[str, Any] | None:
-    """The log entry of the last run in the current folder, or in the workspace that the flags name; None if there are other flags."""
+def check_flags(flags: list[str], options: list[str]) -> None:
+    """Raises InputError for a flag that no stage and no section has, or that would have no effect on what a command refers to.
+
+    flags: the arguments that are not the command's own. options: the command's own options.
+    """
+    from pipeline.store.run import command_line
+
+    effective = command_line.flags_of("Report")
+    own = [f"--{name.replace('_', '-')}" for name, _ in _task("Predict").get_params() if name != "overrides"]
+    for word in flags:
+        name = word.partition("=")[0]
+        if not word.startswith("-") or name in effective or name in own:
+            continue
+        if name in command_line.all_flags():
+            raise InputError(f"{name} would have no effect on this command. Leave it out.")
+        if guess := command_line.meant_flag(name, [*options, *effective]):
+            raise InputError(f"{name} is not known; did you mean {guess}?")
+
+
+def _task(name: str) -> Any:
+    """The task of this name."""
+    import pipeline
+
+    return getattr(pipeline, name)
+
+
+class _Logged(NamedTuple):
+    """A run: its entry in the log, the entry of its end ({} if it has not finished), and the flag that names the workspace of the log."""
+
+    entry: dict[str, Any]
+    end: dict[str, Any]
+    workspace: list[str]
+
+
+def _last_entry(flags: list[str]) -> _Logged | None:
+    """The last finished run in the current folder, or in the workspace that the flags name; None if there are other flags.
+
+    In the current folder, that is the later one of the last run that was started there, wherever its workspace is, and the last run in the
+    workspace there, wherever it was started.
+    """
     if any(not flag.startswith("--workspace-root") for flag in flags):
         return None
     if flags:
         with _parsed(flags):
-            entries = runlog.entries(workspace_root() / "models")
-    else:
-        try:
-            entry = runlog.parse(closing.LAST_RUN.read_text(encoding="utf-8", errors="replace"))
-        except OSError:
-            return None
-        entries = [entry] if entry else []
-    return next((entry for entry in reversed(entries) if entry.get("event") == "run" and "arguments" in entry), None)
+            return _last_of(runlog.entries(workspace_root() / "models"), flags)
+    here = _last_of(runlog.entries(Path("models")), ["--workspace-root=."])
+    try:
+        noted = runlog.parse(closing.LAST_RUN.read_text(encoding="utf-8", errors="replace")) or {}
+    except OSError:
+        noted = {}
+    started = _last_of([noted, *([noted["end"]] if isinstance(noted.get("end"), dict) else [])], [])
+    if here and started and here.entry.get("run") == started.entry.get("run"):
+        return started
+    # Of two finished runs, or of two that are not, the later one; times of one machine can be compared as texts.
+    return max((run for run in (started, here) if run), key=lambda run: (bool(run.end), run.entry.get("time", "")), default=None)
+
+
+def _last_of(entries: list[dict[str, Any]], workspace: list[str]) -> _Logged | None:
+    """The last finished run in a log, or the last one if none has finished; None if the log has no run."""
+    runs = [entry for entry in entries if entry.get("event") == "run" and isinstance(entry.get("arguments"), list)]
+    found = [_Logged(run, _end(run, entries), workspace) for run in runs]
+    return next((run for run in reversed(found) if run.end), found[-1] if found else None)
+
+
+def _end(run: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """The entry of the end of a run if it has finished, else {}.
+
+    A run of an earlier version has no such entry: it has finished if its task has. If the entry does not say which run it is, there is
+    nothing to tell that it has not.
+    """
+    if "run" not in run:
+        return {"event": "end", "time": run.get("time", "")}
+    own = [entry for entry in entries if entry.get("run") == run["run"]]
+    if ends := [entry for entry in own if entry.get("event") == "end"]:
+        return ends[-1]
+    done = [entry for entry in own if entry.get("event") == "stage" and entry.get("status") == "done"]
+    task = _task_of(run["arguments"])
+    return next((entry for entry in reversed(done) if str(entry.get("stage", "")).split(":")[0] == task), {})
 
 
 def _preset(entry: dict[str, Any]) -> list[str]:
@@ -112,9 +206,7 @@ def _without_task(arguments: list[str], task: str, folder: Path) -> list[str]:
 
     The task's own parameters get their full names. Relative file names are resolved against `folder`, in which the run was started.
     """
-    import pipeline
-
-    own = {name.replace("_", "-") for name, _ in getattr(pipeline, task).get_params()}
+    own = {name.replace("_", "-") for name, _ in _task(task).get_params()}
     kept, rest = [], list(arguments)
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
@@ -130,21 +222,32 @@ def _without_task(arguments: list[str], task: str, folder: Path) -> list[str]:
     return kept
 
 
+def _joined(flags: list[str]) -> list[str]:
+    """The flags, each in one text with its value."""
+    joined: list[str] = []
+    for word in flags:
+        if joined and not word.startswith("--") and "=" not in joined[-1]:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 @contextlib.contextmanager
 def _parsed(flags: list[str]) -> Iterator[CmdlineParser]:
     """Within this context Luigi's parameters have the values that the flags give them; InputError for unusable flags."""
+    from pipeline.store.run import command_line
+
     with contextlib.ExitStack() as stack:
         printed = io.StringIO()
         try:
             with contextlib.redirect_stderr(printed):
                 arguments = ["--module", "pipeline", "Predict", *flags]
                 parser = stack.enter_context(CmdlineParser.global_instance(arguments, allow_override=True))
-        except SystemExit as end:
-            if not end.code:  # --help
-                raise
-            # In front of the error, Luigi lists every flag of every stage.
-            _, _, problem = printed.getvalue().strip().rpartition("error: ")
-            raise InputError(f"{problem}. `keypoints parameters` lists the flags.") from None
+        except command_line.Refusal as refusal:
+            raise InputError(
+                refusal.message if refusal.guessed else f"{refusal.message} `{called('keypoints', 'parameters')}` lists the flags."
+            ) from None
         if workspace_root().is_file():
             raise InputError(f"--workspace-root {workspace_root()} is a file; name a folder.")
         # Luigi remembers tasks by their parameters, together with the keys that they had under other flags.

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from pipeline.commands.support import ancestry
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
-from pipeline.store.workspace import names
+from pipeline.store.workspace import files, names
+from pipeline.store.workspace.called import called
 
 Content = TypeVar("Content")
 
@@ -19,7 +20,9 @@ def refusing(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; `keypoints status` says why.") from None
+        raise InputError(f"{path} does not exist; `{called('keypoints', 'status')}` says why.") from None
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        raise InputError(f"{path} cannot be read: {files.reason(error)}.") from None
     except artifacts.Damaged as error:
         raise InputError(f"{error}.") from None
 
@@ -44,7 +47,7 @@ def made_from(path: Path, stage: str) -> list[Path]:
     found = [(key, file) for (name, key), file in ancestry.ancestors(path).items() if name == stage]
     if not found:
         raise InputError(f"{path} does not say which {stage} it was made from.")
-    files = {key: file for key, file in found if file and (name := names.parse(file)) and name.kind == "artifact"}
-    if gone := [key for key, _ in found if key not in files]:
+    existing = {key: file for key, file in found if file and (name := names.parse(file)) and name.kind == "artifact"}
+    if gone := [key for key, _ in found if key not in existing]:
         raise InputError(f"{path} was made from {stage}@{gone[0]}, which no longer exists.")
-    return list(files.values())
+    return list(existing.values())

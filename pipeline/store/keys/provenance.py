@@ -8,6 +8,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from pipeline import environment
@@ -56,6 +57,15 @@ def _changed(now: dict[str, Any], then: dict[str, Any], part: str) -> list[tuple
 def _line(name: str, change: str, new: Any, old: Any) -> str:
     """The text `change`, or a text about `name` if one of the values is missing."""
     return change if None not in (new, old) else f"{name} is new" if old is None else f"{name} is no longer used"
+
+
+def numbered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs as a dict in which equal names are numbered: two variations of a stage, or two files of one name."""
+    named: dict[str, Any] = {}
+    for name, value in pairs:
+        same = sum(1 for known in named if known.split(" #")[0] == name)
+        named[f"{name} #{same + 1}" if same else name] = value
+    return named
 
 
 def backend() -> dict[str, str]:

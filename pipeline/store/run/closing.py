@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from luigi.cmdline_parser import CmdlineParser
 
 from pipeline import environment, units
 from pipeline.store.cleanup import recovery
+from pipeline.store.keys import provenance
 from pipeline.store.run import configuration, interrupts
 from pipeline.store.workspace import console, locks, names, runlog
 from pipeline.store.workspace.console import say
@@ -34,6 +35,7 @@ class _Run:
 
     root: the stage that the command names.
     log: the folder of the run log.
+    entry: what the run log says of its beginning.
     """
 
     pid: int
@@ -41,6 +43,7 @@ class _Run:
     name: str
     began: float
     log: Path
+    entry: dict[str, Any] = field(default_factory=dict)
 
 
 _current: list[_Run] = []
@@ -61,12 +64,13 @@ def begin(root: "Stage", workspace: Path) -> None:
     console.make_unfailing()
     interrupts.install(GO_ON)
     entry = {"event": "run", "run": run.name, "arguments": sys.argv[1:], "preset": configuration.preset(), "folder": str(Path.cwd())}
-    runlog.append(run.log, entry)
+    run.entry.update(entry, time=_now())
+    runlog.append(run.log, run.entry)
     for folder in names.FOLDERS:
         with contextlib.suppress(OSError):
             recovery.clear(workspace / folder)
-    if LAST_RUN.parent.is_dir():
-        locks.rewrite(LAST_RUN, json.dumps(entry) + "\n")
+    if "end" not in _noted():  # one that may yet fail does not replace one that has finished
+        _note(run.entry)
 
 
 @luigi.Task.event_handler(luigi.Event.PROCESS_FAILURE)
@@ -76,6 +80,7 @@ def _died(task: luigi.Task, message: str) -> None:
         if hasattr(task, "address") and hasattr(task, "key"):
             error = "its process was killed from outside, or the system ran out of memory"
             entry = {"event": "stage", "run": run.name, "stage": task.address, "key": task.key, "status": "failed", "error": error}
+            entry |= {"variation": variation} if (variation := getattr(task, "variation", "")) else {}
             runlog.append(run.log, entry)
 
 
@@ -95,22 +100,55 @@ def _print(run: _Run) -> None:
         return
     # Luigi has already discarded the command line, and with it the values of all flags.
     with interrupts.ending(), CmdlineParser.global_instance(sys.argv[1:], allow_override=True):
-        for line in ["", *_outcome(run)]:
+        finished, lines = _outcome(run)
+        if finished:
+            _log_end(run)
+        for line in ["", *lines]:
             say(line)
 
 
-def _outcome(run: _Run) -> list[str]:
-    """The lines of the summary."""
+def _log_end(run: _Run) -> None:
+    """Writes to the run log that the run has finished, and the files of its results."""
+    places = provenance.numbered((stage.address, f"{stage.place}.h5") for stage in run.root.needed_stages())
+    end = {"event": "end", "run": run.name, "time": _now(), "artifacts": places}
+    runlog.append(run.log, end)
+    # Earlier results of stages that this run does not need are still the last ones of this folder.
+    before = {name: file for name, file in _noted().get("files", {}).items() if name.split(" #")[0] not in places}
+    _note({**run.entry, "end": end, "files": before | {address: str(run.log.parent / place) for address, place in places.items()}})
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def _note(entry: dict[str, Any]) -> None:
+    """Notes a run as the last one of the current folder."""
+    if LAST_RUN.parent.is_dir():
+        locks.rewrite(LAST_RUN, json.dumps(entry) + "\n")
+
+
+def _noted() -> dict[str, Any]:
+    """The run that is noted in the current folder; {} if there is none, or if the note is unusable."""
+    try:
+        noted = runlog.parse(LAST_RUN.read_text(encoding="utf-8", errors="replace")) or {}
+    except OSError:
+        return {}
+    return noted if isinstance(noted.get("files", {}), dict) and isinstance(noted.get("end", {}), dict) else {}
+
+
+def _outcome(run: _Run) -> tuple[bool, list[str]]:
+    """Whether the run has finished, and the lines of the summary."""
     root, entries = run.root, runlog.entries(run.log)
     mine = [entry for entry in entries if entry.get("run") == run.name and entry.get("event") == "stage"]
     done, others = ([entry for entry in mine if (entry["status"] == "done") == well] for well in (True, False))
     # A training that ended without a result (diverged or pruned) is not a failure if the named stage could do without it.
     if _missing or any(entry["status"] in ("failed", "interrupted") for entry in others):
-        return [*_table(done, run), *_others(root, mine), *(f"Missing: {text}" for text in _missing), *map(_bad_end, others), GO_ON]
+        missing = (f"Missing: {text}" for text in _missing)
+        return False, [*_table(done, run), *_others(root, mine), *missing, *map(_bad_end, others), GO_ON]
     if not root.complete():
-        return [*_table(done, run), *map(_bad_end, others), f"{root.address} is missing. {GO_ON}"]
+        return False, [*_table(done, run), *map(_bad_end, others), f"{root.address} is missing. {GO_ON}"]
     results = [entry["result"] for entry in entries if entry.get("status") == "done" and entry.get("key") == root.key and "result" in entry]
-    return [
+    return True, [
         *([*_table(done, run), *_others(root, mine)] if done else ["Nothing to do: every result exists and is up to date."]),
         *([f"Adopted, made with different code: {', '.join(root.adopted)}."] if root.adopted else []),
         *_aligned(root.closing_words() | ({"Result": results[-1]} if results else {})),
@@ -119,7 +157,7 @@ def _outcome(run: _Run) -> list[str]:
 
 def _table(done: list[dict[str, Any]], run: _Run) -> list[str]:
     """The stages that ran, with durations and results. The result of the named stage follows elsewhere."""
-    rows = [(e["stage"], units.clock(e["seconds"]), e.get("result", "") if e["stage"] != run.root.address else "") for e in done]
+    rows = [(_title(e), units.clock(e["seconds"]), e.get("result", "") if e["key"] != run.root.key else "") for e in done]
     if not rows:
         return []
     stage, clock = (max(len(row[column]) for row in rows) for column in (0, 1))
@@ -127,10 +165,15 @@ def _table(done: list[dict[str, Any]], run: _Run) -> list[str]:
     return [f"Ran {units.counted(len(rows), 'stage')} in {units.clock(time.time() - run.began)}:", *lines]
 
 
+def _title(entry: dict[str, Any]) -> str:
+    """How output names the stage of an entry."""
+    return f"{entry['stage']} ({entry['variation']})" if entry.get("variation") else str(entry["stage"])
+
+
 def _others(root: "Stage", mine: list[dict[str, Any]]) -> list[str]:
     """The stages that did not run: those with an artifact and those without."""
-    known = {entry["stage"] for entry in mine}
-    others = [stage for stage in root.needed_stages() if stage.address not in known]
+    known = {entry["key"] for entry in mine}
+    others = [stage for stage in root.needed_stages() if stage.key not in known]
     cached, lacking = ([stage for stage in others if stage.path.exists() == exists] for exists in (True, False))
     return [f"{title}: {_names(stages)}" for title, stages in (("Cached", cached), ("Not made", lacking)) if stages]
 
@@ -151,4 +194,4 @@ def _aligned(words: dict[str, Any]) -> list[str]:
 
 def _bad_end(entry: dict[str, Any]) -> str:
     """How a stage ended that has no result."""
-    return f"{entry['stage']} {entry['status']}" + ("." if entry["status"] == "interrupted" else f": {entry['error']}")
+    return f"{_title(entry)} {entry['status']}" + ("." if entry["status"] == "interrupted" else f": {entry['error']}")

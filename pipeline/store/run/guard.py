@@ -83,8 +83,8 @@ def _logged(run: Callable[[Any], Any], stage: "Stage") -> None:
     if adopted := [f"{adoption.stage}@{adoption.adopted}" for adoption in stage.adopted.values()]:
         entry["adopted"] = adopted
     try:
-        if stage.run_state.refusal:
-            raise stage.run_state.refusal
+        if refusal := stage.run_state.unfit or stage.run_state.refusal:
+            raise refusal
         if edits := stage.edits():
             raise InputError(f"{'; '.join(edits)} since this process started. Restart it (in a notebook, the kernel) to use the new code.")
         run(stage)

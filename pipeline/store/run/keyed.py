@@ -6,13 +6,14 @@ two builds of one process, in a notebook for example.
 
 import functools
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 from luigi.task import flatten
+from luigi.task_register import Register
 from luigi.worker import Worker
 
 from pipeline import environment
@@ -160,6 +161,25 @@ class Keyed(luigi.Task):
         return ":".join([self.task_family, *self.identity])
 
     @property
+    def variation(self) -> str:
+        """What distinguishes this task from others at the same address in one run, such as "fold 2 of 3"; empty without overrides."""
+        words = [Register.get_task_cls(family).overridden(values) for family, values in self.overrides.items() if values]
+        return ", ".join(word for word in words if word)
+
+    @classmethod
+    def overridden(cls, values: Mapping[str, Any]) -> str:
+        """Overrides of this stage in words."""
+        return ", ".join(
+            f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float) else f"{name.replace('_', ' ')} {value}"
+            for name, value in values.items()
+        )
+
+    @property
+    def title(self) -> str:
+        """The address and, in parentheses, the variation: how output names this task."""
+        return f"{self.address} ({self.variation})" if self.variation else self.address
+
+    @property
     def place(self) -> str:
         """FOLDER/STEM-KEY: the artifact in its workspace and everything that belongs to it."""
         return f"{self.folder}/{self.stem}-{self.key}"
@@ -204,7 +224,7 @@ class Keyed(luigi.Task):
             "stage": self.address,
             "parameters": {name: value for name, (value, _) in self.settings.items()},
             "inputs": {name: task.key for name, task in self.inputs().items()},
-            "files": _numbered((Path(file.path).name, file.digest()) for file in external),
+            "files": provenance.numbered((Path(file.path).name, file.digest()) for file in external),
             "code": fingerprints.fingerprint(type(self)),
             "backend": provenance.backend() if self.on_backend else {},
         }
@@ -230,7 +250,8 @@ class Keyed(luigi.Task):
 
     def inputs(self) -> dict[str, "Stage"]:
         """The stages whose keys are part of this one's, by address. Companions are not among them."""
-        return _numbered((task.address, task) for task in flatten(self.requires()) if isinstance(task, Keyed) and not task.companion)
+        stages = [task for task in flatten(self.requires()) if isinstance(task, Keyed) and not task.companion]
+        return provenance.numbered((stage.address, stage) for stage in stages)
 
     def needed_stages(self) -> list["Stage"]:
         """This stage and all stages that it needs, each once, inputs first. It depends on the current flags, so it is not cached."""
@@ -312,15 +333,6 @@ def _mapped(tasks: Any, overrides: Mapping[str, Any]) -> Any:
 def _plain(parameter: "luigi.Parameter[Any]", value: Any) -> Any:
     """The value of a parameter in a form that JSON takes."""
     return value if value is None or isinstance(value, str | int | float) else parameter.serialize(value)
-
-
-def _numbered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """The pairs as a dict in which equal names are numbered: two variations of a stage, or two files of one name."""
-    named: dict[str, Any] = {}
-    for name, value in pairs:
-        same = sum(1 for known in named if known.split(" #")[0] == name)
-        named[f"{name} #{same + 1}" if same else name] = value
-    return named
 
 
 @functools.cache

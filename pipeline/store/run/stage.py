@@ -76,13 +76,11 @@ class Stage(Keyed):
         Therefore this marks the beginning of a run, and the stage and its inputs count as in use from now on. For complete stages see
         `_present`.
         """
-        if closing.run_id() is None and not self.run_state.unfit:
+        if closing.run_id() is None:
             self.run_state.unfit = self._unfit()
         closing.begin(self, workspace_root())
         if self.run_state.unfit:
-            # This stage comes first then, and its run raises the error: nothing is computed in vain.
-            self.run_state.refusal = self.run_state.unfit
-            return []
+            return []  # so this stage comes first, and its run raises the error: nothing is computed in vain
         tasks: list[luigi.Task] = super().deps()
         try:
             in_use.add(log_folder(), {task.place for task in (self, *tasks) if isinstance(task, Stage)})

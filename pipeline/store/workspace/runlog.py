@@ -1,6 +1,7 @@
 """The run log, runs.jsonl: when each stage ran, how long it took and how it ended. No artifact contains dates or durations.
 
-The log has one JSON object per line: {"event": "run"} when a command starts, {"event": "stage"} when a stage ends.
+The log has one JSON object per line: {"event": "run"} when a command starts, {"event": "stage"} when a stage ends,
+{"event": "end"} when a command has finished, with the files of its results, and {"event": "forget"} with the files that were quarantined.
 """
 
 import contextlib
@@ -99,5 +100,7 @@ def _are_texts(value: Any) -> bool:
 _FIELDS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("event", "run", "folder", "stage", "key", "status", "error", "result", "device", "host"), _is_text),
     **dict.fromkeys(("arguments", "preset", "adopted"), _are_texts),
+    **dict.fromkeys(("time", "variation"), _is_text),
+    "artifacts": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
     "seconds": lambda value: isinstance(value, int | float) and math.isfinite(value),
 }
