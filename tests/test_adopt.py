@@ -10,6 +10,7 @@ from pipeline.commands import adopt, forget, inspect, status
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import provenance
+from pipeline.store.workspace import runlog
 
 # Edits of code that is used only by Scale, only by Total, and by all stages.
 SCALE = ("tasks", "POWER = 1", "POWER = 2")
@@ -251,3 +252,73 @@ def test_a_record_that_is_none_is_not_followed(workplace, made, capsys, text):
     record.write_text({"climbing": climbing, "no text": no_text}.get(text, text))
     assert workplace.keys() == stale
     assert "is not the record of an adoption, or it is damaged. It is ignored." in capsys.readouterr().err
+
+
+def test_all_that_only_code_made_stale_is_adopted_at_once(workplace, made, capsys):
+    """`adopt --all` leaves nothing to compute; what has other parameters is named with its reason, and the exit code is 1."""
+    workplace.edit(*ALL)
+    workplace.edit(*TOTAL)
+    assert not [stage for stage in staged(workplace) if stage.complete()]
+    assert adopt.run_all(staged(workplace)) == 0
+    assert capsys.readouterr().out.count("adopted: ") == len(made)
+    assert workplace.keys() == made
+    assert adopt.run_all(staged(workplace)) == 0
+    assert capsys.readouterr().out == "Every stage is up to date. There is nothing to adopt.\n"
+    workplace.edit("deep", "UNIT = 1.5", "UNIT = 2.5")
+    assert adopt.run_all(staged(workplace, overrides={"Scale": {"factor": 3}})) == 1
+    out = capsys.readouterr().out
+    assert "not adopted: Scale@" in out
+    assert "more than code has changed: factor 2.0 -> 3.0." in out
+    assert "adopted: Guess@" in out
+    assert "not adopted: Draw" not in out
+
+
+def test_what_was_forgotten_comes_back(workplace, made, capsys):
+    """`forget --undo` gives the files of the last `forget` their names back, then those of the one before."""
+    before = workplace.files()
+    forget.run("Total", staged(workplace))
+    forget.run("Scale", staged(workplace))
+    assert len(list(workplace.root.glob("*/*.forgotten-*"))) == 4  # Total, Scale and its CSV, Picture
+    assert forget.undo() == 0
+    assert [stage.address for stage in staged(workplace) if not stage.path.exists()] == ["Total"]
+    assert forget.undo() == 0
+    assert workplace.files() == before
+    assert "restored: submissions/total-" in capsys.readouterr().out
+    assert workplace.keys() == made
+    with pytest.raises(InputError, match="there is nothing to undo"):
+        forget.undo()
+
+
+def test_what_was_made_again_is_not_replaced(workplace, made, capsys):
+    """The quarantined files of a stage that has run since stay where they are, its CSV included; others are restored."""
+    forget.run("Scale", staged(workplace))
+    make(workplace.chain()["Scale"])
+    assert forget.undo() == 1
+    out = capsys.readouterr().out
+    assert out.count("made again since, not restored: ") == 2
+    assert "restored: submissions/total-" in out
+    assert sorted(path.name.split("-")[0] for path in workplace.root.glob("*/*.forgotten-1")) == ["scale", "scale"]
+
+
+def test_undoing_without_a_log(workplace, made):
+    """If the run log does not say what was forgotten last, the highest number does; and records of adoptions come back, too."""
+    workplace.edit(*SCALE)
+    adopt.run("Scale", staged(workplace))
+    forget.run("Scale", staged(workplace))
+    (workplace.root / "models" / "runs.jsonl").unlink()
+    assert not workplace.chain()["Scale"].complete()
+    assert forget.undo() == 0
+    assert workplace.keys() == made
+
+
+@pytest.mark.parametrize("name", ["../outside.h5.forgotten-1", "/tmp/x.forgotten-1", "data/notes.txt.forgotten-1", 3, None])
+def test_undo_renames_only_what_forget_has_renamed(workplace, made, name):
+    """A run log from a stranger cannot name other files."""
+    notes = workplace.root / "data" / "notes.txt.forgotten-1"
+    notes.touch()
+    (workplace.root.parent / "outside.h5.forgotten-1").touch()
+    runlog.append(workplace.root / "models", {"event": "forget", "files": [name]})
+    with pytest.raises(InputError, match="there is nothing to undo"):
+        forget.undo()
+    assert notes.exists()
+    assert (workplace.root.parent / "outside.h5.forgotten-1").exists()

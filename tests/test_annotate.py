@@ -22,7 +22,7 @@ COLUMNS = ["photo", "face", "face_x", "face_y", "face_width", "face_height", *KA
 def place(tmp_path, monkeypatch):
     """A current folder with finished nets that place all keypoints at the brightest spot of the crop, without disagreement."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(annotate, "_finished", lambda predict, flags: [[]])
+    monkeypatch.setattr(annotate.chains, "of_run", lambda predict, predicted, command: annotate.Nets([[]], 0.33))
     monkeypatch.setattr(annotate, "_predict_crops", predict)
     return tmp_path
 
@@ -325,6 +325,18 @@ def test_many_photographs_are_done_in_blocks(place, capsys, monkeypatch):
     assert (code, looked, tables) == (130, [2, 2, 1], [False, True, True])
     assert out.endswith("Interrupted. 4 of 5 photographs are finished; pictures and table: annotated\n")
     assert [row["photo"] for row in rows(place / "annotated" / "keypoints.csv")] == ["a.png", "b.png", "c.png", "d.png"]
+
+
+def test_pictures_of_an_earlier_command_are_named(place, capsys):
+    """A second command in the same folder keeps them, and says that its table does not list them."""
+    for name in ("a.png", "b.png"):
+        dotted((300, 200), (151.3, 90.6), 3).save(name)
+    box = ("--box", "110,50,80,80")
+    assert "earlier" not in said(capsys, "a.png", *box)[1]
+    assert "earlier" not in said(capsys, "a.png", *box)[1]
+    code, out, _ = said(capsys, "b.png", *box)
+    assert code == 0
+    assert "also contains 1 file of earlier commands, such as 'a.png'. keypoints.csv does not list them;" in out
 
 
 def test_without_nets_it_names_the_command_that_makes_them(tmp_path, monkeypatch, capsys):

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "store": set(),
     "tasks": {"store", "results", "experiments", "inference", "nets", "data", *LOW},
     "": {"tasks", "store"},
+    "__main__": {"commands"},
     "commands": {"", "tasks", "store", "results", "experiments", "inference", "nets", "data", *LOW},
 }
 # What pipeline/tasks may import at module level, so that `import pipeline` stays cheap; the rest is imported by the methods that use it.

@@ -39,6 +39,22 @@ def test_the_result_comes_last(workplace):
     assert last(second, 3) == ["Nothing to do: every result exists and is up to date.", *result]
 
 
+def test_the_end_of_a_run_is_logged(workplace):
+    """With the files of its results, also if there was nothing to do; a run that fails has no end, and keeps the note of the last one."""
+    workplace.run("Total")
+    workplace.run("Total")
+    noted = (workplace.root / "models" / "last-run.json").read_text()
+    workplace.numbers.unlink()
+    assert workplace.run("Total").returncode == 20
+    ends = [entry for entry in workplace.log() if entry["event"] == "end"]
+    assert len(ends) == 2
+    assert ends[0]["artifacts"] == ends[1]["artifacts"]
+    assert set(ends[0]["artifacts"]) == STAGES
+    assert all((workplace.root / place).is_file() for place in ends[0]["artifacts"].values())
+    assert (workplace.root / "models" / "last-run.json").read_text() == noted
+    assert json.loads(noted)["run"] == ends[1]["run"]
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_what_was_cached(workplace, workers):
     """A run names the stages that were cached."""

@@ -386,3 +386,42 @@ def test_code_that_is_edited_between_two_builds(workplace):
     assert failed[0]["error"].endswith(
         "code of deep.py changed since this process started. Restart it (in a notebook, the kernel) to use the new code."
     )
+
+
+def test_variations_are_told_apart(workplace, capsys):
+    """The lines and the run log of a variation say what is different; those of an ordinary run have the address alone."""
+    make(workplace.chain("Scale")["Scale"])
+    assert capsys.readouterr().err.splitlines()[0] == "Draw: started"
+    varied = workplace.chain("Scale", overrides={"Scale": {"factor": 3.5, "mode": "fancy"}, "Draw": {"size": 4}})["Scale"]
+    assert varied.title == "Scale (factor 3.5, mode fancy, size 4)"
+    make(varied)
+    err = capsys.readouterr().err
+    assert "Draw (size 4): started\n" in err
+    assert "Scale (factor 3.5, mode fancy, size 4): done in " in err
+    assert [entry.get("variation") for entry in workplace.log() if entry["event"] == "stage"] == [
+        None,
+        None,
+        "size 4",
+        "factor 3.5, mode fancy, size 4",
+    ]
+
+
+def test_folds_are_counted():
+    """A fold is named as people count; its share is not repeated."""
+    from pipeline.tasks.results import Predict
+
+    chains = Predict(folds=3).requires()["chains"]
+    assert [chain["base"].title for chain in chains] == [f"TrainBase (fold {fold} of 3)" for fold in (1, 2, 3)]
+    assert chains[1]["specialists"]["mouth"].title == "TrainSpecialist:mouth (fold 2 of 3)"
+
+
+def test_a_check_that_fails_stops_the_run(workplace):
+    """It is made for every stage before any runs; the sentence is the failure of the stage that the command names."""
+    workplace.edit(
+        "tasks", "    mode = choice(", "    def check(self):\n        raise InputError('This cannot work.')\n\n    mode = choice("
+    )
+    workplace.edit("tasks", "import luigi\n", "import luigi\n\nfrom pipeline.errors import InputError\n")
+    done = workplace.run("Total", "--workers", "2")
+    assert done.returncode == 30
+    assert "Total failed: This cannot work." in done.stderr
+    assert workplace.ran() == []

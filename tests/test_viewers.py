@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import re
 import subprocess
 import sys
@@ -80,10 +81,14 @@ def test_h5glance_shows_every_array(artifact):
 
 
 def test_the_readme_s_snippet_reads_a_workspace(tmp_path, monkeypatch, capsys):
-    """The snippet runs unchanged in a folder with a base net and a data set."""
-    for name, kind in (("models/trainbase", "Trained"), ("data/load", "Dataset")):
+    """The snippet runs unchanged in a folder with a base net and a data set, and takes the net of the last finished run."""
+    names = {"TrainBase": "models/trainbase-0123456789.h5", "Load": "data/load-0123456789.h5"}
+    for name, kind in zip(names.values(), ("Trained", "Dataset"), strict=True):
         (tmp_path / name).parent.mkdir()
-        kinds.write(kinds.KINDS[kind], tmp_path).rename(tmp_path / f"{name}-0123456789.h5")
+        kinds.write(kinds.KINDS[kind], tmp_path).rename(tmp_path / name)
+    for other in ("0000000000", "ffffffffff"):
+        (tmp_path / f"models/trainbase-{other}.h5").write_bytes(b"not this one")
+    (tmp_path / "models" / "last-run.json").write_text(json.dumps({"event": "run", "files": names}))
     monkeypatch.chdir(tmp_path)
     exec(SNIPPET, {})
     said = capsys.readouterr().out
