@@ -336,7 +336,7 @@ def test_pictures_of_an_earlier_command_are_named(place, capsys):
     assert "earlier" not in said(capsys, "a.png", *box)[1]
     code, out, _ = said(capsys, "b.png", *box)
     assert code == 0
-    assert "also contains 1 file of earlier commands, such as 'a.png'. keypoints.csv does not list them;" in out
+    assert "annotated also contains 1 file of earlier commands, such as a.png; keypoints.csv does not list them." in out
 
 
 def test_without_nets_it_names_the_command_that_makes_them(tmp_path, monkeypatch, capsys):

@@ -103,6 +103,15 @@ def test_a_run_of_an_earlier_version_has_finished_if_its_task_has(workspace, cap
     assert said(capsys, "status", f"--workspace-root={workspace}")[1].startswith(f"Last finished run: Load {' '.join(SMALL)}")
 
 
+def test_a_run_whose_flags_are_not_known_any_more(workspace, capsys):
+    """Such as an abbreviation, which an earlier version took: the message says whose flag it is."""
+    entry = {"event": "run", "arguments": ["Load", "--Load-fol", "0"]}
+    runlog.append(workspace / "models", entry)
+    code, _, err = said(capsys, "verify", f"--workspace-root={workspace}")
+    assert code == 2
+    assert err.startswith("keypoints: The flags of the last run cannot be used: --Load-fol is not known; did you mean --Load-fold? ")
+
+
 def test_other_commands_name_the_run_after_their_output(workspace, capsys):
     """On standard error, if they have used it: not for a key or a file, and not after an error."""
     flag = f"--workspace-root={workspace}"

@@ -87,13 +87,12 @@ def run(request: Request, stages: list[Stage], command: str, predicted: Path | N
         return 130
     if job.nets.saw_only_drawn_faces:
         print("These nets were trained only on synthetic faces. To annotate photographs, train nets on Kaggle's faces: see --dataset-path.")
-    code = _summarise(done, request.out)
     if earlier := _earlier(request, done):
         what = f"{units.counted(len(earlier), 'file')} of earlier commands, such as {units.printable(earlier[0])}"
         print(
-            f"The folder also contains {what}. {request.table.name} does not list them; name another folder with --out to keep them apart."
+            f"{units.printable(request.out)} also contains {what}; {request.table.name} does not list them. Keep them apart with --out DIR."
         )
-    return code
+    return _summarise(done, request.out)
 
 
 # Before the work
@@ -288,7 +287,8 @@ def _summarise(done: list[Annotated], folder: Path) -> int:
 def _earlier(request: Request, done: list[Annotated]) -> list[str]:
     """The names of the files in the output folder that this command did not write."""
     own = {request.table.name, *(one.picture.name for one in done if one.picture)}
-    return sorted(path.name for path in request.out.iterdir() if path.name not in own) if request.out.is_dir() else []
+    found = request.out.iterdir() if request.out.is_dir() else ()
+    return sorted(path.name for path in found if path.name not in own and path.is_file() and not path.name.startswith("."))
 
 
 def _where(folder: Path) -> str:

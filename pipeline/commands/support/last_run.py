@@ -68,7 +68,13 @@ class Run:
         """Yields the stages that Predict needs and Predict itself, or Report instead where a report exists; inputs first."""
         import pipeline
 
-        with _parsed(self.flags) as parser:
+        with contextlib.ExitStack() as stack:
+            try:
+                parser = stack.enter_context(_parsed(self.flags))
+            except InputError as error:
+                raise (
+                    InputError(f"The flags of the last run cannot be used: {error} Give those that you mean.") if self.last else error
+                ) from None
             has_report = names.artifacts(workspace_root() / pipeline.Report.folder, "report")
             yield (pipeline.Report() if has_report else parser.get_task_obj()).needed_stages()
 
