@@ -201,6 +201,22 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
         ("RGB", b"no profile", False),
         ("RGB", SRGB[:36], False),
     ],
+    # The profile has the time at which it was created, so its bytes are no name for a test.
+    ids=[
+        "RGB",
+        "RGBA",
+        "palette",
+        "grey",
+        "16 bits",
+        "CMYK picture",
+        "CMYK profile",
+        "grey profile",
+        "grey profile, 16 bits",
+        "CMYK profile cut off",
+        "grey profile cut off",
+        "no profile",
+        "cut off",
+    ],
 )
 def test_only_profiles_for_rgb_are_kept(mode, given, kept, tmp_path):
     """The profile of a photograph is passed on only if it is one for RGB; others, damaged ones among them, are dropped."""
