@@ -235,8 +235,8 @@ def test_a_stage_resumes_after_its_last_checkpoint(nets, tmp_path, monkeypatch, 
     assert taken.epoch.tolist() == [1, 2, 3]
     assert all(np.array_equal(taken.weights[path][-1], value) for path, value in trained.weights.items())
     said = capsys.readouterr().err
-    assert "TrainBase: resumes after epoch 2 of 3\n" in said
-    assert said.count("TrainBase: epoch 3/3") == 2
+    assert f"{task.title}: resumes after epoch 2 of 3\n" in said
+    assert said.count(f"{task.title}: epoch 3/3") == 2
 
 
 def interrupted_after(number):

@@ -75,7 +75,10 @@ def test_it_runs_in_an_empty_folder(python, tmp_path):
     again = run(python, "-m", "luigi", "--module", "pipeline", "Load", *small, cwd=tmp_path)
     assert (again.returncode, again.stderr.split("\n")[1]) == (0, "Nothing to do: every result exists and is up to date.")
     status = run(python.with_name("keypoints"), "status", cwd=tmp_path)
-    assert [line.split()[2] for line in status.stdout.splitlines()[1:3]] == ["cached", "cached"]
+    run_line, titles, *stages = status.stdout.splitlines()
+    assert "Load" in run_line
+    assert titles.split()[:3] == ["stage", "key", "state"]
+    assert [line.split()[2] for line in stages[:2]] == ["cached", "cached"]
 
 
 def test_its_exit_codes_are_those_of_a_clone(python, tmp_path):
