@@ -9,7 +9,7 @@ from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import chosen
 from pipeline.metrics.rmse import rmse
 from pipeline.nets import forward, network, training
-from pipeline.nets.samples import Labelled, Versions
+from pipeline.nets.samples import Labelled, Versions, any_labelled
 from pipeline.nets.sight import AlignedWindow, Sight
 from pipeline.nets.sources import of_source, source_offsets, within_image
 from pipeline.nets.start import Start
@@ -41,7 +41,7 @@ def train(job: TrainingJob, versions: Versions, *, keypointset: KeypointSet, hoo
     labelled, sight, indices = job.labelled, job.sight, job.indices
     net = network.build(job.structure, side=sight.side, keypoints=len(indices), sources=len(keypointset.sources))
     carried, new = job.start.apply(net, indices)
-    known = ~np.isnan(labelled.keypoints[:, indices]).all(axis=(1, 2))
+    known = any_labelled(labelled.keypoints, indices)
     validation = labelled.seen(sight.view(len(labelled.images)), labelled.held_out & known, indices)
     history, health = training.fit(net, versions, validation, job.recipe, keypointset=keypointset, hooks=hooks)
     evaluation = _evaluated(net, job, keypointset)
@@ -82,7 +82,7 @@ def _evaluated(net: keras.Model, job: TrainingJob, keypointset: KeypointSet) -> 
     sight has a target), which also locates all faces for its specialists.
     """
     labelled, sight, indices = job.labelled, job.sight, job.indices
-    known = ~np.isnan(labelled.keypoints[:, indices]).all(axis=(1, 2))
+    known = any_labelled(labelled.keypoints, indices)
     wanted = labelled.held_out | known if sight.target is None else np.ones_like(known)
     labels, source, held_out = labelled.keypoints[wanted][:, indices], labelled.source[wanted], labelled.held_out[wanted]
     unshifted = forward.predict_sight(net, chosen(labelled.images, wanted), sight.of(wanted), keypointset, indices=indices)

@@ -128,6 +128,11 @@ def repeated(rows: np.ndarray, size: int) -> np.ndarray:
     return np.tile(rows, max(1, round(size / max(1, len(rows)))))
 
 
+def any_labelled(labels: np.ndarray, indices: list[int]) -> np.ndarray:
+    """Which rows of labels (n, K, 2) have a label for any of the keypoints `indices`: bool (n,)."""
+    return ~np.isnan(labels[:, indices]).all(axis=(1, 2))
+
+
 def rows_with(labels: np.ndarray, indices: list[int], *, among: np.ndarray | bool = True) -> np.ndarray:
     """The rows, int64 (m,), of labels (n, K, 2) with a label for any of the keypoints `indices`. among: a mask (n,) of eligible rows."""
-    return np.flatnonzero(~np.isnan(labels[:, indices]).all(axis=(1, 2)) & among)
+    return np.flatnonzero(any_labelled(labels, indices) & among)
