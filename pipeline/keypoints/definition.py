@@ -28,6 +28,7 @@ class KeypointSet:
     sources: annotation source -> the keypoints that it labels; the first source labels all of them. A sample belongs to the last source
         that has all of its labelled (or requested) keypoints. Sources may follow different conventions, which the nets keep apart.
     groups: specialist group -> its keypoints. Every keypoint is in exactly one group.
+    skeleton: pairs of keypoints that drawings join by a line.
 
     Raises InputError if these contradict each other.
     """
@@ -37,12 +38,14 @@ class KeypointSet:
     mirror: tuple[tuple[str, str], ...] | None
     sources: dict[str, tuple[str, ...]]
     groups: dict[str, tuple[str, ...]]
+    skeleton: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         self._check_names()
         self._check_mirror()
         self._check_sources()
         self._check_groups()
+        self._check_skeleton()
 
     def __hash__(self) -> int:
         return hash((self.name, self.names, self.mirror))
@@ -115,6 +118,10 @@ class KeypointSet:
             if apart := [name for name in names if self.partners.get(name, name) not in names]:
                 partner = self.partners[apart[0]]
                 self._refuse(f"the group {group!r} contains {apart[0]!r} but not {partner!r}, its partner in a mirrored image")
+
+    def _check_skeleton(self) -> None:
+        if unknown := [name for pair in self.skeleton for name in pair if name not in self.names]:
+            self._refuse(f"the skeleton names {unknown[0]!r}, which is not one of its keypoints")
 
 
 def _repeated(names: Iterable[str]) -> str | None:

@@ -242,3 +242,20 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     """Yields the first row and the image of each strip of some rows, so that intermediate results need little memory."""
     for top in range(0, image.height, _ROWS):
         yield top, image.crop((0, top, image.width, min(image.height, top + _ROWS)))
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Width and height of the upright image, pixels, from the beginning of its file. Raises UnreadableError if it cannot be read."""
+    start = b""
+    try:
+        with _opened(path) as file, _unlimited():
+            start = file.read(12)
+            file.seek(0)
+            with Image.open(file, formats=photographs.formats()) as image:
+                width, height = image.size
+                with contextlib.suppress(Exception):
+                    if _UPRIGHT.get(image.getexif().get(ORIENTATION, 1)) in _ON_ITS_SIDE:
+                        return height, width
+                return width, height
+    except Exception as error:
+        raise UnreadableError(f"{printable(path)} cannot be read as a picture: {_why(path, start, error)}") from error

@@ -1,0 +1,87 @@
+"""Texts, JSON, XML and YAML of the user's, read within bounds of time and memory. Every fault is an InputError that names the file."""
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+from pipeline.errors import InputError
+from pipeline.units import printable, size
+
+LARGEST = 400 << 20  # bytes; the annotations of the people of COCO's 118,287 training images have 238 MB
+LARGEST_YAML = 1 << 20
+_BLOCK = 1 << 20
+
+
+def text(path: Path, *, largest: int = LARGEST) -> str:
+    """The text of a UTF-8 file, without a byte order mark, with line ends as they are.
+
+    Raises InputError if it cannot be read, is larger than `largest` bytes, or is not UTF-8.
+    """
+    try:
+        length = path.stat().st_size
+        if length > largest:
+            raise InputError(f"{printable(path)} has {size(length)}, and label files of up to {size(largest)} are read. Divide it.")
+        with path.open("rb") as file:
+            return file.read(largest + 1).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{printable(path)}: byte {error.start + 1} is not UTF-8 text. Save the file as UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"{printable(path)} cannot be read: {(error.strerror or str(error)).lower()}. Check the file.") from None
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises InputError, with line and column, if it is not JSON."""
+    try:
+        return json.loads(text(path))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InputError(f"{printable(path)}, {where}: not JSON ({error.msg.lower()}). Export the labels again.") from None
+    except (RecursionError, ValueError):
+        raise InputError(f"{printable(path)} is nested too deeply or has a number that is too long. Export the labels again.") from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file of plain values. Raises InputError, with the line, if it is not YAML."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text(path, largest=LARGEST_YAML))
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InputError(f"{printable(path)}{line}: not YAML ({error.problem}). Correct the file.") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise InputError(f"{printable(path)} is not YAML ({printable(error)[:100]}). Correct the file.") from None
+
+
+def read_xml(path: Path) -> ET.Element:
+    """The root element of an XML file. Raises InputError, with the line, if it is not XML, or if it defines entities.
+
+    Entities can make a file of a kilobyte expand to gigabytes, or refer to other files; no label format needs them.
+    """
+    builder, parser = ET.TreeBuilder(), expat.ParserCreate()
+
+    def refuse(*_: Any) -> None:
+        raise InputError(
+            f"{printable(path)}, line {parser.CurrentLineNumber}: the file defines XML entities, as harmful files do. Remove them."
+        )
+
+    parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
+    parser.CharacterDataHandler = builder.data
+    parser.EntityDeclHandler = parser.ExternalEntityRefHandler = refuse
+    parser.buffer_text = True
+    try:
+        if (length := path.stat().st_size) > LARGEST:
+            raise InputError(f"{printable(path)} has {size(length)}, and label files of up to {size(LARGEST)} are read. Divide it.")
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                parser.Parse(block, False)
+        parser.Parse(b"", True)
+        return builder.close()
+    except expat.ExpatError as error:
+        raise InputError(
+            f"{printable(path)}, line {error.lineno}: not XML ({expat.ErrorString(error.code)}). Export the labels again."
+        ) from None
+    except (OSError, LookupError, ValueError) as error:
+        raise InputError(f"{printable(path)} cannot be read: {printable(error)[:100]}. Check the file.") from None

@@ -1,0 +1,124 @@
+"""The folder of a keypoint set: its files, its images by the names that label files give them, and the sizes of images."""
+
+import os
+from collections import defaultdict
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from pipeline.data.formats import photographs
+from pipeline.errors import InputError
+from pipeline.units import printable
+
+MOST_FILES = 2_000_000
+DEEPEST = 12  # folders below the set's own
+_REMARK = "Name the folder of one keypoint set."
+
+
+class Folder:
+    """A folder with images and label files, and the only files in it that are looked at.
+
+    root: the folder. only: the label file that the user has named, relative to the folder; "" for all.
+
+    Label files may name images in many ways: relative to the folder or to themselves, by the bare name, or by a path on another computer.
+    Only images in the folder are ever found, so a path in a label file cannot lead out of it.
+    """
+
+    def __init__(self, root: Path, only: str = "") -> None:
+        self.root, self.only = root, only
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """All files in the folder and below it, relative to it, with slashes, sorted; hidden ones are left out.
+
+        Raises InputError if there are too many, or if the folder cannot be read.
+        """
+        found: list[str] = []
+        todo = [(self.root, "")]
+        while todo:
+            folder, prefix = todo.pop()
+            try:
+                entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            except OSError as error:
+                raise InputError(f"{printable(folder)} cannot be read: {(error.strerror or str(error)).lower()}. {_REMARK}") from None
+            for entry in entries:
+                if entry.name.startswith(".") or entry.name == "__MACOSX":
+                    continue
+                if entry.is_dir():
+                    if prefix.count("/") < DEEPEST:
+                        todo.append((Path(entry.path), f"{prefix}{entry.name}/"))
+                elif entry.is_file():
+                    found.append(prefix + entry.name)
+            if len(found) > MOST_FILES:
+                raise InputError(f"{printable(self.root)} has more than {MOST_FILES:,} files. {_REMARK}")
+        return tuple(sorted(found))
+
+    @cached_property
+    def images(self) -> tuple[str, ...]:
+        """The files that are images by their suffixes."""
+        readable = photographs.suffixes()
+        return tuple(name for name in self.files if PurePosixPath(name).suffix.lower() in readable)
+
+    def labels(self, *suffixes: str) -> tuple[str, ...]:
+        """The files with one of these suffixes (lower case, with the dot), or of these the one that the user has named."""
+        return tuple(name for name in self.files if name.lower().endswith(suffixes) and self.only in ("", name))
+
+    def path(self, name: str) -> Path:
+        """The path of a file of the folder."""
+        return self.root / name
+
+    def image(self, text: str, label: str, place: str) -> str:
+        """The image that a label file names.
+
+        text: what the label file says. label: the label file, relative to the folder. place: file and row, for messages.
+        Raises InputError if there is no such image, or if there are several that the text could mean.
+        """
+        if found := self.find(text, label):
+            return found
+        raise InputError(
+            f"{place}: there is no image {printable(text)[:200]} in {printable(self.root)}. Add the image, or remove its labels."
+        )
+
+    def find(self, text: str, label: str) -> str | None:
+        """As `image`, but None if there is no such image."""
+        parts = [part for part in text.strip().replace("\\", "/").split("/") if part not in ("", ".")]
+        if not parts:
+            return None
+        if ".." not in parts:
+            for base in (PurePosixPath(label).parent, PurePosixPath()):
+                if (name := str(base.joinpath(*parts))) in self._known:
+                    return name
+        alike = self._by_name[parts[-1].lower()]
+        same = max((_agreement(parts, name) for name in alike), default=0)
+        best = [name for name in alike if _agreement(parts, name) == same]
+        if len(best) > 1:
+            raise InputError(
+                f"{printable(label)} names the image {printable(text)[:200]}, which could be {best[0]} or {best[1]}. "
+                "Write its path relative to the folder."
+            )
+        return best[0] if best else None
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Width and height of an image of the folder, upright, pixels. Raises InputError if it cannot be read."""
+        from pipeline.data.formats import images
+
+        return images.size(self.path(name))
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.images)
+
+    @cached_property
+    def _by_name(self) -> defaultdict[str, list[str]]:
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for name in self.images:
+            found[name.rsplit("/", 1)[-1].lower()].append(name)
+        return found
+
+
+def _agreement(parts: list[str], name: str) -> int:
+    """The number of path components at the end that agree."""
+    own = name.split("/")
+    count = 0
+    while count < min(len(parts), len(own)) and parts[-1 - count].lower() == own[-1 - count].lower():
+        count += 1
+    return count

@@ -1,0 +1,133 @@
+"""What the label files of a keypoint set say, whatever their format: images, and the instances in them with their keypoints.
+
+Coordinates are those of `pipeline.geometry.frame.Frame`: pixels of the upright image, x to the right, y down, and pixel i covers
+[i, i + 1). Each module of `pipeline.data.formats` converts between these and the convention of its format.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Part = Literal["", "training", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How a label format places and describes keypoints.
+
+    first: coordinate of the centre of the first pixel: 0.0 where integers are centres of pixels, 0.5 where 0 is the edge of the image, 1.0
+    where pixels are counted from 1. upwards: whether y grows upwards from the lower edge of the image. visibility: what the format says of
+    keypoints that are not visible, in a sentence for the documentation. boxes: whether instances may have boxes.
+    """
+
+    first: float
+    upwards: bool
+    visibility: str
+    boxes: bool
+
+    def inwards(self, points: np.ndarray, height: float | None = None) -> np.ndarray:
+        """Points (..., 2) of the format, in pixels, as pixels of this project. height: of the image, needed if y grows upwards."""
+        points = np.asarray(points, np.float64) + (0.5 - self.first)
+        return self._turned(points, height)
+
+    def outwards(self, points: np.ndarray, height: float | None = None) -> np.ndarray:
+        """The inverse of `inwards`, rounded to nine decimals, so that a coordinate that was read is written as it was."""
+        return (self._turned(np.asarray(points, np.float64), height) - (0.5 - self.first)).round(9)
+
+    def _turned(self, points: np.ndarray, height: float | None) -> np.ndarray:
+        if not self.upwards:
+            return points
+        if height is None:
+            raise ValueError("the height of the image is needed, because y grows upwards in this format")
+        return np.stack([points[..., 0], height - points[..., 1]], axis=-1)
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image that the label files mention.
+
+    name: its path relative to the folder of the set, with slashes. part: the part of the set to which the label files assign it; "" if they
+    do not say. embedded: the label file that contains the image and its number in there; None if the image is a file of its own.
+    """
+
+    name: str
+    part: Part = ""
+    embedded: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One object in an image.
+
+    image: the name of its image. id: the label file's identifier of the instance, or its number in the image, from 1. keypoints: float64
+    (K, 2), pixels, NaN where not labelled. occluded: bool (K,), labelled but not visible. box: x, y, width and height in pixels, or None.
+    source: the annotation source, which is the name of the label file if several of one format label the same images, otherwise "".
+    place: the file and the row or entry that it was read from, for messages.
+    """
+
+    image: str
+    id: str
+    keypoints: np.ndarray
+    occluded: np.ndarray
+    box: tuple[float, float, float, float] | None = None
+    source: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The content of the label files of a set.
+
+    format: the name of the format. files: the label files, relative to the folder of the set. names: the keypoints, in the order of every
+    instance's. images: all images that the files mention, also those without an instance. mirror: pairs of keypoints that exchange places
+    in a mirrored image, as the files give them; None if they do not. skeleton: pairs of keypoints that are joined by a line. notes: what a
+    user should know about how the files were understood, one sentence each.
+    """
+
+    format: str
+    files: tuple[str, ...]
+    names: tuple[str, ...]
+    images: tuple[LabelledImage, ...]
+    instances: tuple[Instance, ...]
+    mirror: tuple[tuple[str, str], ...] | None = None
+    skeleton: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def keypoints(self) -> np.ndarray:
+        """The keypoints of all instances, float64 (n, K, 2), pixels, NaN where not labelled."""
+        return np.array([instance.keypoints for instance in self.instances], np.float64).reshape(-1, len(self.names), 2)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the user says about how label files are read.
+
+    category: the category of a format that has several; "" if there is only one with keypoints. upwards: whether y grows upwards; None
+    leaves it to the format.
+    """
+
+    category: str = ""
+    upwards: bool | None = None
+
+
+def part_of(name: str) -> Part:
+    """The part of the set that a path names: a folder, or the beginning or end of a file name, called train, val, test or the like.
+
+    COCO and YOLO divide their sets in this way, as in `train2017/1.jpg`, `images/val/1.jpg` and `annotations/instances_val2017.json`.
+    """
+    for piece in reversed(name.lower().split("/")):
+        words = piece.rsplit(".", 1)[0].replace("-", "_").split("_")
+        for word in (words[0], words[-1]):
+            bare = word.rstrip("0123456789")
+            for part, spellings in _SPELLINGS.items():
+                if bare in spellings:
+                    return part
+    return ""
+
+
+_SPELLINGS: dict[Part, tuple[str, ...]] = {
+    "training": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
