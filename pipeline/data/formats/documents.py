@@ -62,7 +62,7 @@ def read_xml(path: Path) -> ET.Element:
     """
     builder, parser = ET.TreeBuilder(), expat.ParserCreate()
 
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any) -> int:
         raise InputError(
             f"{printable(path)}, line {parser.CurrentLineNumber}: the file defines XML entities, as harmful files do. Remove them."
         )
