@@ -31,7 +31,7 @@ def wheel(tmp_path_factory):
         pytest.skip("building needs setuptools 77 or newer, and nothing is downloaded")
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT / "pipeline", source / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "luigi_script.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--wheel-dir", built)
     done = run(sys.executable, "-m", "pip", "wheel", ".", *options, cwd=source)
@@ -79,6 +79,15 @@ def test_it_runs_in_an_empty_folder(python, tmp_path):
     assert "Load" in run_line
     assert titles.split()[:3] == ["stage", "key", "state"]
     assert [line.split()[2] for line in stages[:2]] == ["cached", "cached"]
+
+
+def test_its_luigi_script_is_that_of_this_project(python, tmp_path):
+    """A configuration file that Luigi's own script could not read is named, and --module pipeline may be left out."""
+    (tmp_path / "luigi.cfg").write_text("[Load]\nfold = 1\nfold = 2\n")
+    done = run(python.with_name("luigi"), "Load", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (40, "luigi.cfg, line 3: fold is set twice in [Load]. Remove one of the lines.\n")
+    (tmp_path / "luigi.cfg").unlink()
+    assert run(python.with_name("luigi"), "predict", cwd=tmp_path).stderr == "luigi: There is no task predict; did you mean Predict?\n"
 
 
 def test_its_exit_codes_are_those_of_a_clone(python, tmp_path):

@@ -151,6 +151,8 @@ class _Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does; an error if there is neither a task nor a question for help."""
         known, unknown = super().parse_known_args(args, namespace)
+        if known.root_task not in Register.task_names() and unknown[:1] and unknown[0].startswith("-"):
+            self._guess(unknown[0].partition("=")[0])  # what looks like the task may be the value of this flag
         if known.root_task is None and not (known.core_help or known.core_help_all):
             self.error(f"Name a task: {', '.join(tasks())}. `{_command()} --help` describes them.")
         return known, unknown
@@ -177,11 +179,15 @@ class _Parser(argparse.ArgumentParser):
         word = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[0]
         if not word.startswith("-"):
             self._end(f"unrecognized arguments: {' '.join(unknown)}")
+        self._guess(word)
+        self._end(f"unrecognized arguments: {' '.join(unknown)}", f" `{_command(self._root_task)} --help` lists the flags.")
+
+    def _guess(self, word: str) -> None:
+        """An error about an unknown flag, if one that is known may have been meant."""
         known = [flag for flag in self._option_string_actions if not flag.endswith(f"-{INTERNAL}")]
         relevant = [flag for flag in known if self._root_task and flag in flags_of(self._root_task)]
         if guess := meant_flag(word, relevant) or meant_flag(word, known):
             self._end(f"{word} is not known; did you mean {guess}?", guessed=True)
-        self._end(f"unrecognized arguments: {' '.join(unknown)}", f" `{_command(self._root_task)} --help` lists the flags.")
 
     def _check(self, known: argparse.Namespace, section: str, name: str, parameter: "luigi.Parameter[Any]") -> None:
         """An error for an unusable value, from a flag or a configuration file, of a parameter that does not check its values itself."""
