@@ -1,8 +1,8 @@
 """The `luigi` script of this installation, which pip installs over that of Luigi itself.
 
-For the tasks of this project, it imports the project before Luigi, so that what is wrong with a configuration file or with the arguments is
-one sentence; `--module pipeline` may be left out. For tasks of other modules, it does exactly what Luigi's own script does. It is no part of
-the package `pipeline`, because importing that registers its tasks and its settings of Luigi.
+For the tasks of this project, it imports the project before Luigi, so that what is wrong with a configuration file or with the arguments
+is one sentence; `--module pipeline` may be left out. For other modules, it does exactly what Luigi's own script does. It is no part
+of the package `pipeline`, because importing that registers its tasks and its settings of Luigi.
 """
 
 import argparse
