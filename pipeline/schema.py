@@ -14,7 +14,8 @@ class Description(NamedTuple):
     """What an array contains.
 
     dtype: numpy's name of the type, or "text".
-    axes: the names of the dimensions; empty for a scalar, and for arrays of any shape.
+    axes: the names of the dimensions; empty for a scalar, and for arrays of any shape. A name that ends in "?" is of a dimension that an
+        array may lack.
     units: the unit of the values; empty for a pure number.
     meaning: a one-line description.
     """
@@ -23,6 +24,23 @@ class Description(NamedTuple):
     axes: tuple[str, ...]
     units: str
     meaning: str
+
+    def axes_of(self, dimensions: int) -> tuple[str, ...] | None:
+        """The names of the axes of an array with so many dimensions; None if it does not fit. Without axes any number fits.
+
+        If an array has only some of several optional axes, it has the first ones.
+        """
+        if not self.axes:
+            return ()
+        spare = dimensions - sum(not name.endswith("?") for name in self.axes)
+        found = []
+        for name in self.axes:
+            if name.endswith("?"):
+                spare -= 1
+                if spare < 0:
+                    continue
+            found.append(name.removesuffix("?"))
+        return tuple(found) if len(found) == dimensions else None
 
 
 class Plot(NamedTuple):

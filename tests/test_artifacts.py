@@ -153,6 +153,35 @@ def test_arrays_must_be_what_their_description_says(tmp_path, points):
     assert list(tmp_path.iterdir()) == []
 
 
+@record
+class Pictures:
+    images: Images = array("uint8", "picture y x channel?", "grey level", "grey or in colours")
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((2, 4, 4), "picture y x"), ((2, 4, 4, 3), "picture y x channel")], ids=["without", "with"])
+def test_an_axis_may_be_optional(tmp_path, shape, axes):
+    """A question mark in the description; the file names the axes that are there."""
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    path = write(tmp_path / "a.h5", Pictures(images))
+    assert np.array_equal(artifacts.load(path, Pictures).images, images)
+    with h5py.File(path) as file:
+        assert file["images"].attrs["axes_names"] == axes
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (2, 4, 4, 3, 1)], ids=["fewer", "more"])
+def test_only_optional_axes_may_lack(tmp_path, shape):
+    """An array with fewer or more axes is refused when it is written and when it is read."""
+
+    @record
+    class Others:
+        images: np.ndarray = array("uint8", " ".join("abcde"[: len(shape)]), "grey level", "with another number of axes")
+
+    with pytest.raises(TypeError, match=r"described as uint8 \(picture y x channel\?\)"):
+        write(tmp_path / "a.h5", Pictures(np.zeros(shape, "uint8")))
+    with pytest.raises(artifacts.Damaged, match=r"described as uint8 \(picture y x channel\?\)"):
+        artifacts.load(write(tmp_path / "b.h5", Others(np.zeros(shape, "uint8"))), Pictures)
+
+
 def test_another_layout_is_damaged(tmp_path):
     """An undamaged file of another kind is refused, and the message lists what is missing or different."""
     path = write(tmp_path / "a.h5", content().inner)

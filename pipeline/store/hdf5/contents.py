@@ -145,7 +145,7 @@ def _create(
     dataset = group.create_dataset(name, shape, dtype, maxshape=(None, *shape[1:]) if grows else None, **checked)
     dataset.attrs["long_name"] = description.meaning
     dataset.attrs["units"] = description.units
-    dataset.attrs["axes_names"] = " ".join(description.axes)
+    dataset.attrs["axes_names"] = " ".join(description.axes_of(len(shape)) or ())
     return dataset
 
 
@@ -154,7 +154,7 @@ def _check(name: str, shape: tuple[int, ...], dtype: "np.dtype", description: De
     import numpy as np
 
     fits = dtype.kind == "S" if description.dtype == "text" else dtype == np.dtype(description.dtype)
-    if not fits or (description.axes and len(description.axes) != len(shape)):
+    if not fits or description.axes_of(len(shape)) is None:
         raise TypeError(_mismatch(name, dtype, shape, description))
 
 
@@ -222,7 +222,7 @@ def _faults(
         return
     description = _described(field)
     for inner, array in arrays:
-        if array.dtype != description.dtype or (description.axes and len(description.axes) != len(array.shape)):
+        if array.dtype != description.dtype or description.axes_of(len(array.shape)) is None:
             yield _mismatch(inner, array.dtype, array.shape, description)
 
 
