@@ -4,7 +4,8 @@ Coordinates are those of `pipeline.geometry.frame.Frame`: pixels of the upright 
 [i, i + 1). Each module of `pipeline.data.formats` converts between these and the convention of its format.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -109,6 +110,17 @@ class Reading:
 
     category: str = ""
     upwards: bool | None = None
+
+    def of(self, convention: Convention) -> Convention:
+        """The convention of a format, with the direction of y as the user says."""
+        return convention if self.upwards is None else replace(convention, upwards=self.upwards)
+
+
+def by_source(instances: Mapping[str, Sequence[Instance]]) -> tuple[Instance, ...]:
+    """The instances of several label files, by file: each with its file as its annotation source if any image is labelled in two files."""
+    images = [image for own in instances.values() for image in {instance.image for instance in own}]
+    shared = len(images) > len(set(images))
+    return tuple(replace(instance, source=file) if shared else instance for file, own in instances.items() for instance in own)
 
 
 def part_of(name: str) -> Part:

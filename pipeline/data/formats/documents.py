@@ -31,6 +31,15 @@ def text(path: Path, *, largest: int = LARGEST) -> str:
         raise InputError(f"{printable(path)} cannot be read: {(error.strerror or str(error)).lower()}. Check the file.") from None
 
 
+def beginning(path: Path, count: int = 4096) -> str:
+    """The first bytes of a file as text, by which a format is recognised; other bytes than those of text are replaced. "" if unreadable."""
+    try:
+        with path.open("rb") as file:
+            return file.read(count).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises InputError, with line and column, if it is not JSON."""
     try:
