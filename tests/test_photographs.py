@@ -43,14 +43,26 @@ STORED = {
 }
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_a_glance_is_small_and_upright(suffix, tmp_path):
+    """A glance has the asked size, the upright image's proportions, and says what the file contains."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (400, 200), 77).save(tmp_path / f"a.{suffix}", exif=exif)
+    glance = images.glance(tmp_path / f"a.{suffix}", 100)
+    assert (glance.image.size, glance.size, glance.mode) == ((50, 100), (200, 400), "L")
+    assert abs(np.asarray(glance.image).astype(int) - 77).max() <= 1
+
+
 @pytest.mark.parametrize("orientation", STORED)
 def test_read_turns_upright(orientation, tmp_path):
-    """Every EXIF orientation results in the same upright picture."""
+    """Every EXIF orientation results in the same upright picture, whose size is known without decoding it."""
     upright, exif = scene(), Image.Exif()
     exif[0x0112] = orientation
     stored = upright.transpose(STORED[orientation]) if STORED[orientation] is not None else upright
     stored.save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(images.read(tmp_path / "a.png"), upright)
+    assert images.size(tmp_path / "a.png") == upright.size
 
 
 def exif(*entries, orientation=6):

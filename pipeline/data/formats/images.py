@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from pipeline.data.formats import photographs
 from pipeline.errors import InputError
@@ -39,6 +39,20 @@ _UPRIGHT = {
 _ON_ITS_SIDE = [_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)]
 _ROWS = 256  # of a strip
 _LONGEST_PROFILE = 4 << 20  # bytes; profiles of printing presses have up to 3 MB
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A reduced picture of an image file.
+
+    image: RGB, upright; its longer side has at most the number of pixels that was asked for.
+    size: width and height of the upright image, pixels.
+    mode: Pillow's name of what a pixel consists of, such as L, RGB or I;16.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    mode: str
 
 
 class UnreadableError(InputError):
@@ -81,6 +95,26 @@ def read_photograph(path: Path) -> Photograph:
                     raise ValueError("a raw photograph is a TIFF file with a small preview as its first picture")
                 return _photograph(image)
     # For broken files Pillow raises SyntaxError, IndexError, struct.error and more.
+    except Exception as error:
+        raise UnreadableError(f"{printable(path)} cannot be read as a picture: {_why(path, start, error)}") from error
+
+
+def glance(path: Path, side: int) -> Glance:
+    """A picture of an image file whose longer side has at most `side` pixels. JPEG files are decoded at a reduced size, which is fast.
+
+    Raises UnreadableError as `read_photograph` does.
+    """
+    start = b""
+    try:
+        with _opened(path) as file, _unlimited():
+            start = file.read(12)
+            file.seek(0)
+            with Image.open(file, formats=photographs.formats()) as image:
+                mode = image.mode
+                image.draft(None, (2 * side, 2 * side))
+                reduced = _photograph(image).image
+        reduced.thumbnail((side, side), reducing_gap=2.0)
+        return Glance(reduced, size(path), mode)
     except Exception as error:
         raise UnreadableError(f"{printable(path)} cannot be read as a picture: {_why(path, start, error)}") from error
 
@@ -253,9 +287,27 @@ def size(path: Path) -> tuple[int, int]:
             file.seek(0)
             with Image.open(file, formats=photographs.formats()) as image:
                 width, height = image.size
+                if isinstance(image, TiffImagePlugin.TiffImageFile):  # since Pillow 11 its size is the upright one before it is loaded
+                    width, height = image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH]
+                if image.format == "PNG" and not _may_have_exif(file):
+                    return width, height
                 with contextlib.suppress(Exception):
                     if _UPRIGHT.get(image.getexif().get(ORIENTATION, 1)) in _ON_ITS_SIDE:
                         return height, width
                 return width, height
     except Exception as error:
         raise UnreadableError(f"{printable(path)} cannot be read as a picture: {_why(path, start, error)}") from error
+
+
+def _may_have_exif(file: BinaryIO) -> bool:
+    """Whether a PNG file has a chunk that could contain EXIF data. To look for these, Pillow would decode the whole image."""
+    place = 8
+    while True:
+        file.seek(place)
+        head = file.read(8)
+        if len(head) < 8 or head[4:] == b"IEND":
+            return False
+        title = file.read(79).split(b"\0")[0].lower() if head[4:] in (b"tEXt", b"zTXt", b"iTXt") else b""
+        if head[4:] == b"eXIf" or any(word in title for word in (b"exif", b"xmp", b"app1")):
+            return True
+        place += 12 + int.from_bytes(head[:4])
