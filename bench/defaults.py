@@ -13,6 +13,7 @@ from pipeline.data.formats import archives, kaggle
 from pipeline.data.synthetic import rendered
 from pipeline.geometry import alignment
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
+from pipeline.keypoints.stored import StoredSet
 from pipeline.tasks import sections
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def untrained(data: datasets.Dataset, group: str | None = None) -> "Trained":
         located=None if group else nothing,
         window=seen.matrix if seen else None,
         structure=built_from,
+        keypointset=StoredSet.of(KAGGLE),
         carried_over=np.array([], dtype=str),
         new=np.array([], dtype=str),
     )

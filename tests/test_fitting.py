@@ -81,6 +81,11 @@ def test_a_base_net_starts_fresh(base):
     assert (base.located.shape, base.located.dtype) == ((220, 3, 2), np.float32)
 
 
+def test_a_net_carries_its_keypoint_set(net):
+    """So a command that reads only the net knows the names, the mirror pairs and the annotation sources."""
+    assert net.keypointset.restored() == DOTS
+
+
 @pytest.mark.parametrize(("specialist", "side"), [("face_specialist", SIDE), ("window_specialist", WINDOW.side)])
 def test_a_specialist_starts_from_the_base_nets_weights(request, specialist, side):
     """The record names the weights that a specialist took over and the new ones, and has its window."""

@@ -20,6 +20,7 @@ from pipeline.data import dataset as datasets
 from pipeline.data.tables import LabelledFaces, Lookup, Tables, UnlabelledFaces
 from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.inference import ensemble
+from pipeline.keypoints.stored import StoredSet
 from pipeline.nets import diagnosis
 from pipeline.nets.trained import Health, History, Snapshots, Trained
 from pipeline.results import gallery, health, net_summary, report, run_summary, score_summary, scores, style
@@ -94,6 +95,7 @@ def trained(faces, indices, *, new=True, seed=0):
         located=None,
         window=None if new else np.eye(2, 3),
         structure=structure("compact"),
+        keypointset=StoredSet.of(DOTS),
         carried_over=np.array([] if new else list(shapes)[:-1]),
         new=np.array([*shapes, "keypoints/bias"] if new else ["keypoints/kernel", "keypoints/bias"]),
     )

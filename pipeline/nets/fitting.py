@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from pipeline.keypoints.definition import KeypointSet
+from pipeline.keypoints.stored import StoredSet
 from pipeline.lazyrows import chosen
 from pipeline.metrics.rmse import rmse
 from pipeline.nets import forward, network, training
@@ -60,6 +61,7 @@ def train(job: TrainingJob, versions: Versions, *, keypointset: KeypointSet, hoo
         located=evaluation.located,
         window=sight.window.matrix if isinstance(sight, AlignedWindow) else None,
         structure=job.structure,
+        keypointset=StoredSet.of(keypointset),
         carried_over=np.array(carried, dtype=str),
         new=np.array(new, dtype=str),
     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.keypoints.stored import StoredSet
 from pipeline.nets.structure import Structure
 from pipeline.schema import Plot, array, record
 
@@ -82,7 +83,7 @@ class Snapshots:
 
 @record
 class Trained:
-    """A trained net: everything that is needed to predict with it, and the record of its training.
+    """A trained net: everything that is needed to predict with it, among that its keypoint set, and the record of its training.
 
     S annotation sources, K keypoints of the net.
     """
@@ -90,6 +91,7 @@ class Trained:
     history: History
     health: Health
     structure: Structure
+    keypointset: StoredSet
     weights: dict[str, np.ndarray] = array("float32", "", "", "weight of the net")
     shapes: dict[str, np.ndarray] | None = array(
         "int32", "axis", "", "output shape of the layer: height, width and channels, or the number of values"
