@@ -387,3 +387,9 @@ def test_every_public_function_is_annotated():
             if lacking:
                 offenders.append(f"{function}: {', '.join(lacking)}")
     none(offenders)
+
+
+def test_luigis_parameters_are_subscripted_only_in_quotes():
+    """`luigi.Parameter[...]` is a TypeError in the oldest version of Luigi that pyproject.toml allows."""
+    subscripts = [(module, node) for module in MODULES.values() for node in ast.walk(module.tree) if isinstance(node, ast.Subscript)]
+    none([module.at(node.lineno) for module, node in subscripts if ast.unparse(node.value) == "luigi.Parameter"])

@@ -366,6 +366,18 @@ def test_a_key_does_not_outlive_a_build(workplace):
     assert len(set(keys)) == 4
 
 
+def test_a_file_name_may_depend_on_a_flag(workplace):
+    """The exit code is 0, although Luigi asks for the name of the task again when it has discarded the flags: submission-rendered."""
+    named = 'folder = "submissions"\n\n    @property\n    def stem(self):\n        return f"total-of-{source().path[:-4]}"'
+    workplace.edit("tasks", 'folder = "submissions"', named)
+    (workplace.root / "others.txt").write_text("4 5 6\n")
+    for said in ("Ran 5 stages", "Nothing to do"):
+        done = workplace.run("Total", "--source-path=others.txt")
+        assert said in done.stderr
+        assert done.returncode == 0
+    assert workplace.artifact("Total").name.startswith("total-of-others-")
+
+
 EDITED = """
 import luigi
 from chainlet import Scale, Total

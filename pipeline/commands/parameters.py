@@ -29,7 +29,7 @@ def run(sections: list[str]) -> int:
     return 0
 
 
-def _print(task: type[luigi.Task], name: str, parameter: luigi.Parameter[Any]) -> None:
+def _print(task: type[luigi.Task], name: str, parameter: "luigi.Parameter[Any]") -> None:
     value, default = _value(task, name, parameter), parameter._default
     allowed, meaning = (parameter.describe, parameter.meaning) if isinstance(parameter, Checked) else ("text", parameter.description)
     star = "*" if value not in (None, default) else " "
@@ -37,7 +37,7 @@ def _print(task: type[luigi.Task], name: str, parameter: luigi.Parameter[Any]) -
     print(f" {star} {name:<20} {'' if value is None else value!s:<10}  {meaning} ({allowed}{instead})")
 
 
-def _value(task: type[luigi.Task], name: str, parameter: luigi.Parameter[Any]) -> Any:
+def _value(task: type[luigi.Task], name: str, parameter: "luigi.Parameter[Any]") -> Any:
     """The current value; None for one that each task must be given, such as a specialist's group, and that is not set."""
     try:
         return parameter.task_value(task.__name__, name) if parameter.has_task_value(task.__name__, name) else None

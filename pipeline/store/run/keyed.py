@@ -134,11 +134,16 @@ class Keyed(luigi.Task):
     @property
     def task_id(self) -> str:
         """STEM-KEY, Luigi's name of the task; "" as long as its parameters are not set."""
-        return f"{self.stem}-{self.key}" if self._has_key else ""
+        return self._build_id if self._has_key else ""
 
     @task_id.setter
     def task_id(self, value: str) -> None:
         """Luigi's own name of the task is not used."""
+
+    @per_build
+    def _build_id(self) -> str:
+        """The `task_id`. Luigi asks for it again when it has discarded the command line, and the stem may depend on a flag."""
+        return f"{self.stem}-{self.key}"
 
     def __hash__(self) -> int:
         return hash(self.task_id)
