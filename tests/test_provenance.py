@@ -158,6 +158,58 @@ def test_files_of_one_name_both_count(workplace):
     assert len(set(inputs.values())) == 2
 
 
+def test_a_module_imported_by_a_computed_name_counts_where_it_is_used(workplace):
+    """Its code and what that imports are part of the key of the task that names it, and of no other task of the stage."""
+    workplace.edit("unrelated", "VALUE = 1", "from chainlet import leaf\n\nVALUE = 1")
+    (workplace.root / "chainlet" / "leaf.py").write_text("LEAF = 1\n")
+    workplace.edit(
+        "tasks",
+        'work.hook("Guess")',
+        'work.hook("Guess")\n\n    def used_modules(self):\n        return ("chainlet.unrelated",)',
+    )
+    before = workplace.chain()
+    assert {"unrelated.py", "leaf.py"} <= before["Guess"].provenance["code"].keys()
+    (workplace.root / "chainlet" / "leaf.py").write_text("LEAF = 2\n")
+    assert changed({address: stage.key for address, stage in before.items()}, workplace.keys()) == {"Guess", "Total"}
+    workplace.configure("[source]\npath = other.txt")
+
+
+def test_tasks_of_a_stage_may_use_different_modules(workplace):
+    """That one task imports another module than the one before it is no edit of the code."""
+    workplace.edit(
+        "tasks",
+        'work.hook("Scale")',
+        'work.hook("Scale")\n\n    def used_modules(self):\n        return ("chainlet.unrelated",) if self.factor > 2 else ()',
+    )
+    plain, other = (workplace.chain("Scale", overrides=overrides)["Scale"] for overrides in ({}, {"Scale": {"factor": 3}}))
+    tasks = [plain, plain.clone(overrides={"Scale": {"factor": 3}})]
+    assert [len(task.provenance["code"]) for task in tasks] == [len(plain.provenance["code"]), len(other.provenance["code"])]
+    assert len(other.provenance["code"]) == len(plain.provenance["code"]) + 1
+    assert [task.edits() for task in tasks] == [[], []]
+
+
+def test_facts_count_where_a_stage_has_them(workplace):
+    """They are part of the key; a stage without any has the provenance that it would have if there were no such thing."""
+    before = workplace.chain()
+    assert "facts" not in before["Guess"].provenance
+    workplace.edit(
+        "tasks",
+        "    on_backend = True",
+        '    on_backend = True\n\n    def facts(self):\n        return {"pairs": [("a", "b")], "flip": None}',
+    )
+    after = workplace.chain()
+    assert changed(*({address: stage.key for address, stage in stages.items()} for stages in (before, after))) == {"Guess", "Total"}
+    made = make(after["Total"]) or after["Guess"]
+    assert made.edits() == []
+    workplace.edit("tasks", '[("a", "b")], "flip": None', '[("a", "c")], "flip": 1')
+    now = workplace.chain()["Guess"]
+    from pipeline.store.hdf5 import artifacts
+
+    then = artifacts.attributes(after["Guess"].path)["made_from"]
+    assert provenance.differences(after["Guess"].provenance, then) == []
+    assert provenance.differences(now.provenance, then) == ["flip null -> 1", 'pairs [["a", "b"]] -> [["a", "c"]]']
+
+
 def test_the_backend_counts_where_it_is_used(workplace, monkeypatch):
     """The name and version of the backend are part of the keys of stages that train or predict, and of later ones."""
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
@@ -200,6 +252,7 @@ PROVENANCE = {
         ({}, []),
         ({"parameters": {"seed": 7, "size": 3}}, ["seed 0 -> 7"]),
         ({"parameters": {"seed": 0, "width": 3}}, ["size is no longer used", "width is new"]),
+        ({"facts": {"names": '["a"]', "mirror": "[]"}}, ["mirror is new", "names is new"]),
         ({"files": {"a.csv": "h2"}}, ["a.csv changed"]),
         ({"code": {"work": "c2", "deep": "c"}}, ["code of deep is new", "code of work changed"]),
         ({"code": {}}, ["code of work is no longer used"]),
@@ -212,6 +265,20 @@ PROVENANCE = {
 def test_differences_say_why(changes, reasons):
     """There is one line per changed ingredient."""
     assert provenance.differences({**PROVENANCE, **changes}, PROVENANCE) == reasons
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "reasons"),
+    [
+        ("null", "[]", ["mirror [] -> null"]),
+        (json.dumps(["a" * 80]), "[]", ["mirror changed"]),
+        ("[]", "[]", []),
+    ],
+    ids=["short", "long", "equal"],
+)
+def test_differences_of_facts_show_their_values(now, then, reasons):
+    """Unless they are too long for a line."""
+    assert provenance.differences({"facts": {"mirror": now}}, {"facts": {"mirror": then}}) == reasons
 
 
 def test_differences_of_a_real_artifact(workplace):
@@ -303,3 +370,64 @@ def test_what_is_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "sha256", refuse)
     with pytest.raises(InputError, match=r"b\.csv cannot be read: permission denied"):
         digests.file_digest(file, tmp_path)
+
+
+@pytest.fixture
+def album(tmp_path, monkeypatch):
+    """A folder with twenty old files, and their names."""
+    monkeypatch.setattr(digests, "RECENT", -1)
+    names = [f"some/{number}.png" for number in range(20)]
+    (tmp_path / "album" / "some").mkdir(parents=True)
+    for name in names:
+        (tmp_path / "album" / name).write_text(name)
+    return tmp_path / "album", names
+
+
+def test_many_files_have_one_digest(album, tmp_path):
+    """It changes with the content or the name of any of them, and with none of the order, other files or the place of the folder."""
+    folder, names = album
+    before = digests.folder_digest(folder, names, tmp_path / "data")
+    (folder / "other.png").write_text("")
+    assert digests.folder_digest(folder, names[::-1], tmp_path / "data") == before
+    moved = folder.rename(tmp_path / "moved")
+    assert digests.folder_digest(moved, names, tmp_path / "data") == before
+    assert digests.folder_digest(moved, names[1:], tmp_path / "data") != before
+    (moved / names[7]).write_text("another content")
+    assert digests.folder_digest(moved, names, tmp_path / "data") != before
+    (moved / names[7]).write_text(names[7])
+    assert digests.folder_digest(moved, names, tmp_path / "data") == before
+    (moved / names[7]).rename(moved / "7.png")
+    assert digests.folder_digest(moved, [*names[:7], "7.png", *names[8:]], tmp_path / "data") != before
+
+
+def test_the_cache_is_written_once_for_many_files(album, tmp_path, hashed, monkeypatch):
+    """Afterwards no file is read again, but for one that has changed."""
+    folder, names = album
+    written = []
+    monkeypatch.setattr(digests.locks, "rewrite", lambda path, text, real=digests.locks.rewrite: written.append(path) or real(path, text))
+    before = digests.folder_digest(folder, names, tmp_path / "data")
+    assert digests.folder_digest(folder, names, tmp_path / "data") == before
+    assert (len(written), len(hashed)) == (1, 20)
+    (folder / names[3]).write_text("new")
+    digests.folder_digest(folder, names, tmp_path / "data")
+    assert (len(written), hashed[20:]) == (2, ["3.png"])
+    assert digests.file_digest(folder / names[3], tmp_path / "data") == files.sha256(folder / names[3])
+
+
+def test_a_missing_file_among_many_is_named(workplace):
+    """A run ends with exit code 20 and says which file is missing; status says so too."""
+    workplace.edit(
+        "tasks",
+        'return {"numbers": ExternalFile(path=source().path, advice="Write some numbers into it.")}',
+        'return ExternalFiles(path=".", names=["numbers.txt", "more.txt"], called="texts", advice="Write some numbers into it.")',
+    )
+    workplace.edit("tasks", "import ExternalFile", "import ExternalFiles")
+    ended = workplace.run("Draw")
+    assert ended.returncode == 20
+    assert "more.txt does not exist. Write some numbers into it." in ended.stdout + ended.stderr
+    (workplace.root / "more.txt").touch()
+    assert workplace.run("Draw").returncode == 0
+    draw = workplace.chain("Draw")["Draw"]
+    assert list(draw.provenance["files"]) == ["texts"]
+    (workplace.root / "more.txt").write_text("1")
+    assert workplace.keys("Draw")["Draw"] != draw.key

@@ -109,7 +109,9 @@ def _distinctions(one: Path, other: Path) -> tuple[str, str]:
             if settings[0].get(name) != settings[1].get(name):
                 for own, values in zip(words, settings, strict=True):
                     own.append(f"{address} {name} {values.get(name, 'not set')}")
-    others = [name for part, name in (("files", "data"), ("code", "code"), ("backend", "versions")) if part in parts]
+    others = [
+        name for part, name in (("files", "data"), ("facts", "keypoint set"), ("code", "code"), ("backend", "versions")) if part in parts
+    ]
     if others:
         for own in words:
             own.append(f"different {' and '.join(others)}")

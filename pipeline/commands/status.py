@@ -86,7 +86,7 @@ def _absent(stage: Stage, has_run: bool) -> tuple[str, list[str]]:
 
 def _missing_files(stage: Stage) -> list[str]:
     """The files of the user that a stage reads and that do not exist."""
-    return [task.path for task in flatten(stage.requires()) if isinstance(task, ExternalFile) and not task.complete()]
+    return [lacking for task in flatten(stage.requires()) if isinstance(task, ExternalFile) and (lacking := task.lacking())]
 
 
 def _reasons(stage: Stage, then: dict[str, Any]) -> list[str]:

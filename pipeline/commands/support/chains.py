@@ -106,7 +106,7 @@ def _file(path: Path, stage: str, key: str) -> Path:
 def _missing_files(predict: Predict) -> list[str]:
     """The files of the user that the stages need and that do not exist."""
     files = [task for stage in predict.needed_stages() for task in flatten(stage.requires()) if isinstance(task, ExternalFile)]
-    return [task.path for task in files if not task.complete()]
+    return [lacking for task in files if (lacking := task.lacking())]
 
 
 def _usable_instead() -> str:

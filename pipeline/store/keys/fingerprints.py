@@ -1,14 +1,14 @@
 """Fingerprints: hashes of the code that makes an artifact. Comments, docstrings and formatting have no influence.
 
 The code is read from the source files, and nothing is imported, so that checking a finished chain does not cost the start of a library.
-Not covered are modules that are imported by a name computed at run time, and files that are not code.
+Modules that are imported by a name computed at run time are covered if the stage names them. Files that are not code are not covered.
 """
 
 import ast
 import functools
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,28 +19,38 @@ PROGRAM = __name__.split(".")[0]
 _Documented = TypeVar("_Documented", ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def fingerprint(stage: type) -> dict[str, str]:
+def fingerprint(stage: type, modules: Iterable[str] = ()) -> dict[str, str]:
     """The hash of each piece of code that a stage's `run` depends on, keyed by the location of the code.
 
-    These are the parts of the stage's own classes and their modules that `run` reaches, and every module that these import, transitively.
-    Only modules of the stage's package and of this program count. The store is left out, because it has a schema number, and so is the
-    wiring of tasks (`requires`). Raises ValueError if the source of `run` cannot be found.
+    These are the parts of the stage's own classes and their modules that `run` reaches, the `modules` that it imports by a computed name,
+    and every module that these import, transitively. Only modules of the stage's package and of this program count. The store is left out,
+    because it has a schema number, and so is the wiring of tasks (`requires`). Raises ValueError if the source of `run` cannot be found.
     """
     reached = _reached(stage)
     found = {label: _hash("\n".join(sorted({ast.unparse(node) for _, node in places}))) for label, places in reached.items() if label}
     if not found:
         raise ValueError(f"{stage.__qualname__} must be a class at the top level of a module, with a method run")
-    todo = {name for places in reached.values() for module, node in places for name in _imports(node, module)}
-    seen: set[str] = set()
+    todo = {name for places in reached.values() for module, node in places for name in _imports(node, module)}.union(modules)
+    packages = (_package(stage), PROGRAM)
+    return found | {_relative(path, stage): digest for path, digest in _with_imports(todo, packages)}
+
+
+def module_fingerprint(modules: Iterable[str]) -> str:
+    """One hash of the code of modules of this program and of what they import, transitively; the store is left out."""
+    return _hash("\n".join(sorted(digest for _, digest in _with_imports(set(modules), (PROGRAM,)))))
+
+
+def _with_imports(todo: set[str], packages: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+    """The file and the hash of each module among `todo`, and among what they import, transitively, that is in one of the packages."""
+    todo, seen = set(todo), set[str]()
     while todo - seen:
         module = (todo - seen).pop()
         seen.add(module)
-        if _is_ours(module, stage) and (path := _module_file(module)):
+        if _counts(module, packages) and (path := _module_file(module)):
             code, imports = _module_code(path.read_text(encoding="utf-8"), module)
             todo |= imports
             if code:
-                found[_relative(path, stage)] = _hash(code)
-    return found
+                yield path, _hash(code)
 
 
 def _reached(stage: type) -> dict[str, list[tuple[str, ast.AST]]]:
@@ -163,8 +173,12 @@ def _package(stage: type) -> str:
 
 def _is_ours(module: str, stage: type) -> bool:
     """Whether the code of a module counts."""
+    return _counts(module, (_package(stage), PROGRAM))
+
+
+def _counts(module: str, packages: tuple[str, ...]) -> bool:
     package, *rest = module.split(".")
-    return package in (_package(stage), PROGRAM) and rest[:1] != ["store"]
+    return package in packages and rest[:1] != ["store"]
 
 
 def _relative(path: Path, stage: type) -> str:

@@ -1,7 +1,8 @@
 """What an artifact is made from: its provenance, the key that names it, and why two provenances differ.
 
-A provenance is a dict of plain values: stage, effective parameters, keys of the inputs, digests of external files, fingerprints of the
-code, and versions of the backend. Its hash is the key in the file name of the artifact, so a changed ingredient leads to a different file.
+A provenance is a dict of plain values: stage, effective parameters, facts about its data, keys of the inputs, digests of external files,
+fingerprints of the code, and versions of the backend. Its hash is the key in the file name of the artifact, so a changed ingredient leads
+to a different file.
 """
 
 import functools
@@ -14,8 +15,10 @@ from typing import Any
 from pipeline import environment
 from pipeline.store.workspace.names import KEY_LENGTH
 
+LONGEST = 60  # letters of a value that a line shows
+
 # The parts of a provenance, apart from the stage and the schema.
-PARTS = ("parameters", "inputs", "files", "code", "backend")
+PARTS = ("parameters", "facts", "inputs", "files", "code", "backend")
 
 
 def key(provenance: dict[str, Any]) -> str:
@@ -35,6 +38,7 @@ def changes(now: dict[str, Any], then: dict[str, Any]) -> dict[str, list[str]]:
     """The lines of `differences` by the part of the provenance; a part without lines is equal."""
     return {
         "parameters": [_line(name, f"{name} {old} -> {new}", new, old) for name, new, old in _changed(now, then, "parameters")],
+        "facts": [_line(name, _replaced(name, new, old), new, old) for name, new, old in _changed(now, then, "facts")],
         "files": [_line(name, f"{name} changed", new, old) for name, new, old in _changed(now, then, "files")],
         "code": [_line(f"code of {name}", f"code of {name} changed", new, old) for name, new, old in _changed(now, then, "code")],
         "backend": [
@@ -52,6 +56,11 @@ def _changed(now: dict[str, Any], then: dict[str, Any], part: str) -> list[tuple
     """The name, new value and old value of each entry that differs; None for a missing value."""
     new, old = now.get(part, {}), then.get(part, {})
     return [(name, new.get(name), old.get(name)) for name in sorted({*new, *old}) if new.get(name) != old.get(name)]
+
+
+def _replaced(name: str, new: Any, old: Any) -> str:
+    """That a fact differs, with its two values unless they are too long for a line."""
+    return f"{name} changed" if max(len(str(new)), len(str(old))) > LONGEST else f"{name} {old} -> {new}"
 
 
 def _line(name: str, change: str, new: Any, old: Any) -> str:

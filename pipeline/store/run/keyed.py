@@ -5,6 +5,7 @@ two builds of one process, in a notebook for example.
 """
 
 import functools
+import json
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -76,8 +77,8 @@ class per_build(Generic[Value]):  # named like the property that it is
         return value
 
 
-# The fingerprint of the code of each stage when this process first computed its key.
-_first_code: weakref.WeakKeyDictionary[type, dict[str, str]] = weakref.WeakKeyDictionary()
+# The fingerprint of the code of each stage when this process first computed its key, by what it imports by computed names.
+_first_code: weakref.WeakKeyDictionary[type, dict[tuple[str, ...], dict[str, str]]] = weakref.WeakKeyDictionary()
 
 
 def _around(method: Callable[..., Any], call: Callable[[], None]) -> Callable[..., Any]:
@@ -214,25 +215,36 @@ class Keyed(luigi.Task):
     def provenance(self) -> dict[str, Any]:
         """What the artifact is made from, see `pipeline.store.keys.provenance`, when it was first requested in this build."""
         found = self.current_provenance()
-        _first_code.setdefault(type(self), found["code"])
+        _first_code.setdefault(type(self), {}).setdefault(self.used_modules(), found["code"])
         return found
 
     def edits(self) -> list[str]:
         """What has changed in the code of the stage since this process first looked at it: what it has imported is still the old code."""
-        return provenance.differences({"code": self.provenance["code"]}, {"code": _first_code[type(self)]})
+        first = _first_code[type(self)].get(self.used_modules(), self.provenance["code"])
+        return provenance.differences({"code": self.provenance["code"]}, {"code": first})
 
     def current_provenance(self) -> dict[str, Any]:
         """The provenance according to the code and files as they are now."""
         external = [task for task in flatten(self.requires()) if isinstance(task, ExternalFile)]
+        facts = {name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for name, value in self.facts().items()}
         return {
             "schema": artifacts.SCHEMA,
             "stage": self.address,
             "parameters": {name: value for name, (value, _) in self.settings.items()},
+            **({"facts": facts} if facts else {}),
             "inputs": {name: task.key for name, task in self.inputs().items()},
-            "files": provenance.numbered((Path(file.path).name, file.digest()) for file in external),
-            "code": fingerprints.fingerprint(type(self)),
+            "files": provenance.numbered((file.title, file.digest()) for file in external),
+            "code": fingerprints.fingerprint(type(self), self.used_modules()),
             "backend": provenance.backend() if self.on_backend else {},
         }
+
+    def used_modules(self) -> tuple[str, ...]:
+        """The modules of this program that `run` imports by a name computed at run time; their code becomes part of the key."""
+        return ()
+
+    def facts(self) -> dict[str, Any]:
+        """What this stage knows about its data besides its parameters and inputs, by name: values that JSON takes, part of the key."""
+        return {}
 
     @property
     def settings(self) -> dict[str, tuple[Any, Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import luigi
 from luigi.cmdline_parser import CmdlineParser
+from luigi.parameter import ParameterVisibility
 
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
@@ -128,9 +129,50 @@ class ExternalFile(luigi.ExternalTask):
         """The file as Luigi's target."""
         return luigi.LocalTarget(self.path)
 
+    @property
+    def title(self) -> str:
+        """What the provenance calls the file."""
+        return Path(self.path).name
+
     def digest(self) -> str:
         """The SHA-256 digest of the file, "missing" or "not a file"."""
         return digests.file_digest(Path(self.path), workspace_root() / "data")
+
+    def lacking(self) -> str:
+        """The path that does not exist; "" if everything is there."""
+        return "" if self.complete() else self.path
+
+
+class ExternalFiles(ExternalFile):
+    """Many files that the user provides in one folder, `path`. Only their names and contents enter the keys, as one digest.
+
+    A single task for them keeps Luigi fast, and so does a single entry in the provenance.
+    """
+
+    path = luigi.Parameter(description="the folder")
+    names = luigi.ListParameter(
+        visibility=ParameterVisibility.PRIVATE, description="the files, relative to the folder"
+    )  # private, so that thousands of names are not sent to a scheduler
+    called = luigi.Parameter(default="files", description="what the files are, such as images")
+
+    def __repr__(self) -> str:
+        return f"{self.task_family}({self.called} in {self.path})"
+
+    @property
+    def title(self) -> str:
+        return self.called
+
+    def complete(self) -> bool:
+        """Whether all files exist."""
+        return not self.lacking()
+
+    def digest(self) -> str:
+        """The SHA-256 digest of the names and contents of the files."""
+        return digests.folder_digest(Path(self.path), self.names, workspace_root() / "data")
+
+    def lacking(self) -> str:
+        folder = Path(self.path)
+        return next((str(path) for name in self.names if not (path := folder / name).exists()), "")
 
 
 # Luigi's own warning about a missing file, which comes right after `_missing`.
@@ -139,4 +181,4 @@ logging.getLogger("luigi-interface").addFilter(lambda record: "does not exist (y
 
 @ExternalFile.event_handler(luigi.Event.DEPENDENCY_MISSING)
 def _missing(task: ExternalFile) -> None:
-    closing.missing(f"{task.subject or task.path} does not exist. {task.advice}")
+    closing.missing(f"{task.subject or task.lacking() or task.path} does not exist. {task.advice}")

@@ -1,7 +1,12 @@
 """SHA-256 digests of the files that the user provides. A digest is remembered for as long as its file does not change."""
 
+import functools
+import hashlib
 import json
+import os
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +26,75 @@ def file_digest(path: Path, cache_folder: Path) -> str:
 
     Raises InputError if the file cannot be read.
     """
+    return _digests([path.resolve()], cache_folder)[0] if path.is_file() else _digest(path)
+
+
+def folder_digest(folder: Path, names: Iterable[str], cache_folder: Path) -> str:
+    """The SHA-256 digest of the sorted names of files in a folder and the digests of their contents, each cached as by `file_digest`.
+
+    Raises InputError if a file cannot be read.
+    """
+    ordered = sorted(names)
+    root = folder.resolve() if folder.is_dir() else folder
+    found = _digests([root / name for name in ordered], cache_folder)
+    return hashlib.sha256(json.dumps(list(zip(ordered, found, strict=True))).encode()).hexdigest()
+
+
+def _digests(paths: list[Path], cache_folder: Path) -> list[str]:
+    """The digests of files, given by their full paths. What has to be read is read by several threads, and the cache is written once."""
+    known = _remembered(cache_folder)
+    states = [_state(path) for path in paths]
+    stale = [number for number, path in enumerate(paths) if states[number] is None or _entry(known, path)[0] != list(states[number] or ())]
+    with ThreadPoolExecutor(min(len(stale), 2 * (os.cpu_count() or 1)) or 1) as pool:
+        digested = dict(zip(stale, pool.map(_digest, [paths[number] for number in stale]), strict=True))
+    # A file that was written just now can change again without a change of its times.
+    now = time.time_ns()
+    settled = {
+        str(paths[number]): [list(state), digest]
+        for number, digest in digested.items()
+        if (state := states[number]) and digest not in ("missing", "not a file") and now - max(state[1], state[2]) > RECENT
+    }
+    if settled:
+        locks.rewrite(cache_folder / HASHES, json.dumps({**known, **settled}))
+    return [digested[number] if number in digested else str(_entry(known, path)[1]) for number, path in enumerate(paths)]
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    try:
+        return files.state(path)
+    except (NotADirectoryError, PermissionError):
+        return None
+
+
+def _digest(path: Path) -> str:
     if not path.is_file():
         return "not a file" if path.exists() else "missing"
-    name, state, known = str(path.resolve()), list(files.state(path) or ()), _remembered(cache_folder)
-    if known.get(name, [None])[0] == state:
-        return str(known[name][1])
     try:
-        digest = files.sha256(path)
+        return files.sha256(path)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {files.reason(error)}.") from None
-    # A file that was written just now can change again without a change of its times.
-    status = path.stat()
-    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > RECENT:
-        locks.rewrite(cache_folder / HASHES, json.dumps({**known, name: [state, digest]}))
-    return digest
+
+
+def _entry(known: dict[str, Any], path: Path) -> list[Any]:
+    """State and digest of a file in the cache; another list if there is none."""
+    entry = known.get(str(path))
+    return entry if isinstance(entry, list) and len(entry) == 2 else [None, None]
 
 
 def _remembered(folder: Path) -> dict[str, Any]:
     """Path -> [state, digest], as far as the cache can be read."""
     try:
-        known = json.loads((folder / HASHES).read_text())
+        state = files.state(folder / HASHES)
+    except OSError:
+        return {}
+    return _read(folder / HASHES, state) if state else {}
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: Path, state: tuple[int, ...]) -> dict[str, Any]:
+    """The content of the cache in one state of its file. Many files are looked up one by one, and the cache may have megabytes."""
+    try:
+        known = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError):
         return {}
     return known if isinstance(known, dict) else {}
