@@ -71,7 +71,7 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
 
 
 def write(labels: Labels, folder: Folder, out: Path) -> None:
-    """Writes a folder of .pts files, with the names of the images and in the same subfolders. Put the images, or links to them, beside them.
+    """Writes a folder of .pts files with the names and subfolders of the images. Put the images, or links to them, beside them.
 
     Further faces of an image get a number: `NAME_2.pts`. Images without a face have no file.
     Raises InputError if two images differ only in their suffixes, or if the labels are of several annotation sources.
@@ -173,9 +173,7 @@ class _Stems:
                 "Put the image beside its .pts file, or remove the file."
             )
         if len(found) > 1:
-            raise InputError(
-                f"{printable(file)} could belong to {found[0]} or {found[1]}. Give it the name of its image, or remove one of them."
-            )
+            raise InputError(f"{place} could belong to {found[0]} or {found[1]}. Give it the name of its image, or remove one of them.")
         return found[0]
 
 
