@@ -1,4 +1,4 @@
-"""Tests the readers with harmful files for minutes: `python -m tests.fuzz --minutes 10 artifacts` (or `tables`).
+"""Tests the readers with harmful files for minutes: `python -m tests.fuzz --minutes 10 artifacts` (or `tables`, or `labels`).
 
 `mutations.py` makes the files and checks the results; `test_fuzz.py` does the same for seconds. Here a child process reads, so that a
 crash of a library, or a file that keeps it busy or fills the memory, is found and reported too. What was found lies in fuzz-failures/.
@@ -25,7 +25,7 @@ BATCH = 500  # files from one seed
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["artifacts", "tables"])
+    parser.add_argument("what", choices=["artifacts", "tables", "labels"])
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -67,7 +67,7 @@ def _read_files(what: str, seed: int, seconds: float, folder: Path) -> None:
     import hypothesis
     import mutations
 
-    strategy, read = {"artifacts": mutations.artifacts_in, "tables": mutations.tables_in}[what](folder)
+    strategy, read = {"artifacts": mutations.artifacts_in, "tables": mutations.tables_in, "labels": mutations.labels_in}[what](folder)
     counts, end = Counter(), time.monotonic() + seconds
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY, in_use + MEMORY))

@@ -7,18 +7,22 @@ result, or with Damaged or InputError that say why in one line; anything else is
 import csv
 import io
 import json
+import re
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import h5py
 import kinds
+import labelsets
 import numpy as np
 import test_kaggle_files as tables
 from hypothesis import strategies as st
 
-from pipeline.data.formats import kaggle
+from pipeline.data.formats import catalogue, kaggle
+from pipeline.data.formats.folder import Folder
+from pipeline.data.labels import Reading
 from pipeline.data.tables import Lookup, UnlabelledFaces
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts, bytereader, layout
@@ -128,8 +132,11 @@ def _attributes(item) -> Attributes:
 
 
 def _check_message(error: Exception, path: Path) -> None:
-    message = str(error)
-    assert path.name in message
+    assert path.name in str(error)
+    _check_line(str(error))
+
+
+def _check_line(message: str) -> None:
     assert message.isprintable()
     assert len(message) < 1000
 
@@ -270,6 +277,62 @@ def _compare_with_csv(path: Path, table) -> None:
             assert [[int(number) for number in cell if number.strip()] for cell in cells] == values.reshape(len(rows), -1).tolist()
 
 
+# Label files
+
+TOKEN = re.compile(rb"""[-+.\w]+|"[^"\n]*"|[^\s\w]""")
+TOKENS = [
+    *FIELDS,
+    "null",
+    "true",
+    "NaN",
+    "Infinity",
+    "[]",
+    "{}",
+    "{",
+    "]",
+    "<a>",
+    "</a>",
+    "&b;",
+    ":",
+    "'",
+    ";",
+    "-",
+    "2",
+    "7",
+    "1e7",
+    "-0.0",
+]
+TOKENS += ["[" * 20000, "9" * 400, "../../etc/passwd", "/etc/passwd", '"../a.png"', '"a.png"', "a.png", '"nose"', "nose_x", "<!DOCTYPE a>"]
+
+
+def changed_tokens(whole: bytes) -> st.SearchStrategy[bytes]:
+    """The text after a few of its numbers, strings, words and marks have been replaced, removed or repeated."""
+    places = [match.span() for match in TOKEN.finditer(whole)]
+    token = st.sampled_from(TOKENS).map(lambda text: text.encode("utf-8", "surrogatepass"))
+    change = st.tuples(_one_of(places), token | st.just(b"") | _one_of(places))
+
+    def changed(changes):
+        content = whole
+        for (start, end), new in sorted(changes, key=lambda change: change[0], reverse=True):
+            content = content[:start] + (whole[slice(*new)] if isinstance(new, tuple) else new) + content[end:]
+        return content
+
+    return st.lists(change, min_size=1, max_size=3).map(changed)
+
+
+def read_labels(name: str, folder: Path, files: tuple[str, ...]) -> bool:
+    """Whether label files were read, after checking the labels; False if they were refused."""
+    form = catalogue.format_module(name)
+    try:
+        form.find(Folder(folder))  # may be anything: a damaged file can be that of another format
+        labels = form.read(Folder(folder), files, Reading())
+    except InputError as error:
+        _check_line(str(error))
+        return False
+    labelsets.check(labels)
+    return True
+
+
 # What is drawn, and the function that reads it and says whether it was sound
 
 
@@ -294,3 +357,25 @@ def tables_in(folder: Path) -> tuple[st.SearchStrategy, Callable[..., bool]]:
         return read_table(path)
 
     return changed_table(), read
+
+
+def labels_in(folder: Path, names: Iterable[str] = tuple(labelsets.SETS)) -> tuple[st.SearchStrategy, Callable[..., bool]]:
+    """Changed label files of the sets of these formats. The folder gets a set of each."""
+    strategies, sound = [], {}
+    for name in names:
+        place = folder / name
+        labelsets.SETS[name](place)
+        files = catalogue.format_module(name).find(Folder(place))
+        sound[name] = {file: (place / file).read_bytes() for file in files if (place / file).is_file()}
+        for file, whole in sound[name].items():
+            strategies.append(st.tuples(st.just(name), st.just(file), changed_tokens(whole) | changed_bytes(st.just(whole))))
+
+    def read(drawn) -> bool:
+        name, file, content = drawn
+        (folder / "last").write_text(f"{name}: {file}")
+        (folder / name / file).write_bytes(content)
+        outcome = read_labels(name, folder / name, tuple(sound[name]))
+        (folder / name / file).write_bytes(sound[name][file])
+        return outcome
+
+    return st.one_of(strategies), read

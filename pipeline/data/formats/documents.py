@@ -33,17 +33,24 @@ def text(path: Path, *, largest: int = LARGEST) -> str:
 
 def beginning(path: Path, count: int = 4096) -> str:
     """The first bytes of a file as text, by which a format is recognised; other bytes than those of text are replaced. "" if unreadable."""
+    return ends(path, count, 0)
+
+
+def ends(path: Path, first: int, last: int) -> str:
+    """As `beginning`, with the last bytes behind the first ones."""
     try:
         with path.open("rb") as file:
-            return file.read(count).decode("utf-8-sig", errors="replace")
+            start = file.read(first)
+            file.seek(max(first, path.stat().st_size - last))
+            return (start + file.read(last)).decode("utf-8-sig", errors="replace")
     except OSError:
         return ""
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises InputError, with line and column, if it is not JSON."""
+def read_json(path: Path, *, largest: int = LARGEST) -> Any:
+    """The content of a JSON file. Raises InputError, with line and column, if it is not JSON; see `text` for `largest`."""
     try:
-        return json.loads(text(path))
+        return json.loads(text(path, largest=largest))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InputError(f"{printable(path)}, {where}: not JSON ({error.msg.lower()}). Export the labels again.") from None

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from pipeline.data.formats import photographs
+from pipeline.data.labels import part_of
 from pipeline.errors import InputError
 from pipeline.units import printable
 
@@ -90,11 +91,28 @@ class Folder:
         alike = self._by_name[parts[-1].lower()]
         same = max((_agreement(parts, name) for name in alike), default=0)
         best = [name for name in alike if _agreement(parts, name) == same]
+        if len(best) > 1 and (part := part_of(label)):  # annotations/train.json means images/train/1.jpg, not images/val/1.jpg
+            best = [name for name in best if part_of(_parent(name)) == part] or best
         if len(best) > 1:
             raise InputError(
                 f"{printable(label)} names the image {printable(text)[:200]}, which could be {best[0]} or {best[1]}. "
                 "Write its path relative to the folder."
             )
+        return best[0] if best else None
+
+    def beside(self, label: str) -> str | None:
+        """The image that belongs to a label file by its name: `images/train/1.jpg` to `labels/train/1.txt`, `1.txt` or `1.jpg.txt`.
+
+        Of several, the one whose folders agree best with those of the label file. None if there is no such image.
+        Raises InputError if there are several that fit equally well.
+        """
+        stem = _stem(label.rsplit("/", 1)[-1])
+        alike = self._by_stem[stem] or [name for name in self._by_stem[_stem(stem)] if name.rsplit("/", 1)[-1] == stem]
+        folders = _parent(label).split("/")
+        shared = {name: _agreement(folders, _parent(name)) + _agreement(folders[::-1], _parent(name), -1) for name in alike}
+        best = [name for name in alike if shared[name] == max(shared.values())]
+        if len(best) > 1:
+            raise InputError(f"{printable(label)} could belong to the image {best[0]} or to {best[1]}. Rename one of these and its labels.")
         return best[0] if best else None
 
     def size(self, name: str) -> tuple[int, int]:
@@ -114,10 +132,25 @@ class Folder:
             found[name.rsplit("/", 1)[-1].lower()].append(name)
         return found
 
+    @cached_property
+    def _by_stem(self) -> defaultdict[str, list[str]]:
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        for name in self.images:
+            found[_stem(name.rsplit("/", 1)[-1])].append(name)
+        return found
 
-def _agreement(parts: list[str], name: str) -> int:
-    """The number of path components at the end that agree."""
-    own = name.split("/")
+
+def _stem(name: str) -> str:
+    return name.rsplit(".", 1)[0]
+
+
+def _parent(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _agreement(parts: list[str], name: str, step: int = 1) -> int:
+    """The number of path components at the end that agree; with the step -1, for reversed parts, of those at the beginning."""
+    own = name.split("/")[::step]
     count = 0
     while count < min(len(parts), len(own)) and parts[-1 - count].lower() == own[-1 - count].lower():
         count += 1

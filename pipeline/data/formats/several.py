@@ -1,0 +1,41 @@
+"""Several label files of one format in the folder of a set: the parts of the set, or annotation sources for the same images."""
+
+from collections.abc import Collection, Mapping
+
+from pipeline.data.labels import Part, part_of
+from pipeline.errors import InputError
+from pipeline.units import printable
+
+
+def parts(files: Collection[str]) -> dict[str, Part]:
+    """Label file -> the part of the set that its path names, see `part_of`; "" for all of them if they do not differ in that."""
+    found = {file: part_of(file) for file in files}
+    return found if len(set(found.values())) > 1 else dict.fromkeys(files, "")
+
+
+def sources(images: Mapping[str, Collection[str]]) -> dict[str, str]:
+    """Label file -> its annotation source: "" for all of them unless an image is labelled in more than one.
+
+    images: label file -> the names of the images that it labels. The source is the file's stem without what all stems begin with, such as
+    "senior" and "junior" of train_senior.csv and train_junior.csv; files with the same stem in different folders are one source.
+    Raises InputError if files that are different parts of the set label the same image.
+    """
+    part, labelled, shared = parts(tuple(images)), dict[str, str](), False
+    stems = {file: file.rsplit("/", 1)[-1].rsplit(".", 1)[0] for file in images}
+    for file in images:
+        for image in dict.fromkeys(images[file]):
+            other = labelled.setdefault(image, file)
+            if part[other] != part[file]:
+                raise InputError(
+                    f"The image {printable(image)} is labelled in {printable(other)} and in {printable(file)}, which are different parts "
+                    "of the set. Remove it from one of them."
+                )
+            if other != file and stems[other] == stems[file]:
+                stems = {file: file.rsplit(".", 1)[0] for file in images}
+            shared |= other != file
+    if not shared:
+        return dict.fromkeys(images, "")
+    distinct = [*set(stems.values())]
+    same = next((index for index, letters in enumerate(zip(*distinct, strict=False)) if len(set(letters)) > 1), 0)
+    cut = max(distinct[0][:same].rfind(mark) for mark in "_- ./") + 1
+    return {file: stem[cut:] for file, stem in stems.items()}

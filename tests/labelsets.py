@@ -1,0 +1,94 @@
+"""Small valid sets in each label format, and what the tests of all formats have in common.
+
+`SETS` has a function for each format that writes a set into a folder: images, and label files of this format only.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.data.formats.catalogue import format_module
+from pipeline.data.formats.folder import Folder
+from pipeline.data.labels import Labels, Reading
+
+SIZE = (40, 30)  # width and height of the images
+
+
+def draw(folder: Path, *names: str, size: tuple[int, int] = SIZE) -> None:
+    """Writes an image for each name."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", size, 128).save(path)
+
+
+def read(name: str, folder: Path, *, only: str = "", reading: Reading = Reading()) -> Labels:  # noqa: B008
+    """The labels of a set in the format of this name, whose label files are found first."""
+    found = Folder(folder, only)
+    form = format_module(name)
+    files = form.find(found)
+    assert files, f"no label files of the format {name} in {Folder(folder).files}"
+    labels = form.read(found, files, reading)
+    check(labels)
+    return labels
+
+
+def rewritten(labels: Labels, name: str, folder: Path, out: str) -> Labels:
+    """The labels after they have been written in the format of this name to `out`, a file or a folder of the set, and read again."""
+    form = format_module(name)
+    form.write(labels, Folder(folder), folder / out)
+    files = tuple(file for file in form.find(Folder(folder)) if file == out or file.startswith(f"{out}/"))
+    again = form.read(Folder(folder), files, Reading())
+    check(again)
+    return again
+
+
+def check(labels: Labels) -> None:
+    """Asserts what holds for all labels."""
+    names = [image.name for image in labels.images]
+    assert len(set(names)) == len(names)
+    assert labels.files
+    assert labels.names
+    assert len(set(labels.names)) == len(labels.names)
+    assert len({(one.image, one.source, one.id) for one in labels.instances}) == len(labels.instances)
+    for one in labels.instances:
+        assert one.image in names
+        assert one.keypoints.shape == (len(labels.names), 2)
+        assert one.keypoints.dtype == np.float64
+        assert one.occluded.shape == (len(labels.names),)
+        assert one.occluded.dtype == bool
+        missing = np.isnan(one.keypoints)
+        assert (missing[:, 0] == missing[:, 1]).all()
+        assert not (one.occluded & missing[:, 0]).any()
+        assert np.isfinite(one.keypoints[~missing]).all()
+        assert isinstance(one.id, str)
+        assert one.place
+        if one.box is not None:
+            assert len(one.box) == 4
+            assert np.isfinite(one.box).all()
+            assert one.box[2] > 0
+            assert one.box[3] > 0
+    for pair in (*(labels.mirror or ()), *labels.skeleton):
+        assert set(pair) <= set(labels.names)
+
+
+def image_json(folder: Path) -> None:
+    draw(folder, "train/images/a.png", "train/images/b.png", "test/images/c.png")
+    contents = {
+        "train/annotations/a.json": {
+            "bboxes": [[1, 2, 30, 25], [0, 0, 9.5, 9]],
+            "keypoints": [[[3, 4, 1], [20, 21.5, 1]], [[5, 6, 1], [0, 0, 0]]],
+        },
+        "train/annotations/b.json": {"bboxes": [], "keypoints": []},
+        "test/annotations/c.json": {"bboxes": [[1, 2, 30, 25]], "keypoints": [[[3, 4, 1], [20, 21, 1]]]},
+    }
+    for name, content in contents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+
+
+SETS: dict[str, Callable[[Path], None]] = {"image_json": image_json}
