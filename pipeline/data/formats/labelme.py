@@ -44,7 +44,7 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
     With a category, only instances whose rectangle has that label are read. Files in different folders that label the same image are
     annotation sources. Raises InputError for any fault.
     """
-    found = [_File(folder, file) for file in files]
+    found = [_LabelmeFile(folder, file) for file in files]
     _check_once(found)
     names = tuple(dict.fromkeys(name for each in found for group in each.groups.values() for name in group.points))
     convention = reading.of(CONVENTION)
@@ -112,7 +112,7 @@ def _shape(label: str, points: np.ndarray, group: int | None, kind: str, is_occl
 
 
 @dataclass
-class _Group:
+class _LabelmeGroup:
     """The points with one group_id and the rectangle that they share, in the file's own coordinates."""
 
     points: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class _Group:
         return bool(self.points) and category in ("", self.category)
 
 
-class _File:
+class _LabelmeFile:
     """One LabelMe file: its image and its groups of shapes. Raises InputError for any fault in it."""
 
     def __init__(self, folder: Folder, file: str) -> None:
@@ -136,7 +136,7 @@ class _File:
         self.image = self._image(folder, content)
         self.size = folder.size(self.image)
         self._check_size(content)
-        self.groups: dict[str | None, _Group] = {}
+        self.groups: dict[str | None, _LabelmeGroup] = {}
         self.ignored: Counter[str] = Counter()
         for number, shape in enumerate(content["shapes"], 1):
             self._add(shape, f"{self.place}, shape {number}")
@@ -189,7 +189,7 @@ class _File:
         label = shape.get("label")
         if not isinstance(label, str) or not label.strip():
             raise InputError(f"{place}: the label is {numbers.shown(label)}, not a name. Give the shape a label.")
-        group = self.groups.setdefault(self._key(shape, place), _Group())
+        group = self.groups.setdefault(self._key(shape, place), _LabelmeGroup())
         points = self._points(shape, place, label)
         if kind == "point":
             self._add_point(group, label.strip(), points, place)
@@ -213,7 +213,7 @@ class _File:
             raise InputError(f"{place}: the {shape['shape_type']} {label!r} has {counted(len(place_of), 'point')}. Draw it again.")
         return place_of
 
-    def _add_point(self, group: _Group, label: str, points: list[tuple[float, float]], place: str) -> None:
+    def _add_point(self, group: _LabelmeGroup, label: str, points: list[tuple[float, float]], place: str) -> None:
         if label in group.points:
             raise InputError(
                 f"{place}: a second {label!r} in the same instance of {self.image}. Remove it, or give the points of each instance a "
@@ -221,7 +221,7 @@ class _File:
             )
         group.points[label] = points[0]
 
-    def _add_box(self, group: _Group, label: str, points: list[tuple[float, float]], place: str) -> None:
+    def _add_box(self, group: _LabelmeGroup, label: str, points: list[tuple[float, float]], place: str) -> None:
         if group.box:
             raise InputError(f"{place}: a second rectangle in the same instance of {self.image}. Give each a group_id of its own.")
         (left, top), (right, bottom) = np.min(points, axis=0), np.max(points, axis=0)
@@ -234,7 +234,7 @@ def _is_occluded(shape: dict[str, Any]) -> bool:
     return is_described or (isinstance(flags, dict) and flags.get("occluded") is True)
 
 
-def _check_once(found: list[_File]) -> None:
+def _check_once(found: list[_LabelmeFile]) -> None:
     """Raises InputError if two files in one folder label the same image."""
     known: dict[tuple[str, str], str] = {}
     for each in found:
@@ -243,7 +243,7 @@ def _check_once(found: list[_File]) -> None:
             raise InputError(f"{each.place} labels the image {each.image}, as {printable(other)} does. Remove one of the two files.")
 
 
-def _notes(found: list[_File]) -> tuple[str, ...]:
+def _notes(found: list[_LabelmeFile]) -> tuple[str, ...]:
     notes = []
     ignored = sum((each.ignored for each in found), Counter[str]())
     if ignored:
