@@ -1,7 +1,7 @@
 """What a run takes from its environment; everything else it sets itself, so that a user's other programs cannot change a result.
 
 Taken: the variables in `VARIABLES`, the configuration files of Luigi, the backend that Keras' own file names, the umask (new files have the
-permissions that it allows), the signals SIGINT and SIGTERM, the terminal (a bar instead of lines), and the name of the host.
+permissions that it allows), the signals SIGINT, SIGTERM and SIGHUP, the terminal (a bar instead of lines), and the name of the host.
 
 Set here: matplotlib's backend and style, Keras' floating-point type, epsilon and data format, and the standard streams if one is closed.
 The home folder is needed only for ~ in a path and for the download of ImageNet weights; the temporary folder is used only by libraries.

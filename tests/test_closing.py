@@ -124,7 +124,7 @@ def disposition(request):
 
 @pytest.mark.usefixtures("disposition")
 @pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGHUP"])
 def test_an_interrupted_run(workplace, workers, how):
     """It ends at once with an exit code other than 0, says how to continue and leaves no process; the same command then resumes."""
     process = workplace.start("Total", "--workers", workers, CHAINLET="Scale:sleep")
@@ -132,15 +132,26 @@ def test_an_interrupted_run(workplace, workers, how):
     if how == "Ctrl-C":
         os.killpg(process.pid, signal.SIGINT)  # to the whole group, as a terminal does
     else:
-        process.terminate()
+        process.send_signal(signal.Signals[how])
     err = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode not in (0, None)
     assert "\nScale interrupted.\n" in err
     assert err.endswith(f"{GO_ON}\n")
     assert "Traceback" not in err
     until(lambda: not group_lives(process.pid))
+    assert workplace.log()[-1]["status"] == "interrupted"
     assert not [name for name in workplace.files() if "scale" in name]
     assert workplace.run("Total").returncode == 0
+
+
+def test_a_run_under_nohup(workplace):
+    """Where SIGHUP is ignored, the loss of the terminal does not end the run."""
+    process = workplace.start("Total", CHAINLET="Scale:wait", first=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    until((workplace.root / "waiting").exists)
+    process.send_signal(signal.SIGHUP)
+    (workplace.root / "go").touch()
+    err = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 0, err
 
 
 def test_children_die_with_their_parent(workplace):

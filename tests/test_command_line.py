@@ -36,6 +36,8 @@ def ended(*arguments):
         ("Predict --log-level LOUD", 2, "luigi: --log-level LOUD: must be one of CRITICAL, "),
         ("Predict --overrides {", 2, "luigi: --overrides {: cannot be used ("),
         ("Predict --workspace-root", 2, "luigi: argument --workspace-root: expected one argument."),
+        ("Pre\x1b[31mdict", 2, "luigi: There is no task Pre\\x1b[31mdict; did you mean Predict?"),
+        ("Load\udcff", 2, "luigi: There is no task Load\\xff; did you mean Load?"),
         ("Predict extra", 2, "luigi: unrecognized arguments: extra."),
         ("Predict --bogus 3", 2, "luigi: unrecognized arguments: --bogus 3. `"),
         ("Predict --TrainBase-epoch 20", 2, "luigi: --TrainBase-epoch is not known; did you mean --TrainBase-epochs?"),

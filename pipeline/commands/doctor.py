@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from pipeline import environment
 from pipeline.errors import InputError, cause
+from pipeline.store.run import interrupts
 from pipeline.store.workspace import locks
 
 DISTRIBUTION = "keypoints"
@@ -77,7 +78,7 @@ def _surroundings() -> Iterator[tuple[str, str]]:
     yield "temporary folder", _temporary_folder()
     yield "permissions of new files", f"{0o666 & ~environment.umask():o} (umask {environment.umask():03o})"
     yield "encoding", f"{sys.getfilesystemencoding()} for file names, {getattr(sys.stdout, 'encoding', None)} for output"
-    if ignored := [number.name for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is signal.SIG_IGN]:
+    if ignored := [number.name for number in interrupts.SIGNALS if signal.getsignal(number) is signal.SIG_IGN]:
         yield "ignored signals", f"{', '.join(ignored)} (a run does not end by them)"
 
 

@@ -18,6 +18,7 @@ from luigi.task_register import Register
 from pipeline.errors import meant, near
 from pipeline.store.run.parameters import Checked
 from pipeline.store.run.stage import Stage
+from pipeline.store.workspace import console
 from pipeline.store.workspace.called import called
 
 # Luigi's own options that the help of a task shows. Those without a value do not take one.
@@ -145,7 +146,7 @@ class _Parser(argparse.ArgumentParser):
 
     def _end(self, message: str, hint: str = "", *, guessed: bool = False) -> NoReturn:
         sentence = message if message.endswith((".", "?")) else f"{message}."
-        self._print_message(f"luigi: {sentence}{hint}\n", sys.stderr)
+        self._print_message(console.escaped(f"luigi: {sentence}{hint}\n"), sys.stderr)
         raise Refusal(sentence, guessed=guessed)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and the death of the parent process end a running stage within seconds, and no child process survives to write."""
+"""Ctrl-C, SIGTERM, SIGHUP and the death of the parent process end a running stage within seconds; no child process survives to write."""
 
 import contextlib
 import functools
@@ -17,7 +17,7 @@ from pipeline.store.hdf5.steady import Steady
 from pipeline.store.workspace import locks
 from pipeline.store.workspace.console import say
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Seconds after a signal: children may take GRACE to end by themselves, and after PATIENCE this process ends whatever it is doing.
 GRACE = 2.0
 PATIENCE = 3.5
@@ -27,7 +27,9 @@ _in_stage = threading.Event()
 
 
 def install(words: str) -> None:
-    """Makes SIGINT and SIGTERM raise KeyboardInterrupt. Luigi treats any other exception as the failure of a stage and starts the next one.
+    """Makes SIGNALS raise KeyboardInterrupt. Luigi treats any other exception as the failure of a stage and starts the next one.
+
+    A signal that is ignored, as SIGHUP is under nohup, stays ignored.
 
     words: the last line of output if the exception gets lost.
     """
@@ -70,20 +72,19 @@ def ending() -> Iterator[None]:
     Luigi sends these children a single signal and does not wait for them. One is not enough: a signal that arrives just before a blocking
     system call is handled only when the call returns, or at the next signal.
     """
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    heard = [number for number in SIGNALS if signal.signal(number, signal.SIG_IGN) is not signal.SIG_IGN]
     deadline = time.monotonic() + GRACE
     while _received and (children := multiprocessing.active_children()):
         for child in children:
             (child.terminate if time.monotonic() < deadline else child.kill)()
         children[0].join(0.2)
     yield
-    for number in SIGNALS:
+    for number in heard:
         signal.signal(number, signal.SIG_DFL)
 
 
 def _interrupted(parent: int, number: int, frame: FrameType | None) -> None:
-    """The handler of SIGINT and SIGTERM.
+    """The handler of SIGNALS.
 
     parent: the process that installed it.
     """
