@@ -165,7 +165,7 @@ def test_labels_that_the_format_cannot_hold_are_not_written(tmp_path):
     one, other = instance_of("a.png", (1, 2), (3, 4)), instance_of("a.jpg", (1, 2), (3, 4))
     with pytest.raises(InputError, match="Two images are called a but for their suffixes"):
         pts.write(labels_of(one, other), Folder(tmp_path), tmp_path / "out")
-    with pytest.raises(InputError, match="the annotation sources one, two"):
+    with pytest.raises(InputError, match="the annotation sources one, two, which"):
         pts.write(labels_of(replace(one, source="one"), replace(one, source="two")), Folder(tmp_path), tmp_path / "out")
 
 

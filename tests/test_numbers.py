@@ -43,3 +43,13 @@ def test_keypoints_may_lie_a_little_outside_the_image(point, is_near):
             InputError, match=r"^a\.json, image 1\.png: the keypoint 'tail' lies at x = .* far outside the image of 20 x 10"
         ):
             numbers.check_near(points, (20, 10), "a.json, image 1.png", ("nose", "tail"))
+
+
+def test_a_box_has_its_corner_first():
+    """Whichever corners are given; without an area there is none, and far outside the image it is refused."""
+    assert numbers.box(np.array([[5, 1], [2, 7]]), (10, 10), "a.csv, line 2") == (2, 1, 3, 6)
+    assert numbers.box(np.array([[5, 1], [5, 7]]), (10, 10), "a.csv, line 2") is None
+    with pytest.raises(
+        InputError, match=r"^a\.csv, line 2: the box from x = 2, y = 1 to x = 5, y = 21 reaches far outside the image of 10 x 10"
+    ):
+        numbers.box(np.array([[5, 21], [2, 1]]), (10, 10), "a.csv, line 2")

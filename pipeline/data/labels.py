@@ -10,6 +10,9 @@ from typing import Literal
 
 import numpy as np
 
+from pipeline.errors import InputError
+from pipeline.units import printable
+
 Part = Literal["", "training", "validation", "test"]
 
 
@@ -121,6 +124,15 @@ def by_source(instances: Mapping[str, Sequence[Instance]]) -> tuple[Instance, ..
     images = [image for own in instances.values() for image in {instance.image for instance in own}]
     shared = len(images) > len(set(images))
     return tuple(replace(instance, source=file) if shared else instance for file, own in instances.items() for instance in own)
+
+
+def check_one_source(labels: Labels) -> None:
+    """Raises InputError if labels are of several annotation sources; few formats can keep these apart."""
+    if len(sources := sorted({instance.source for instance in labels.instances})) > 1:
+        raise InputError(
+            f"The labels are of the annotation sources {printable(', '.join(sources))}, which the format cannot keep apart. "
+            "Convert one label file at a time."
+        )
 
 
 def part_of(name: str) -> Part:

@@ -47,11 +47,29 @@ def check_near(points: np.ndarray, size: tuple[int, int], place: str, names: tup
     points: (K, 2), pixels of the upright image, NaN where not labelled. size: width and height of the image, pixels.
     place: file, entry and image, for messages.
     """
-    with np.errstate(invalid="ignore"):
-        far = ((points < -max(size)) | (points > np.array(size) + max(size))).any(axis=1)
-    for index in np.flatnonzero(far):
+    for index in np.flatnonzero(_far(points, size)):
         x, y = points[index]
         raise InputError(
             f"{place}: the keypoint {names[index]!r} lies at x = {x:g}, y = {y:g}, far outside the image of {size[0]} x {size[1]} pixels. "
             "Correct it, or remove the label."
         )
+
+
+def box(corners: np.ndarray, size: tuple[int, int], place: str) -> tuple[float, float, float, float] | None:
+    """x, y, width and height of the box between two opposite corners, (2, 2), pixels; None if it has no area.
+
+    size: width and height of the image, pixels. Raises InputError if a corner lies as far outside the image as no keypoint may.
+    """
+    (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    if _far(corners, size).any():
+        raise InputError(
+            f"{place}: the box from x = {left:g}, y = {top:g} to x = {right:g}, y = {bottom:g} reaches far outside the image of "
+            f"{size[0]} x {size[1]} pixels. Correct it, or remove the label."
+        )
+    return (left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+def _far(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Which points lie outside an image by more than its longer side, bool (K,)."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((points < -max(size)) | (points > np.array(size) + max(size))).any(axis=1).reshape(-1)

@@ -23,7 +23,7 @@ import numpy as np
 from pipeline.data.formats import documents
 from pipeline.data.formats.folder import Folder
 from pipeline.data.formats.numbers import check_near, number, shown, whole
-from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Part, Reading, part_of
+from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Part, Reading, check_one_source, part_of
 from pipeline.errors import InputError
 from pipeline.units import counted, printable
 
@@ -76,10 +76,7 @@ def write(labels: Labels, folder: Folder, out: Path) -> None:
     Further faces of an image get a number: `NAME_2.pts`. Images without a face have no file.
     Raises InputError if two images differ only in their suffixes, or if the labels are of several annotation sources.
     """
-    if len(sources := sorted({instance.source for instance in labels.instances})) > 1:
-        raise InputError(
-            f"A face has one .pts file, but the labels are of the annotation sources {', '.join(sources)}. Convert them one by one."
-        )
+    check_one_source(labels)
     taken = Counter(_stem(image.name) for image in labels.images)
     for stem, times in taken.items():
         if times > 1:

@@ -19,7 +19,7 @@ def images(folder: Folder, texts: Iterable[str], label: str) -> dict[str, str]:
     if missing:
         more = f" and {counted(len(missing) - _SHOWN, 'other')}" if len(missing) > _SHOWN else ""
         raise InputError(
-            f"{printable(label)} labels {counted(len(missing), 'image')} that {'is' if len(missing) == 1 else 'are'} not in "
+            f"{printable(folder.path(label))} labels {counted(len(missing), 'image')} that {'is' if len(missing) == 1 else 'are'} not in "
             f"{printable(folder.root)}: {', '.join(missing[:_SHOWN])}{more}. Add them, or remove their labels."
         )
     return {text: name for text, name in found.items() if name is not None}
