@@ -314,6 +314,22 @@ def test_no_command_without_a_current_folder(tmp_path, monkeypatch):
         environment.check_folder()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "subject"),
+    [
+        (["annotate", ""], "An argument of annotate"),
+        (["annotate", "a.jpg", "--out", ""], "--out"),
+        (["annotate", "a.jpg", "--out="], "--out"),
+        (["compare", "TrainBase", " "], "An argument of compare"),
+        (["status", "--dataset-path", ""], "--dataset-path"),
+    ],
+)
+def test_an_empty_argument_is_refused(arguments, subject, capsys):
+    """It comes from an unset variable of a shell; as a path it would be the current folder."""
+    assert commands.main(arguments) == 2
+    assert capsys.readouterr().err == f"keypoints: {subject} is empty; give a value, or leave it out.\n"
+
+
 def test_interrupted(monkeypatch, capsys):
     """Ctrl-C ends a command without a traceback."""
 

@@ -4,6 +4,7 @@ Each subcommand has a module of its own in this package; `support` holds what se
 """
 
 import argparse
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -67,6 +68,7 @@ def _main(words: list[str]) -> int:
             print(overview.text(GROUPS), end="")
             return 2
         _check_command(words)
+        _check_not_empty(words)
         return _run(*_parser().parse_known_args(words))
     except KeyboardInterrupt:
         print("keypoints: interrupted", file=sys.stderr)
@@ -88,6 +90,15 @@ def _check_command(words: list[str]) -> None:
     if task := {name.lower(): name for name in overview.TASKS}.get(command.lower()):
         raise InputError(f"{task} is a task. To run it: {called('luigi', '--module', 'pipeline', task)}")
     raise InputError(f"There is no command {command}; {meant(command, SUBCOMMANDS)}")
+
+
+def _check_not_empty(words: list[str]) -> None:
+    """Raises InputError for an empty argument, which an unset variable of a shell gives: "" would be the current folder, or the default."""
+    for before, word in itertools.pairwise(words):
+        if re.fullmatch(r"--[\w-]+=", word) or not word.strip():
+            flag = word or before
+            subject = flag.removesuffix("=") if flag.startswith("--") else f"An argument of {words[0]}"
+            raise InputError(f"{subject} is empty; give a value, or leave it out.")
 
 
 class _Overview(argparse.ArgumentParser):

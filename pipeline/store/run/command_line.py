@@ -164,8 +164,7 @@ class _Parser(argparse.ArgumentParser):
         if unknown:
             self._refuse(unknown)
         for section, _, name, parameter in Register.get_all_params():
-            if not isinstance(parameter, Checked):
-                self._check(known, section, name, parameter)
+            self._check(known, section, name, parameter)
         self._check_complete(known)
         return known
 
@@ -191,12 +190,19 @@ class _Parser(argparse.ArgumentParser):
             self._end(f"{word} is not known; did you mean {guess}?", guessed=True)
 
     def _check(self, known: argparse.Namespace, section: str, name: str, parameter: "luigi.Parameter[Any]") -> None:
-        """An error for an unusable value, from a flag or a configuration file, of a parameter that does not check its values itself."""
+        """An error for an unusable value, from a flag or a configuration file, unless the parameter checks its values itself.
+
+        An empty flag is an error for any parameter: it comes from an unset variable of a shell, and Luigi would use the default.
+        """
         dashed, config = name.replace("_", "-"), luigi.configuration.get_config()
         is_luigis = Register.get_task_cls(section).__module__.startswith("luigi.")
         given = {f"--{dashed}" if is_luigis else _flag(section, name): getattr(known, f"{section}_{name}", None)}
         if section == self._root_task:
             given[f"--{dashed}"] = getattr(known, name, None)
+        if empty := [flag for flag, value in given.items() if value == ""]:
+            self.error(f"{empty[0]} is empty; give a value, or leave the flag out")
+        if isinstance(parameter, Checked):
+            return
         if is_luigis and config.has_option(section, name):
             given[f"configuration file: [{section}] {name} ="] = config.get(section, name)
         for place, value in given.items():
