@@ -1,4 +1,4 @@
-"""Faces as a page shows them: the unchanged image, with marks over it at positions in the image's own pixels."""
+"""Images as a page shows them: the unchanged image, with marks over it at positions in the image's own pixels."""
 
 import io
 from collections.abc import Mapping
@@ -39,19 +39,21 @@ class Mark:
 
 @dataclass(frozen=True)
 class Face:
-    """A square image with its marks.
+    """An image with its marks.
 
-    image: a data URI.
+    image: a data URI. size: its width and height, pixels.
     links: lines as x1, y1, x2, y2, pixels of the image.
+    boxes: rectangles as x, y, width, height, pixels of the image.
     alt: a text for readers who cannot see the image.
     """
 
     image: str
-    side: int
+    size: tuple[int, int]
     marks: list[Mark]
     links: list[tuple[float, float, float, float]]
     caption: str
     alt: str
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
 
 
 def validation(images: np.ndarray, predictions: Predictions, rows: np.ndarray) -> list[Face]:
@@ -131,7 +133,7 @@ def augmented(faces: Dataset, versions: AugmentedVersions) -> list[Face]:
     shown = [_labelled(faces, row, "original", "the face before augmentation")]
     for number, (image, keypoints) in enumerate(zip(versions.images, versions.keypoints, strict=True), start=1):
         marks = _marks("truth", keypoints, RING)
-        shown.append(Face(_png(image), faces.images.shape[1], marks, [], f"version {number}", f"augmented version {number} of the face"))
+        shown.append(Face(_png(image), _size(image), marks, [], f"version {number}", f"augmented version {number} of the face"))
     return shown
 
 
@@ -158,7 +160,7 @@ def _mean_face(images: np.ndarray, target: np.ndarray, error: np.ndarray, source
     caption = f"{source} labels, {len(images):,} faces"
     radii = f"{error[known].min():.1f} to {error[known].max():.1f} px"
     alt = f"Mean of {len(images)} aligned faces with a circle at each keypoint; the radii are {radii}"
-    return Face(_png(images.mean(axis=0)), images.shape[1], marks, [], caption, alt)
+    return Face(_png(images.mean(axis=0)), _size(images[0]), marks, [], caption, alt)
 
 
 def _crowded_below(points: np.ndarray) -> np.ndarray:
@@ -178,7 +180,7 @@ def _compared(image: np.ndarray, predicted: np.ndarray, truth: np.ndarray, capti
     known = ~np.isnan(truth).any(axis=1)
     links = [(*_place(a), *_place(t)) for a, t in zip(predicted[known], truth[known], strict=True)]
     marks = _marks("truth", truth, RING) + _marks("predicted", predicted, DOT)
-    return Face(_png(image), len(image), marks, links, caption, f"{what}: {caption}; {known.sum()} labels, {len(predicted)} predictions")
+    return Face(_png(image), _size(image), marks, links, caption, f"{what}: {caption}; {known.sum()} labels, {len(predicted)} predictions")
 
 
 def _suspected(faces: Dataset, row: int, distance: np.ndarray) -> Face:
@@ -193,14 +195,14 @@ def _contradicted(faces: Dataset, distance: float, row: int, other: int, which: 
     marks = [mark for points in both for mark in _marks("suspect", points, WARNING)]
     caption = f"rows {faces.row[row] + 1} and {faces.row[other] + 1}, {distance:.0f} px apart"
     return Face(
-        _png(faces.images[row]), faces.images.shape[1], marks, links, caption, f"One image with two contradicting labels: {caption}"
+        _png(faces.images[row]), _size(faces.images[row]), marks, links, caption, f"One image with two contradicting labels: {caption}"
     )
 
 
 def _labelled(faces: Dataset, row: int, caption: str, what: str, suspect: np.ndarray | None = None) -> Face:
     points, suspect = faces.keypoints[row], np.zeros(faces.keypoints.shape[1], bool) if suspect is None else suspect
     marks = _marks("truth", points[~suspect], RING) + _marks("suspect", points[suspect], WARNING)
-    return Face(_png(faces.images[row]), faces.images.shape[1], marks, [], caption, f"{what}: {caption}")
+    return Face(_png(faces.images[row]), _size(faces.images[row]), marks, [], caption, f"{what}: {caption}")
 
 
 def _marks(kind: str, points: np.ndarray, radius: float) -> list[Mark]:
@@ -211,6 +213,10 @@ def _place(point: np.ndarray) -> tuple[float, float]:
     """A position rounded to tenths of a pixel, which the eye cannot tell apart and which makes the page a third shorter."""
     x, y = point.round(1).tolist()
     return round(x, 1), round(y, 1)
+
+
+def _size(image: np.ndarray) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
 
 
 def _png(image: np.ndarray) -> str:
