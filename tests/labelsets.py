@@ -91,4 +91,11 @@ def image_json(folder: Path) -> None:
         path.write_text(json.dumps(content))
 
 
-SETS: dict[str, Callable[[Path], None]] = {"image_json": image_json}
+def wide_csv(folder: Path) -> None:
+    draw(folder, "images/a.png", "images/b.png")
+    lines = ["image,id,bbox_x,bbox_y,bbox_w,bbox_h,split,nose_x,nose_y,tail_x,tail_y", "a.png,1,1,2,20,22.5,train,3,4,20,21.5"]
+    lines += ["a.png,2,,,,,train,5.25,6,,", "images/b.png,1,,,,,val,7,8,9,10"]
+    (folder / "labels.csv").write_text("\n".join(lines))
+
+
+SETS: dict[str, Callable[[Path], None]] = {"image_json": image_json, "wide_csv": wide_csv}

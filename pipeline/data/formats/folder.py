@@ -80,7 +80,7 @@ class Folder:
         )
 
     def find(self, text: str, label: str) -> str | None:
-        """As `image`, but None if there is no such image."""
+        """As `image`, but None if there is no such image. A text without a suffix can mean an image with any suffix."""
         parts = [part for part in text.strip().replace("\\", "/").split("/") if part not in ("", ".")]
         if not parts:
             return None
@@ -88,7 +88,7 @@ class Folder:
             for base in (PurePosixPath(label).parent, PurePosixPath()):
                 if (name := str(base.joinpath(*parts))) in self._known:
                     return name
-        alike = self._by_name[parts[-1].lower()]
+        alike = self._by_name.get(parts[-1].lower()) or self._by_stem.get(parts[-1], [])
         same = max((_agreement(parts, name) for name in alike), default=0)
         best = [name for name in alike if _agreement(parts, name) == same]
         if len(best) > 1 and (part := part_of(label)):  # annotations/train.json means images/train/1.jpg, not images/val/1.jpg

@@ -115,14 +115,11 @@ def write(labels: Labels, folder: Folder, out: Path) -> None:
 
     An instance without a box gets the one around its keypoints. Raises InputError if two images differ in their suffixes only.
     """
-    instances: dict[str, list[Instance]] = {image.name: [] for image in labels.images}
-    for instance in labels.instances:
-        instances[instance.image].append(instance)
     files: dict[str, str] = {}
-    for image, found in instances.items():
-        file = image.rsplit(".", 1)[0] + ".json"
-        if (other := files.setdefault(file, image)) != image:
-            raise InputError(f"The images {other} and {image} would have the same label file. Rename one of them.")
+    for image, found in written.by_image(labels, labels.instances).items():
+        file = image.name.rsplit(".", 1)[0] + ".json"
+        if (other := files.setdefault(file, image.name)) != image.name:
+            raise InputError(f"The images {other} and {image.name} would have the same label file. Rename one of them.")
         content = {"bboxes": [_corners(one) for one in found], "keypoints": [_points(one) for one in found]}
         written.write_text(out / file, json.dumps(content))
 

@@ -1,8 +1,10 @@
 """Several label files of one format in the folder of a set: the parts of the set, or annotation sources for the same images."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
-from pipeline.data.labels import Part, part_of
+from pipeline.data.formats.numbers import shown
+from pipeline.data.labels import Instance, Part, part_of
 from pipeline.errors import InputError
 from pipeline.units import printable
 
@@ -39,3 +41,25 @@ def sources(images: Mapping[str, Collection[str]]) -> dict[str, str]:
     same = next((index for index, letters in enumerate(zip(*distinct, strict=False)) if len(set(letters)) > 1), 0)
     cut = max(distinct[0][:same].rfind(mark) for mark in "_- ./") + 1
     return {file: stem[cut:] for file, stem in stems.items()}
+
+
+def with_sources(instances: Mapping[str, Sequence[Instance]]) -> tuple[Instance, ...]:
+    """The instances of all label files, each with its annotation source, see `sources`. instances: label file -> its instances."""
+    named = sources({file: [one.image for one in own] for file, own in instances.items()})
+    return tuple(replace(one, source=named[file]) for file, own in instances.items() for one in own)
+
+
+def check_names(names: tuple[str, ...], others: tuple[str, ...], file: str, other: str) -> None:
+    """Raises InputError if two label files do not have the same keypoints, in any order."""
+    if odd := set(names) ^ set(others):
+        name = min(odd)
+        has, lacks = (file, other) if name in names else (other, file)
+        raise InputError(
+            f"{printable(has)} has the keypoint {shown(name)}, which {printable(lacks)} does not have. "
+            "Files of one set have the same keypoints; name one of the files instead of the folder."
+        )
+
+
+def reordered(instance: Instance, order: list[int]) -> Instance:
+    """The instance with its keypoints in another order. order: for each keypoint, its present position."""
+    return replace(instance, keypoints=instance.keypoints[order], occluded=instance.occluded[order])

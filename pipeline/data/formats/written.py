@@ -1,11 +1,13 @@
 """What label formats write in the same way, and what their readers say in the same way."""
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.labels import Instance
-from pipeline.units import counted
+from pipeline.data.labels import Instance, LabelledImage, Labels
+from pipeline.errors import InputError
+from pipeline.units import counted, printable
 
 
 def write_text(path: Path, text: str) -> None:
@@ -14,8 +16,29 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="")
 
 
-def plain(values: list[float] | np.ndarray) -> list[float]:
-    """Numbers as a JSON or CSV file should show them: with up to nine decimals, and whole ones as integers."""
+def write_tables(labels: Labels, out: Path, text: Callable[[Sequence[Instance]], str]) -> None:
+    """Writes the file `out` if its name has a suffix, otherwise a CSV file in the folder `out` for each annotation source.
+
+    text: returns the content of the file with these instances. Raises InputError for several sources and one file.
+    """
+    sources = sorted({one.source for one in labels.instances}) or [""]
+    if out.suffix and len(sources) > 1:
+        raise InputError(f"{printable(out)} cannot hold the labels of several annotation sources ({', '.join(sources)}). Name a folder.")
+    for source in sources:
+        path = out if out.suffix else out / f"{source.replace('/', '_') or 'labels'}.csv"
+        write_text(path, text([one for one in labels.instances if one.source == source]))
+
+
+def by_image(labels: Labels, instances: Sequence[Instance]) -> dict[LabelledImage, list[Instance]]:
+    """All images of the labels, in their order, each with those of the instances that it has."""
+    found: dict[str, list[Instance]] = {image.name: [] for image in labels.images}
+    for one in instances:
+        found[one.image].append(one)
+    return {image: found[image.name] for image in labels.images}
+
+
+def plain(values: Iterable[float]) -> list[float]:
+    """Numbers as a JSON or CSV file should show them: with up to nine decimals, and whole ones as integers; NaN stays."""
     rounded = [round(float(value), 9) for value in values]
     return [int(value) if value.is_integer() else value for value in rounded]
 
