@@ -4,8 +4,9 @@
 
 Compares every artifact of the workspaces OLD and NEW, whatever the keys in their file names, and every CSV file that was published with an
 artifact. Equal files under several keys count once. Reads the artifacts only with h5py, so OLD may have been made by any earlier version.
---renamed names a TOML file that has, for each kind of artifact, a table from the old names of arrays to the new ones. Prints a table and
-exits with 1 if anything differs.
+--renamed names a TOML file that has, for each kind of artifact, a table from the old names of arrays to the new ones; KIND:NAME is an array
+that has moved to another kind of artifact. Its table `added` lists, by kind, the beginnings of the names of arrays that are new. Prints a
+table and exits with 1 if anything differs.
 """
 
 import argparse
@@ -33,7 +34,8 @@ def main() -> int:
     parser.add_argument("--renamed", type=Path, help="TOML file with the new names of arrays (default: no array has a new name)")
     options = parser.parse_args()
     renamed = tomllib.loads(options.renamed.read_text()) if options.renamed else {}
-    old, new = contents(options.old, renamed), contents(options.new, {})
+    added = renamed.pop("added", {})
+    old, new = contents(options.old, renamed), contents(options.new, {}, added)
     for workspace, found in ((options.old, old), (options.new, new)):
         if not found:
             print(f"There are no artifacts in the workspace {workspace}.")
@@ -59,17 +61,23 @@ def print_row(name: str, old: list[Arrays], new: list[Arrays]) -> bool:
     return same
 
 
-def contents(workspace: Path, renamed: dict[str, dict[str, str]]) -> dict[str, list[Arrays]]:
+def contents(workspace: Path, renamed: dict[str, dict[str, str]], added: dict[str, list[str]] | None = None) -> dict[str, list[Arrays]]:
     """The distinct files of a workspace by their names without the key; several files may share a name.
 
-    renamed: for each kind of artifact a table from the names of arrays in the file to their names in the result.
+    renamed: for each kind of artifact a table from the names of arrays in the file to their names in the result, KIND:NAME for an array of
+    another kind of artifact. added: for each kind the beginnings of the names of arrays that are left out.
     """
     found: dict[str, dict[str, Arrays]] = {}
     for path in sorted(workspace.glob("*/*")):
         if match := NAME.fullmatch(path.name):
             name = f"{path.parent.name}/{match['stem']}{match['rest'] or ''}.{match['suffix']}"
-            names = renamed.get(match["stem"].split("-")[0], {})
-            file = arrays(path, names) if path.suffix == ".h5" else {"bytes": digest(path.read_bytes())}
+            kind = match["stem"].split("-")[0]
+            file = arrays(path, renamed.get(kind, {})) if path.suffix == ".h5" else {"bytes": digest(path.read_bytes())}
+            file = {array: value for array, value in file.items() if not array.startswith(tuple((added or {}).get(kind, ())))}
+            for other in sorted({array.split(":")[0] for array in file if ":" in array}):
+                moved = {array.split(":")[1]: file.pop(array) for array in list(file) if array.startswith(f"{other}:")}
+                moved = dict(sorted(moved.items()))
+                found.setdefault(f"{path.parent.name}/{other}.h5", {})[repr(moved)] = moved
             found.setdefault(name, {})[repr(file)] = file
     return {name: [files[key] for key in sorted(files)] for name, files in found.items()}
 

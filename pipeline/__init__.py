@@ -3,6 +3,7 @@
 Files of Kaggle: training.csv, test.csv, IdLookupTable.csv. Without them, Render draws synthetic faces and writes the same files.
 
   Load             reads, checks and splits the faces      data/load-KEY.h5
+  LoadTest         reads and checks the images to predict  data/loadtest-KEY.h5
   Augment          creates augmented versions              data/augment-KEY.h5
   TrainBase        trains one net for all keypoints        models/trainbase-KEY.h5
   TrainSpecialist  trains one net per specialist group     models/trainspecialist-GROUP-KEY.h5
@@ -21,7 +22,7 @@ try:
     with environment.reading_configuration():
         from pipeline.store.run import command_line, configuration
         from pipeline.store.run.targets import memory, workspace
-        from pipeline.tasks.data import Augment, Load, Render
+        from pipeline.tasks.data import Augment, Load, LoadTest, Render
         from pipeline.tasks.results import LearningCurves, Predict, Report
         from pipeline.tasks.sections import checkpoint, dataset, device
         from pipeline.tasks.studies import Experiment, Sanity, Trial
@@ -34,17 +35,19 @@ configuration.settle_luigi()
 
 # Each task that users start, and the other stages whose flags count for it.
 _CHAIN = (Render, Load, Augment, TrainBase, TrainSpecialist)
+_PREDICT = (*_CHAIN, LoadTest)
 command_line.install(
     {
         Render: (),
         Load: _CHAIN[:1],
+        LoadTest: _CHAIN[:1],
         Augment: _CHAIN[:2],
         TrainBase: _CHAIN[:3],
         TrainSpecialist: _CHAIN[:4],
         LearningCurves: _CHAIN,
-        Predict: _CHAIN,
-        Report: (*_CHAIN, Predict),
-        Experiment: (*_CHAIN, Predict),
+        Predict: _PREDICT,
+        Report: (*_PREDICT, Predict),
+        Experiment: (*_PREDICT, Predict),
         Sanity: _CHAIN[:2],
     },
     {"Data and workspace": (dataset, workspace), "Machine": (device, memory, checkpoint)},
@@ -55,6 +58,7 @@ __all__ = [
     "Experiment",
     "LearningCurves",
     "Load",
+    "LoadTest",
     "Predict",
     "Render",
     "Report",

@@ -33,7 +33,10 @@ MAY_IMPORT = {
     "commands": {"", "tasks", "store", "results", "experiments", "inference", "nets", "data", *LOW},
 }
 # What pipeline/tasks may import at module level, so that `import pipeline` stays cheap; the rest is imported by the methods that use it.
-TASKS_AT_IMPORT = ("pipeline.tasks", "pipeline.store", "pipeline.keypoints", "pipeline.nets.options", "pipeline.experiments.plans")
+TASKS_AT_IMPORT = (
+    *("pipeline.tasks", "pipeline.store", "pipeline.keypoints"),
+    *("pipeline.data.definition", "pipeline.nets.options", "pipeline.experiments.plans"),
+)
 # The packages of the store: each may import only those after it.
 STORE = ("run", "cleanup", "hdf5", "keys", "workspace")
 

@@ -70,9 +70,9 @@ def test_status_says_cached_missing_and_stale(workspace, capsys):
     assert "cached" in rows["Load"]
     assert "stale" in rows["Augment"]
     assert rows["Augment"].endswith("copies 2 -> 3")
-    # Augment, the base net, six specialists, the curves, the submission.
+    # The test faces, Augment, the base net, six specialists, the curves, the submission.
     assert re.fullmatch(
-        r"A run would compute 10 stages and take about \d+ s, judged by the last runs; 9 of them have never run here\.",
+        r"A run would compute 11 stages and take about \d+ s, judged by the last runs; 10 of them have never run here\.",
         text.splitlines()[-1],
     )
 
@@ -468,7 +468,7 @@ def test_filters_are_drawn_in_the_current_folder(net, capsys, tmp_path, monkeypa
         ("filters TrainBase --out data.png", "data.png cannot be written: is a directory."),
         ("activations TrainBase --face 0", "--face 0: the rows of the training table are numbered from 1 to 80."),
         ("activations TrainBase --face 81", "--face 81: the rows of the training table are numbered from 1 to 80."),
-        ("activations TrainBase --test-face 10", "--test-face 10: no test face has this ImageId."),
+        ("activations TrainBase --test-face 10", "--test-face 10: the selected run has not read the test faces. Run Predict, or LoadTest."),
     ],
 )
 def test_what_cannot_be_drawn(net, capsys, monkeypatch, arguments, said):

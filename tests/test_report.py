@@ -17,7 +17,8 @@ from PIL import Image
 from toys import DOTS, SIDE, TARGET, labelled, structure
 
 from pipeline.data import dataset as datasets
-from pipeline.data.tables import LabelledFaces, Lookup, Tables, UnlabelledFaces
+from pipeline.data import testset
+from pipeline.data.tables import LabelledFaces, Lookup, UnlabelledFaces
 from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.inference import ensemble
 from pipeline.keypoints.stored import StoredSet
@@ -38,18 +39,24 @@ LAYERS = ("stem", "block", "keypoints")
 
 
 @pytest.fixture(scope="module")
+def test():
+    """Six dot faces to predict; the lookup table asks for all dots of faces of the first source, and for the last dot of the others."""
+    asked = labelled(6, seed=2)
+    face, keypoint, axis = (values.ravel() for values in np.indices((6, 3, 2)))
+    wanted = (asked.source[face] == 0) | (keypoint == 2)
+    lookup = Lookup(np.arange(wanted.sum()), face[wanted], keypoint[wanted], axis[wanted])
+    return testset.requested(UnlabelledFaces(np.arange(11, 17), asked.images), lookup, DOTS)
+
+
+@pytest.fixture(scope="module")
 def faces():
     """60 labelled dot faces of two sources. In the training part, two have equal images and labels 12 px apart, one a suspected nose."""
-    known, asked = labelled(60, seed=1), labelled(6, seed=2)
+    known = labelled(60, seed=1)
     training = LabelledFaces(known.images.copy(), known.keypoints.copy())
     apart = datasets.split(known.source, np.arange(60), validation_share=0.3, fold=0, seed=0)
     one, other, off = np.flatnonzero(~apart & (known.source == 0))[:3]
     training.images[other], training.keypoints[other] = training.images[one], training.keypoints[one] + [12, 0]
-    face, keypoint, axis = (values.ravel() for values in np.indices((6, 3, 2)))
-    wanted = (asked.source[face] == 0) | (keypoint == 2)
-    lookup = Lookup(np.arange(wanted.sum()), face[wanted], keypoint[wanted], axis[wanted])
-    tables = Tables(training, UnlabelledFaces(np.arange(11, 17), asked.images), lookup)
-    found = datasets.assemble(tables, DOTS, **RULES)
+    found = datasets.assemble(training, DOTS, **RULES)
     # With only three dots, the rule cannot find one of them wrong.
     found.outlier[off, 2] = found.dropped[off, 2] = True
     found.outlier_distance[off, 2] = 14.2
@@ -109,14 +116,14 @@ def nets(faces):
 
 
 @pytest.fixture(scope="module")
-def predictions(faces, nets):
+def predictions(faces, test, nets):
     tests = [np.tile(TARGET[net.indices], (6, 1, 1)) for net in nets.values()]
-    return results.predictions(faces, DOTS, [ensemble.chain_predictions(faces, list(nets.values()), tests, base_share=0.3)])
+    return results.predictions(test, DOTS, [ensemble.chain_predictions(faces, list(nets.values()), tests, base_share=0.3)])
 
 
 @pytest.fixture(scope="module")
-def content(faces, predictions):
-    return scores.scores(predictions, [faces], shown=SHOWN)
+def content(faces, test, predictions):
+    return scores.scores(predictions, [faces], test, shown=SHOWN)
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +149,9 @@ def provenance(**changes):
 
 
 @pytest.fixture(scope="module")
-def records(content, predictions, faces, versions, nets):
+def records(test, content, predictions, faces, versions, nets):
     """The records that the page is made from, without warnings and snapshots."""
-    return report.RunRecords(content, predictions, [faces], versions, nets, provenance(), DOTS)
+    return report.RunRecords(content, predictions, [faces], test, versions, nets, provenance())
 
 
 @pytest.fixture(scope="module")
@@ -200,18 +207,18 @@ def test_the_estimate_weights_each_source_by_what_is_asked_for(content, predicti
     np.testing.assert_allclose(content.board, wanted, rtol=1e-5)
 
 
-def test_without_labels_of_a_source_there_is_no_estimate(predictions, faces, records):
+def test_without_labels_of_a_source_there_is_no_estimate(predictions, faces, test, records):
     """The estimate is NaN if the lookup table asks for a source that no validation face has, and the page says why."""
     unlabelled = predictions.validation_truth.copy()
     unlabelled[predictions.validation_source == 1] = np.nan
     blind = replace(predictions, validation_truth=unlabelled)
-    found = scores.scores(blind, [faces], shown=SHOWN)
+    found = scores.scores(blind, [faces], test, shown=SHOWN)
     assert np.isnan([*found.board, *found.board_interval, found.source_rmse[0, 1]]).all()
     assert np.isfinite(found.rmse).all()
     assert "there is nothing to estimate from" in text_of(report.page(replace(records, scores=found, predictions=blind)))
 
 
-def test_faces_from_best_to_worst(content, predictions, faces):
+def test_faces_from_best_to_worst(content, predictions, faces, test):
     """The shown faces are ordered by their RMSE, as rows of the training table, with at most one face of each duplicate group."""
     truth = predictions.validation_truth
     by_row = {row: naive_rmse(predictions.validation[[n]], truth[[n]]) for n, row in enumerate(predictions.validation_face.tolist())}
@@ -220,7 +227,7 @@ def test_faces_from_best_to_worst(content, predictions, faces):
     assert worst == sorted(by_row.values(), reverse=True)[:SHOWN]
     assert max(best) <= min(typical) <= np.median(list(by_row.values())) <= max(typical) <= min(worst)
     twins = replace(faces, duplicate_group=np.zeros_like(faces.duplicate_group))
-    assert scores.scores(predictions, [twins], shown=SHOWN).best.tolist() == content.best[:1].tolist()
+    assert scores.scores(predictions, [twins], test, shown=SHOWN).best.tolist() == content.best[:1].tolist()
 
 
 def test_the_worst_values_share(content, predictions):
@@ -232,11 +239,12 @@ def test_the_worst_values_share(content, predictions):
 
 def without(faces, left_out):
     """The data set without some of its faces, as with `--Load-faces`."""
-    own = [field.name for field in fields(faces) if field.metadata["array"].axes[:1] == ("face",)]
+    own = [field.name for field in fields(faces) if "array" in field.metadata and field.metadata["array"].axes[:1] == ("face",)]
+    own.remove("occluded")
     return replace(faces, **{name: getattr(faces, name)[~left_out] for name in own})
 
 
-def test_each_validation_face_belongs_to_the_chain_that_held_it_out(faces, predictions):
+def test_each_validation_face_belongs_to_the_chain_that_held_it_out(faces, test, predictions):
     """Two data sets hold out different faces, lack some of each other's faces and have mean faces 1 px apart: each validation face is
     compared with the mean face of its own chain, and each can be shown."""
     half, third = np.arange(60) % 2 == 0, np.arange(60) % 3 == 0
@@ -251,7 +259,7 @@ def test_each_validation_face_belongs_to_the_chain_that_held_it_out(faces, predi
         validation_source=faces.source,
     )
     mean_faces = faces.mean_face[faces.source] + np.where(half, 0, 1)[:, None, None]
-    found = scores.scores(everything, [first, second], shown=SHOWN)
+    found = scores.scores(everything, [first, second], test, shown=SHOWN)
     np.testing.assert_allclose(found.rmse, [0, 0, naive_rmse(mean_faces, faces.keypoints)], rtol=1e-5)
     shown = gallery.validation(datasets.held_out([first, second], lambda some: some.images), everything, np.arange(6))
     np.testing.assert_array_equal([pixels(face) for face in shown], faces.images[:6])

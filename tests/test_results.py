@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from naive import rmse as naive_rmse
 from toys import DOTS, EYES
 
+from pipeline.data.testset import UnlabelledSamples
 from pipeline.inference import ensemble
 from pipeline.results import curves, predictions, style, submission, weights
 
@@ -50,7 +51,7 @@ def test_the_file_has_the_format_that_kaggle_accepts(tmp_path):
 
 @pytest.fixture
 def faces():
-    """A data set of 10 labelled dot faces, the last 4 held out, and 2 test faces for which the lookup table asks for three values."""
+    """A data set of 10 labelled dot faces, the last 4 held out. The lookup table of TEST asks for three values of its two faces."""
     rng = np.random.default_rng(0)
     keypoints, source = rng.uniform(5, 25, (10, 3, 2)).astype(np.float32), np.array([0, 1] * 5, np.int8)
     keypoints[source == 1, :2] = np.nan
@@ -61,13 +62,21 @@ def faces():
         duplicate_group=np.arange(10),
         validation=np.arange(10) >= 6,
         mean_face=rng.uniform(5, 25, (2, 3, 2)).astype(np.float32),
-        test_images=np.zeros((2, 32, 32), np.uint8),
-        test_ids=np.array([1, 2]),
-        lookup_row=np.array([1, 2, 3]),
-        lookup_face=np.array([0, 0, 1], np.int32),
-        lookup_keypoint=np.array([0, 2, 1], np.int16),
-        lookup_axis=np.array([1, 0, 0], np.int8),
+        origin=None,
     )
+
+
+TEST = UnlabelledSamples(
+    images=np.zeros((2, 32, 32), np.uint8),
+    source=np.zeros(2, np.int8),
+    image_id=np.array([1, 2]),
+    lookup_row=np.array([1, 2, 3]),
+    lookup_sample=np.array([0, 0, 1], np.int32),
+    lookup_keypoint=np.array([0, 2, 1], np.int16),
+    lookup_axis=np.array([1, 0, 0], np.int8),
+    source_names=np.array(DOTS.source_names),
+    origin=None,
+)
 
 
 @pytest.fixture
@@ -81,7 +90,7 @@ def outputs():
 
 def together(faces, *outputs, base_share=0.0):
     """The predictions of one chain, or of several that share a data set."""
-    return predictions.predictions(faces, DOTS, [ensemble.chain_predictions(faces, *output, base_share=base_share) for output in outputs])
+    return predictions.predictions(TEST, DOTS, [ensemble.chain_predictions(faces, *output, base_share=base_share) for output in outputs])
 
 
 def test_each_specialist_fills_the_columns_of_its_keypoints(faces, outputs):
@@ -141,7 +150,7 @@ def test_folds_give_the_mean_for_test_faces_and_their_own_for_those_held_out(fol
     """Each labelled face occurs once, in the table's order, predicted by the chain that held it out; the RMSE covers all of them."""
     data, (one, other) = folds
     parts = [ensemble.chain_predictions(faces, *outputs, base_share=0.0) for faces, outputs in zip(data, (one, other), strict=True)]
-    table = predictions.predictions(data[0], DOTS, parts)
+    table = predictions.predictions(TEST, DOTS, parts)
     np.testing.assert_allclose(table.test[:, EYES], (one[1][1] + other[1][1]) / 2, rtol=1e-6)
     np.testing.assert_allclose(table.test_base, (one[1][0] + other[1][0]) / 2, rtol=1e-6)
     assert table.test.dtype == table.test_base.dtype == np.float32

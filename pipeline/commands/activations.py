@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from pipeline.commands.support import drawing, reading
 from pipeline.errors import InputError
-from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.run.stage import Stage
 from pipeline.tasks.sections import device
@@ -32,7 +31,7 @@ def run(what: str, stages: list[Stage], *, face: int, test_face: int | None, out
     net = reading.load(path, Trained)
     base = None if net.window is None else reading.load(reading.made_from(path, "TrainBase")[0], Trained)
     data = reading.made_from(path, "Load")[0]
-    image = _image(data, face, test_face)
+    image = _labelled_image(data, face) if test_face is None else _test_image(stages, test_face)
     look = _activations(net, image, base)
 
     name = f"face {face} of the training table" if test_face is None else f"test face {test_face}"
@@ -62,22 +61,34 @@ def _activations(net: Trained, image: np.ndarray, base: Trained | None) -> Activ
     devices.prepare(seed=0, threads=device().threads)
     from pipeline.inference import activations
 
-    return activations.activations_of(net, image, KAGGLE, base)
+    return activations.activations_of(net, image, net.keypointset.restored(), base)
 
 
-def _image(path: Path, face: int, test_face: int | None) -> np.ndarray:
-    """One face of a data set, uint8 (s, s), by its row in the training table or its ImageId."""
+def _labelled_image(path: Path, face: int) -> np.ndarray:
+    """One face of a data set, uint8 (s, s) or (s, s, 3), by its row in the training table, counted from 1."""
     import numpy as np
 
     from pipeline.data.dataset import Dataset
 
     with reading.refusing(path), artifacts.reading(path, Dataset) as file:
-        if test_face is None:
-            place = np.flatnonzero(file["row"][:] == face - 1)
-            if not len(place):
-                raise InputError(f"--face {face}: the rows of the training table are numbered from 1 to {file['row'][-1] + 1}.")
-            return file["images"][place[0]]
-        found = np.flatnonzero(file["test_ids"][:] == test_face)
+        place = np.flatnonzero(file["row"][:] == face - 1)
+        if not len(place):
+            raise InputError(f"--face {face}: the rows of the training table are numbered from 1 to {file['row'][-1] + 1}.")
+        return file["images"][place[0]]
+
+
+def _test_image(stages: list[Stage], test_face: int) -> np.ndarray:
+    """One test face of the selected run, uint8 (s, s) or (s, s, 3), by its ImageId or, in an own set, its number from 1."""
+    import numpy as np
+
+    from pipeline.data.testset import UnlabelledSamples
+
+    made = [stage.path for stage in stages if stage.task_family == "LoadTest" and stage.complete()]
+    if not made:
+        raise InputError(f"--test-face {test_face}: the selected run has not read the test faces. Run Predict, or LoadTest.")
+    with reading.refusing(made[0]), artifacts.reading(made[0], UnlabelledSamples) as file:
+        ids = file["image_id"][:] if "image_id" in file else np.arange(1, len(file["images"]) + 1)
+        found = np.flatnonzero(ids == test_face)
         if not len(found):
             raise InputError(f"--test-face {test_face}: no test face has this ImageId.")
-        return file["test_images"][found[0]]
+        return file["images"][found[0]]

@@ -1,18 +1,21 @@
-"""From parsed tables to the data set that all stages share: annotation sources, duplicates, the split, rejected labels, statistics."""
+"""From labelled samples to the data set that all stages share: annotation sources, duplicates, the split, rejected labels, statistics."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from pipeline.data import duplicates, outliers
 from pipeline.data.split import split
-from pipeline.data.tables import Lookup, Tables, UnlabelledFaces
+from pipeline.data.tables import LabelledFaces, Origin
 from pipeline.keypoints.definition import KeypointSet
+from pipeline.keypoints.stored import StoredSet
 from pipeline.lazyrows import Images, Selected, chosen, each
 from pipeline.progress import OnProgress, ignored
 from pipeline.schema import Plot, array, record
+
+# If more labels of an own set than this share are outliers, its keypoints do not follow one shape, and none of them counts as an outlier.
+MOST_OUTLIERS = 0.02
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,13 @@ class Cleaning:
 
 @record
 class Dataset:
-    """Labelled faces in the order of the training table, faces to predict in the order of the test table, and the values to predict.
+    """Labelled samples in the order of the label files.
 
-    There may be fewer labelled faces than the training table has, see `Splitting.faces`. Annotation sources are numbered in the order of
-    the keypoint set.
+    There may be fewer of them than the label files have, see `Splitting.faces`. Annotation sources are numbered in the order of the
+    keypoint set.
     """
 
-    images: Images = array("uint8", "face y x", "grey level", "labelled faces, training and validation, in the table's order")
+    images: Images = array("uint8", "face y x channel?", "grey level", "labelled faces, training and validation, in the table's order")
     keypoints: np.ndarray = array("float32", "face keypoint coordinate", "px", "labels as given, x then y, NaN where not labelled")
     row: np.ndarray = array("int32", "face", "", "row of the training table, counted from 0")
     source: np.ndarray = array("int8", "face", "", "annotation source: which group of people labelled the face")
@@ -72,15 +75,11 @@ class Dataset:
     mean_face: np.ndarray = array("float32", "source keypoint coordinate", "px", "mean of the labels used for training")
     pixel_mean: np.ndarray = array("float32", "", "grey level", "mean of the training part's pixels")
     pixel_std: np.ndarray = array("float32", "", "grey level", "standard deviation of the training part's pixels, 1 if they are all equal")
-    test_images: Images = array("uint8", "test_face y x", "grey level", "faces to predict, in the table's order")
-    test_ids: np.ndarray = array("int64", "test_face", "", "ImageId of the faces to predict")
-    test_source: np.ndarray = array("int8", "test_face", "", "annotation source, derived from the keypoints to predict")
-    lookup_row: np.ndarray = array("int64", "row", "", "RowId of the values to predict, in the lookup table's order")
-    lookup_face: np.ndarray = array("int32", "row", "", "index of the test face, counted from 0")
-    lookup_keypoint: np.ndarray = array("int16", "row", "", "index of the keypoint, counted from 0")
-    lookup_axis: np.ndarray = array("int8", "row", "", "coordinate: 0 = x, 1 = y")
     keypoint_names: np.ndarray = array("text", "keypoint", "", "names of the keypoints")
     source_names: np.ndarray = array("text", "source", "", "names of the annotation sources")
+    occluded: np.ndarray | None = array("bool", "face keypoint", "", "labelled but not visible, where the label files say so")
+    keypointset: StoredSet
+    origin: Origin | None
 
     PLOT = Plot("images", (".", ".", "."), "image")
 
@@ -101,24 +100,46 @@ def sources(labelled: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
     return source
 
 
-def assemble(
-    tables: Tables, keypointset: KeypointSet, *, splitting: Splitting, cleaning: Cleaning, on_progress: OnProgress = ignored
-) -> Dataset:
-    """Derives the data set from the parsed tables.
+@dataclass(frozen=True)
+class Given:
+    """What the label files of an own set say about its n samples, apart from images and keypoints.
 
-    on_progress: receives the numbers of faces that have been compared with the others, which takes longest.
-
-    Raises InputError if the faces cannot be split as requested.
+    source: int8 (n,), annotation sources. together: int32 (n,), equal for samples that must not be divided between training and
+    validation, such as those of one image. validation: bool (n,), the fixed validation part; None if the split is free.
+    occluded: bool (n, K). origin: where the samples come from.
     """
-    training = tables.training
+
+    source: np.ndarray
+    together: np.ndarray
+    validation: np.ndarray | None
+    occluded: np.ndarray
+    origin: Origin
+
+
+def assemble(
+    training: LabelledFaces,
+    keypointset: KeypointSet,
+    *,
+    splitting: Splitting,
+    cleaning: Cleaning,
+    given: Given | None = None,
+    on_progress: OnProgress = ignored,
+) -> Dataset:
+    """Derives the data set from labelled samples.
+
+    given: what the label files of an own set say; None for Kaggle's tables.
+    on_progress: receives the numbers of samples that have been compared with the others, which takes longest.
+
+    Raises InputError if the samples cannot be split as requested.
+    """
     labelled = ~np.isnan(training.keypoints).any(axis=2)
-    source = sources(labelled, keypointset)
+    source = given.source if given else sources(labelled, keypointset)
     copy = duplicates.copies(training.images)
-    group = duplicates.groups(training.images, correlation=splitting.twin_correlation, copy=copy, on_progress=on_progress)
-    validation = split(source, group, validation_share=splitting.validation_share, fold=splitting.fold, seed=splitting.seed)
-    limits = {"deviations": cleaning.outlier_deviations, "pixels": cleaning.outlier_pixels}
-    outlier, distance = outliers.outliers(training.keypoints, source, **limits)
-    conflict = outliers.conflicts(training.keypoints, copy, pixels=cleaning.conflict_pixels)
+    group = _together(training.images, copy, splitting.twin_correlation, given, on_progress)
+    validation = _validation(source, group, splitting) if given is None or given.validation is None else given.validation
+    outlier, distance = _outliers(training.keypoints, source, cleaning, own=given is not None)
+    comparable = _pairs(copy, source) if given else copy  # annotators of an own set may disagree
+    conflict = outliers.conflicts(training.keypoints, comparable, pixels=cleaning.conflict_pixels)
     dropped = (outlier | conflict) & ~validation[:, None] & cleaning.clean
     used = _used(validation, splitting.faces, splitting.seed)
     keypoints, source, validation, dropped = (values[used] for values in (training.keypoints, source, validation, dropped))
@@ -139,10 +160,39 @@ def assemble(
         labelled=_by_source(labelled[used], source, keypointset).astype(np.int32),
         mean_face=_mean_face(_without(keypoints, dropped)[~validation], source[~validation], keypointset, images.shape[-1]),
         **_pixel_statistics(Selected(images, np.flatnonzero(~validation))),
-        **_requested(tables.test, tables.lookup, keypointset),
         keypoint_names=np.array(keypointset.names),
         source_names=np.array(keypointset.source_names),
+        occluded=given.occluded[used] if given else None,
+        keypointset=StoredSet.of(keypointset),
+        origin=given.origin.of(used) if given else None,
     )
+
+
+def _together(images: Images, copy: np.ndarray, correlation: float, given: Given | None, on_progress: OnProgress) -> np.ndarray:
+    """Duplicate group int32 (n,) of each sample, joined with what the label files keep together.
+
+    The images of an own set may all have one background, as the frames of a video have. What they share is subtracted before they are
+    compared.
+    """
+    found = duplicates.groups(images, correlation=correlation, copy=copy, without_common=given is not None, on_progress=on_progress)
+    return found if given is None else duplicates.joined(found, given.together)
+
+
+def _validation(source: np.ndarray, group: np.ndarray, splitting: Splitting) -> np.ndarray:
+    return split(source, group, validation_share=splitting.validation_share, fold=splitting.fold, seed=splitting.seed)
+
+
+def _outliers(keypoints: np.ndarray, source: np.ndarray, cleaning: Cleaning, *, own: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The results of `outliers.outliers`; for an own set whose keypoints do not follow one shape there are none."""
+    outlier, distance = outliers.outliers(keypoints, source, deviations=cleaning.outlier_deviations, pixels=cleaning.outlier_pixels)
+    if own and outlier.sum() > MOST_OUTLIERS * (~np.isnan(distance)).sum():
+        return np.zeros_like(outlier), distance
+    return outlier, distance
+
+
+def _pairs(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """A number int32 (n,) for each different pair of the values."""
+    return np.unique(np.stack([one, other]), axis=1, return_inverse=True)[1].reshape(-1).astype(np.int32)
 
 
 def labels(dataset: Dataset) -> np.ndarray:
@@ -185,21 +235,6 @@ def _mean_face(keypoints: np.ndarray, source: np.ndarray, keypointset: KeypointS
     counts = _by_source(known, source, keypointset)
     overall = np.where(counts.sum(axis=0) > 0, sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1), side / 2)
     return np.where(counts > 0, sums / np.maximum(counts, 1), overall).astype(np.float32)
-
-
-def _requested(test: UnlabelledFaces, lookup: Lookup, keypointset: KeypointSet) -> dict[str, Any]:
-    """The fields that describe the faces and the values to predict."""
-    requested = np.zeros((len(test.images), len(keypointset.names)), bool)
-    requested[lookup.face, lookup.keypoint] = True
-    return {
-        "test_images": test.images,
-        "test_ids": test.image_ids,
-        "test_source": sources(requested, keypointset),
-        "lookup_row": lookup.row_ids,
-        "lookup_face": lookup.face,
-        "lookup_keypoint": lookup.keypoint,
-        "lookup_axis": lookup.axis,
-    }
 
 
 def _pixel_statistics(images: Images) -> dict[str, np.ndarray]:

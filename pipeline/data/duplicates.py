@@ -24,25 +24,42 @@ CHUNK = 128  # number of images that are pooled at once, or whose candidates are
 class Patterns(LazyRows):
     """Images (n, side, side) after pooling and centring, with unit norm: float32 (n, cells²). An image without contrast gives zeros."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, common: np.ndarray | None = None) -> None:
+        """common: float32 (cells²,), subtracted from each pattern before it gets unit norm."""
         side = images.shape[1]
         cells = min(CELLS, side)
         super().__init__((len(images), cells**2), np.float32)
         cell = np.searchsorted(np.arange(cells) * side // cells, np.arange(side), side="right") - 1
         of_cell = np.eye(cells, dtype=np.float32)[:, cell]  # (cells, side), 1 where the pixel is in the cell
         self.images, self.of_cell, self.least_norm = images, of_cell, 1e-3 * cells  # rounding errors can cause a smaller norm
+        self.common = common
         self.areas = np.outer(of_cell.sum(axis=1), of_cell.sum(axis=1))
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The patterns of these images, float32 (m, cells²)."""
         patterns = np.empty((len(rows), self.shape[1]), np.float32)
         for start in range(0, len(rows), CHUNK):  # all at once, the sums took 0.4 GB for Kaggle's faces
-            sums = self.of_cell @ self.images[rows[start : start + CHUNK]] @ self.of_cell.T  # integers, whose sum is exact in any order
-            pooled = (sums / self.areas).reshape(len(sums), -1)
-            pooled -= pooled.mean(axis=1, keepdims=True)
+            pooled = self.pooled(rows[start : start + CHUNK])
+            if self.common is not None:
+                pooled -= self.common
             norm = np.linalg.norm(pooled, axis=1, keepdims=True)
             patterns[start : start + CHUNK] = np.divide(pooled, norm, out=np.zeros_like(pooled), where=norm > self.least_norm)
         return patterns
+
+    def pooled(self, rows: np.ndarray) -> np.ndarray:
+        """The mean grey levels of the cells of these images, with mean 0: float32 (m, cells²)."""
+        images = self.images[rows]
+        grey = images if images.ndim == 3 else images.mean(axis=3, dtype=np.float32)
+        sums = self.of_cell @ grey @ self.of_cell.T  # of grey images integers, whose sum is exact in any order
+        pooled = (sums / self.areas).reshape(len(sums), -1)
+        return pooled - pooled.mean(axis=1, keepdims=True)
+
+    def mean(self) -> np.ndarray:
+        """The mean over all images of `pooled`, float32 (cells²,)."""
+        total = np.zeros(self.shape[1])
+        for start in range(0, len(self), CHUNK):
+            total += self.pooled(np.arange(start, min(start + CHUNK, len(self)))).sum(axis=0)
+        return (total / max(1, len(self))).astype(np.float32)
 
 
 def copies(images: Images) -> np.ndarray:
@@ -52,19 +69,28 @@ def copies(images: Images) -> np.ndarray:
     return np.fromiter((numbers.setdefault(digest, len(numbers)) for digest in digests), np.int32, count=len(images))
 
 
-def groups(images: Images, *, correlation: float, copy: np.ndarray | None = None, on_progress: OnProgress = ignored) -> np.ndarray:
-    """Duplicate group int32 (n,) of each image uint8 (n, side, side), numbered by first appearance.
+def groups(
+    images: Images,
+    *,
+    correlation: float,
+    copy: np.ndarray | None = None,
+    without_common: bool = False,
+    on_progress: OnProgress = ignored,
+) -> np.ndarray:
+    """Duplicate group int32 (n,) of each image uint8 (n, side, side) or (n, side, side, 3), numbered by first appearance.
 
     Near duplicates, their near duplicates and copies are in one group. An image without contrast has no correlation with any other, so
     its group contains only its copies.
 
     correlation: correlation of the pooled images above which two of them are near duplicates.
     copy: the result of `copies` for these images, if it is known already.
+    without_common: whether the mean of all images is subtracted first, so that a background that they share counts for nothing.
     on_progress: receives the numbers of images that have been compared with the others.
     """
     copy = copies(images) if copy is None else copy
     first = np.unique(copy, return_index=True)[1]  # copies need no search, however many there are
-    patterns: Images = Patterns(Selected(images, first))  # block by block, without duplicating all images
+    different = Patterns(Selected(images, first))  # block by block, without duplicating all images
+    patterns: Images = Patterns(Selected(images, first), different.mean()) if without_common else different
     if isinstance(images, np.ndarray):
         patterns = patterns[:]
     projected, contrast = _project(patterns)
@@ -135,6 +161,20 @@ def _joined(label: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray
     """The labels of the components after these pairs have been connected as well."""
     links = coo_matrix((np.ones(len(one), bool), (label[one], label[other])), shape=(len(label), len(label)))
     return connected_components(links, directed=False)[1][label]
+
+
+def joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The finest groups int32 (n,) that divide neither the groups `one` nor the groups `other`, numbered by first appearance."""
+    rows = np.arange(len(one))
+    links = coo_matrix((np.ones(2 * len(one), bool), (np.tile(rows, 2), np.concatenate([_first_of(one), _first_of(other)]))))
+    links.resize((len(one), len(one)))
+    return _by_first_appearance(connected_components(links, directed=False)[1])
+
+
+def _first_of(group: np.ndarray) -> np.ndarray:
+    """For each member of a group the index of the group's first member."""
+    _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
+    return first[inverse]
 
 
 def _by_first_appearance(label: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.data.dataset import Dataset
+from pipeline.data.testset import UnlabelledSamples
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,11 @@ class Counts:
     dropped_faces: int
 
 
-def counts(dataset: Dataset) -> Counts:
-    """Counts faces, labels and duplicates."""
+def counts(dataset: Dataset, test: UnlabelledSamples | None = None) -> Counts:
+    """Counts faces, labels and duplicates. test: the samples to predict, if they are known."""
     sizes = np.bincount(dataset.duplicate_group)
     return Counts(
-        faces=[_faces(dataset, number, name) for number, name in enumerate(dataset.source_names.tolist())],
+        faces=[_faces(dataset, test, number, name) for number, name in enumerate(dataset.source_names.tolist())],
         labels=[_labels(dataset, number, name) for number, name in enumerate(dataset.keypoint_names.tolist())],
         copies=len(dataset.copy) - len(np.unique(dataset.copy)),
         twins=int(sizes[sizes > 1].sum()),
@@ -63,9 +64,9 @@ def counts(dataset: Dataset) -> Counts:
     )
 
 
-def _faces(dataset: Dataset, number: int, name: str) -> FaceCounts:
-    ours = dataset.source == number
-    parts = ours & ~dataset.validation, ours & dataset.validation, dataset.test_source == number, ours & dataset.complete
+def _faces(dataset: Dataset, test: UnlabelledSamples | None, number: int, name: str) -> FaceCounts:
+    ours, to_predict = dataset.source == number, np.zeros(0, bool) if test is None else test.source == number
+    parts = ours & ~dataset.validation, ours & dataset.validation, to_predict, ours & dataset.complete
     return FaceCounts(name, *(int(part.sum()) for part in parts))
 
 
@@ -81,9 +82,9 @@ def table(dataset: Dataset) -> str:
 
 
 def _faces_table(found: Counts) -> Iterator[str]:
-    yield f"{'faces':<28}{'training':>11}{'validation':>11}{'test':>11}{'complete':>11}"
+    yield f"{'faces':<28}{'training':>11}{'validation':>11}{'complete':>11}"
     for own in found.faces:
-        yield _line(f"  {own.source}", [own.training, own.validation, own.test, own.complete])
+        yield _line(f"  {own.source}", [own.training, own.validation, own.complete])
 
 
 def _labels_table(found: Counts) -> Iterator[str]:

@@ -1,18 +1,18 @@
-"""What label files say, checked and parsed, before anything is derived from it."""
+"""Samples with what label files say of them, checked and parsed, before anything is derived from it."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.lazyrows import Images
+from pipeline.lazyrows import Images, Index
 from pipeline.schema import array, record
 
 
 @record
 class LabelledFaces:
-    """The faces of a training table, in its order."""
+    """The labelled samples of a set, in the order of its label files."""
 
-    images: Images = array("uint8", "face y x", "grey level", "faces, 0 = black to 255 = white")
+    images: Images = array("uint8", "face y x channel?", "grey level", "faces, 0 = black to 255 = white")
     keypoints: np.ndarray = array("float32", "face keypoint coordinate", "px", "x then y, NaN where not labelled")
 
 
@@ -32,6 +32,22 @@ class Lookup:
     face: np.ndarray = array("int32", "row", "", "index of the test image, counted from 0")
     keypoint: np.ndarray = array("int16", "row", "", "index of the keypoint, counted from 0")
     axis: np.ndarray = array("int8", "row", "", "coordinate: 0 = x, 1 = y")
+
+
+@record
+class Origin:
+    """Where samples were cut from."""
+
+    image: np.ndarray = array("text", "sample", "", "path of the image, relative to the folder of the set")
+    instance: np.ndarray = array(
+        "text", "sample", "", "identifier of the object in its image, as the label file has it, or its number, from 1"
+    )
+    to_original: np.ndarray = array("float64", "sample xy term", "px", "affine map from pixels of the sample to pixels of the image")
+    white: np.ndarray = array("int32", "sample", "", "grey level of the file that became 255; 255 for images of eight bits")
+
+    def of(self, index: Index) -> "Origin":
+        """The origin of some of the samples."""
+        return Origin(self.image[index], self.instance[index], self.to_original[index], self.white[index])
 
 
 @dataclass(frozen=True)

@@ -19,26 +19,29 @@ def around(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes[:, :2] + (boxes[:, 2:] - side) / 2, side], axis=1)
 
 
-def crop(photo: Image.Image, squares: np.ndarray, side: int) -> np.ndarray:
-    """Cuts out squares (n, 3) as grey images uint8 (n, side, side). The edge pixels are repeated outside, as by the augmentation.
+def crop(photo: Image.Image, squares: np.ndarray, side: int, *, colour: bool = False) -> np.ndarray:
+    """Cuts out squares (n, 3) as grey images uint8 (n, side, side), or colour images uint8 (n, side, side, 3).
+
+    The edge pixels are repeated outside, as by the augmentation.
 
     Grey is luma (ITU-R BT.601). Interpolation is bilinear, with a wider filter where the square is larger than the result, which avoids
     aliasing.
     """
     if len(squares) == 0:
-        return np.zeros((0, side, side), np.uint8)
-    return np.stack([_crop(photo, square, side) for square in squares])
+        return np.zeros((0, side, side, 3) if colour else (0, side, side), np.uint8)
+    return np.stack([_crop(photo, square, side, "RGB" if colour else "L") for square in squares])
 
 
-def _crop(photo: Image.Image, square: np.ndarray, side: int) -> np.ndarray:
+def _crop(photo: Image.Image, square: np.ndarray, side: int, mode: str) -> np.ndarray:
     reach = int(np.ceil(square[2] / side)) + 1  # number of pixels beyond the square that the filter needs
     low, high = np.floor(square[:2]).astype(int) - reach, np.ceil(square[:2] + square[2]).astype(int) + reach
     # The part of the photo between `low` and `high`, at least one row and one column, and the number of pixels to repeat on each side.
     first = np.clip(low, 0, np.array(photo.size) - 1)
     last = np.clip(high, first + 1, photo.size)
-    inside = np.asarray(photo.crop((*first, *last)).convert("L"))
+    inside = np.asarray(photo.crop((*first, *last)).convert(mode))
     (left, top), (right, bottom) = first - low, high - last
-    padded = Image.fromarray(np.pad(inside, ((top, max(0, bottom)), (left, max(0, right))), mode="edge"))
+    widths = ((top, max(0, bottom)), (left, max(0, right)), (0, 0))[: inside.ndim]
+    padded = Image.fromarray(np.pad(inside, widths, mode="edge"))
     corner = square[:2] - low
     return np.asarray(padded.resize((side, side), Image.Resampling.BILINEAR, box=(*corner, *(corner + square[2]))))
 

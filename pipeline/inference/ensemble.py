@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.data.dataset import Dataset
+from pipeline.data.tables import Origin
 from pipeline.nets.trained import Trained
 
 
@@ -16,7 +17,7 @@ class ChainPredictions:
     All keypoints are (n, K, 2), pixels, x then y. `test` and `validation` are the chain's predictions, `test_base` and `validation_base`
     those of its base net. `truth` has the labels of the held-out faces, NaN where not labelled, and `mean_face` the mean face of each
     one's annotation source. `face`, `source` and `group` (n,) are the held-out faces' rows in the training table, their annotation
-    sources and their duplicate groups.
+    sources and their duplicate groups. `origin` is where the held-out samples of an own set were cut from.
     """
 
     test: np.ndarray
@@ -28,6 +29,7 @@ class ChainPredictions:
     face: np.ndarray
     source: np.ndarray
     group: np.ndarray
+    origin: Origin | None = None
 
 
 def chain_predictions(dataset: Dataset, nets: Sequence[Trained], tests: Sequence[np.ndarray], *, base_share: float) -> ChainPredictions:
@@ -48,6 +50,7 @@ def chain_predictions(dataset: Dataset, nets: Sequence[Trained], tests: Sequence
         face=dataset.row[held_out],
         source=dataset.source[held_out],
         group=dataset.duplicate_group[held_out],
+        origin=dataset.origin.of(held_out) if dataset.origin else None,
     )
 
 

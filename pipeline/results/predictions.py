@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.data.dataset import Dataset
+from pipeline.data.tables import Origin
+from pipeline.data.testset import UnlabelledSamples
+from pipeline.geometry import affine
 from pipeline.inference.ensemble import ChainPredictions
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
@@ -29,8 +31,8 @@ class Predictions:
         "float32", "face keypoint xy", "px", "predictions for the test faces: weighted mean of the base net and the specialists"
     )
     test_base: np.ndarray = array("float32", "face keypoint xy", "px", "the base net's predictions for the test faces")
-    test_images: Images = array("uint8", "face row column", "grey level", "test faces")
-    test_ids: np.ndarray = array("int64", "face", "", "ImageId of the test faces")
+    test_images: Images = array("uint8", "face row column channel?", "grey level", "test faces")
+    test_ids: np.ndarray = array("int64", "face", "", "ImageId of the test faces; numbers from 1 for the samples of an own set")
     validation: np.ndarray = array("float32", "face keypoint xy", "px", "predictions for the validation faces: the same mean")
     validation_base: np.ndarray = array("float32", "face keypoint xy", "px", "the base net's predictions for the validation faces")
     validation_truth: np.ndarray = array("float32", "face keypoint xy", "px", "labels of the validation faces; NaN where not labelled")
@@ -46,28 +48,44 @@ class Predictions:
     rmse_interval: np.ndarray = array("float32", "bound", "px", "95 % interval of this RMSE, from a bootstrap over duplicate groups")
     rmse_base: np.ndarray = array("float32", "", "px", "validation RMSE of the base net")
     rmse_mean_face: np.ndarray = array("float32", "", "px", "validation RMSE of predicting the mean face of each annotation source")
-    row_ids: np.ndarray = array("int64", "row", "", "RowId of each row of the submission")
-    locations: np.ndarray = array("float32", "row", "px", "Location in each row of the submission")
+    row_ids: np.ndarray | None = array("int64", "row", "", "RowId of each row of the submission; absent for an own set")
+    locations: np.ndarray | None = array("float32", "row", "px", "Location in each row of the submission; absent for an own set")
     points: Points  # of the test faces
+    test_origin: Origin | None  # of the test samples of an own set
+    validation_origin: Origin | None  # of the validation samples of an own set
+
+    @property
+    def pixel(self) -> np.ndarray:
+        """The length of a pixel of each validation sample in pixels of its image, float32 (n, 1, 1): errors are given in the latter."""
+        if self.validation_origin is None:
+            return np.ones((len(self.validation), 1, 1), np.float32)
+        return pixel_of(self.validation_origin)
 
 
-def predictions(dataset: Dataset, keypointset: KeypointSet, chains: Sequence[ChainPredictions]) -> Predictions:
+def pixel_of(origin: Origin) -> np.ndarray:
+    """The length of a pixel of each sample in pixels of its image, float32 (n, 1, 1)."""
+    return affine.magnification(origin.to_original).astype(np.float32)[:, None, None]
+
+
+def predictions(samples: UnlabelledSamples, keypointset: KeypointSet, chains: Sequence[ChainPredictions]) -> Predictions:
     """Combines the chains: their mean for the test faces, and for each held-out face the prediction of the chain that held it out.
 
-    dataset: the data set of any of the chains, for the test faces and the values that are asked for.
+    samples: the samples to predict. All RMSE are in pixels of the images that the samples were cut from.
     """
     held_out = _held_out(chains)
-    validation, base, truth, source = (held_out[name] for name in ("validation", "validation_base", "truth", "source"))
+    source, origin = held_out["source"], _origin(chains)
+    pixel = 1 if origin is None else pixel_of(origin)
+    validation, base, truth, mean_face = (held_out[name] * pixel for name in ("validation", "validation_base", "truth", "mean_face"))
     test = np.mean([chain.test for chain in chains], axis=0)
     by_group = [keypointset.indices(group) for group in keypointset.groups]
     return Predictions(
         test=test,
         test_base=np.mean([chain.test_base for chain in chains], axis=0),
-        test_images=dataset.test_images,
-        test_ids=dataset.test_ids,
-        validation=validation,
-        validation_base=base,
-        validation_truth=truth,
+        test_images=samples.images,
+        test_ids=np.arange(1, len(samples.images) + 1) if samples.image_id is None else samples.image_id,
+        validation=held_out["validation"],
+        validation_base=held_out["validation_base"],
+        validation_truth=held_out["truth"],
         validation_face=held_out["face"],
         validation_source=source,
         keypoints=np.array(keypointset.names),
@@ -79,18 +97,38 @@ def predictions(dataset: Dataset, keypointset: KeypointSet, chains: Sequence[Cha
         rmse=np.array(rmse(validation, truth), np.float32),
         rmse_interval=np.array(_interval(validation, truth, held_out["group"]), np.float32),
         rmse_base=np.array(rmse(base, truth), np.float32),
-        rmse_mean_face=np.array(rmse(held_out["mean_face"], truth), np.float32),
-        row_ids=dataset.lookup_row,
-        locations=locations(test, dataset.lookup_face, dataset.lookup_keypoint, dataset.lookup_axis),
-        points=points(test, dataset.test_images.shape[-1]),
+        rmse_mean_face=np.array(rmse(mean_face, truth), np.float32),
+        row_ids=samples.lookup_row,
+        locations=_locations(test, samples),
+        points=points(test, samples.images.shape[1]),
+        test_origin=samples.origin,
+        validation_origin=origin,
     )
+
+
+def _locations(test: np.ndarray, samples: UnlabelledSamples) -> np.ndarray | None:
+    """The values that a lookup table asks for; None for an own set."""
+    if samples.lookup_sample is None or samples.lookup_keypoint is None or samples.lookup_axis is None:
+        return None
+    return locations(test, samples.lookup_sample, samples.lookup_keypoint, samples.lookup_axis)
 
 
 def _held_out(chains: Sequence[ChainPredictions]) -> dict[str, np.ndarray]:
     """The held-out faces of all chains by the names of HELD_OUT, in the order of the training table."""
-    held_out = {name: np.concatenate([getattr(chain, name) for chain in chains]) for name in HELD_OUT}
-    order = np.argsort(held_out["face"])
-    return {name: values[order] for name, values in held_out.items()}
+    order = _order(chains)
+    return {name: np.concatenate([getattr(chain, name) for chain in chains])[order] for name in HELD_OUT}
+
+
+def _origin(chains: Sequence[ChainPredictions]) -> Origin | None:
+    """The origin of the held-out samples of all chains, in the order of the label files; None for Kaggle's faces."""
+    origins = [chain.origin for chain in chains if chain.origin is not None]
+    if not origins:
+        return None
+    return Origin(*(np.concatenate(parts) for parts in zip(*(vars(origin).values() for origin in origins), strict=True))).of(_order(chains))
+
+
+def _order(chains: Sequence[ChainPredictions]) -> np.ndarray:
+    return np.argsort(np.concatenate([chain.face for chain in chains]))
 
 
 def _interval(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> tuple[float, float]:

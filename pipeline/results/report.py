@@ -19,6 +19,7 @@ from pipeline import units
 from pipeline.data import dataset as datasets
 from pipeline.data import summary
 from pipeline.data.dataset import Dataset
+from pipeline.data.testset import UnlabelledSamples
 from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets import diagnosis
@@ -38,7 +39,7 @@ FOLDER = Path(__file__).parent
 class RunRecords:
     """The records of a run that its page shows.
 
-    data_sets: the data set of each chain.
+    data_sets: the data set of each chain. test: the samples to predict.
     versions: augmented versions of the one face of the first data set that `gallery.example` names, see `gallery.example_versions`.
     nets: the base net, then the specialists, of the first chain, by name.
     findings: name of a net -> what the checks of its training found, see `diagnosis.findings`.
@@ -48,10 +49,10 @@ class RunRecords:
     scores: Scores
     predictions: Predictions
     data_sets: list[Dataset]
+    test: UnlabelledSamples
     versions: AugmentedVersions
     nets: dict[str, Trained]
     provenance: Provenance
-    keypointset: KeypointSet
     findings: Mapping[str, Findings] = field(default_factory=dict)
     snapshots: Snapshots | None = None
 
@@ -59,6 +60,11 @@ class RunRecords:
     def dataset(self) -> Dataset:
         """The data set of the first chain."""
         return self.data_sets[0]
+
+    @cached_property
+    def keypointset(self) -> KeypointSet:
+        """The keypoint set that the nets predict."""
+        return self.dataset.keypointset.restored()
 
     @property
     def shown(self) -> int:
@@ -87,7 +93,7 @@ PARTS: Mapping[str, Callable[[RunRecords], Any]] = MappingProxyType(
         "errors": lambda run: gallery.errors(run.held_out, run.dataset.mean_face[0], run.predictions, run.scores, run.keypointset),
         "curves": lambda run: curves.pictures(run.nets),
         "faces": lambda run: run.dataset,
-        "counts": lambda run: summary.counts(run.dataset),
+        "counts": lambda run: summary.counts(run.dataset, run.test),
         "outliers": lambda run: gallery.outliers(run.dataset, run.shown),
         "conflicts": lambda run: gallery.conflicts(run.dataset, run.shown),
         "twins": lambda run: gallery.twins(run.dataset, run.shown),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from pipeline.data.dataset import Dataset, held_out
+from pipeline.data.testset import UnlabelledSamples
 from pipeline.metrics.bootstrap import BOOTSTRAP, bootstrap_interval, difference_interval
 from pipeline.metrics.rmse import rmse, rmse_by_keypoint, rmse_by_source, squared_error
 from pipeline.results.predictions import Predictions
@@ -48,16 +49,17 @@ class Scores:
     PLOT = Plot("keypoint_rmse", (".", "."), "spectrum")
 
 
-def scores(predictions: Predictions, data_sets: Sequence[Dataset], *, shown: int) -> Scores:
+def scores(predictions: Predictions, data_sets: Sequence[Dataset], test: UnlabelledSamples, *, shown: int) -> Scores:
     """Scores the predictions and chooses the faces to show.
 
-    data_sets: the data set of each chain.
+    data_sets: the data set of each chain. test: the samples to predict.
     shown: the number of validation faces in each of `best`, `typical` and `worst`; twice as many test faces are chosen.
     """
     mean_face = held_out(data_sets, lambda dataset: dataset.mean_face[dataset.source])
-    group, asked = held_out(data_sets, lambda dataset: dataset.duplicate_group), _asked(data_sets[0])
-    truth, source, own = predictions.validation_truth, predictions.validation_source, predictions.validation
-    predictors = (own, predictions.validation_base, mean_face)
+    group, asked = held_out(data_sets, lambda dataset: dataset.duplicate_group), _asked(test)
+    source, pixel = predictions.validation_source, predictions.pixel
+    truth = predictions.validation_truth * pixel
+    own, *_ = predictors = [each * pixel for each in (predictions.validation, predictions.validation_base, mean_face)]
     parts, error = _by_source(source, len(predictions.sources)), np.sqrt(_known(squared_error(own, truth)))
     scaled = [_scaled(predicted, truth, source, asked) for predicted in predictors]
     order = _by_error(own, truth, group)
@@ -93,9 +95,10 @@ def face_rmse(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.sqrt(np.nanmean(squared_error(predicted, truth), axis=(1, 2)))
 
 
-def _asked(dataset: Dataset) -> np.ndarray:
-    """The number of values that the lookup table asks for, by annotation source: int32 (S,)."""
-    return np.bincount(dataset.test_source[dataset.lookup_face], minlength=len(dataset.source_names)).astype(np.int32)
+def _asked(test: UnlabelledSamples) -> np.ndarray:
+    """The number of values that the lookup table asks for, by annotation source: int32 (S,); 0 without such a table."""
+    rows = np.zeros(0, int) if test.lookup_sample is None else test.lookup_sample
+    return np.bincount(test.source[rows], minlength=len(test.source_names)).astype(np.int32)
 
 
 def _scaled(predicted: np.ndarray, truth: np.ndarray, source: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -103,10 +106,10 @@ def _scaled(predicted: np.ndarray, truth: np.ndarray, source: np.ndarray, asked:
 
     Let n of all N labels belong to a source, and let s be the source's share of the values asked for. The errors of the source are
     multiplied by sqrt(s N / n), so that their mean square over all labels is the sum over the sources of s times the mean square of the
-    source. All values are NaN if the lookup table asks for values of a source that no validation face has.
+    source. All values are NaN if the lookup table asks for values of a source that no validation face has, or if there is none.
     """
     labels = _counts(truth[part] for part in _by_source(source, len(asked)))
-    if (asked[labels == 0] > 0).any():
+    if (asked[labels == 0] > 0).any() or not asked.any():
         return np.full_like(predicted, np.nan)
     factor = np.sqrt(asked / asked.sum() * labels.sum() / np.maximum(labels, 1))
     return truth + (predicted - truth) * factor[source][:, None, None]
@@ -121,9 +124,10 @@ def _interval(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> np
 
 
 def _gain(predictions: Predictions, group: np.ndarray) -> np.ndarray:
-    truth, rng = predictions.validation_truth, np.random.default_rng(0)
+    pixel, rng = predictions.pixel, np.random.default_rng(0)
+    truth = predictions.validation_truth * pixel
     known = ~np.isnan(truth).all(axis=(1, 2))
-    pair = predictions.validation[known], predictions.validation_base[known]
+    pair = (predictions.validation * pixel)[known], (predictions.validation_base * pixel)[known]
     return _floats(difference_interval(*pair, truth[known], group[known], **BOOTSTRAP, rng=rng))
 
 

@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import luigi
+
 from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.store.run.parameters import real, switch, whole
@@ -12,7 +14,7 @@ from pipeline.store.run.stage import Stage
 from pipeline.tasks.sections import FILES, dataset, from_parameters, inside
 
 if TYPE_CHECKING:
-    from pipeline.data.tables import Tables
+    from pipeline.data.tables import LabelledFaces
 
 
 class Render(Stage):
@@ -68,40 +70,72 @@ class Load(Stage):
         return super().overridden(values)
 
     def requires(self):
-        folder = dataset().folder()
-        return dataset().files(folder) if folder else {"rendered": Render()}
+        return _tables("training")
 
     def run(self):
         from pipeline.data import dataset as datasets
         from pipeline.data import summary, trainable
 
-        tables = self._tables()
+        keypointset, samples = dataset().keypointset(), self._samples()
         splitting, cleaning = from_parameters(datasets.Splitting, self), from_parameters(datasets.Cleaning, self)
-        with self.progress(len(tables.training.images), "face compared") as progress:
-            faces = datasets.assemble(tables, KAGGLE, splitting=splitting, cleaning=cleaning, on_progress=progress.add)
+        with self.progress(len(samples.images), "face compared") as progress:
+            faces = datasets.assemble(samples, keypointset, splitting=splitting, cleaning=cleaning, on_progress=progress.add)
         self.say("\n" + summary.table(faces))
-        trainable.check(faces, KAGGLE)
+        trainable.check(faces, keypointset)
         self.save(faces)
 
-    def _tables(self) -> "Tables":
-        """What the files contain, read and checked."""
+    def _samples(self) -> "LabelledFaces":
+        """What the training table contains, read and checked."""
         from pipeline.data.formats import archives, kaggle, placeholders
 
-        files = kaggle.KaggleFiles(*self._paths())
-        self.say(f"reading {files.training}")
-        size = archives.size(files.training) + archives.size(files.test)
-        with self.collecting() as collector, self.progress(size, "MB read", scale=10**6) as progress:
-            tables = kaggle.read_tables(files, KAGGLE, side=SIDE, collector=collector, on_progress=progress.add)
-        for doubt in placeholders.doubts(tables.training.keypoints, KAGGLE, side=SIDE):
-            self.say(f"warning: {files.training}: {doubt}")
-        return tables
+        (table,) = _paths(self, "training")
+        self.say(f"reading {table}")
+        with self.collecting() as collector, self.progress(archives.size(table), "MB read", scale=10**6) as progress:
+            samples = kaggle.read_training(table, KAGGLE, side=SIDE, images=collector(), on_progress=progress.add)
+        for doubt in placeholders.doubts(samples.keypoints, KAGGLE, side=SIDE):
+            self.say(f"warning: {table}: {doubt}")
+        return samples
 
-    def _paths(self) -> list[Path]:
-        """The paths of the three files, in the order of FILES; they may lead into a zip file."""
-        inputs = self.requires()
-        if "rendered" in inputs:
-            return [inputs["rendered"].sibling(f".{stem}.csv") for stem in FILES]
-        return [inside(Path(inputs[stem].path), stem) for stem in FILES]
+
+class LoadTest(Stage):
+    """Reads and checks the images to predict. Only Predict needs them, so that a new one retrains nothing."""
+
+    folder = "data"
+    priority = 2  # before any training: a fault in these files is reported first
+
+    def requires(self):
+        return _tables("test", "IdLookupTable")
+
+    def run(self):
+        from pipeline.data import testset
+        from pipeline.data.formats import archives, kaggle
+
+        table, lookup = _paths(self, "test", "IdLookupTable")
+        self.say(f"reading {table}")
+        with self.collecting() as collector, self.progress(archives.size(table), "MB read", scale=10**6) as progress:
+            test = kaggle.read_test(table, side=SIDE, images=collector(), on_progress=progress.add)
+        wanted = testset.requested(test, kaggle.read_lookup(lookup, KAGGLE, test.image_ids), KAGGLE)
+        self.say(testset.table(wanted))
+        self.save(wanted)
+
+
+def _tables(*stems: str) -> dict[str, luigi.Task]:
+    """The stage that draws faces, or those of Kaggle's files that are named by their stems; all three if one of them is missing.
+
+    So nothing is trained that could not be used for a prediction.
+    """
+    if not (folder := dataset().folder()):
+        return {"rendered": Render()}
+    files = dataset().files(folder)
+    return {stem: files[stem] for stem in stems} if all(file.complete() for file in files.values()) else {**files}
+
+
+def _paths(stage: Stage, *stems: str) -> list[Path]:
+    """The paths of Kaggle's files that a stage requires; they may lead into a zip file."""
+    inputs = stage.requires()
+    if "rendered" in inputs:
+        return [inputs["rendered"].sibling(f".{stem}.csv") for stem in stems]
+    return [inside(Path(inputs[stem].path), stem) for stem in stems]
 
 
 class Augment(Stage):
@@ -134,7 +168,9 @@ class Augment(Stage):
         training = ~faces.validation
         images, labels = chosen(faces.images, training), datasets.labels(faces)[training]
         ranges = from_parameters(augmentation.Ranges, self)
-        made = augmentation.versions(images, labels, keypointset=KAGGLE, ranges=ranges, count=self.copies, seed=self.seed)
+        made = augmentation.versions(
+            images, labels, keypointset=faces.keypointset.restored(), ranges=ranges, count=self.copies, seed=self.seed
+        )
         with self.writing() as file, self.progress(self.copies, "version") as progress:
             versions: Iterator[dict[str, Images]] = ({"images": images, "keypoints": labels} for images, labels in progress.over(made))
             artifacts.put_versions(file, augmentation.AugmentedVersions, versions, self.copies)

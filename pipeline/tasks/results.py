@@ -6,23 +6,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InputError
-from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.store.run.parameters import is_set, real, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, workspace_root
 from pipeline.store.workspace.called import called
-from pipeline.tasks.data import Load
-from pipeline.tasks.sections import GROUPS, dataset, device
+from pipeline.tasks.data import Load, LoadTest
+from pipeline.tasks.sections import dataset, device
 from pipeline.tasks.training import TrainBase, TrainSpecialist
 
 if TYPE_CHECKING:
+    from pipeline.data.testset import UnlabelledSamples
     from pipeline.inference.ensemble import ChainPredictions
+    from pipeline.results.predictions import Predictions
     from pipeline.store.workspace.console import Progress
 
 
 def _chain(overrides: dict) -> dict:
     """A base net, its specialists and the faces that they are trained on, all under the same overrides."""
-    specialists = {group: TrainSpecialist(group=group, overrides=overrides) for group in GROUPS}
+    specialists = {group: TrainSpecialist(group=group, overrides=overrides) for group in dataset().groups()}
     return {"faces": Load(overrides=overrides), "base": TrainBase(overrides=overrides), "specialists": specialists}
 
 
@@ -36,7 +37,7 @@ class LearningCurves(Stage):
         return self.sibling(".png")
 
     def requires(self):
-        return {"base": TrainBase(), **{group: TrainSpecialist(group=group) for group in GROUPS}}
+        return {"base": TrainBase(), **{group: TrainSpecialist(group=group) for group in dataset().groups()}}
 
     def run(self):
         from pipeline.nets.trained import Trained
@@ -76,7 +77,7 @@ class Predict(Stage):
 
     def requires(self):
         companions = [LearningCurves(overrides=overrides) for overrides in self.variations()]
-        return {"chains": [_chain(overrides) for overrides in self.variations()], "companions": companions}
+        return {"chains": [_chain(overrides) for overrides in self.variations()], "test": LoadTest(), "companions": companions}
 
     def variations(self) -> list[dict]:
         """The overrides of each fold's chain."""
@@ -94,31 +95,40 @@ class Predict(Stage):
 
     def run(self):
         from pipeline.data.dataset import Dataset
+        from pipeline.data.testset import UnlabelledSamples
         from pipeline.nets import device as devices
 
         self.say(f"predicts on {devices.prepare(seed=0, threads=device().threads)}")
+        from pipeline.results import predictions
+
+        test = self.input()["test"].load(UnlabelledSamples)
+        with self.progress(self.folds * (1 + len(dataset().groups())), "net") as progress:
+            chains = [self._chain_predictions(chain, test, progress) for chain in self.input()["chains"]]
+        keypointset = self.input()["chains"][0]["faces"].load(Dataset).keypointset.restored()
+        self._publish(predictions.predictions(test, keypointset, chains))
+
+    def _publish(self, content: "Predictions") -> None:
+        """Writes the tables and the artifact, and reports the scores."""
         from pipeline.results import predictions, submission
 
-        with self.progress(self.folds * (1 + len(GROUPS)), "net") as progress:
-            chains = [self._chain_predictions(chain, progress) for chain in self.input()["chains"]]
-        content = predictions.predictions(self.input()["chains"][0]["faces"].load(Dataset), KAGGLE, chains)
         with self.publishing(".csv") as (csv,):
-            submission.write_csv(csv, content.row_ids, content.locations)
+            if content.row_ids is not None and content.locations is not None:
+                submission.write_csv(csv, content.row_ids, content.locations)
         self.save(content, siblings=(".csv",))
         self.say("\n" + predictions.table(content))
         figures = {name: float(getattr(content, name)) for name in ("rmse", "rmse_base", "rmse_mean_face")}
         beside = f"base net {content.rmse_base:.3f}, mean face {content.rmse_mean_face:.3f}"
         self.conclude(result=f"validation RMSE {content.rmse:.3f} px ({beside})", **figures)
 
-    def _chain_predictions(self, chain: dict, progress: "Progress") -> "ChainPredictions":
-        """What one chain predicts for the test faces, and for the faces that it has held out."""
+    def _chain_predictions(self, chain: dict, test: "UnlabelledSamples", progress: "Progress") -> "ChainPredictions":
+        """What one chain predicts for the test samples, and for the samples that it has held out."""
         from pipeline.data.dataset import Dataset
         from pipeline.inference import ensemble, prediction
         from pipeline.nets.trained import Trained
 
         faces = chain["faces"].load(Dataset)
         nets = [artifact.load(Trained) for artifact in (chain["base"], *chain["specialists"].values())]
-        tests = prediction.predict_chain(progress.over(nets), faces.test_images, faces.test_source, KAGGLE)
+        tests = prediction.predict_chain(progress.over(nets), test.images, test.source, faces.keypointset.restored())
         return ensemble.chain_predictions(faces, nets, tests, base_share=self.base_share)
 
     def closing_words(self) -> dict[str, Any]:
@@ -143,16 +153,17 @@ class Report(Stage):
         # An edit of these files makes another page.
         styles = {name: ExternalFile(path=str(Path(__file__).parents[1] / "results" / name)) for name in PAGE_FILES}
         faces = [chain["faces"] for chain in chains]
-        return {"predictions": predict, "faces": faces, "nets": nets, "copies": nets["base"].requires()["copies"], "styles": styles}
+        test, versions = predict.requires()["test"], nets["base"].requires()["copies"]
+        return {"predictions": predict, "faces": faces, "test": test, "nets": nets, "copies": versions, "styles": styles}
 
     def run(self):
         from pipeline.results import report, scores
 
-        predictions, data_sets, nets, versions = self._loaded()
-        content = scores.scores(predictions, data_sets, shown=self.faces)
+        predictions, data_sets, test, nets, versions = self._loaded()
+        content = scores.scores(predictions, data_sets, test, shown=self.faces)
         findings, snapshots = self._training_records(nets)
         records = report.RunRecords(
-            content, predictions, data_sets, versions, nets, self._provenance(), KAGGLE, findings=findings, snapshots=snapshots
+            content, predictions, data_sets, test, versions, nets, self._provenance(), findings=findings, snapshots=snapshots
         )
         with self.publishing(".html") as (page,), self.progress(len(report.PARTS), "part") as progress:
             page.write_text(report.page(records, progress.add), encoding="utf-8")
@@ -160,8 +171,9 @@ class Report(Stage):
         self.conclude(result=f"validation RMSE {predictions.rmse:.3f} px")
 
     def _loaded(self):
-        """The predictions, the data set of each chain, the nets of the first chain by name, augmented versions of one face."""
+        """The predictions, the data sets of the chains, the test samples, the first chain's nets by name, versions of one sample."""
         from pipeline.data.dataset import Dataset
+        from pipeline.data.testset import UnlabelledSamples
         from pipeline.geometry.augmentation import AugmentedVersions
         from pipeline.nets.trained import Trained
         from pipeline.results import gallery
@@ -172,7 +184,7 @@ class Report(Stage):
         nets = {name: artifact.load(Trained) for name, artifact in inputs["nets"].items()}
         with inputs["copies"].reading(AugmentedVersions) as file:
             versions = gallery.example_versions(file, data_sets[0], 2 * self.faces - 1)
-        return inputs["predictions"].load(Predictions), data_sets, nets, versions
+        return inputs["predictions"].load(Predictions), data_sets, inputs["test"].load(UnlabelledSamples), nets, versions
 
     def _training_records(self, nets):
         """What the checks of the training of each net found, and the snapshots of the base net or None."""
@@ -191,7 +203,9 @@ class Report(Stage):
         stages, log, predict = self.ancestors(), runlog.made(workspace_root() / "models"), self.requires()["predictions"]
         return run_summary.provenance(
             [run_summary.stage_run(stage.address, stage.key, stage.settings, log.get(stage.key, {})) for stage in stages],
-            files={name: digest for stage in stages if isinstance(stage, Load) for name, digest in stage.provenance["files"].items()},
+            files={
+                name: digest for stage in stages if isinstance(stage, Load | LoadTest) for name, digest in stage.provenance["files"].items()
+            },
             versions=artifacts.attributes(predict.path)["versions"],
             chains=predict.folds,
             adopted=list(self.adopted),

@@ -7,18 +7,20 @@ from typing import Any, TypeVar
 
 import luigi
 
+from pipeline.data.definition import Definition
 from pipeline.errors import InputError
+from pipeline.keypoints.definition import KeypointSet
 from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.store.run.parameters import real, whole
 from pipeline.store.run.targets import ExternalFile, expanded, refuse_empty, workspace_root
 
 Record = TypeVar("Record")
 
-GROUPS = tuple(KAGGLE.groups)
 KAGGLE_PAGE = "https://www.kaggle.com/c/facial-keypoints-detection/data"
 PACK = "facial-keypoints-detection.zip"  # Kaggle's "Download all"
 RENDERED = "run with --dataset-path rendered"
 FILES = {"training": "training.csv or training.zip", "test": "test.csv or test.zip", "IdLookupTable": "IdLookupTable.csv"}
+KAGGLES = Definition(format="kaggle", keypointset=KAGGLE)
 
 
 class dataset(luigi.Config):  # the name of its section and flag: --dataset-path
@@ -29,6 +31,21 @@ class dataset(luigi.Config):  # the name of its section and flag: --dataset-path
         description="folder with training.csv, test.csv (or .zip) and IdLookupTable.csv, or Kaggle's zip file with all of them;"
         " rendered: faces drawn by the program; auto: data/ of the workspace if it contains one of these files, otherwise rendered",
     )
+
+    def definition(self) -> Definition:
+        """What the set is, as far as it is known before its images are read."""
+        return KAGGLES
+
+    def keypointset(self) -> KeypointSet:
+        """The keypoint set. Raises InputError if the labels cannot be read."""
+        found = self.definition()
+        if found.keypointset is None:
+            raise InputError(found.fault)
+        return found.keypointset
+
+    def groups(self) -> tuple[str, ...]:
+        """The names of the specialist groups; none if the labels cannot be read."""
+        return self.definition().groups
 
     def folder(self) -> Path | None:
         """The folder of the user's files, or the zip file with all of them; None for rendered faces.

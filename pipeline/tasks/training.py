@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import luigi
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, meant
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.nets.options import (
     ACTIVATIONS,
@@ -29,7 +29,7 @@ from pipeline.store.run.parameters import choice, real, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, expanded
 from pipeline.tasks.data import Augment, Load
-from pipeline.tasks.sections import GROUPS, checkpoint, device, from_parameters
+from pipeline.tasks.sections import checkpoint, dataset, device, from_parameters
 
 if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
@@ -277,7 +277,7 @@ class TrainBase(Structured, Training, Stage):
 class TrainSpecialist(Training, Stage):
     """A net for one group of keypoints: the base net, fine-tuned on the faces that have labels for these keypoints."""
 
-    group = choice("", "name of the keypoint group", GROUPS)
+    group = luigi.Parameter(default="", description="name of the keypoint group")
     view = choice(
         "window",
         "what the net sees: window (the part around the group of the face that the base net has located) or face (the whole image)",
@@ -314,6 +314,8 @@ class TrainSpecialist(Training, Stage):
         return (self.group,)
 
     def requires(self):
+        if self.group not in (groups := dataset().groups()):
+            raise InputError(f"--TrainSpecialist-group {self.group}: there is no such keypoint group; {meant(self.group, groups)}")
         copies = {"copies": Augment()} if self.view == "face" else {}
         return {"faces": Load(), **copies, "base": TrainBase()}
 

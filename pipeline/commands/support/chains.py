@@ -18,7 +18,7 @@ from pipeline.store.run.targets import ExternalFile, workspace_root
 from pipeline.store.workspace import names
 from pipeline.store.workspace.called import called
 from pipeline.tasks.results import Predict
-from pipeline.tasks.sections import GROUPS
+from pipeline.tasks.sections import dataset
 
 # What is made from predictions leads to the nets through them.
 FOLLOWED = "Predict"
@@ -87,7 +87,7 @@ def _chains_of(path: Path, inputs: dict[str, str]) -> list[list[Path]]:
     chains = []
     for number in range(1, len(inputs) + 1):
         suffix = f" #{number}" if number > 1 else ""
-        own = {name: f"{name}{suffix}" for name in ("TrainBase", *(f"TrainSpecialist:{group}" for group in GROUPS))}
+        own = {name: f"{name}{suffix}" for name in ("TrainBase", *(f"TrainSpecialist:{group}" for group in dataset().groups()))}
         if not set(own.values()) <= inputs.keys():
             break
         chains.append([_file(path, name, inputs[numbered]) for name, numbered in own.items()])

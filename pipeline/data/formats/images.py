@@ -18,8 +18,8 @@ from pipeline.data.formats import photographs
 from pipeline.errors import InputError
 from pipeline.units import printable
 
-# The levels that can mean white in images that do not have eight bits per channel.
-FULL_SCALES = (1, 255, 65535)
+# The levels that can mean white in images that do not have eight bits per channel: 1 of real numbers, and those of 8 to 16 bits.
+FULL_SCALES = (1, 255, 1023, 4095, 16383, 65535)
 # Pixels of an image that is read in full, with four bytes each, of which there are a few copies. Pillow refuses larger ones.
 MOST_PIXELS = 2 * 89_478_485
 # JPEG files with up to this many pixels are read at a half, a quarter or an eighth of their size; beyond that, decoding takes very long. A
@@ -65,12 +65,13 @@ class Photograph:
 
     image: RGB, upright. Its info has at most a colour profile, which is one for RGB.
     reduction: 1, or 2, 4 or 8 if the image was too large to be read in full: pixels of the photograph per pixel of the image.
-    size: width and height of the upright photograph, pixels.
+    size: width and height of the upright photograph, pixels. white: the level of the file that became 255, or 1 for real numbers up to 1.
     """
 
     image: Image.Image
     reduction: int
     size: tuple[int, int]
+    white: int = 255
 
 
 def read(path: Path) -> Image.Image:
@@ -166,10 +167,10 @@ def _photograph(image: ImageFile.ImageFile) -> Photograph:
     """The photograph in an open image file."""
     width, height = image.size
     reduction, turn = _reduced(image), _loaded(image)
-    read = _in_rgb(image if turn is None else image.transpose(turn))
+    read, white = _in_rgb(image if turn is None else image.transpose(turn))
     if reduction == 1:
-        return Photograph(read, 1, read.size)
-    return Photograph(read, reduction, (height, width) if turn in _ON_ITS_SIDE else (width, height))
+        return Photograph(read, 1, read.size, white)
+    return Photograph(read, reduction, (height, width) if turn in _ON_ITS_SIDE else (width, height), white)
 
 
 def _reduced(image: ImageFile.ImageFile) -> int:
@@ -208,17 +209,18 @@ def _loaded(image: ImageFile.ImageFile) -> Image.Transpose | None:
     return None
 
 
-def _in_rgb(image: Image.Image) -> Image.Image:
-    """The image as RGB without transparency, and with a colour profile only where that is one for RGB."""
+def _in_rgb(image: Image.Image) -> tuple[Image.Image, int]:
+    """The image as RGB without transparency, with a colour profile only where that is one for RGB, and the level that became white."""
     profile = _profile(image)
     space = profile[16:20]
     if space == {"CMYK": b"CMYK", "L": b"GRAY", "LA": b"GRAY"}.get(image.mode):
         with contextlib.suppress(Exception):  # a profile that cannot be used
             image, profile = _converted(image, profile), b""
     fits = space == b"RGB " and image.mode not in ("CMYK", "LAB")
-    read = _opaque(_eight_bits(image))
+    eight_bits, white = _eight_bits(image)
+    read = _opaque(eight_bits)
     read.info = {"icc_profile": profile} if profile and fits else {}
-    return read
+    return read, white
 
 
 def _profile(image: Image.Image) -> bytes:
@@ -246,10 +248,13 @@ def _converted(image: Image.Image, profile: bytes) -> Image.Image:
     return converted
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Converts images of 16 or 32 bits or of real numbers to eight bits; white is the smallest of FULL_SCALES that no level exceeds."""
+def _eight_bits(image: Image.Image) -> tuple[Image.Image, int]:
+    """Converts images of 16 or 32 bits or of real numbers to eight bits; white is the smallest of FULL_SCALES that no level exceeds.
+
+    Returns the image and the level of the file that became white.
+    """
     if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
-        return image
+        return image, 255
     strips = (np.asarray(strip) for _, strip in _strips(image))
     extremes = np.array([(levels.min(), levels.max()) for levels in strips], np.float64)  # NaN where a strip has one
     if not np.isfinite(extremes).all() or extremes.max() > FULL_SCALES[-1]:
@@ -259,7 +264,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     for top, strip in _strips(image):
         levels = np.clip(np.asarray(strip, np.float64) / full, 0, 1) * 255 + 0.5
         grey.paste(Image.fromarray(levels.astype(np.uint8)), (0, top))
-    return grey
+    return grey, full
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -276,6 +281,20 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     """Yields the first row and the image of each strip of some rows, so that intermediate results need little memory."""
     for top in range(0, image.height, _ROWS):
         yield top, image.crop((0, top, image.width, min(image.height, top + _ROWS)))
+
+
+def decoded(content: bytes, label: str) -> Photograph:
+    """An image that is part of another file, given by its bytes, as `read_photograph` reads a file; `label` names it in messages.
+
+    Raises UnreadableError if it cannot be read.
+    """
+    try:
+        with _unlimited(), Image.open(io.BytesIO(content), formats=photographs.formats()) as image:
+            return _photograph(image)
+    except Exception as error:
+        raise UnreadableError(
+            f"{printable(label)} cannot be read as a picture: {printable(error)[:200] or type(error).__name__}."
+        ) from error
 
 
 def size(path: Path) -> tuple[int, int]:
