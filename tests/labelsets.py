@@ -98,4 +98,12 @@ def wide_csv(folder: Path) -> None:
     (folder / "labels.csv").write_text("\n".join(lines))
 
 
-SETS: dict[str, Callable[[Path], None]] = {"image_json": image_json, "wide_csv": wide_csv}
+def deeplabcut(folder: Path) -> None:
+    draw(folder, "labeled-data/v/img1.png", "labeled-data/v/img2.png")
+    lines = ["scorer,me,me,me,me,me,me,me,me", "individuals,a,a,a,a,b,b,b,b", "bodyparts,nose,nose,tail,tail,nose,nose,tail,tail"]
+    lines += ["coords,x,y,x,y,x,y,x,y", "labeled-data/v/img1.png,1,2,3.5,4,5,6,,", "labeled-data/v/img2.png,,,,,9,8,7,6"]
+    (folder / "labeled-data/v/CollectedData_me.csv").write_text("\n".join(lines))
+    (folder / "config.yaml").write_text("Task: test\nskeleton:\n- - nose\n  - tail\n")
+
+
+SETS: dict[str, Callable[[Path], None]] = {"image_json": image_json, "wide_csv": wide_csv, "deeplabcut": deeplabcut}

@@ -81,7 +81,7 @@ FAULTS = {
 def test_fault(folder, content, message):
     """A fault is reported with file, image, instance and keypoint."""
     (folder / "train/annotations/a.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=f"train/annotations/a.json \\(train/images/a.png\\).*{message}"):
+    with pytest.raises(InputError, match=f"/train/annotations/a.json \\(train/images/a.png\\).*{message}"):
         labelsets.read("image_json", folder)
 
 

@@ -39,12 +39,12 @@ def first_rows(path: Path, count: int) -> list[list[str]]:
         return []
 
 
-def rows(path: Path, label: str) -> Iterator[TableRow]:
+def rows(path: Path) -> Iterator[TableRow]:
     """All rows that are not blank, without spaces around the cells. Every row has as many cells as the first.
 
-    label: the file, relative to the folder of the set, for messages. Raises InputError for a file that is not such a table.
+    Raises InputError for a file that is not such a table.
     """
-    label, line = printable(label), 0
+    label, line = printable(path), 0
     try:
         if (length := path.stat().st_size) > documents.LARGEST:
             raise InputError(f"{label} has {size(length)}, and label files of up to {size(documents.LARGEST)} are read. Divide it.")

@@ -51,11 +51,13 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
     split = len(set(parts.values())) > 1
     for file in files:
         if (image := folder.beside(file)) is None:
-            raise InputError(f"{printable(file)} has no image of the same name. Add the image, or remove the label file.")
+            raise InputError(f"{printable(folder.path(file))} has no image of the same name. Add the image, or remove the label file.")
         if image in images:
-            raise InputError(f"{printable(file)} is a second label file of the image {printable(image)}. Remove one of them.")
+            raise InputError(f"{printable(folder.path(file))} is a second label file of the image {printable(image)}. Remove one of them.")
         images[image] = LabelledImage(image, parts[file] if split else "")
-        found = _instances(documents.read_json(folder.path(file), largest=LARGEST), image, f"{printable(file)} ({printable(image)})")
+        found = _instances(
+            documents.read_json(folder.path(file), largest=LARGEST), image, f"{printable(folder.path(file))} ({printable(image)})"
+        )
         for one in found:
             first = instances[0] if instances else one
             if len(one.keypoints) != len(first.keypoints):

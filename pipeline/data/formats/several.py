@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.data.formats.numbers import shown
-from pipeline.data.labels import Instance, Part, part_of
+from pipeline.data.labels import Instance, LabelledImage, Part, part_of
 from pipeline.errors import InputError
 from pipeline.units import printable
 
@@ -63,3 +63,11 @@ def check_names(names: tuple[str, ...], others: tuple[str, ...], file: str, othe
 def reordered(instance: Instance, order: list[int]) -> Instance:
     """The instance with its keypoints in another order. order: for each keypoint, its present position."""
     return replace(instance, keypoints=instance.keypoints[order], occluded=instance.occluded[order])
+
+
+def add_image(images: dict[str, LabelledImage], image: LabelledImage, file: str) -> None:
+    """Adds an image of a label file. Raises InputError if it is in another part of the set already."""
+    if images.setdefault(image.name, image).part != image.part:
+        raise InputError(
+            f"{printable(file)}: the image {printable(image.name)} is also in another part of the set. Remove it from one of them."
+        )

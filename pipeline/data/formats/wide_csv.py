@@ -148,26 +148,23 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
     Raises InputError for a header that is unclear, and for a row with a fault.
     """
     convention = reading.of(CONVENTION)
-    parts: dict[str, Part] = {}
+    labelled: dict[str, LabelledImage] = {}
     instances: dict[str, list[Instance]] = {}
     names: tuple[str, ...] = ()
     notes: list[str] = []
     empty = 0
     for file in files:
-        table = cells.rows(folder.path(file), file)
+        table = cells.rows(folder.path(file))
         header = next(table, None)
         if header is None:
-            raise InputError(f"{printable(file)} is empty. Export the labels again.")
+            raise InputError(f"{printable(folder.path(file))} is empty. Export the labels again.")
         columns = _columns(header.cells, header.place)
         names = names or columns.names
         several.check_names(names, columns.names, files[0], file)
         rows = _Rows(columns, list(table))
         images = references.images(folder, rows.texts(), file)
         for text, part in rows.parts(several.parts(files)[file]).items():
-            if parts.setdefault(images[text], part) != part:
-                raise InputError(
-                    f"{printable(file)} puts the image {printable(text)} into two parts of the set. Remove it from one of them."
-                )
+            several.add_image(labelled, LabelledImage(images[text], part), file)
         found = [rows.instance(index, images, folder, convention) for index in range(len(rows.rows))]
         order = [columns.names.index(name) for name in names]
         instances[file] = [several.reordered(one, order) for one in found if not np.isnan(one.keypoints).all()]
@@ -177,7 +174,7 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
         "wide_csv",
         files,
         names,
-        tuple(LabelledImage(name, part) for name, part in parts.items()),
+        tuple(labelled.values()),
         several.with_sources(instances),
         notes=(*notes, *written.unlabelled(empty)),
     )

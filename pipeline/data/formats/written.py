@@ -16,16 +16,17 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="")
 
 
-def write_tables(labels: Labels, out: Path, text: Callable[[Sequence[Instance]], str]) -> None:
+def write_tables(labels: Labels, out: Path, text: Callable[[Sequence[Instance]], str], *, prefix: str = "") -> None:
     """Writes the file `out` if its name has a suffix, otherwise a CSV file in the folder `out` for each annotation source.
 
-    text: returns the content of the file with these instances. Raises InputError for several sources and one file.
+    text: returns the content of the file with these instances. prefix: of the names of the files in the folder.
+    Raises InputError for several sources and one file.
     """
     sources = sorted({one.source for one in labels.instances}) or [""]
     if out.suffix and len(sources) > 1:
         raise InputError(f"{printable(out)} cannot hold the labels of several annotation sources ({', '.join(sources)}). Name a folder.")
     for source in sources:
-        path = out if out.suffix else out / f"{source.replace('/', '_') or 'labels'}.csv"
+        path = out if out.suffix else out / f"{prefix}{source.replace('/', '_') or 'labels'}.csv"
         write_text(path, text([one for one in labels.instances if one.source == source]))
 
 
