@@ -21,6 +21,7 @@ CUT_OFF = "the file appears to be truncated, so export or copy it again"
 LONGEST_ROW = 4 << 20  # bytes; enough for a million pixels, while an image of Kaggle's has 9,216
 MOST_COLUMNS = 1000
 MOST_BLANK_LINES = 1000
+_OTHER_SEPARATORS = (b";", "semicolons"), (b"\t", "tabs")
 _BOM = b"\xef\xbb\xbf"
 _SWAP = bytes.maketrans(b"\r\n", b"\n\r")
 # A quote has a meaning only around a whole field. If one is left after these are removed, pandas might split the line into other fields.
@@ -139,6 +140,8 @@ def _header(label: str, groups: Iterator[list[bytes]]) -> tuple[list[str], Itera
     if line.count(b",") >= MOST_COLUMNS:
         raise InputError(f"{label} has more than {MOST_COLUMNS} columns, the limit for a table; check that it is the right file.")
     _check_lines(label, [line], None, 0, last=False)
+    if b"," not in line and line[:1] != b"<" and (separator := next((name for byte, name in _OTHER_SEPARATORS if byte in line), "")):
+        raise InputError(f"{label} separates its columns with {separator}; export it with commas between columns and points in numbers.")
     names = [name.removeprefix('"').removesuffix('"') for name in line.decode().split(",")]
     return names, _put_back(lines[1:], groups)
 

@@ -25,7 +25,13 @@ MOST_PIXELS = 2 * 89_478_485
 # JPEG files with up to this many pixels are read at a half, a quarter or an eighth of their size; beyond that, decoding takes very long. A
 # progressive one is refused earlier, because the decoder keeps all of its coefficients, up to six bytes a pixel, whatever the size.
 MOST_JPEG_PIXELS, MOST_PROGRESSIVE_PIXELS = 1_100_000_000, 300_000_000
+# Bytes of memory that reading an image may take. A decoder may need many more bytes a pixel than the image itself has (measured; including
+# one converted copy of the image), and that of TIFF files all of a strip or tile.
+MOST_MEMORY = 1_500_000_000
+_BYTES_PER_PIXEL = {"JPEG2000": 20, "WEBP": 16, "AVIF": 10}
+_FEWEST_BYTES_PER_PIXEL = 8
 ORIENTATION = 0x0112
+_UNCOMPRESSED = 1  # TIFF 6.0, section 3
 # The inverse of each way in which a camera can have been held (EXIF 2.32).
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -167,7 +173,11 @@ def _photograph(image: ImageFile.ImageFile) -> Photograph:
     """The photograph in an open image file."""
     width, height = image.size
     reduction, turn = _reduced(image), _loaded(image)
-    read, white = _in_rgb(image if turn is None else image.transpose(turn))
+    read, white = _in_rgb(image)
+    if read is not image:
+        image.close()  # frees its memory
+    if turn is not None:
+        read = read.transpose(turn)
     if reduction == 1:
         return Photograph(read, 1, read.size, white)
     return Photograph(read, reduction, (height, width) if turn in _ON_ITS_SIDE else (width, height), white)
@@ -182,12 +192,39 @@ def _reduced(image: ImageFile.ImageFile) -> int:
     if width * height > most:
         raise _TooLargeError(f"it has {width * height / 1e6:,.0f} megapixels, and at most {most / 1e6:,.0f} can be read")
     if width * height <= MOST_PIXELS:
+        _check_memory(image)
         return 1
     reduction = next(factor for factor in (2, 4, 8) if width * height <= factor**2 * MOST_PIXELS)
     image.draft(image.mode, (max(1, width // reduction), max(1, height // reduction)))
     if image.size == (width, height):  # fewer rows or columns than the reduction
         raise _TooLargeError(f"it has {width:,} x {height:,} pixels")
     return reduction
+
+
+def _check_memory(image: ImageFile.ImageFile) -> None:
+    """Raises _TooLargeError if reading an image in full would take too much memory, whatever of it the file really has."""
+    width, height = image.size
+    needed = width * height * _BYTES_PER_PIXEL.get(image.format or "", _FEWEST_BYTES_PER_PIXEL)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        needed += _largest_piece(image)
+    if needed > MOST_MEMORY:
+        raise _TooLargeError(
+            f"it has {width:,} x {height:,} pixels, and reading them would take {needed / 1e9:.1f} GB of memory, above the limit of "
+            f"{MOST_MEMORY / 1e9:.1f} GB"
+        )
+
+
+def _largest_piece(image: TiffImagePlugin.TiffImageFile) -> int:
+    """The bytes of a decoded strip or tile of a TIFF file, which the decoder keeps in memory; 0 if nothing is compressed."""
+    tags = image.tag_v2
+    if tags.get(TiffImagePlugin.COMPRESSION, _UNCOMPRESSED) == _UNCOMPRESSED:
+        return 0
+    bits = sum(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
+    if TiffImagePlugin.TILEWIDTH in tags:
+        pixels = tags[TiffImagePlugin.TILEWIDTH] * tags.get(TiffImagePlugin.TILELENGTH, image.height)
+    else:
+        pixels = image.width * min(tags.get(TiffImagePlugin.ROWSPERSTRIP, image.height), image.height)
+    return int(pixels) * bits // 8
 
 
 def _loaded(image: ImageFile.ImageFile) -> Image.Transpose | None:
