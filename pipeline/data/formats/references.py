@@ -25,13 +25,14 @@ def images(folder: Folder, texts: Iterable[str], label: str) -> dict[str, str]:
     return {text: name for text, name in found.items() if name is not None}
 
 
-def check_size(folder: Folder, name: str, stated: tuple[int, int], place: str) -> None:
-    """Raises InputError if an image does not have the width and height, in pixels, that its labels were made on.
+def checked_size(folder: Folder, name: str, stated: tuple[int, int], place: str) -> tuple[int, int]:
+    """Width and height of an image, pixels. stated: those that its labels were made on. place: file and entry, for messages.
 
-    place: file and entry, for messages.
+    Raises InputError if they differ.
     """
     if (actual := folder.size(name)) != stated:
         raise InputError(
             f"{place}: the labels were made on an image of {stated[0]} x {stated[1]} pixels, but {printable(name)} has "
             f"{actual[0]} x {actual[1]}. Use the original image."
         )
+    return actual
