@@ -106,4 +106,60 @@ def deeplabcut(folder: Path) -> None:
     (folder / "config.yaml").write_text("Task: test\nskeleton:\n- - nose\n  - tail\n")
 
 
-SETS: dict[str, Callable[[Path], None]] = {"image_json": image_json, "wide_csv": wide_csv, "deeplabcut": deeplabcut}
+def yolo(folder: Path) -> None:
+    draw(folder, "images/train/a.png", "images/train/b.png", "images/val/c.png", "images/test/d.png")
+    data = "path: /home/me/tubes\ntrain: images/train\nval: val.txt\ntest: images/test\nkpt_shape: [2, 3]\nflip_idx: [1, 0]\n"
+    texts = {
+        "data.yaml": f"{data}names: {{0: tube, 1: cap}}\nkpt_names: {{0: [left, right]}}\n",
+        "val.txt": "/home/me/tubes/images/val/c.png\n",
+        "labels/train/a.txt": "0 0.5 0.5 0.5 0.4 0.25 0.5 2 0.9 0.1 1\n0 0.25 0.25 0.1 0.1 0.3 0.3 2 0 0 0\n",
+        "labels/val/c.txt": "0 0.5 0.5 1 1 0.25 0.5 2 0.9 0.1 1\n",
+    }
+    _write(folder, texts)
+
+
+def pts(folder: Path) -> None:
+    draw(folder, "a.png", "b_1.png", "sub/c.png")
+    points = "3.5 4.25\n20 21.5\n1 1\n"
+    texts = dict.fromkeys(["b_1.pts", "b_2.pts"], points) | dict.fromkeys(
+        ["a.pts", "sub/c.pts"], f"version: 1\nn_points: 3\n{{\n{points}}}\n"
+    )
+    _write(folder, texts)
+
+
+def cvat(folder: Path) -> None:
+    draw(folder, "a.png", "b.png", "frame_000000.png", "frame_000003.png")
+    drawing = '&lt;circle data-node-id="1" data-label-name="left"&gt;&lt;circle data-node-id="2" data-label-name="right"&gt;'
+    drawing += '&lt;line data-node-from="1" data-node-to="2"&gt;'
+    labels = f"<label><name>mouse</name><type>skeleton</type><svg>{drawing}</svg></label>"
+    labels += "".join(f"<label><name>{name}</name><type>points</type><parent>mouse</parent></label>" for name in ("left", "right"))
+    points = '<points label="left" outside="0" occluded="1" points="3.5,4"/><points label="right" outside="1" occluded="0" points="20,21"/>'
+    size, box = 'width="40" height="30"', '<box label="body" group_id="1" xtl="1" ytl="2" xbr="30" ybr="25.5"/>'
+    skeletons = f'<skeleton label="mouse" group_id="1">{points}</skeleton><skeleton label="mouse">{points}</skeleton>'
+    images = f'<image id="0" name="a.png" subset="Train" {size}>{box}{skeletons}</image><image id="1" name="b.png" {size}/>'
+    inner = "".join(
+        f'<track id="{number}" label="{name}">'
+        + "".join(f'<points frame="{frame}" outside="0" occluded="0" points="3,4.5"/>' for frame in (0, 3))
+        + "</track>"
+        for number, name in enumerate(["left", "right"])
+    )
+    track = f'<track id="4" label="mouse"><skeleton frame="0"/><skeleton frame="3"/>{inner}</track>'
+    _write(folder, {"annotations.xml": f"<annotations><meta><task><labels>{labels}</labels></task></meta>{images}{track}</annotations>"})
+
+
+def _write(folder: Path, texts: dict[str, str]) -> None:
+    """Writes text files, by their paths."""
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+SETS: dict[str, Callable[[Path], None]] = {
+    "image_json": image_json,
+    "wide_csv": wide_csv,
+    "deeplabcut": deeplabcut,
+    "yolo": yolo,
+    "pts": pts,
+    "cvat": cvat,
+}

@@ -4,8 +4,10 @@ Coordinates are those of `pipeline.geometry.frame.Frame`: pixels of the upright 
 [i, i + 1). Each module of `pipeline.data.formats` converts between these and the convention of its format.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Literal
 
 import numpy as np
@@ -124,6 +126,14 @@ def by_source(instances: Mapping[str, Sequence[Instance]]) -> tuple[Instance, ..
     images = [image for own in instances.values() for image in {instance.image for instance in own}]
     shared = len(images) > len(set(images))
     return tuple(replace(instance, source=file) if shared else instance for file, own in instances.items() for instance in own)
+
+
+def with_unique_ids(instances: Sequence[Instance]) -> list[Instance]:
+    """The instances of a label file: those of an image are numbered from 1 if two of them have the same identifier, or if one has none."""
+    ids = [(instance.image, instance.id) for instance in instances]
+    doubtful = {image for (image, name), times in Counter(ids).items() if times > 1 or not name}
+    numbers: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(1))
+    return [replace(each, id=str(next(numbers[each.image]))) if each.image in doubtful else each for each in instances]
 
 
 def check_one_source(labels: Labels) -> None:

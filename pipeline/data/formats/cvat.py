@@ -20,7 +20,18 @@ from pipeline.data.formats import documents
 from pipeline.data.formats.folder import Folder
 from pipeline.data.formats.numbers import box, check_near, number, shown, whole
 from pipeline.data.formats.references import checked_size, images
-from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Part, Reading, by_source, check_one_source, part_of
+from pipeline.data.labels import (
+    Convention,
+    Instance,
+    LabelledImage,
+    Labels,
+    Part,
+    Reading,
+    by_source,
+    check_one_source,
+    part_of,
+    with_unique_ids,
+)
 from pipeline.errors import InputError, meant
 from pipeline.units import printable
 
@@ -48,7 +59,7 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
     """
     kinds: dict[str, _Kind] = {}
     parts: dict[str, Part] = {}
-    entries: dict[str, list[_Entry]] = {}
+    entries: dict[str, list[_Picture]] = {}
     for file in files:
         root, place = documents.read_xml(folder.path(file)), printable(folder.path(file))
         for kind in _kinds(root, place):
@@ -62,7 +73,9 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
         for entry in entries[file]:
             parts.setdefault(entry.image, entry.part or part_of(file))
     kind = _chosen(kinds, [figure for own in entries.values() for entry in own for figure in entry.figures], reading)
-    instances = {file: [each for entry in own for each in _instances(folder, kind, entry, reading)] for file, own in entries.items()}
+    instances = {
+        file: with_unique_ids([each for entry in own for each in _instances(folder, kind, entry, reading)]) for file, own in entries.items()
+    }
     labelled = tuple(LabelledImage(name, part) for name, part in parts.items())
     return Labels("cvat", files, kind.names, labelled, by_source(instances), skeleton=kind.edges)
 
@@ -117,7 +130,7 @@ class _Figure:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _Picture:
     """An image or a frame. size: what the file says of its size, if it does."""
 
     image: str
@@ -127,9 +140,9 @@ class _Entry:
     is_frame: bool
     figures: tuple[_Figure, ...]
 
-    def of(self, image: str) -> "_Entry":
+    def of(self, image: str) -> "_Picture":
         """The entry with the name of its image in the folder."""
-        return _Entry(image, self.place, self.part, self.size, self.is_frame, self.figures)
+        return _Picture(image, self.place, self.part, self.size, self.is_frame, self.figures)
 
 
 def _is_cvat(text: str) -> bool:
@@ -168,7 +181,7 @@ def _attribute(tag: str, name: str) -> str:
     return found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&") if found else ""
 
 
-def _of_images(root: ET.Element, place: str) -> Iterator[_Entry]:
+def _of_images(root: ET.Element, place: str) -> Iterator[_Picture]:
     """Yields the images of a file."""
     for element in root.iterfind("image"):
         name = element.get("name") or ""
@@ -180,7 +193,7 @@ def _of_images(root: ET.Element, place: str) -> Iterator[_Entry]:
             points = tuple((each.get("label") or "", each) for each in skeleton.iterfind("points"))
             own = boxes.get(skeleton.get("group_id") or "0")
             figures.append(_Figure(skeleton.get("label") or "", str(index), f"{where}, skeleton {index}", points, own))
-        yield _Entry(name, where, part_of(element.get("subset") or ""), size, False, tuple(figures))
+        yield _Picture(name, where, part_of(element.get("subset") or ""), size, False, tuple(figures))
 
 
 def _boxes(image: ET.Element, place: str) -> dict[str, ET.Element]:
@@ -198,7 +211,7 @@ def _is_upright(element: ET.Element, place: str) -> bool:
     return number(element.get("rotation") or 0, place, "rotation of the box") == 0
 
 
-def _of_tracks(root: ET.Element, place: str) -> Iterator[_Entry]:
+def _of_tracks(root: ET.Element, place: str) -> Iterator[_Picture]:
     """Yields the frames of a file in which skeletons are."""
     figures: defaultdict[int, list[_Figure]] = defaultdict(list)
     for track in root.iterfind("track"):
@@ -216,10 +229,10 @@ def _of_tracks(root: ET.Element, place: str) -> Iterator[_Entry]:
     sides = [root.findtext(f"meta//original_size/{side}") for side in ("width", "height")]
     size = (whole(sides[0], place, "width"), whole(sides[1], place, "height")) if all(sides) else None
     for frame, own in sorted(figures.items()):
-        yield _Entry(f"frame_{frame:06}", f"{place}, frame {frame}", "", size, True, tuple(own))
+        yield _Picture(f"frame_{frame:06}", f"{place}, frame {frame}", "", size, True, tuple(own))
 
 
-def _located(folder: Folder, entries: list[_Entry], file: str) -> dict[str, str]:
+def _located(folder: Folder, entries: list[_Picture], file: str) -> dict[str, str]:
     """The images of entries, by what the file says of them. Raises InputError if images are not there."""
     frames = {entry.image for entry in entries if entry.is_frame}
     suffixes: dict[str, str] = {}
@@ -252,7 +265,7 @@ def _chosen(kinds: dict[str, _Kind], figures: list[_Figure], reading: Reading) -
     return kinds[used[0]]
 
 
-def _instances(folder: Folder, kind: _Kind, entry: _Entry, reading: Reading) -> Iterator[Instance]:
+def _instances(folder: Folder, kind: _Kind, entry: _Picture, reading: Reading) -> Iterator[Instance]:
     """Yields the skeletons of an image that are of one label."""
     figures = [figure for figure in entry.figures if figure.label == kind.label]
     if not figures:

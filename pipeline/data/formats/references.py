@@ -15,7 +15,7 @@ def images(folder: Folder, texts: Iterable[str], label: str) -> dict[str, str]:
     label: the label file, relative to the folder. Raises InputError, with the first of them, if images are not there.
     """
     found = {text: folder.find(text, label) for text in texts}
-    missing = [printable(text)[:200] for text, name in found.items() if name is None]
+    missing = [printable(text)[:200] or "an image without a name" for text, name in found.items() if name is None]
     if missing:
         more = f" and {counted(len(missing) - _SHOWN, 'other')}" if len(missing) > _SHOWN else ""
         raise InputError(
