@@ -17,6 +17,7 @@ import os
 import platform
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -132,7 +133,8 @@ def _text(file: Path) -> str:
 def reading_configuration() -> Iterator[None]:
     """A context in which Luigi can be imported, which reads its configuration files.
 
-    They are read as UTF-8 whatever the locale, and may begin with a byte order mark. Raises InputError if one cannot be read.
+    They are read as UTF-8 whatever the locale, and may begin with a byte order mark. Luigi's warnings about them are left out:
+    what concerns this project is an error later. Raises InputError if one cannot be read.
     """
     for file in configuration_files():
         entries(file)
@@ -145,7 +147,9 @@ def reading_configuration() -> Iterator[None]:
 
     parser.read = read_as_utf8
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"luigi(\.|$)")
+            yield
     except ImportError as error:
         if "pip install luigi[" not in str(error):
             raise
