@@ -93,9 +93,7 @@ def _together(file: Path, files: list[Path]) -> list[Path]:
     """The former names of a file and of those that share its artifact: they are restored together or not at all."""
     own = names.parse(file)
     return [
-        _former(other)
-        for other in files
-        if other.parent == file.parent and (name := names.parse(other)) and own and name.owner == own.owner
+        _former(other) for other in files if other.parent == file.parent and (name := names.parse(other)) and own and name.key == own.key
     ]
 
 

@@ -1,7 +1,7 @@
 """From labelled samples to the data set that all stages share: annotation sources, duplicates, the split, rejected labels, statistics."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,7 +78,7 @@ class Dataset:
     keypoint_names: np.ndarray = array("text", "keypoint", "", "names of the keypoints")
     source_names: np.ndarray = array("text", "source", "", "names of the annotation sources")
     occluded: np.ndarray | None = array("bool", "face keypoint", "", "labelled but not visible, where the label files say so")
-    keypointset: StoredSet
+    keypointset: StoredSet  # without groups and skeleton, so that a new group does not make the data set stale
     origin: Origin | None
 
     PLOT = Plot("images", (".", ".", "."), "image")
@@ -163,7 +163,7 @@ def assemble(
         keypoint_names=np.array(keypointset.names),
         source_names=np.array(keypointset.source_names),
         occluded=given.occluded[used] if given else None,
-        keypointset=StoredSet.of(keypointset),
+        keypointset=StoredSet.of(replace(keypointset, groups={}, skeleton=())),
         origin=given.origin.of(used) if given else None,
     )
 

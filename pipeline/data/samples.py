@@ -154,7 +154,7 @@ def cut(
 
     Raises InputError for an image that cannot be read.
     """
-    maps, whites = [], []
+    maps, whites, sizes = [], [], []
     for name, group in groupby(wanted, key=lambda sample: sample.image):
         own = list(group)
         photo = source.read(name)
@@ -162,10 +162,12 @@ def cut(
         images_to.add(crops.crop(photo.image, squares / photo.reduction, side, colour=channels == "colour"))
         maps += [[[square[2] / side, 0, square[0]], [0, square[2] / side, square[1]]] for square in squares.tolist()]
         whites += [photo.white] * len(own)
+        sizes += [photo.size] * len(own)
         on_progress(len(own))
     origin = Origin(
         image=np.array([sample.image for sample in wanted], dtype=str),
         instance=np.array([sample.instance for sample in wanted], dtype=str),
+        size=np.array(sizes, np.int32).reshape(-1, 2),
         to_original=np.array(maps, np.float64).reshape(-1, 2, 3),
         white=np.array(whites, np.int32),
     )

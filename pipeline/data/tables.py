@@ -42,12 +42,13 @@ class Origin:
     instance: np.ndarray = array(
         "text", "sample", "", "identifier of the object in its image, as the label file has it, or its number, from 1"
     )
+    size: np.ndarray = array("int32", "sample length", "px", "width and height of the image, upright")
     to_original: np.ndarray = array("float64", "sample xy term", "px", "affine map from pixels of the sample to pixels of the image")
     white: np.ndarray = array("int32", "sample", "", "grey level of the file that became 255; 255 for images of eight bits")
 
     def of(self, index: Index) -> "Origin":
         """The origin of some of the samples."""
-        return Origin(self.image[index], self.instance[index], self.to_original[index], self.white[index])
+        return Origin(*(values[index] for values in vars(self).values()))
 
 
 @dataclass(frozen=True)

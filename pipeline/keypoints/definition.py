@@ -27,7 +27,7 @@ class KeypointSet:
         would teach wrong labels.
     sources: annotation source -> the keypoints that it labels; the first source labels all of them. A sample belongs to the last source
         that has all of its labelled (or requested) keypoints. Sources may follow different conventions, which the nets keep apart.
-    groups: specialist group -> its keypoints. Every keypoint is in exactly one group.
+    groups: specialist group -> its keypoints. Every keypoint is in exactly one group; without groups, {}, there are no specialists.
     skeleton: pairs of keypoints that drawings join by a line.
 
     Raises InputError if these contradict each other.
@@ -110,6 +110,8 @@ class KeypointSet:
                 self._refuse(f"{group!r} cannot be the name of a group; use letters, digits and underscores, and not {RESERVED!r}")
         if repeated := _repeated(self.groups):
             self._refuse(f"the group name {repeated} occurs more than once (names that differ only in case count as the same)")
+        if not self.groups:
+            return
         covered = Counter(name for names in self.groups.values() for name in names)
         wrong = [name for name in (*self.names, *covered) if covered[name] != 1 or name not in self.names]
         if wrong:

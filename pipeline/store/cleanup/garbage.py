@@ -138,8 +138,8 @@ def _published(path: Path) -> dict[str, str] | None:
 
 
 def _sound_beside(path: Path, published: dict[str, str]) -> list[Path]:
-    """The files published with an artifact that have its name, and still have the content that was published or may have any."""
-    beside = {path.with_name(name): digest for name, digest in published.items() if name.startswith(f"{path.stem}.")}
+    """The files published with an artifact that have its key, and still have the content that was published or may have any."""
+    beside = {path.with_name(name): digest for name, digest in published.items() if f"-{names.key_of(path)}." in name}
     existing = {file: digest for file, digest in beside.items() if not file.is_symlink() and file.is_file()}
     return [file for file, digest in existing.items() if digest in (artifacts.ANY, files.sha256(file))]
 
@@ -149,7 +149,7 @@ def _was_ours(path: Path, name: Name) -> bool:
     former = path.name.rsplit(".", 1)[0]
     if former.endswith(".h5") or path.parent.name == adoptions.FOLDER.name:
         return True
-    return any(former in (_published(artifact) or ()) for artifact in path.parent.glob(f"{name.owner}.h5*"))
+    return any(former in (_published(artifact) or ()) for artifact in path.parent.glob(f"*-{name.key}.h5*"))
 
 
 def _is_written(draft: Path, name: Name) -> bool:

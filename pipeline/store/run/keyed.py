@@ -196,8 +196,14 @@ class Keyed(luigi.Task):
         return workspace_root() / f"{self.place}.h5"
 
     def sibling(self, suffix: str) -> Path:
-        """A file published with the artifact, which has the same name and another suffix."""
-        return self.path.with_suffix(suffix)
+        """A file published with the artifact, which has the same name and another suffix, such as ".csv".
+
+        A name such as "heldout.csv" gives a file with this name and the key of the artifact, heldout-KEY.csv.
+        """
+        if suffix.startswith("."):
+            return self.path.with_suffix(suffix)
+        name = Path(suffix)
+        return self.path.with_name(f"{name.stem}-{self.key}{name.suffix}")
 
     # Key
 

@@ -104,14 +104,16 @@ def sweep(folder: Path, name: str) -> None:
 
 
 def quarantine(path: Path, why: str, *, but: Iterable[Path] = ()) -> list[Path]:
-    """Renames an artifact, and the files beside it that share its name, so that nothing uses them. Nothing is deleted.
+    """Renames an artifact, and the files beside it that share its name or its key, so that nothing uses them. Nothing is deleted.
 
     why: "damaged" or "forgotten", which becomes part of the new names.
     but: files that keep their names.
 
     Returns the new paths.
     """
-    together = sorted(path.parent.glob(f"{path.stem}.*"))
+    name = names.parse(path)
+    patterns = [f"{path.stem}.*", *([f"[!.]*-{name.key}.*"] if name and name.key else [])]
+    together = sorted({file for pattern in patterns for file in path.parent.glob(pattern)})
     return [_quarantined(file, why) for file in together if file not in but and not re.search(r"\.(damaged|forgotten)-\d+$", file.name)]
 
 
