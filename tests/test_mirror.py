@@ -46,7 +46,7 @@ def test_true_pairs_are_confirmed(noise):
     """Mirrored samples fit the mean shape with the pairs exchanged, and not without."""
     pairs, note = mirror.found(samples(noise=noise), NAMES)
     assert pairs == (EYES, EARS)
-    assert note == "2 mirror pairs by name, such as left_eye and right_eye, confirmed by 40 samples."
+    assert note == "Images are mirrored: the names suggest pairs such as left_eye and right_eye, and 40 samples confirm them."
 
 
 def test_missing_labels_do_not_matter():
@@ -68,11 +68,12 @@ def _crossed(keypoints):
     [
         samples(SHAPE[:, ::-1] * [1, 0.02] + [[0, 0], [0, 1], [0, 1], [0, 2], [0, 2], [0, 0]]),
         samples(np.array([[3, -4], *SHAPE[1:5], [-4, 6]])),
+        samples(np.array([[1.2, -4], *SHAPE[1:5], [-1.2, 6]]), noise=0.02),
         _crossed(samples()),
         samples(SHAPE[[0, 1, 4, 3, 2, 5]]),
         np.random.default_rng(0).uniform(0, 90, (50, 6, 2)),
     ],
-    ids=["from the side", "asymmetric", "contradictory", "wrong pairs", "anything"],
+    ids=["from the side", "asymmetric", "nearly symmetric", "contradictory", "wrong pairs", "anything"],
 )
 def test_what_the_labels_do_not_confirm_is_not_believed(keypoints):
     """Then images are not mirrored, and a sentence says so: the pairs are never replaced by none."""

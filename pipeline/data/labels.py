@@ -121,6 +121,28 @@ class Reading:
         return convention if self.upwards is None else replace(convention, upwards=self.upwards)
 
 
+def arranged(labels: Labels, order: Sequence[int], names: tuple[str, ...]) -> Labels:
+    """The labels of a selection of the keypoints, perhaps under other names.
+
+    order: for each keypoint of the result its number in the labels, from 0. names: its name.
+    """
+    new = {labels.names[number]: name for number, name in zip(order, names, strict=True)}
+
+    def kept(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        return tuple((new[one], new[other]) for one, other in pairs if one in new and other in new)
+
+    chosen = list(order)
+    return replace(
+        labels,
+        names=names,
+        instances=tuple(
+            replace(instance, keypoints=instance.keypoints[chosen], occluded=instance.occluded[chosen]) for instance in labels.instances
+        ),
+        mirror=None if labels.mirror is None else kept(labels.mirror),
+        skeleton=kept(labels.skeleton),
+    )
+
+
 def by_source(instances: Mapping[str, Sequence[Instance]]) -> tuple[Instance, ...]:
     """The instances of several label files, by file: each with its file as its annotation source if any image is labelled in two files."""
     images = [image for own in instances.values() for image in {instance.image for instance in own}]

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.data.shapes import aligned, few, mean_shape, normalised
 from pipeline.keypoints.file import NAME, Pairs
 from pipeline.units import counted
 
 FEWEST = 5  # labelled samples with which a guess can be verified
-MOST = 2000  # samples that are looked at
 # A true exchange of places makes mirrored samples fit the mean shape better than none by this factor, and nearly as well as the samples do.
 BETTER, AS_GOOD = 0.8, 1.25
 
@@ -34,7 +34,7 @@ _OPPOSITES = {
     "bl": "br",
     "ml": "mr",
 }
-_SIDES = {**_OPPOSITES, **{right: left for left, right in _OPPOSITES.items()}}
+SIDES = {**_OPPOSITES, **{right: left for left, right in _OPPOSITES.items()}}
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,10 @@ def found(keypoints: np.ndarray, names: tuple[str, ...]) -> tuple[Pairs | None, 
     fit = residuals(keypoints, names, pairs)
     if fit.samples < FEWEST:
         return None, f"Images are not mirrored, because too few samples have labels that could confirm mirror pairs. {_REMEDY}"
-    one, other = pairs[0]
-    if fit.agree:
-        return (
-            pairs,
-            f"{counted(len(pairs), 'mirror pair')} by name, such as {one} and {other}, confirmed by {counted(fit.samples, 'sample')}.",
-        )
-    return (
-        None,
-        f"Images are not mirrored: the names suggest pairs such as {one} and {other}, but the labels do not confirm them. {_REMEDY}",
-    )
+    such = f"pairs such as {pairs[0][0]} and {pairs[0][1]}"
+    if not fit.agree:
+        return None, f"Images are not mirrored: the names suggest {such}, but the labels do not confirm them. {_REMEDY}"
+    return pairs, f"Images are mirrored: the names suggest {such}, and {counted(fit.samples, 'sample')} confirm them."
 
 
 def guessed(names: tuple[str, ...]) -> tuple[Pairs, tuple[str, ...]]:
@@ -89,29 +83,29 @@ def guessed(names: tuple[str, ...]) -> tuple[Pairs, tuple[str, ...]]:
     """
     partners: dict[str, str] = {}
     for numbers in (True, False):
-        words = {name: _words(name, numbers=numbers) for name in names}
+        divided = {name: words(name, numbers=numbers) for name in names}
         by_words: dict[tuple[str, ...], list[str]] = {}
-        for name, parts in words.items():
+        for name, parts in divided.items():
             by_words.setdefault(parts, []).append(name)
-        for name, parts in words.items():
-            other = by_words.get(tuple(_SIDES.get(part, part) for part in parts), [])
+        for name, parts in divided.items():
+            other = by_words.get(tuple(SIDES.get(part, part) for part in parts), [])
             if len(other) == len(by_words[parts]) == 1 and other[0] != name:
                 partners[name] = other[0]
         if partners:
             break
     pairs = tuple((name, other) for name, other in partners.items() if names.index(name) < names.index(other))
-    alone = (name for name in names if name not in partners and {part.lower() for part in _PART.findall(name)} & _SIDES.keys())
+    alone = (name for name in names if name not in partners and {part.lower() for part in _PART.findall(name)} & SIDES.keys())
     return pairs, tuple(alone)
 
 
-def _words(name: str, *, numbers: bool) -> tuple[str, ...]:
+def words(name: str, *, numbers: bool) -> tuple[str, ...]:
     """The words of a name in lower case, with "left" and "right" separated, as in leftear."""
-    words = [
+    parts = [
         word
         for part in _PART.findall(name)
         for word in re.findall(r"^(?:left|right)|(?:left|right)$|.+?(?=(?:left|right)?$)", part.lower())
     ]
-    return tuple(word for word in words if numbers or not word.isdigit())
+    return tuple(word for word in parts if numbers or not word.isdigit())
 
 
 def residuals(keypoints: np.ndarray, names: tuple[str, ...], pairs: Pairs) -> Residuals:
@@ -127,53 +121,17 @@ def residuals(keypoints: np.ndarray, names: tuple[str, ...], pairs: Pairs) -> Re
     known = np.isfinite(keypoints).all(axis=2)
     paired = (known & known[:, order] & (order != np.arange(len(names)))).any(axis=1)
     usable = keypoints[paired & (known.sum(axis=1) >= 3)]
-    shapes = _normalised(usable[np.linspace(0, len(usable) - 1, min(len(usable), MOST)).astype(int)])
+    shapes = normalised(few(usable))
     if len(shapes) < FEWEST:
         return Residuals(0.0, 0.0, 0.0, len(shapes))
-    mean = _mean(shapes)
+    mean = mean_shape(shapes)
     mirrored = shapes * [-1, 1]
     plain, without, exchanged = (_residual(each, mean) for each in (shapes, mirrored, mirrored[:, order]))
     return Residuals(plain, without, exchanged, len(shapes))
 
 
-def _normalised(keypoints: np.ndarray) -> np.ndarray:
-    """The samples with their centres at 0 and their keypoints at a mean squared distance of 1 from it."""
-    if not len(keypoints):
-        return keypoints
-    points = keypoints - np.nanmean(keypoints, axis=1, keepdims=True)
-    size = np.sqrt(np.nanmean(np.square(points).sum(axis=2), axis=1))
-    return points[size > 1e-6] / size[size > 1e-6, None, None]
-
-
-def _mean(shapes: np.ndarray, rounds: int = 5) -> np.ndarray:
-    """The mean shape (K, 2): the generalised Procrustes analysis of Gower 1975, with keypoints missing."""
-    known = np.isfinite(shapes).all(axis=2)
-    mean = shapes[known.sum(axis=1).argmax()]
-    for _ in range(rounds):
-        aligned = _aligned(shapes, mean)
-        counts = np.isfinite(aligned[..., 0]).sum(axis=0)
-        total = np.nansum(aligned, axis=0)
-        mean = np.where(counts[:, None] > 0, total / np.maximum(counts, 1)[:, None], np.nan)
-        mean = mean - np.nanmean(mean, axis=0)
-        mean = mean / np.sqrt(np.nanmean(np.square(mean).sum(axis=1)))
-    return mean
-
-
-def _aligned(shapes: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The samples (n, K, 2), rotated, scaled and moved to be as close as possible to the target (K, 2), on the keypoints of both."""
-    z, aim = shapes[..., 0] + 1j * shapes[..., 1], np.broadcast_to(target[:, 0] + 1j * target[:, 1], shapes.shape[:2])
-    both = np.isfinite(z) & np.isfinite(aim)
-    count = np.maximum(both.sum(axis=1, keepdims=True), 1)
-    centre, goal = (np.where(both, each, 0).sum(axis=1, keepdims=True) / count for each in (z, aim))
-    moved, wanted = (np.where(both, each, 0) for each in (z - centre, aim - goal))
-    size = np.square(np.abs(moved)).sum(axis=1, keepdims=True)
-    factor = (wanted * moved.conj()).sum(axis=1, keepdims=True) / np.maximum(size, 1e-12)
-    placed = (z - centre) * factor + goal
-    return np.stack([placed.real, placed.imag], axis=2)
-
-
 def _residual(shapes: np.ndarray, mean: np.ndarray) -> float:
     """The median over the samples of the mean squared distance from the mean shape."""
-    squared = np.square(_aligned(shapes, mean) - mean).sum(axis=2)
+    squared = np.square(aligned(shapes, mean) - mean).sum(axis=2)
     enough = np.isfinite(squared).sum(axis=1) >= 3
     return float(np.median(np.nanmean(squared[enough], axis=1))) if enough.any() else np.inf
