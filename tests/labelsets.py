@@ -155,7 +155,19 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
         path.write_text(text)
 
 
+def coco(folder: Path) -> None:
+    draw(folder, "train/a.png", "train/b.png", "val/a.png")
+    category = {"id": 1, "name": "animal", "keypoints": ["nose", "tail"], "skeleton": [[1, 2]]}
+    first = {"id": 7, "image_id": 1, "category_id": 1, "keypoints": [3, 4, 2, 20.5, 21, 1], "bbox": [1, 2, 20, 25.5], "iscrowd": 0}
+    second = {**first, "id": 8, "keypoints": [5, 6, 2, 0, 0, 0]}
+    for part, names, annotations in (("train", "ab", [first, second]), ("val", "a", [first])):
+        images = [{"id": index, "file_name": f"{name}.png", "width": 40, "height": 30} for index, name in enumerate(names, 1)]
+        content = {"images": images, "annotations": annotations, "categories": [category]}
+        (folder / f"instances_{part}.json").write_text(json.dumps(content))
+
+
 SETS: dict[str, Callable[[Path], None]] = {
+    "coco": coco,
     "image_json": image_json,
     "wide_csv": wide_csv,
     "deeplabcut": deeplabcut,

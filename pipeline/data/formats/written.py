@@ -22,12 +22,19 @@ def write_tables(labels: Labels, out: Path, text: Callable[[Sequence[Instance]],
     text: returns the content of the file with these instances. prefix: of the names of the files in the folder.
     Raises InputError for several sources and one file.
     """
-    sources = sorted({one.source for one in labels.instances}) or [""]
-    if out.suffix and len(sources) > 1:
-        raise InputError(f"{printable(out)} cannot hold the labels of several annotation sources ({', '.join(sources)}). Name a folder.")
-    for source in sources:
+    check_sources(labels, out)
+    for source in sorted({one.source for one in labels.instances}) or [""]:
         path = out if out.suffix else out / f"{prefix}{source.replace('/', '_') or 'labels'}.csv"
         write_text(path, text([one for one in labels.instances if one.source == source]))
+
+
+def check_sources(labels: Labels, out: Path) -> None:
+    """Raises InputError if the labels of several annotation sources would be written into one file, which has a suffix."""
+    sources = sorted({one.source for one in labels.instances})
+    if out.suffix and len(sources) > 1:
+        raise InputError(
+            f"{printable(out)} cannot hold the labels of several annotation sources ({', '.join(map(printable, sources))}). Name a folder."
+        )
 
 
 def by_image(labels: Labels, instances: Sequence[Instance]) -> dict[LabelledImage, list[Instance]]:
