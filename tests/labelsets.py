@@ -147,6 +147,25 @@ def cvat(folder: Path) -> None:
     _write(folder, {"annotations.xml": f"<annotations><meta><task><labels>{labels}</labels></task></meta>{images}{track}</annotations>"})
 
 
+def label_studio(folder: Path) -> None:
+    draw(folder, "a.png", "sub/b.png", "c.png")
+    size = {"original_width": 40, "original_height": 30, "image_rotation": 0}
+
+    def point(name: str, x: float, parent: str) -> dict:
+        return {"type": "keypointlabels", "value": {"x": x, "y": 12.5, "keypointlabels": [name]}, **size, "parentID": parent}
+
+    box = {"id": "r", "type": "rectanglelabels", "value": {"x": 1, "y": 2, "width": 90, "height": 50.5, "rotation": 0}, **size}
+    results = [[box, point("left", 10, "r"), point("right", 80, "r"), point("left", 3, "")], [point("left", 11, "r")], []]
+    images = ["/data/upload/1/0a1b2c3d-a.png", "/data/local-files/?d=sub/b.png", "c.png"]
+    tasks = [
+        {"id": number, "data": {"image": image}, "annotations": [{"completed_by": 1, "was_cancelled": False, "result": result}]}
+        for number, (image, result) in enumerate(zip(images, results, strict=True), 1)
+    ]
+    tasks[1]["annotations"].append({"completed_by": {"id": 2, "email": "a@b.c"}, "result": [point("right", 20, "r")]})
+    configuration = '<View><KeyPointLabels name="k"><Label value="right"/><Label value="left"/></KeyPointLabels></View>'
+    _write(folder, {"project.json": json.dumps(tasks), "config.xml": configuration})
+
+
 def _write(folder: Path, texts: dict[str, str]) -> None:
     """Writes text files, by their paths."""
     for name, text in texts.items():
@@ -174,4 +193,5 @@ SETS: dict[str, Callable[[Path], None]] = {
     "yolo": yolo,
     "pts": pts,
     "cvat": cvat,
+    "label_studio": label_studio,
 }
