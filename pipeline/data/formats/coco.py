@@ -172,8 +172,7 @@ def _size(folder: Folder, entry: Mapping[str, Any], image: str, where: str) -> t
     """Width and height of an image. Raises InputError if the label file says otherwise."""
     width, height = entry.get("width"), entry.get("height")
     if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
-        references.check_size(folder, image, (width, height), where)
-        return width, height
+        return references.checked_size(folder, image, (width, height), where)
     return folder.size(image)
 
 
