@@ -59,16 +59,38 @@ def read_json(path: Path, *, largest: int = LARGEST) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file of plain values. Raises InputError, with the line, if it is not YAML."""
+    """The content of a YAML file of plain values. Raises InputError, with the line, if it is not YAML.
+
+    Aliases can make a file of a kilobyte stand for gigabytes, or for itself; then it is refused too.
+    """
     import yaml
 
     try:
-        return yaml.safe_load(text(path, largest=LARGEST_YAML))
+        content = yaml.safe_load(text(path, largest=LARGEST_YAML))
+        if _extent(content, {}) > 16 * LARGEST_YAML:
+            raise ValueError("its aliases stand for too much")
+        return content
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InputError(f"{printable(path)}{line}: not YAML ({error.problem}). Correct the file.") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise InputError(f"{printable(path)} is not YAML ({printable(error)[:100]}). Correct the file.") from None
+
+
+def _extent(value: Any, known: dict[int, int]) -> int:
+    """The number of characters of a value, as if nothing in it were shared. known: those of lists and mappings; 0 for one that is open.
+
+    Raises ValueError if a value contains itself.
+    """
+    if not isinstance(value, list | dict):
+        return len(value) if isinstance(value, str | bytes) else 8
+    if id(value) not in known:
+        known[id(value)] = 0
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_extent(part, known) for part in parts)
+    elif not known[id(value)]:
+        raise ValueError("it contains itself")
+    return known[id(value)]
 
 
 def read_xml(path: Path) -> ET.Element:
