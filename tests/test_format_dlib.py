@@ -105,7 +105,7 @@ def test_files_for_the_same_images_are_two_sources(folder):
     """If neither repeats the other."""
     for name, text in {"ann.xml": document(image(BOX)), "bob.xml": document(image(BOX))}.items():
         (folder.root / name).write_text(text)
-    assert [each.source for each in dlib.read(folder, dlib.find(folder), Reading()).instances] == ["ann.xml", "bob.xml"]
+    assert [each.source for each in dlib.read(folder, dlib.find(folder), Reading()).instances] == ["ann", "bob"]
 
 
 def test_files_are_recognised_by_their_content(folder):
@@ -118,6 +118,7 @@ def test_files_are_recognised_by_their_content(folder):
 
 FAR = "the keypoint '00' lies at x = 41.5, y = 2.5, far outside the image of 20 x 10"
 FAULTS = {
+    "no parts": (document(image()), " has no box with parts"),
     "another root": ("<annotations/>", ": the file is a <annotations>, not a <dataset> of imglab"),
     "no XML": ("<dataset>", ", line 1: not XML (no element found)"),
     "entities": ("<!DOCTYPE d [<!ENTITY e 'x'>]><dataset>&e;</dataset>", ", line 1: the file defines XML entities"),

@@ -107,9 +107,11 @@ def test_other_shapes_are_skipped_with_a_note(folder):
 
 def test_a_file_without_points_is_an_empty_image(folder):
     """The image is known and has no instance."""
-    labels = read(folder, document())
-    assert [each.name for each in labels.images] == ["a.png"]
-    assert labels.instances == ()
+    save(folder.root / "b.json", document(point("nose", 1, 1), imagePath="b.png"))
+    save(folder.root / "a.json", document())
+    labels = labelme.read(folder, ("a.json", "b.json"), Reading())
+    assert [each.name for each in labels.images] == ["a.png", "b.png"]
+    assert [each.image for each in labels.instances] == ["b.png"]
 
 
 def test_files_are_recognised_by_their_content(folder):
@@ -156,6 +158,8 @@ def test_the_folder_of_a_file_names_the_part(folder):
 
 FAR = "the keypoint 'nose' lies at x = 41, y = 1, far outside the image of 20 x 10"
 FAULTS = {
+    "no points": (document(), "a.json has no points"),
+    "no area": (document(box("mouse", [1, 1], [1, 5])), "a.json, shape 1: the rectangle 'mouse' has no area"),
     "no object": ([1], "a.json: the file has no list of shapes"),
     "no shapes": ({"shapes": {}}, "a.json: the file has no list of shapes"),
     "no image path": (document(imagePath=None), "a.json: imagePath is None, not the name of an image"),

@@ -84,12 +84,29 @@ def test_a_specimen_without_landmarks_is_an_empty_image(folder):
 
 
 def test_two_files_for_the_same_images_are_two_sources(folder):
-    """And a file called test.tps names test images."""
-    (folder.root / "other.tps").write_text(TWO)
-    (folder.root / "test.tps").write_text(TWO)
+    """Two annotators, unless the names of the files say that they are parts of the set."""
+    (folder.root / "ann.tps").write_text(TWO)
+    (folder.root / "bob.tps").write_text(TWO)
     labels = tps.read(folder, tps.find(folder), Reading())
-    assert [each.source for each in labels.instances] == ["other.tps", "other.tps", "test.tps", "test.tps"]
-    assert [each.part for each in tps.read(folder, ("test.tps",), Reading()).images] == ["test", "test"]
+    assert [each.source for each in labels.instances] == ["ann", "ann", "bob", "bob"]
+    (folder.root / "bob.tps").rename(folder.root / "test.tps")
+    with pytest.raises(InputError, match=r"test\.tps, line 1: the image a\.png is also in another part of the set"):
+        tps.read(folder, ("ann.tps", "test.tps"), Reading())
+
+
+def test_file_names_divide_the_set(folder):
+    """As train.tps and test.tps do."""
+    first = TWO.index("LM=2", 1)
+    (folder.root / "test.tps").write_text(TWO[:first])
+    (folder.root / "train.tps").write_text(TWO[first:])
+    labels = tps.read(folder, tps.find(folder), Reading())
+    assert [(each.name, each.part) for each in labels.images] == [("a.png", "test"), ("b.png", "training")]
+
+
+def test_equal_identifiers_in_an_image_become_numbers(folder):
+    """Two specimens in one image are two instances."""
+    labels = read(folder, TWO.replace("b.png", "a.png").replace("ID=1", "ID=0"))
+    assert [each.id for each in labels.instances] == ["1", "2"]
 
 
 def test_files_are_recognised_by_their_content(folder):
@@ -101,6 +118,7 @@ def test_files_are_recognised_by_their_content(folder):
 
 
 FAULTS = {
+    "no landmarks": ("LM=0\nIMAGE=a.png\n", "wings.tps has no landmarks"),
     "no number": (TWO.replace("5.5", "five"), "line 7: x of landmark 1 is 'five', not a number"),
     "NaN": (TWO.replace("2.25", "inf"), "line 7: y of landmark 1 is 'inf', which cannot be a length"),
     "huge": (TWO.replace("5.5", "1e300"), "line 7: x of landmark 1 is '1e300', which cannot be a length"),

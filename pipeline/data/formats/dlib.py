@@ -13,7 +13,8 @@ import numpy as np
 
 from pipeline.data.formats import documents, numbers
 from pipeline.data.formats.folder import Folder
-from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Reading, by_source, part_of
+from pipeline.data.formats.several import add_image, parts, with_sources
+from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Reading, check_one_source, part_of
 from pipeline.errors import InputError, meant
 from pipeline.units import printable
 
@@ -47,16 +48,18 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
         known = meant(reading.category, labels) if labels else "no box with parts has a label."
         raise InputError(f"{printable(folder.root)}: no box with parts has the label {reading.category!r}; {known}")
     names = _ordered({name for own in boxes.values() for box in own for name in box.parts})
+    if not names:
+        raise InputError(f"{printable(folder.path(files[0]))} has no box with parts. Add some with imglab --parts, or leave the file out.")
     convention = reading.of(CONVENTION)
     instances = {file: [box.instance(names, convention) for box in own] for file, own in boxes.items()}
     repeated = _repeated(instances)
-    images: dict[str, LabelledImage] = {}
-    for file in files:
-        if file not in repeated:
-            images |= {image: LabelledImage(image, part_of(file)) for image in found[file].images if image not in images}
     kept = {file: own for file, own in instances.items() if file not in repeated}
+    images: dict[str, LabelledImage] = {}
+    for file, part in parts(tuple(kept)).items():
+        for image in found[file].images:
+            add_image(images, LabelledImage(image, part), found[file].place)
     notes = (*(f"{file} repeats what other files contain: not read." for file in repeated), *_notes(found.values()))
-    return Labels("dlib", files, names, tuple(images.values()), by_source(kept), notes=notes)
+    return Labels("dlib", files, names, tuple(images.values()), with_sources(kept), notes=notes)
 
 
 def write(labels: Labels, folder: Folder, out: Path) -> None:
@@ -64,6 +67,7 @@ def write(labels: Labels, folder: Folder, out: Path) -> None:
 
     An instance without a box gets the box of its keypoints, because in this format parts belong to boxes.
     """
+    check_one_source(labels)
     own: dict[str, list[Instance]] = {image.name: [] for image in labels.images}
     for instance in labels.instances:
         own[instance.image].append(instance)

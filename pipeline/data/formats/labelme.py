@@ -16,7 +16,8 @@ import numpy as np
 
 from pipeline.data.formats import documents, numbers
 from pipeline.data.formats.folder import Folder
-from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Reading, by_source, part_of
+from pipeline.data.formats.several import add_image, parts, with_sources
+from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Reading, check_one_source
 from pipeline.errors import InputError, meant
 from pipeline.units import counted, printable
 
@@ -47,21 +48,25 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
     found = [_LabelmeFile(folder, file) for file in files]
     _check_once(found)
     names = tuple(dict.fromkeys(name for each in found for group in each.groups.values() for name in group.points))
-    convention = reading.of(CONVENTION)
+    if not names:
+        raise InputError(f"{found[0].place} has no points. Create some in LabelMe, or leave the file out.")
+    convention, part = reading.of(CONVENTION), parts([each.folder for each in found])
+    images: dict[str, LabelledImage] = {}
     instances: dict[str, list[Instance]] = {}
     for each in found:
-        own = instances.setdefault(str(PurePosixPath(each.file).parent), [])
+        add_image(images, LabelledImage(each.image, part[each.folder]), each.place)
+        own = instances.setdefault(each.folder, [])
         own += [each.instance(key, names, convention) for key, group in each.groups.items() if group.is_wanted(reading.category)]
     if reading.category and not any(instances.values()):
         labels = sorted({group.category for each in found for group in each.groups.values()} - {""})
         known = meant(reading.category, labels) if labels else "no points share a group_id with a rectangle."
         raise InputError(f"{printable(folder.root)}: no rectangle with points has the label {reading.category!r}; {known}")
-    images = {each.image: LabelledImage(each.image, part_of(str(PurePosixPath(each.file).parent))) for each in found}
-    return Labels("labelme", files, names, tuple(images.values()), by_source(instances), notes=_notes(found))
+    return Labels("labelme", files, names, tuple(images.values()), with_sources(instances), notes=_notes(found))
 
 
 def write(labels: Labels, folder: Folder, out: Path) -> None:
     """Writes a folder with a JSON file for each image, in the same folders below it as the images, for which LabelMe looks beside it."""
+    check_one_source(labels)
     own: dict[str, list[Instance]] = {image.name: [] for image in labels.images}
     for instance in labels.instances:
         own[instance.image].append(instance)
@@ -130,6 +135,7 @@ class _LabelmeFile:
 
     def __init__(self, folder: Folder, file: str) -> None:
         self.file, self.place = file, printable(folder.path(file))
+        self.folder = posixpath.dirname(file) or "root"
         content = documents.read_json(folder.path(file))
         if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
             raise InputError(f"{self.place}: the file has no list of shapes, as LabelMe's files do. Save it with LabelMe, or leave it out.")
@@ -225,6 +231,8 @@ class _LabelmeFile:
         if group.box:
             raise InputError(f"{place}: a second rectangle in the same instance of {self.image}. Give each a group_id of its own.")
         (left, top), (right, bottom) = np.min(points, axis=0), np.max(points, axis=0)
+        if left == right or top == bottom:
+            raise InputError(f"{place}: the rectangle {label!r} has no area. Draw it again, or remove it.")
         group.box, group.category = (float(left), float(top), float(right), float(bottom)), label
 
 
@@ -238,7 +246,7 @@ def _check_once(found: list[_LabelmeFile]) -> None:
     """Raises InputError if two files in one folder label the same image."""
     known: dict[tuple[str, str], str] = {}
     for each in found:
-        other = known.setdefault((posixpath.dirname(each.file), each.image), each.file)
+        other = known.setdefault((each.folder, each.image), each.file)
         if other != each.file:
             raise InputError(f"{each.place} labels the image {each.image}, as {printable(other)} does. Remove one of the two files.")
 

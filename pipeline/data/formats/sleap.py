@@ -13,9 +13,10 @@ import numpy as np
 
 from pipeline.data.formats import numbers, sleap_hdf5, sleap_writing
 from pipeline.data.formats.folder import Folder
+from pipeline.data.formats.several import add_image, parts, with_sources
 from pipeline.data.formats.sleap_json import SleapSkeleton, SleapVideo, skeletons, videos
 from pipeline.data.formats.sleap_process import SleapReader
-from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Reading, by_source, part_of
+from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Part, Reading, check_one_source
 from pipeline.errors import InputError, meant
 from pipeline.units import counted, printable
 
@@ -48,9 +49,10 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
     """
     found: list[_SleapFile] = []
     notes: list[str] = []
+    part = parts(files)
     for file in files:
         try:
-            found.append(_SleapFile(folder, file))
+            found.append(_SleapFile(folder, file, part[file]))
         except _NoFramesError as error:
             if file == files[-1] and not found:
                 raise
@@ -62,11 +64,12 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
     images: dict[str, LabelledImage] = {}
     instances: dict[str, list[Instance]] = {}
     for each in found:
-        images |= {image.name: image for image in each.images.values()}
+        for image in each.images.values():
+            add_image(images, image, printable(each.path))
         instances[each.file] = list(each.instances(skeleton, convention))
         notes += each.notes()
     mirror = skeleton.mirror or None
-    return Labels("sleap", files, skeleton.nodes, tuple(images.values()), by_source(instances), mirror, skeleton.edges, tuple(notes))
+    return Labels("sleap", files, skeleton.nodes, tuple(images.values()), with_sources(instances), mirror, skeleton.edges, tuple(notes))
 
 
 def frame(folder: Folder, file: str, number: int) -> bytes:
@@ -84,6 +87,7 @@ def write(labels: Labels, folder: Folder, out: Path) -> None:
 
     Boxes and occlusion have no place in it.
     """
+    check_one_source(labels)
     sleap_writing.save(labels, CONVENTION, out, images=_Images(folder))
 
 
@@ -130,8 +134,8 @@ class _Labelled:
 class _SleapFile:
     """One file: its skeletons, and its images and instances that users labelled. Raises InputError for any fault in it."""
 
-    def __init__(self, folder: Folder, file: str) -> None:
-        self.folder, self.file, self.path = folder, file, folder.path(file)
+    def __init__(self, folder: Folder, file: str, part: Part) -> None:
+        self.folder, self.file, self.path, self.part = folder, file, folder.path(file), part
         self.images: dict[tuple[int, int], LabelledImage] = {}
         self.sizes: dict[str, tuple[int, int] | None] = {}
         self.labelled: list[_Labelled] = []
@@ -217,15 +221,14 @@ class _SleapFile:
     def _image(self, number: int, index: int, rows: dict[int, int], place: str) -> str:
         key, video = (number, index), self.videos[number]
         if key not in self.images:
-            part = part_of(self.file)
             if video.dataset:
                 if index not in rows:
                     raise InputError(f"{place}: the image is not in the file. Make the package again, with all labelled frames.")
-                self.images[key] = LabelledImage(self._name(number, index), part, (self.file, video.number * _ROWS + rows[index]))
+                self.images[key] = LabelledImage(self._name(number, index), self.part, (self.file, video.number * _ROWS + rows[index]))
             elif video.images:
                 if index >= len(video.images):
                     raise InputError(f"{place}: the video has only {counted(len(video.images), 'image')}. Save the file with SLEAP again.")
-                self.images[key] = LabelledImage(self.folder.image(video.images[index], self.file, place), part)
+                self.images[key] = LabelledImage(self.folder.image(video.images[index], self.file, place), self.part)
                 self.sizes.setdefault(self.images[key].name, None)
             else:
                 raise self._no_frames(video)

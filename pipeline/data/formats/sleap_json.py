@@ -63,8 +63,8 @@ def _understood(read: Callable[[], list[_Found]], path: Path, what: str) -> list
 def _skeleton(content: dict[str, Any], nodes: list[dict[str, Any]]) -> SleapSkeleton:
     graph = content.get("nx_graph", content)
     names = {node["id"]: nodes[node["id"]]["name"] for node in graph["nodes"] if node["id"] >= 0}
-    if len(set(names.values())) < len(graph["nodes"]) or not all(isinstance(name, str) and name for name in names.values()):
-        raise ValueError("its nodes do not all have names of their own")
+    if not names or len(set(names.values())) < len(graph["nodes"]) or not all(isinstance(name, str) and name for name in names.values()):
+        raise ValueError("its nodes are missing or do not all have names of their own")
     # A type of link is written once in full, and then as a reference to the first, second ... one that was written so.
     written: list[int] = []
     pairs: dict[int, dict[tuple[str, str], None]] = {_EDGE: {}, _SYMMETRY: {}}

@@ -14,7 +14,8 @@ import numpy as np
 
 from pipeline.data.formats import documents, numbers
 from pipeline.data.formats.folder import Folder
-from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Reading, by_source, part_of
+from pipeline.data.formats.several import add_image, parts, with_sources
+from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Reading, check_one_source, with_unique_ids
 from pipeline.errors import InputError
 from pipeline.units import counted, printable
 
@@ -45,19 +46,22 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
     images: dict[str, LabelledImage] = {}
     instances: dict[str, list[Instance]] = {}
     specimens = [(file, specimen) for file in files for specimen in _specimens(folder.path(file))]
-    count = _landmarks(specimens)
+    count, part = _landmarks(specimens), parts(files)
+    if not count:
+        raise InputError(f"{printable(folder.path(files[0]))} has no landmarks. Digitize them first, or leave the file out.")
     names = tuple(str(number) for number in range(1, count + 1))
     for file, specimen in specimens:
         image = folder.image(specimen.image, file, specimen.place)
-        images.setdefault(image, LabelledImage(image, part_of(file)))
+        add_image(images, LabelledImage(image, part[file]), specimen.place)
         if not specimen.count:
             continue
         size = folder.size(image)
         points = convention.inwards(np.array(specimen.points), size[1])
         numbers.check_near(points, size, f"{specimen.place}, image {image}", names)
-        own = instances.setdefault(file, [])
-        own.append(Instance(image, specimen.id or str(len(own) + 1), points, np.zeros(count, bool), place=specimen.place))
-    return Labels("tps", files, names, tuple(images.values()), by_source(instances), notes=_notes(specimens, convention))
+        instance = Instance(image, specimen.id, points, np.zeros(count, bool), place=specimen.place)
+        instances.setdefault(file, []).append(instance)
+    numbered = with_sources({file: with_unique_ids(own) for file, own in instances.items()})
+    return Labels("tps", files, names, tuple(images.values()), numbered, notes=_notes(specimens, convention))
 
 
 def scales(folder: Folder, files: tuple[str, ...]) -> dict[str, float]:
@@ -75,6 +79,7 @@ def write(labels: Labels, folder: Folder, out: Path) -> None:
 
     Raises InputError for a keypoint to the left of its image and below it: with two negative coordinates it would count as missing.
     """
+    check_one_source(labels)
     lines = []
     ids = [instance.id for instance in labels.instances]
     are_unique = len(set(ids)) == len(ids) and all(text.isascii() and text.isdigit() for text in ids)
