@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import sleapfiles
 from PIL import Image
 
 from pipeline.data.formats.catalogue import format_module
@@ -185,6 +186,39 @@ def coco(folder: Path) -> None:
         (folder / f"instances_{part}.json").write_text(json.dumps(content))
 
 
+def labelme(folder: Path) -> None:
+    draw(folder, "a.png", "sub/b.png")
+
+    def shape(label: str, kind: str, *points: list[float], **more: object) -> dict:
+        return {"label": label, "points": points, "shape_type": kind, "flags": {}, "group_id": 3, **more}
+
+    shapes = [shape("nose", "point", [3, 4.5]), shape("tail", "point", [20, 21], flags={"occluded": True})]
+    shapes += [shape("mouse", "rectangle", [1, 2], [30, 25.5]), shape("nose", "point", [5, 6], group_id=None)]
+    rest = {"version": "5.5.0", "flags": {}, "imageData": None, "imageHeight": 30, "imageWidth": 40}
+    contents = {"a.json": {"shapes": shapes, "imagePath": "a.png"}, "sub/b.json": {"shapes": shapes[:1], "imagePath": "..\\sub\\b.png"}}
+    _write(folder, {name: json.dumps({**content, **rest}) for name, content in contents.items()})
+
+
+def dlib(folder: Path) -> None:
+    draw(folder, "a.png", "b.png")
+    parts = "<part name='00' x='3' y='4'/><part name='01' x='20' y='21'/>"
+    box = f"<box top='2' left='1' width='30' height='25'><label>face</label>{parts}</box>"
+    images = f"<image file='a.png'>{box}<box top='1' left='1' width='3' height='3' ignore='1'/></image><image file='b.png'>{box}</image>"
+    _write(folder, {"faces.xml": f"<?xml version='1.0' encoding='ISO-8859-1'?><dataset><name>x</name><images>{images}</images></dataset>"})
+
+
+def tps(folder: Path) -> None:
+    draw(folder, "a.png", "b.png")
+    curves = "CURVES=1\nPOINTS=2\n1 1\n2 2\n"
+    _write(folder, {"w.tps": f"LM=2\n3,5 4\n-1 -1\n{curves}IMAGE=a.png\nID=0\nSCALE=0.02\nLM=2\n5. 6.\n20 21\nIMAGE=b.png\nID=1\n"})
+
+
+def sleap(folder: Path) -> None:
+    draw(folder, "a.png", "b.png", size=(20, 10))
+    sleapfiles.Contents(sleapfiles.SEQUENCE).save(folder / "sequence.slp")
+    sleapfiles.package(folder / "embedded.pkg.slp")
+
+
 SETS: dict[str, Callable[[Path], None]] = {
     "coco": coco,
     "image_json": image_json,
@@ -194,4 +228,8 @@ SETS: dict[str, Callable[[Path], None]] = {
     "pts": pts,
     "cvat": cvat,
     "label_studio": label_studio,
+    "labelme": labelme,
+    "dlib": dlib,
+    "tps": tps,
+    "sleap": sleap,
 }

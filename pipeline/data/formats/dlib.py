@@ -136,7 +136,8 @@ class _ImglabBox:
         x, y, width, height = self.box
         if convention.upwards:
             y = self.size[1] - y - height
-        return Instance(self.image, self.id, keypoints, np.zeros(len(names), bool), (x, y, width, height), place=self.place)
+        box = numbers.box(np.array([(x, y), (x + width, y + height)]), self.size, f"{self.place}, image {self.image}")
+        return Instance(self.image, self.id, keypoints, np.zeros(len(names), bool), box, place=self.place)
 
 
 class _ImglabFile:

@@ -156,8 +156,7 @@ class _LabelmeFile:
         box = None
         if group.box:
             corners = convention.inwards(np.array(group.box).reshape(2, 2), self.size[1])
-            (x, y), (width, height) = corners.min(0), np.ptp(corners, axis=0)
-            box = (float(x), float(y), float(width), float(height))
+            box = numbers.box(corners, self.size, f"{self.place}, image {self.image}")
         id = next(str(number) for number in itertools.count(1) if str(number) not in self.groups) if key is None else key
         return Instance(self.image, id, keypoints, np.array([name in group.occluded for name in names], bool), box, place=self.place)
 
