@@ -184,7 +184,8 @@ def _annotations(
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict):
             raise InputError(f'{place}: entry {index + 1} of "annotations" is {shown(entry)}. Export the labels again.')
-        identifier = printable(entry["id"] if _is_key(entry.get("id")) else f"{index + 1} in order")
+        given = entry.get("id")
+        identifier = printable(given) if isinstance(given, str) else str(given) if _is_key(given) else f"{index + 1} in order"
         if identifier in seen:
             raise InputError(f"{place}: the annotation {identifier} occurs twice. Give each annotation an id of its own.")
         seen.add(identifier)
@@ -217,10 +218,12 @@ def _keypoints(values: Any, names: tuple[str, ...], place: str) -> tuple[np.ndar
         whats = [f"{axis} of the keypoint {shown(name)}" for name in names for axis in "xyv"]
         found = np.array([number(value, place, what) for value, what in zip(values, whats, strict=True)]).reshape(-1, 3)
     visible, points = found[:, 2], found[:, :2]
-    for index in np.flatnonzero(~np.isin(visible, (0, 1, 2)) | ~(np.abs(points) <= LARGEST).all(axis=1)):
-        for axis, value in zip("xy", values[3 * index : 3 * index + 2], strict=True):
-            number(value, place, f"{axis} of the keypoint {shown(names[index])}")
-        raise InputError(f"{place}: v of the keypoint {shown(names[index])} is {shown(values[3 * index + 2])}, not 0, 1 or 2. Correct it.")
+    if not (set(visible.tolist()) <= {0, 1, 2} and np.abs(points).max() <= LARGEST):
+        for name, (x, y, v) in zip(names, zip(*[iter(values)] * 3, strict=True), strict=True):
+            for axis, value in zip("xyv", (x, y, v), strict=True):
+                number(value, place, f"{axis} of the keypoint {shown(name)}")
+            if v not in (0, 1, 2):
+                raise InputError(f"{place}: v of the keypoint {shown(name)} is {shown(v)}, not 0, 1 or 2. Correct it.")
     return np.where(visible[:, None] > 0, points, np.nan), visible == 1
 
 

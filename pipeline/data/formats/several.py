@@ -46,7 +46,7 @@ def sources(images: Mapping[str, Collection[str]]) -> dict[str, str]:
 def with_sources(instances: Mapping[str, Sequence[Instance]]) -> tuple[Instance, ...]:
     """The instances of all label files, each with its annotation source, see `sources`. instances: label file -> its instances."""
     named = sources({file: [one.image for one in own] for file, own in instances.items()})
-    return tuple(replace(one, source=named[file]) for file, own in instances.items() for one in own)
+    return tuple(replace(one, source=named[file]) if named[file] else one for file, own in instances.items() for one in own)
 
 
 def check_names(names: tuple[str, ...], others: tuple[str, ...], file: str, other: str) -> None:
@@ -62,6 +62,8 @@ def check_names(names: tuple[str, ...], others: tuple[str, ...], file: str, othe
 
 def reordered(instance: Instance, order: list[int]) -> Instance:
     """The instance with its keypoints in another order. order: for each keypoint, its present position."""
+    if order == sorted(order):
+        return instance
     return replace(instance, keypoints=instance.keypoints[order], occluded=instance.occluded[order])
 
 
