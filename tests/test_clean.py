@@ -99,6 +99,7 @@ def test_it_lists_with_sizes_and_removes_with_yes_alone(workplace, stages, capsy
         (".scale-KEY.another-host-1.part.h5", "draft of a process that has died"),
         (f".scale-0123456789.extra.{DEAD}.part.csv", "draft of a process that has died"),
         (f"..file-hashes.{DEAD}.part.json", "draft of a process that has died"),
+        (f"..definitions.{DEAD}.part.json", "draft of a process that has died"),
         (f".last-run.{DEAD}.part.json", "draft of a process that has died"),
         (".scale-0123456789.lock", "lock of a process that has died"),
         (".run-another-host-1-2.lock", "lock of a process that has died"),

@@ -41,7 +41,7 @@ def test_pairs_are_guessed_from_names(names, pairs):
     assert mirror.guessed(names) == (pairs, ())
 
 
-@pytest.mark.parametrize("noise", [0.01, 0.3])
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.3])
 def test_true_pairs_are_confirmed(noise):
     """Mirrored samples fit the mean shape with the pairs exchanged, and not without."""
     pairs, note = mirror.found(samples(noise=noise), NAMES)

@@ -15,6 +15,7 @@ from pipeline.units import counted
 FEWEST = 5  # labelled samples with which a guess can be verified
 # A true exchange of places makes mirrored samples fit the mean shape better than none by this factor, and nearly as well as the samples do.
 BETTER, AS_GOOD = 0.8, 1.25
+EXACT = 1e-6  # a distance of a thousandth of the size, which is no difference
 
 _REMEDY = f"Give pairs in {NAME} if they may be."
 
@@ -54,7 +55,7 @@ class Residuals:
     @property
     def agree(self) -> bool:
         """Whether the pairs are true."""
-        return self.samples >= FEWEST and self.exchanged <= min(BETTER * self.mirrored, AS_GOOD * self.plain)
+        return self.samples >= FEWEST and self.exchanged <= min(BETTER * self.mirrored, AS_GOOD * self.plain + EXACT)
 
 
 def found(keypoints: np.ndarray, names: tuple[str, ...]) -> tuple[Pairs | None, str]:

@@ -19,7 +19,7 @@ _OWNER = rf"(?P<owner>(?P<stem>[a-z][\w-]*)-(?P<key>[0-9a-f]{{{KEY_LENGTH}}}))"
 # A process: HOST-PID, or only PID in files of earlier versions.
 _PROCESS = r"((?P<host>[a-z0-9-]+)-)?(?P<pid>\d+)"
 # Small files that are always rewritten as a whole.
-_NOTE = r"\.file-hashes|last-run"
+_NOTE = r"\.file-hashes|\.definitions|last-run"
 _KINDS = {
     "artifact": rf"{_OWNER}\.h5",
     **{kind: rf"{_OWNER}\.{kind}-\d+\.h5" for kind in UNFINISHED},
