@@ -396,8 +396,8 @@ def test_many_files_have_one_digest(album, tmp_path):
     assert digests.folder_digest(moved, names, tmp_path / "data") != before
     (moved / names[7]).write_text(names[7])
     assert digests.folder_digest(moved, names, tmp_path / "data") == before
-    (moved / names[7]).rename(moved / "7.png")
-    assert digests.folder_digest(moved, [*names[:7], "7.png", *names[8:]], tmp_path / "data") != before
+    (moved / names[7]).rename(moved / "some" / "7a.png")
+    assert digests.folder_digest(moved, [*names[:7], "some/7a.png", *names[8:]], tmp_path / "data") != before
 
 
 def test_the_cache_is_written_once_for_many_files(album, tmp_path, hashed, monkeypatch):
