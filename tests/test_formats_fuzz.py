@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.data.formats import catalogue
+
 FUZZ = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck), max_examples=60)
 
 
@@ -30,3 +32,8 @@ def test_any_label_file(damaged, data):
     """Whatever was changed in a label file, it is read with labels that are possible or refused with an InputError of one line."""
     strategy, read = damaged
     read(data.draw(strategy))
+
+
+def test_every_format_has_a_set():
+    """Each format of the catalogue is fuzzed."""
+    assert set(labelsets.SETS) == set(catalogue.FORMATS)
