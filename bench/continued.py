@@ -37,4 +37,5 @@ class ContinueBase(Training, Stage):
             list(range(len(KAGGLE.names))),
             FromBase(base, keep_head=True),
             WholeImage(dataset.images.shape[-1], base.target),
+            KAGGLE,
         )

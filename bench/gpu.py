@@ -29,8 +29,7 @@ import numpy as np
 import pipeline
 from pipeline.data import dataset as datasets
 from pipeline.geometry import augmentation
-from pipeline.geometry.frame import Frame
-from pipeline.keypoints.kaggle import KAGGLE, SIDE
+from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.nets import device
 from pipeline.results.predictions import Predictions
 
@@ -96,7 +95,7 @@ def steps(options: argparse.Namespace, flags: list[str]) -> None:
         for batch in options.batches:
             with policy(name):
                 net = defaults.net(options.data)
-                trainer = training._compiled(net, recipe, Frame(SIDE), capacity=n, steps=options.steps)
+                trainer = training._compiled(net, recipe, capacity=n, steps=options.steps)
             trainer.place(options.versions.block(0, slice(0, n)))
             order = device.stream(training.batches([n], min(batch, n), seed=0))
             run = {"steps_per_epoch": options.steps, "verbose": 0, "shuffle": False}

@@ -19,7 +19,6 @@ import numpy as np
 from timing import goal, medians
 
 import pipeline
-from pipeline.geometry.frame import Frame
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.nets import device
 
@@ -76,7 +75,7 @@ def training_step(net: "keras.Model", stage: type, side: int, batch: int) -> Cal
     from pipeline.nets.samples import Samples
 
     rng, recipe, n = np.random.default_rng(0), defaults.of(training.Recipe, stage), 4 * batch
-    trainer = training._compiled(net, recipe, Frame(side), capacity=n, steps=80)
+    trainer = training._compiled(net, recipe, capacity=n, steps=80)
     images, keypoints = rng.integers(0, 256, (n, side, side), np.uint8), rng.uniform(0, side, (n, net.output_shape[2], 2))
     trainer.place(Samples(images, keypoints.astype(np.float32), np.arange(n, dtype=np.int8) % 2, np.ones(n, np.float32)))
     order = itertools.cycle(np.split(rng.permutation(n).astype(np.int32), n // batch))

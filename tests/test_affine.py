@@ -103,6 +103,51 @@ def test_pixels_go_where_points_go(side):
     assert np.abs(centroid(affine.warp(dots_at(points, side=96), matrix, side)) - moved)[inside].max() < 0.1
 
 
+def test_colour_is_warped_channel_by_channel():
+    """Each channel of a colour image becomes what it would become as a grey image."""
+    images, matrix = np.stack([noise(3, 32, seed=seed) for seed in range(3)], axis=-1), maps(3)
+    warped = affine.warp(images, matrix, 20)
+    for channel in range(3):
+        np.testing.assert_array_equal(warped[..., channel], affine.warp(images[..., channel], matrix, 20))
+
+
+def test_the_contrast_of_a_colour_image_changes_around_one_mean():
+    """Twice the contrast moves each level away from the mean of all channels; computed by hand for an image of two colours."""
+    image = np.zeros((1, 16, 16, 3), np.uint8)
+    image[...] = [90, 100, 110]
+    brighter = affine.warp(image, affine.identity(1), 16, gain=np.array([2.0]), bias=np.array([5.0]))
+    np.testing.assert_array_equal(brighter[0, 3, 4], [85, 105, 125])
+
+
+@pytest.mark.parametrize("shape", [(2, 48, 48), (2, 48, 48, 3)], ids=["grey", "colour"])
+def test_a_reduced_image_has_the_means_of_its_squares(shape):
+    """At a third of the size each pixel is the mean of 3 x 3 pixels; half the size needs no reduction to be the mean of 2 x 2."""
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    for factor in (2, 3):
+        means = images.reshape(2, 48 // factor, factor, 48 // factor, factor, *shape[3:]).mean(axis=(2, 4))
+        assert np.abs(affine.resized(images, 48 // factor)[:] - means).max() < 0.6
+
+
+def test_images_of_the_right_size_are_not_touched():
+    """No new array is made and nothing is computed."""
+    images = noise(2, 32)
+    assert affine.resized(images, 32) is images
+
+
+@pytest.mark.parametrize("side", [40, 64, 96, 150])
+def test_keypoints_of_a_resized_image_move_by_its_factor(side):
+    """A dot's centroid is where its position is in the smaller image, whether or not the sides divide each other."""
+    points = side * np.random.default_rng(4).uniform(0.35, 0.65, (10, 2))
+    small = affine.resized(dots_at(points, side=side, width=side / 16), 32)[:]
+    assert np.abs(centroid(small) - points * (32 / side)).max() < 0.1
+
+
+@pytest.mark.parametrize(("scale", "factor"), [(2.0, 1), (1.0, 1), (0.5, 1), (0.49, 2), (1 / 3, 3), (0.26, 3), (0.25, 4)])
+def test_bilinear_interpolation_skips_no_pixel(scale, factor):
+    """Images are reduced by the whole factor that leaves at least the size of the result, and only if it is less than half theirs."""
+    assert affine.reduction(scale) == factor
+
+
 def test_as_many_images_as_maps():
     """Any other number raises an error with both numbers; no images and no maps give an empty result."""
     with pytest.raises(ValueError, match="3 images and 2 maps"):

@@ -104,3 +104,35 @@ def test_the_window_holds_its_keypoints_with_their_margin(target, group, margin,
     assert seen.side % MULTIPLE == 0
     assert extent * zoom <= seen.side < extent * zoom + MULTIPLE
     assert factor == pytest.approx(seen.side / extent)
+
+
+@pytest.mark.parametrize("size", [1, 4], ids=["one size", "far too large"])
+def test_images_of_another_size_are_aligned_alike(target, size):
+    """Keypoints in pixels that are three times as small have the map of the original ones, after a reduction to a third."""
+    faces = affine.move(np.tile(target, (20, 1, 1)), similarities(np.full(20, size / 1.3)))
+    reduced = affine.compose(aligning(faces, target), affine.scaling(20, 1 / 3))
+    np.testing.assert_allclose(aligning(3 * faces, target, scale=1 / 3), reduced, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+@pytest.mark.parametrize("degenerate", ["one keypoint", "all keypoints at one place", "all keypoints of the mean face at one place"])
+def test_points_without_angle_and_size_are_shifted(target, degenerate, scale):
+    """The map brings their centre to that of the target, and neither rotates nor scales, except to the unit of the frame."""
+    points = np.random.default_rng(2).uniform(0, 90, (3, K, 2))
+    if degenerate == "one keypoint":
+        points, target = points[:, :1], target[:1]
+    elif degenerate == "all keypoints at one place":
+        points = np.tile(points[:, :1], (1, K, 1))
+    else:
+        target = np.tile(target[:1], (K, 1))
+    matrix = aligning(points, target, scale=scale)
+    np.testing.assert_allclose(matrix[:, :, :2], np.tile(np.eye(2) * scale, (3, 1, 1)))
+    np.testing.assert_allclose(affine.move(points, matrix).mean(axis=1), np.tile(target.mean(axis=0), (3, 1)), atol=1e-9)
+
+
+def test_two_keypoints_tell_angle_and_size():
+    """Two points, rotated by 90 degrees and twice as far apart, come exactly to their target."""
+    target = np.array([[10.0, 20], [30, 20]])
+    np.testing.assert_allclose(
+        affine.move(np.array([[[50.0, 10], [50, 50]]]), aligning(np.array([[[50.0, 10], [50, 50]]]), target))[0], target
+    )

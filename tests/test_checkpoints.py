@@ -82,7 +82,7 @@ def fitted(nets, net_of, **changes):
         keras.utils.set_random_seed(5)
         net = net_of()
         hooks = nets.training.Hooks(checkpoints=keeping)
-        history, health = nets.training.fit(net, versions_of(*faces), validation, plan, keypointset=DOTS, hooks=hooks)
+        history, health = nets.training.fit(net, versions_of(*faces), validation, plan, hooks=hooks)
         arrays = [*nets.network.weights(net).values(), *vars(history).values(), *vars(health).values()]
         return b"".join(array.tobytes() for array in arrays), history
 
@@ -139,8 +139,8 @@ def stage(nets):
             versions = windows_of(faces, base, window) if base else versions_of(training)
             sight = sight_of(base, window) if base else WholeImage(SIDE, TARGET)
             start = nets.start.FromBase(base, keep_head=True) if base else nets.start.Fresh()
-            job = nets.fitting.TrainingJob(structure("compact", dropout=1.0), faces, plan, versions.indices, start, sight)
-            net = nets.fitting.train(job, versions, keypointset=DOTS, hooks=nets.training.Hooks(checkpoints=keeping))
+            job = nets.fitting.TrainingJob(structure("compact", dropout=1.0), faces, plan, versions.indices, start, sight, DOTS)
+            net = nets.fitting.train(job, versions, hooks=nets.training.Hooks(checkpoints=keeping))
             with artifacts.writing(folder / "net-0.h5", {}) as file:
                 contents.put(file, net)
             return (folder / "net-0.h5").read_bytes(), net

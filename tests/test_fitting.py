@@ -40,8 +40,8 @@ def train(models):
     def of(versions, *, base=None, window=None, keep_head=True):
         start = models.start.FromBase(base, keep_head) if base else models.start.Fresh()
         sight = sight_of(base, window) if window else WholeImage(SIDE, None if base else TARGET)
-        job = models.fitting.TrainingJob(structure("compact"), FACES, plan, versions.indices, start, sight)
-        return models.fitting.train(job, versions, keypointset=DOTS, hooks=models.Hooks())
+        job = models.fitting.TrainingJob(structure("compact"), FACES, plan, versions.indices, start, sight, DOTS)
+        return models.fitting.train(job, versions, hooks=models.Hooks())
 
     return of
 

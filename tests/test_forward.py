@@ -179,7 +179,7 @@ def test_the_refinement_is_a_prediction_for_the_aligned_face(forward):
     """Rotated and reduced faces are aligned, so that the net sees their dots at the target; both predictions are right."""
     images, keypoints = clear_faces(20, turn=0.25)
     net = Teller([0, 1, 2])
-    found = forward.predict_refined(net, images, DOTS, TARGET)
+    found = forward.predict_refined(net, images, DOTS, WholeImage(SIDE), TARGET)
     np.testing.assert_allclose(found[:, 0], keypoints, atol=0.1)
     first, _, second, _ = (
         Frame(SIDE).to_pixels(unit[:20]) for unit in net.seen
@@ -194,7 +194,7 @@ def test_prediction_and_refinement_are_averaged(forward, net, images):
     aligned = View(alignment.aligning(first[:, 0], TARGET), SIDE)
     second = forward.predict_view(net, images, aligned, DOTS, indices=[0, 1, 2])
     assert np.abs(second - first).max() > 0.1
-    np.testing.assert_allclose(forward.predict_refined(net, images, DOTS, TARGET), (first + second) / 2, atol=1e-4)
+    np.testing.assert_allclose(forward.predict_refined(net, images, DOTS, WholeImage(SIDE), TARGET), (first + second) / 2, atol=1e-4)
 
 
 def test_the_sight_decides_between_one_prediction_and_a_refined_one(forward, net, images):
@@ -202,7 +202,7 @@ def test_the_sight_decides_between_one_prediction_and_a_refined_one(forward, net
     options = {"keypointset": DOTS, "indices": [0, 1, 2]}
     whole, refined = (forward.predict_sight(net, images, WholeImage(SIDE, target), **options) for target in (None, TARGET))
     np.testing.assert_array_equal(whole, forward.predict_view(net, images, WholeImage(SIDE).view(11), DOTS, indices=[0, 1, 2]))
-    np.testing.assert_array_equal(refined, forward.predict_refined(net, images, DOTS, TARGET))
+    np.testing.assert_array_equal(refined, forward.predict_refined(net, images, DOTS, WholeImage(SIDE), TARGET))
     window = alignment.window(TARGET, EYES, margin=9.0, extent=1.0, zoom=1.0)
     sight = AlignedWindow(window, affine.identity(11))
     through = forward.predict_sight(build("compact", side=window.side, keypoints=2), images, sight, DOTS, indices=EYES)

@@ -284,7 +284,7 @@ class TestInterface:
         for group, rows in (("mouth", [0, 1, 2] * 3), ("nose_tip", list(range(9)))):
             indices = KAGGLE.indices(group)
             window = alignment.window(target, indices, margin=18.0, extent=64.0, zoom=1.0)
-            job = SimpleNamespace(labelled=labelled, indices=indices, sight=AlignedWindow(window, aligning))
+            job = SimpleNamespace(labelled=labelled, indices=indices, sight=AlignedWindow(window, aligning), keypointset=KAGGLE)
             with TrainSpecialist(group=group)._versions(job) as versions:
                 assert versions.rows.tolist() == rows
 

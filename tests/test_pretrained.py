@@ -132,8 +132,8 @@ def trained(versions, start, sight):
     from pipeline.nets import fitting, training
 
     built_from, plan = structure("vgg16", pixel_mean=0.0, pixel_std=1.0), recipe(epochs=1, learning_rate=1e-9)
-    job = fitting.TrainingJob(built_from, FACES, plan, versions.indices, start, sight)
-    return fitting.train(job, versions, keypointset=DOTS, hooks=training.Hooks())
+    job = fitting.TrainingJob(built_from, FACES, plan, versions.indices, start, sight, DOTS)
+    return fitting.train(job, versions, hooks=training.Hooks())
 
 
 @pytest.mark.keras

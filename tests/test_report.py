@@ -98,6 +98,8 @@ def trained(faces, indices, *, new=True, seed=0):
         indices=np.array(indices),
         keypoints=np.array([DOTS.names[k] for k in indices]),
         side=np.int32(32),
+        frame=np.int32(32),
+        stored=np.int32(32),
         target=TARGET if new else None,
         located=None,
         window=None if new else np.eye(2, 3),

@@ -78,8 +78,8 @@ def test_a_view_needs_one_map_for_each_image():
 
 def test_faces_are_aligned_by_the_predictions_of_a_base_net():
     """The maps bring its predictions for the labelled faces to its target; a specialist has neither, and raises a ValueError."""
-    base = SimpleNamespace(located=KEYPOINTS, target=TARGET)
+    base = SimpleNamespace(located=KEYPOINTS, target=TARGET, frame=SIDE, stored=SIDE)
     np.testing.assert_array_equal(aligned_by(base), alignment.aligning(KEYPOINTS, TARGET))
-    for specialist in (SimpleNamespace(located=None, target=None), SimpleNamespace(located=None, target=TARGET)):
+    for specialist in (SimpleNamespace(located=None, target=None), SimpleNamespace(located=KEYPOINTS, target=None, stored=SIDE)):
         with pytest.raises(ValueError, match="not a base net"):
             aligned_by(specialist)

@@ -177,8 +177,8 @@ def trained(built_from, versions=None, *, base=None, window=None, scratch=False)
     versions = versions or versions_of(labelled(60, seed=1))
     start = FromBase(base, keep_head=True) if base and not scratch else Fresh()
     sight = sight_of(base, window) if base else WholeImage(SIDE, TARGET)
-    job = fitting.TrainingJob(built_from, FACES, recipe(epochs=1), versions.indices, start, sight)
-    return fitting.train(job, versions, keypointset=DOTS, hooks=training.Hooks())
+    job = fitting.TrainingJob(built_from, FACES, recipe(epochs=1), versions.indices, start, sight, DOTS)
+    return fitting.train(job, versions, hooks=training.Hooks())
 
 
 @pytest.mark.keras

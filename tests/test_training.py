@@ -107,7 +107,7 @@ def test_a_gross_error_counts_less_in_the_loss_and_in_full_in_the_rmse(training,
 
 
 def trainer_with(training, net, faces, *, robust_from=0.0):
-    trainer = training.SamplesOnDevice(net, len(faces.images), Frame(SIDE), robust_from=robust_from)
+    trainer = training.SamplesOnDevice(net, len(faces.images), robust_from=robust_from)
     trainer.place(faces)
     return trainer
 

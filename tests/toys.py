@@ -124,7 +124,8 @@ def structure(name, **changes):
     """The structure of the net `name` with its own settings, with the given changes."""
     from pipeline.nets.structure import Structure
 
-    values = {"filters": 1.0, "kernel": 0, "pool": 2, "activation": "relu", "hidden": 1000, "pixel_mean": 120.0, "pixel_std": 40.0}
+    values = {"filters": 1.0, "kernel": 0, "pool": 2, "activation": "relu", "hidden": 1000, "channels": 1}
+    values |= {"pixel_mean": 120.0, "pixel_std": 40.0}
     return Structure(name, **values | {"l1": 0.0, "l2": 0.0, "dropout": 0.0, "initialisation": "net"} | changes)
 
 

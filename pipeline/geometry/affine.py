@@ -7,6 +7,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from PIL import Image
 
 from pipeline.lazyrows import Images, LazyRows
 
@@ -18,6 +19,19 @@ CHUNK = 16
 def identity(n: int) -> np.ndarray:
     """The maps float64 (n, 2, 3) that leave every point where it is."""
     return np.tile(np.eye(2, 3), (n, 1, 1))
+
+
+def scaling(n: int, factor: float) -> np.ndarray:
+    """The maps float64 (n, 2, 3) that enlarge an image by `factor` about its upper left corner."""
+    return np.tile(np.eye(2, 3) * factor, (n, 1, 1))
+
+
+def reduction(scale: float) -> int:
+    """The factor by which images are reduced before a map that scales them by `scale`, so that bilinear interpolation skips no pixel.
+
+    Bilinear interpolation takes all pixels into account as long as it reduces an image to half its size or more.
+    """
+    return 1 if scale >= 0.5 else int(1 / scale + 1e-9)
 
 
 def compose(second: np.ndarray, first: np.ndarray) -> np.ndarray:
@@ -43,29 +57,38 @@ def move(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def warp(
-    images: np.ndarray, matrix: np.ndarray, side: int, *, gain: np.ndarray | None = None, bias: np.ndarray | None = None
+    images: np.ndarray,
+    matrix: np.ndarray,
+    side: int,
+    *,
+    gain: np.ndarray | None = None,
+    bias: np.ndarray | None = None,
+    reduction: int = 1,
 ) -> np.ndarray:
-    """Applies the maps `matrix` (n, 2, 3) to images uint8 (n, s, s); returns images uint8 (n, side, side).
+    """Applies the maps `matrix` (n, 2, 3) to images uint8 (n, s, s) or (n, s, s, 3); returns such images of side x side pixels.
 
     Interpolation is bilinear, and edge pixels are repeated outside the image. gain, bias: (n,), given together: the factor for the contrast
-    around the mean grey level of each result, and the grey levels to add. Without them the results are those of
-    `skimage.transform.warp(..., order=1, mode="edge")`, but computed in chunks on all cores.
+    around the mean grey level of each result, over all its channels, and the grey levels to add. reduction: the images are first reduced
+    by this factor, each pixel to the mean of a square of pixels, against aliasing. With 1 and without gain and bias the results are those
+    of `skimage.transform.warp(..., order=1, mode="edge")`, but computed in chunks on all cores.
     Raises ValueError if the numbers of images and maps differ, or if only one of gain and bias is given.
     """
     _check_lengths(images, matrix)
     if (gain is None) != (bias is None):
         raise ValueError("gain and bias must be given together")
-    backward = inverse(matrix)
-    result = np.empty((len(images), side, side), np.uint8)
+    backward = inverse(matrix) / reduction
+    result = np.empty((len(images), side, side, *images.shape[3:]), np.uint8)
 
     def one_chunk(start: int) -> None:
         part = slice(start, start + CHUNK)
-        grey = _bilinear(images[part], backward[part], side)
+        levels = _bilinear(_reduced(images[part], reduction), backward[part], side)
         if gain is not None and bias is not None:
-            mean = grey.mean(axis=1, keepdims=True)
-            grey = (grey - mean) * gain[part, None].astype(np.float32) + (mean + bias[part, None].astype(np.float32))
-        np.clip(grey + 0.5, 0, 255, out=grey)
-        result[part] = grey.reshape(-1, side, side)
+            rest = (-1, *(1,) * (levels.ndim - 1))
+            mean = levels.mean(axis=tuple(range(1, levels.ndim)), keepdims=True)
+            contrast, brightness = gain[part].reshape(rest).astype(np.float32), bias[part].reshape(rest).astype(np.float32)
+            levels = (levels - mean) * contrast + (mean + brightness)
+        np.clip(levels + 0.5, 0, 255, out=levels)
+        result[part] = levels.reshape(-1, *result.shape[1:])
 
     # One thread per core. With the pool's default, four more, the threads wait for each other and take 1.7 times as long.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -74,16 +97,26 @@ def warp(
 
 
 class Warped(LazyRows):
-    """The result of `warp`, uint8 (n, side, side), computed when rows of it are read."""
+    """The result of `warp`, uint8 (n, side, side) or (n, side, side, 3), computed when rows of it are read."""
 
-    def __init__(self, images: Images, matrix: np.ndarray, side: int, **light: np.ndarray) -> None:
+    def __init__(self, images: Images, matrix: np.ndarray, side: int, *, reduction: int = 1, **light: np.ndarray) -> None:
         """The arguments are those of `warp`; light: gain and bias."""
         _check_lengths(images, matrix)
-        super().__init__((len(images), side, side), np.uint8)
-        self.images, self.matrix, self.side, self.light = images, matrix, side, light
+        super().__init__((len(images), side, side, *images.shape[3:]), np.uint8)
+        self.images, self.matrix, self.side, self.reduction, self.light = images, matrix, side, reduction, light
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        return warp(self.images[rows], self.matrix[rows], self.side, **{name: values[rows] for name, values in self.light.items()})
+        light = {name: values[rows] for name, values in self.light.items()}
+        return warp(self.images[rows], self.matrix[rows], self.side, reduction=self.reduction, **light)
+
+
+def resized(images: Images, side: int) -> Images:
+    """Square images uint8 (n, s, s) or (n, s, s, 3) with side x side pixels, computed on demand without aliasing; unchanged if they are so.
+
+    Each keypoint moves by the factor side / s.
+    """
+    scale = side / images.shape[1]
+    return images if scale == 1 else Warped(images, scaling(len(images), scale), side, reduction=reduction(scale))
 
 
 def _check_lengths(images: Images, matrix: np.ndarray) -> None:
@@ -91,9 +124,17 @@ def _check_lengths(images: Images, matrix: np.ndarray) -> None:
         raise ValueError(f"{len(images)} images and {len(matrix)} maps do not match")
 
 
+def _reduced(images: np.ndarray, factor: int) -> np.ndarray:
+    """Images whose pixels are the means of factor x factor pixels; at the right and lower edge of those that there are."""
+    return images if factor == 1 else np.stack([np.asarray(Image.fromarray(image).reduce(factor)) for image in images])
+
+
 def _bilinear(images: np.ndarray, backward: np.ndarray, side: int) -> np.ndarray:
-    """Grey levels float32 (n, side * side) of images uint8 (n, s, s) at the points to which `backward` (n, 2, 3) maps the new pixels."""
-    n, width = len(images), images.shape[-1]
+    """Grey levels float32 (n, side * side) of images uint8 (n, s, s) at the points to which `backward` (n, 2, 3) maps the new pixels.
+
+    Of colour images (n, s, s, 3) the levels of the channels, (n, side * side, 3).
+    """
+    n, width = len(images), images.shape[1]
     points = _points(backward, side)
     # The lower corner of the last cell is width - 2; a point on the far edge is at the end of that cell.
     np.clip(points, 0, np.nextafter(np.float32(width - 1), np.float32(0)), out=points)
@@ -103,10 +144,11 @@ def _bilinear(images: np.ndarray, backward: np.ndarray, side: int) -> np.ndarray
     cell = (corner[:, 1] * np.float32(width) + corner[:, 0]).astype(np.int32)
     cell += (np.arange(n, dtype=np.int32) * width * width)[:, None]
     cell = cell.astype(np.intp)  # the type that `take` needs; a conversion directly from float costs five times as much
-    grey = images.reshape(-1).astype(np.float32)
+    levels = images.reshape(-1, *images.shape[3:]).astype(np.float32)
+    x, y = (part.reshape(n, side * side, *(1,) * (images.ndim - 3)) for part in (x, y))
 
     def row(start: int) -> np.ndarray:
-        left, right = grey[start:].take(cell), grey[start + 1 :].take(cell)
+        left, right = levels[start:].take(cell, axis=0), levels[start + 1 :].take(cell, axis=0)
         right -= left
         right *= x
         return np.add(left, right, out=left)

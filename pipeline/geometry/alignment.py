@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.geometry.frame import MULTIPLE
 from pipeline.keypoints.definition import KeypointSet
 
 # Limits for the size of a face relative to the mean face, because a first prediction can be far off.
 SMALLEST, LARGEST = 0.25, 2.0
-# The side of a window is a multiple of this number of pixels, because the nets halve their input four times.
-MULTIPLE = 16
+# Points whose sum of squared distances from their centre, in square pixels, is smaller than this tell neither an angle nor a size.
+POINT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,23 @@ def upright(mean_face: np.ndarray, keypointset: KeypointSet, *, side: int) -> np
     return (mean_face + mirrored) / 2
 
 
-def aligning(keypoints: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The similarity maps float64 (n, 2, 3) that bring keypoints (n, K, 2) as close as possible to the target (K, 2), in pixels.
+def aligning(keypoints: np.ndarray, target: np.ndarray, *, scale: float = 1.0) -> np.ndarray:
+    """The similarity maps float64 (n, 2, 3) that bring keypoints (n, K, 2) as close as possible to the target (K, 2).
 
+    keypoints: pixels of the images. target: pixels of the aligned frame. scale: pixels of the aligned frame per pixel of the images.
     They rotate, scale and shift, and minimise the sum of squared distances: the closed form of Umeyama 1991,
-    https://doi.org/10.1109/34.88573, in two dimensions and without reflections. The scale is limited by SMALLEST and LARGEST.
+    https://doi.org/10.1109/34.88573, in two dimensions and without reflections. The scale is limited by SMALLEST and LARGEST, relative to
+    `scale`. Points that tell neither angle nor size, because there is only one or because all are at the same place, are only shifted.
     """
     centre, aim = keypoints.mean(axis=1, dtype=np.float64), target.mean(axis=0, dtype=np.float64)
     points, goal = keypoints - centre[:, None], target - aim
     along = np.einsum("nkj,kj->n", points, goal)
     across = points[..., 0] @ goal[:, 1] - points[..., 1] @ goal[:, 0]
     angle, size = np.arctan2(across, along), np.square(points).sum(axis=(1, 2))
-    scale = np.hypot(along, across) / np.maximum(size, np.finfo(np.float64).tiny)
-    scale = np.clip(scale, 1 / LARGEST, 1 / SMALLEST)
-    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    factor = np.clip(np.hypot(along, across) / np.maximum(size, np.finfo(np.float64).tiny), scale / LARGEST, scale / SMALLEST)
+    told = (size > POINT) & (np.square(goal).sum() > POINT)
+    factor, angle = np.where(told, factor, scale), np.where(told, angle, 0.0)
+    cosine, sine = factor * np.cos(angle), factor * np.sin(angle)
     linear = np.stack([cosine, -sine, sine, cosine], axis=-1).reshape(-1, 2, 2)
     shift = aim - np.einsum("nij,nj->ni", linear, centre)
     return np.concatenate([linear, shift[:, :, None]], axis=2)

@@ -59,9 +59,9 @@ class Transforms:
 class AugmentedVersions:
     """Augmented versions of the training part: version v of face i is at [v, i] in every array."""
 
-    images: np.ndarray = array("uint8", "version face row column", "grey level", "augmented faces")
+    images: np.ndarray = array("uint8", "version face row column channel?", "grey level", "augmented faces")
     keypoints: np.ndarray = array(
-        "float32", "version face keypoint xy", "px", "keypoints x, y; NaN where not labelled or moved out of the image"
+        "float32", "version face keypoint xy", "px", "keypoints x, y in these images; NaN where not labelled or moved out of the image"
     )
 
     PLOT = Plot("images", (".", ".", ".", "."), "image")
@@ -93,17 +93,17 @@ def draw(n: int, side: int, ranges: Ranges, *, rng: np.random.Generator) -> Tran
 
 
 def apply(
-    images: Images, keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet, *, side: int
+    images: Images, keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet, *, side: int, reduction: int = 1
 ) -> tuple[affine.Warped, np.ndarray]:
     """Transforms faces together with their keypoints; the images are computed lazily.
 
-    images: uint8 (n, s, s). keypoints: float32 (n, K, 2), pixels, NaN where not labelled.
+    images: uint8 (n, s, s) or (n, s, s, 3). keypoints: float32 (n, K, 2), pixels, NaN where not labelled. reduction: see `affine.warp`.
     Returns both in the same form, the images with side x side pixels. Keypoints outside the image become NaN.
     Raises ValueError if the lengths differ, and as `move` does.
     """
     if not len(images) == len(keypoints) == len(transforms.matrix):
         raise ValueError(f"{len(images)} images, {len(keypoints)} rows of keypoints and {len(transforms.matrix)} transforms do not match")
-    return warp(images, transforms, side), move(keypoints, transforms, keypointset, side=side)
+    return warp(images, transforms, side, reduction), move(keypoints, transforms, keypointset, side=side)
 
 
 def move(keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet, *, side: int) -> np.ndarray:
@@ -119,19 +119,20 @@ def move(keypoints: np.ndarray, transforms: Transforms, keypointset: KeypointSet
     return np.where(outside, np.nan, moved).astype(np.float32)
 
 
-def warp(images: Images, transforms: Transforms, side: int) -> affine.Warped:
-    """The images uint8 (n, s, s) after the transforms: uint8 (n, side, side), computed lazily; see `affine.warp`."""
-    return affine.Warped(images, transforms.matrix, side, gain=transforms.gain, bias=transforms.bias)
+def warp(images: Images, transforms: Transforms, side: int, reduction: int = 1) -> affine.Warped:
+    """The images uint8 (n, s, s) or (n, s, s, 3) after the transforms: side x side pixels, computed lazily; see `affine.warp`."""
+    return affine.Warped(images, transforms.matrix, side, reduction=reduction, gain=transforms.gain, bias=transforms.bias)
 
 
 def versions(
     images: Images, keypoints: np.ndarray, *, keypointset: KeypointSet, ranges: Ranges, count: int, seed: int
 ) -> Iterator[tuple[affine.Warped, np.ndarray]]:
-    """Yields `count` augmented versions (images, keypoints) of images uint8 (n, s, s) and keypoints (n, K, 2), with the same shapes.
+    """Yields `count` augmented versions (images, keypoints) of images uint8 (n, s, s) or (n, s, s, 3) and keypoints (n, K, 2), pixels,
+    with the same shapes.
 
     Version v depends only on the seed and v. If the keypoint set forbids mirroring, `ranges.flip` counts as 0.
     """
-    side, ranges = images.shape[-1], allowed(ranges, keypointset)
+    side, ranges = images.shape[1], allowed(ranges, keypointset)
     for version in range(count):
         transforms = draw(len(images), side, ranges, rng=np.random.default_rng([seed, version]))
         yield apply(images, keypoints, transforms, keypointset, side=side)

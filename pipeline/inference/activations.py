@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from pipeline.geometry import affine, alignment
+from pipeline.geometry import affine
 from pipeline.inference import prediction
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets import network
+from pipeline.nets.sight import aligning_of
 from pipeline.nets.trained import Trained
 
 
@@ -16,8 +17,9 @@ from pipeline.nets.trained import Trained
 class Activations:
     """The input and the activations of a net for one face.
 
-    seen: the input of the net, uint8 (side, side). corners: the corners of this input in the image, float64 (4, 2), pixels, in clockwise
-    order. maps: the activations of each convolution, float32 (height, width, channels), by the name of its layer, from input to output.
+    seen: the input of the net, uint8 (side, side) or (side, side, 3). corners: the corners of this input in the image, float64 (4, 2),
+    pixels, in clockwise order. maps: the activations of each convolution, float32 (height, width, channels), by the name of its layer,
+    from input to output.
     """
 
     seen: np.ndarray
@@ -26,14 +28,16 @@ class Activations:
 
 
 def activations_of(trained: Trained, image: np.ndarray, keypointset: KeypointSet, base: Trained | None) -> Activations:
-    """The activations of a net for an image uint8 (s, s), measured behind the batch norm and activation of each convolution, if any.
+    """The activations of a net for an image uint8 (s, s) or (s, s, 3).
 
+    They are measured behind the batch norm and activation of each convolution, if any.
     base: the net that locates the face; only a specialist that sees a window needs it.
     """
     images, aligning = image[None], None
     if trained.window is not None and base is not None and base.target is not None:
-        aligning = alignment.aligning(prediction.predict(base, images, keypointset)[:, 0], base.target)
-    view, net = prediction.sight(trained, aligning).view(1), prediction.rebuilt(trained, keypointset)
+        located = prediction.predict(base, images, keypointset)[:, 0]
+        aligning = aligning_of(base, located, side=len(image))
+    view, net = prediction.sight(trained, aligning, side=len(image)).view(1), prediction.rebuilt(trained, keypointset)
     corners = np.array([[[0, 0], [1, 0], [1, 1], [0, 1]]], float) * view.side
     seen = view.images(images)[:]
     return Activations(seen[0], affine.move(corners, affine.inverse(view.matrix))[0], _maps(net, seen))

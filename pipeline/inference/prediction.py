@@ -9,21 +9,22 @@ from pipeline.geometry import alignment
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
 from pipeline.nets import forward, network
-from pipeline.nets.sight import AlignedWindow, Sight, WholeImage
+from pipeline.nets.sight import AlignedWindow, Sight, WholeImage, aligning_of
 from pipeline.nets.sources import of_source, within_image
 from pipeline.nets.trained import Trained
 
 
 def predict(trained: Trained, images: Images, keypointset: KeypointSet, aligning: np.ndarray | None = None) -> np.ndarray:
-    """Predicts the keypoints of images uint8 (n, s, s) with a trained net.
+    """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3) of any side s with a trained net.
 
     Returns float32 (n, S, k, 2), in pixels of the images, for each of S annotation sources; the k keypoints are `trained.indices`. The
     predictions are averaged with those for the mirror images, include the offsets of the sources, and are clipped to the image.
-    aligning: the maps float64 (n, 2, 3) that align the faces; only a specialist that sees a window needs them, see `sight`.
+    aligning: the maps float64 (n, 2, 3) that align the faces, see `sight.aligning_of`; only a specialist that sees a window needs them.
     """
-    indices, net = trained.indices.tolist(), rebuilt(trained, keypointset)
-    predicted = forward.predict_sight(net, images, sight(trained, aligning), keypointset, indices=indices)
-    return within_image(predicted + trained.offsets, keypointset, indices, side=images.shape[-1])
+    indices, net, side = trained.indices.tolist(), rebuilt(trained, keypointset), images.shape[1]
+    predicted = forward.predict_sight(net, images, sight(trained, aligning, side=side), keypointset, indices=indices)
+    offsets = trained.offsets if side == trained.stored else trained.offsets * np.float32(side / trained.stored)
+    return within_image(predicted + offsets, keypointset, indices, side=side)
 
 
 def rebuilt(trained: Trained, keypointset: KeypointSet) -> keras.Model:
@@ -34,17 +35,21 @@ def rebuilt(trained: Trained, keypointset: KeypointSet) -> keras.Model:
     return net
 
 
-def sight(trained: Trained, aligning: np.ndarray | None) -> Sight:
-    """What the net sees of images. aligning: see `predict`. Raises ValueError if it is missing for a net that sees a window."""
+def sight(trained: Trained, aligning: np.ndarray | None, *, side: int) -> Sight:
+    """What the net sees of images of side x side pixels.
+
+    aligning: see `predict`. Raises ValueError if it is missing for a net that sees a window.
+    """
+    scale = int(trained.frame) / side
     if trained.window is None:
-        return WholeImage(int(trained.side), trained.target)
+        return WholeImage(int(trained.side), trained.target, scale)
     if aligning is None:
         raise ValueError("a net that sees a window of the aligned face needs the maps that align the faces")
-    return AlignedWindow(alignment.Window(trained.window, int(trained.side)), aligning)
+    return AlignedWindow(alignment.Window(trained.window, int(trained.side)), aligning, scale)
 
 
 def predict_chain(nets: Iterable[Trained], images: Images, source: np.ndarray, keypointset: KeypointSet) -> list[np.ndarray]:
-    """Predicts the keypoints of images uint8 (n, s, s) with each net of a chain.
+    """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3) with each net of a chain.
 
     nets: the base net, which locates the faces for the others, and then the specialists. source: int8 (n,), the annotation source whose
     convention each prediction follows. Returns for each net float32 (n, k, 2), in pixels of the images.
@@ -54,6 +59,6 @@ def predict_chain(nets: Iterable[Trained], images: Images, source: np.ndarray, k
     for net in nets:
         by_source = predict(net, images, keypointset, aligning)
         if net.target is not None:
-            aligning = alignment.aligning(by_source[:, 0], net.target)
+            aligning = aligning_of(net, by_source[:, 0], side=images.shape[1])
         predictions.append(of_source(by_source, source))
     return predictions

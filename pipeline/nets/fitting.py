@@ -32,20 +32,21 @@ class TrainingJob:
     indices: list[int]
     start: Start
     sight: Sight
+    keypointset: KeypointSet
 
 
-def train(job: TrainingJob, versions: Versions, *, keypointset: KeypointSet, hooks: training.Hooks) -> Trained:
+def train(job: TrainingJob, versions: Versions, *, hooks: training.Hooks) -> Trained:
     """Trains a net, in each epoch on the next augmented version, and evaluates it on the labelled samples.
 
     versions: augmented versions of the training part with the keypoints `job.indices`. Hooks and exceptions are those of `training.fit`.
     """
-    labelled, sight, indices = job.labelled, job.sight, job.indices
+    labelled, sight, indices, keypointset = job.labelled, job.sight, job.indices, job.keypointset
     net = network.build(job.structure, side=sight.side, keypoints=len(indices), sources=len(keypointset.sources))
     carried, new = job.start.apply(net, indices)
     known = any_labelled(labelled.keypoints, indices)
     validation = labelled.seen(sight.view(len(labelled.images)), labelled.held_out & known, indices)
     history, health = training.fit(net, versions, validation, job.recipe, keypointset=keypointset, hooks=hooks)
-    evaluation = _evaluated(net, job, keypointset)
+    evaluation = _evaluated(net, job)
     return Trained(
         health=health,
         history=history,
@@ -57,6 +58,8 @@ def train(job: TrainingJob, versions: Versions, *, keypointset: KeypointSet, hoo
         indices=np.array(indices, np.int32),
         keypoints=np.array([keypointset.names[k] for k in indices]),
         side=np.int32(sight.side),
+        frame=np.int32(round(sight.scale * labelled.images.shape[1])),
+        stored=np.int32(labelled.images.shape[1]),
         target=sight.target,
         located=evaluation.located,
         window=sight.window.matrix if isinstance(sight, AlignedWindow) else None,
@@ -77,19 +80,19 @@ class _Evaluation:
     located: np.ndarray | None
 
 
-def _evaluated(net: keras.Model, job: TrainingJob, keypointset: KeypointSet) -> _Evaluation:
+def _evaluated(net: keras.Model, job: TrainingJob) -> _Evaluation:
     """Predicts the labelled samples, and measures the offsets of the annotation sources and the RMSE.
 
     Training samples without a label for the net's keypoints contribute nothing to the offsets and are left out, except for a base net (its
     sight has a target), which also locates all faces for its specialists.
     """
-    labelled, sight, indices = job.labelled, job.sight, job.indices
+    labelled, sight, indices, keypointset = job.labelled, job.sight, job.indices, job.keypointset
     known = any_labelled(labelled.keypoints, indices)
     wanted = labelled.held_out | known if sight.target is None else np.ones_like(known)
     labels, source, held_out = labelled.keypoints[wanted][:, indices], labelled.source[wanted], labelled.held_out[wanted]
     unshifted = forward.predict_sight(net, chosen(labelled.images, wanted), sight.of(wanted), keypointset, indices=indices)
     offsets = source_offsets(unshifted[~held_out], labels[~held_out], source[~held_out])
-    predicted = within_image(unshifted + offsets, keypointset, indices, side=labelled.images.shape[-1])
+    predicted = within_image(unshifted + offsets, keypointset, indices, side=labelled.images.shape[1])
     validation = of_source(predicted, source)[held_out]
     located = None if sight.target is None else predicted[:, 0]
     return _Evaluation(offsets, validation, rmse(validation, labels[held_out]), located)

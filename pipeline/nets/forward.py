@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from pipeline.geometry import affine, alignment
+from pipeline.geometry import affine
 from pipeline.geometry.frame import Frame
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images, in_blocks
@@ -13,18 +13,18 @@ BATCH = 128  # images per forward pass; 256 is no faster on a CPU and needs 70 M
 
 
 def predict_sight(net: keras.Model, images: Images, sight: Sight, keypointset: KeypointSet, *, indices: list[int]) -> np.ndarray:
-    """Predicts the keypoints of images uint8 (n, s, s) with a net that sees them in the way `sight`.
+    """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3) with a net that sees them in the way `sight`.
 
     Returns float32 (n, S, k, 2), in pixels of the images, for each of S annotation sources. indices: the k keypoints of the net. The
     prediction is averaged with that for the mirror image, and refined if the sight has a target.
     """
-    if sight.target is None:
-        return predict_view(net, images, sight.view(len(images)), keypointset, indices=indices)
-    return predict_refined(net, images, keypointset, sight.target)
+    if isinstance(sight, WholeImage) and sight.target is not None:
+        return predict_refined(net, images, keypointset, sight, sight.target)
+    return predict_view(net, images, sight.view(len(images)), keypointset, indices=indices)
 
 
 def predict_view(net: keras.Model, images: Images, view: View, keypointset: KeypointSet, *, indices: list[int]) -> np.ndarray:
-    """Predicts the keypoints of images uint8 (n, s, s) through a view, averaged with the prediction for the mirror image.
+    """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3) through a view, averaged with the prediction for the mirror image.
 
     Returns float32 (n, S, k, 2), in pixels of the images; see `predict`.
     """
@@ -32,21 +32,20 @@ def predict_view(net: keras.Model, images: Images, view: View, keypointset: Keyp
     return affine.move(np.concatenate(found), affine.inverse(view.matrix)).astype(np.float32)
 
 
-def predict_refined(net: keras.Model, images: Images, keypointset: KeypointSet, target: np.ndarray) -> np.ndarray:
-    """Predicts the keypoints of whole images uint8 (n, s, s) and refines the prediction.
+def predict_refined(net: keras.Model, images: Images, keypointset: KeypointSet, sight: WholeImage, target: np.ndarray) -> np.ndarray:
+    """Predicts the keypoints of whole images uint8 (n, s, s) or (n, s, s, 3) and refines the prediction.
 
-    The first prediction aligns each face with `target` (K, 2), pixels; the net then predicts the aligned face, and the result is the mean
-    of both. This improves the predictions for rotated and small faces, because most faces that the net has learned from are upright and
-    large. The net must predict all K keypoints of the set. Returns float32 (n, S, K, 2), in pixels of the images.
+    The first prediction aligns each face with the target (K, 2), pixels of the frame; the net then predicts the aligned face, and the
+    result is the mean of both. This improves the predictions for rotated and small faces, because most faces that the net has learned from
+    are upright and large. The net must predict all K keypoints of the set. Returns float32 (n, S, K, 2), in pixels of the images.
     """
-    everything, side = list(range(len(keypointset.names))), images.shape[-1]
-    first = predict_view(net, images, WholeImage(side).view(len(images)), keypointset, indices=everything)
-    aligned = View(alignment.aligning(first[:, 0], target), side)
-    return (first + predict_view(net, images, aligned, keypointset, indices=everything)) / 2
+    everything = list(range(len(keypointset.names)))
+    first = predict_view(net, images, sight.view(len(images)), keypointset, indices=everything)
+    return (first + predict_view(net, images, sight.aligned(first[:, 0], target), keypointset, indices=everything)) / 2
 
 
 def predict(net: keras.Model, images: Images, keypointset: KeypointSet, *, indices: list[int], mirrored: bool) -> np.ndarray:
-    """Predicts the keypoints of images uint8 (n, side, side) of the size of the net's input.
+    """Predicts the keypoints of images uint8 (n, side, side) or (n, side, side, 3) of the size of the net's input.
 
     Returns float32 (n, S, k, 2), pixels, for each of S annotation sources. indices: the k keypoints of the set that the net predicts, in
     its order. mirrored: whether to average with the prediction for the mirror image, for which lazy images are read into memory. For a
@@ -57,11 +56,11 @@ def predict(net: keras.Model, images: Images, keypointset: KeypointSet, *, indic
         order = [indices.index(keypointset.mirror_order[k]) for k in indices]
         reflected = forward(net, images[:][:, :, ::-1])[:, :, order] * np.array([-1, 1], np.float32)
         unit = (unit + reflected) / 2
-    return Frame(images.shape[-1]).to_pixels(unit)
+    return Frame(images.shape[1]).to_pixels(unit)
 
 
 def forward(net: keras.Model, images: Images) -> np.ndarray:
-    """The net's output for images uint8 (n, side, side): float32 (n, S, k, 2), unit coordinates.
+    """The net's output for images uint8 (n, side, side) or (n, side, side, 3): float32 (n, S, k, 2), unit coordinates.
 
     Every batch is padded to full size, so that the net is compiled only once.
     """
@@ -70,6 +69,6 @@ def forward(net: keras.Model, images: Images) -> np.ndarray:
     blocks = []
     for start in range(0, len(images), BATCH):
         block = np.ascontiguousarray(images[start : start + BATCH])
-        padded = np.pad(block, ((0, BATCH - len(block)), (0, 0), (0, 0)))
+        padded = np.pad(block, ((0, BATCH - len(block)), *((0, 0),) * (block.ndim - 1)))
         blocks.append(np.asarray(net.predict_on_batch(padded))[: len(block)])
     return np.concatenate(blocks)

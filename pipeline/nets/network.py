@@ -1,8 +1,8 @@
 """The nets by name, and their weights as named arrays.
 
-Every net maps grey images (B, side, side), 0..255, to unit coordinates (B, S, K, 2): x and y in [-1, 1] of K keypoints, as each of S
-annotation sources would place them. A net that does not distinguish the sources has S = 1. Symbolic tensors are annotated as `Any`, because
-Keras has no type for them.
+Every net maps images (B, side, side) or, in colour, (B, side, side, 3), 0..255, to unit coordinates (B, S, K, 2): x and y in [-1, 1] of K
+keypoints, as each of S annotation sources would place them. A net that does not distinguish the sources has S = 1. Symbolic tensors are
+annotated as `Any`, because Keras has no type for them.
 """
 
 import functools
@@ -39,8 +39,9 @@ def build(structure: Structure, *, side: int, keypoints: int, sources: int) -> k
     """
     if structure.network not in NETWORKS:
         raise ValueError(f"unknown net {structure.network!r}; expected one of {', '.join(NETWORKS)}")
-    image = keras.Input((side, side), name="image")
-    x = layers.Reshape((side, side, 1), name="channel")(image)
+    colour = (structure.channels,) if structure.channels > 1 else ()
+    image = keras.Input((side, side, *colour), name="image")
+    x = image if colour else layers.Reshape((side, side, 1), name="channel")(image)
     x = layers.Rescaling(1 / structure.pixel_std, -structure.pixel_mean / structure.pixel_std, name="normalise")(x)
     outputs = _NETS[structure.network](x, keypoints, sources, structure, _kernels(structure))
     return keras.Model(image, outputs, name=structure.network)

@@ -60,13 +60,13 @@ APPLICATIONS = {
 def trunk(name: str, x: Any, kernels: dict[str, Any]) -> Any:
     """Applies the net without its top, with fresh weights, to the symbolic tensor `x`.
 
-    x: grey levels (B, side, side, 1). Returns the means of the net's last feature maps, (B, channels). kernels: options for every kernel,
-    by their names in `keras.layers.Conv2D`. Raises InputError if the images are too small.
+    x: grey levels (B, side, side, 1) or RGB (B, side, side, 3). Returns the means of the net's last feature maps, (B, channels). kernels:
+    options for every kernel, by their names in `keras.layers.Conv2D`. Raises InputError if the images are too small.
     """
     if x.shape[1] < SMALLEST:
         raise InputError(f"{name} takes images of at least {SMALLEST} x {SMALLEST} pixels, not {x.shape[1]} x {x.shape[1]}.")
     application = APPLICATIONS[name]
-    x = application.preprocess(layers.Concatenate(name="rgb")([x, x, x]))
+    x = application.preprocess(layers.Concatenate(name="rgb")([x, x, x]) if x.shape[-1] == 1 else x)
     net = application.build(include_top=False, weights=None, input_tensor=x)
     for layer in net.layers:
         if isinstance(layer, layers.Conv2D):

@@ -15,8 +15,8 @@ from pipeline.nets.sight import View
 class Samples:
     """Labelled samples as a net sees them.
 
-    images: uint8 (n, side, side). keypoints: float32 (n, K, 2), in pixels of these images, NaN where not labelled.
-    source: int8 (n,), the annotation source of each sample. pixel: float32 (n,), the length of one pixel in pixels of the original image.
+    images: uint8 (n, side, side) or (n, side, side, 3). keypoints: float32 (n, K, 2), in pixels of these images, NaN where not labelled.
+    source: int8 (n,), the annotation source of each sample. pixel: float32 (n,), the length of one pixel in pixels of the whole image.
     """
 
     images: Images
@@ -29,7 +29,7 @@ class Samples:
 class Labelled:
     """All labelled samples of a data set as whole images, and which of them are held out for validation.
 
-    images: uint8 (n, s, s). keypoints: float32 (n, K, 2) with all keypoints of the set, pixels, NaN where not labelled.
+    images: uint8 (n, s, s) or (n, s, s, 3). keypoints: float32 (n, K, 2) with all keypoints of the set, pixels, NaN where not labelled.
     source: int8 (n,), the annotation source of each sample. held_out: bool (n,), the validation part.
     """
 
@@ -41,8 +41,8 @@ class Labelled:
     def seen(self, view: View, which: np.ndarray, indices: list[int]) -> Samples:
         """Some of the samples, as a net sees them.
 
-        view: the net's view of all n samples. which: a mask (n,). indices: the keypoints to keep. The images are computed once if those
-        of the data set are in memory, otherwise each time they are read.
+        view: the net's view of all n samples. which: a mask (n,) or their indices. indices: the keypoints to keep. The images are computed
+        once if those of the data set are in memory, otherwise each time they are read.
         """
         part = view.of(which)
         images = part.images(chosen(self.images, which))
@@ -54,13 +54,16 @@ class Labelled:
 class StoredVersions:
     """V augmented versions of the training samples, read block by block.
 
-    images: uint8 (V, n, side, side). keypoints: float32 (V, n, K, 2), pixels, NaN where not labelled. Both may be HDF5 data sets.
-    source: int8 (n,). rows: which of the n samples to train on, ascending. indices: which of the K keypoints.
+    images: uint8 (V, n, side, side) or (V, n, side, side, 3). keypoints: float32 (V, n, K, 2), pixels, NaN where not labelled. Both may be
+    HDF5 data sets. source: int8 (n,). rows: which of the n samples to train on, ascending. indices: which of the K keypoints.
+    pixel: the length of one pixel in pixels of the whole image.
     """
 
-    def __init__(self, images: Any, keypoints: Any, source: np.ndarray, *, rows: np.ndarray, indices: list[int]) -> None:
+    def __init__(
+        self, images: Any, keypoints: Any, source: np.ndarray, *, rows: np.ndarray, indices: list[int], pixel: float = 1.0
+    ) -> None:
         self.images, self.keypoints, self.source, self.rows, self.indices = images, keypoints, source, rows, indices
-        self.count = len(images)
+        self.count, self.pixel = len(images), pixel
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -73,7 +76,7 @@ class StoredVersions:
         """The samples `part`, a slice of the training samples, of a version."""
         rows = self.rows[part]
         images, keypoints = _of_version(self.images, version, rows), _of_version(self.keypoints, version, rows)
-        return Samples(images, keypoints[:, self.indices], self.source[rows], np.ones(len(rows), np.float32))
+        return Samples(images, keypoints[:, self.indices], self.source[rows], np.full(len(rows), self.pixel, np.float32))
 
 
 def _of_version(array: Any, version: int, rows: np.ndarray) -> np.ndarray:
@@ -92,6 +95,8 @@ class DrawnVersions:
 
     labelled: all samples. view: the net's view of them. ranges: of the random transforms, lengths in pixels of the net's input.
     rows: which of the samples to train on; a sample that occurs several times is drawn as many times in each epoch. indices: the keypoints.
+    zooms: whether a sample that a random transform enlarges has smaller pixels, so that errors count as they are in the whole image;
+    otherwise they count as they are in the view, as with `StoredVersions`.
     """
 
     labelled: Labelled
@@ -101,6 +106,7 @@ class DrawnVersions:
     seed: int
     rows: np.ndarray
     indices: list[int]
+    zooms: bool = True
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -115,8 +121,9 @@ class DrawnVersions:
         rng, ranges = np.random.default_rng([self.seed, version, part.start]), augmentation.allowed(self.ranges, self.keypointset)
         drawn = augmentation.draw(len(rows), self.view.side, ranges, rng=rng).after(self.view.matrix[rows])
         whole, labels = Selected(self.labelled.images, rows), self.labelled.keypoints[rows]
-        images, keypoints = augmentation.apply(whole, labels, drawn, self.keypointset, side=self.view.side)
-        pixel = 1 / affine.magnification(drawn.matrix)
+        seen = {"side": self.view.side, "reduction": self.view.reduction}
+        images, keypoints = augmentation.apply(whole, labels, drawn, self.keypointset, **seen)
+        pixel = 1 / affine.magnification(drawn.matrix if self.zooms else self.view.matrix[rows])
         return Samples(images[:], keypoints[:, self.indices], self.labelled.source[rows], pixel.astype(np.float32))
 
 

@@ -109,7 +109,7 @@ def first_loss(setup: Setup) -> Check:
     faces = setup.faces
     predicted = forward.predict(setup.build(), faces.images, setup.keypointset, indices=setup.indices, mirrored=False)
     own = rmse(of_source(predicted, faces.source), faces.keypoints)
-    middle = rmse(np.full_like(faces.keypoints, faces.images.shape[-1] / 2), faces.keypoints)
+    middle = rmse(np.full_like(faces.keypoints, faces.images.shape[1] / 2), faces.keypoints)
     return Check(
         "first loss",
         f"an untrained net compared with predicting the image centre ({middle:.1f} px) for {len(faces.images)} faces",
@@ -181,7 +181,7 @@ def mirrored(setup: Setup) -> Check:
     predicted, of_mirror = (
         forward.predict(net, seen, setup.keypointset, indices=setup.indices, mirrored=True) for seen in (images, images[:, :, ::-1])
     )
-    back = of_mirror[:, :, order] * np.array([-1, 1], np.float32) + np.array([images.shape[-1], 0], np.float32)
+    back = of_mirror[:, :, order] * np.array([-1, 1], np.float32) + np.array([images.shape[1], 0], np.float32)
     return Check(
         "mirror",
         f"largest difference between the predictions, with mirrored averaging, for {len(images)} faces and for their mirror images",
@@ -236,7 +236,10 @@ def build(structure: Structure, keypointset: KeypointSet, *, side: int) -> Calla
 
 
 def part_of(labelled: Labelled, *, held_out: bool, seed: int) -> Samples:
-    """The samples of the training or the validation part that have a label, in random order, so that the first of them have all sources."""
+    """The samples of the training or the validation part that have a label, in random order, so that the first of them have all sources.
+
+    Their pixels count as they are. The images must be those of the nets' frame.
+    """
     rows = np.flatnonzero((labelled.held_out == held_out) & ~np.isnan(labelled.keypoints).all(axis=(1, 2)))
     rows = np.random.default_rng(seed).permutation(rows)
     return Samples(labelled.images[rows], labelled.keypoints[rows], labelled.source[rows], np.ones(len(rows), np.float32))

@@ -18,6 +18,7 @@ class Structure:
     pool: int = array("int64", "", "px", "width and height of the max pooling windows")
     activation: str = array("text", "", "", "activation function after the convolutions and hidden layers, by Keras' name")
     hidden: int = array("int64", "", "", "number of units of each hidden layer")
+    channels: int = array("int64", "", "", "number of channels of the images: 1 grey, 3 RGB")
     pixel_mean: float = array("float64", "", "grey level", "mean grey level, which the net subtracts from its input")
     pixel_std: float = array("float64", "", "grey level", "standard deviation, by which the net then divides")
     l1: float = array("float64", "", "", "L1 penalty: factor for the absolute values of the kernels")

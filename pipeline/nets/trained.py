@@ -109,8 +109,12 @@ class Trained:
     indices: np.ndarray = array("int32", "keypoint", "", "indices, in the keypoint set, of the keypoints that the net predicts")
     keypoints: np.ndarray = array("text", "keypoint", "", "names of the keypoints that the net predicts")
     side: np.int32 = array("int32", "", "px", "width and height of the net's input")
+    frame: np.int32 = array("int32", "", "px", "width and height of the frame that the base net sees, to which whole images are reduced")
+    stored: np.int32 = array(
+        "int32", "", "px", "width and height of the samples of the training, whose pixels are the unit of offsets, predictions and errors"
+    )
     target: np.ndarray | None = array(
-        "float32", "keypoint xy", "px", "keypoints of an aligned face, for refinement; absent for specialists"
+        "float32", "keypoint xy", "px", "keypoints of an aligned face in the frame, for refinement; absent for specialists"
     )
     located: np.ndarray | None = array(
         "float32",

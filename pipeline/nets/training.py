@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count, pairwise
+from math import prod
 from typing import Any
 
 import keras
@@ -26,7 +27,11 @@ from pipeline.nets.trained import Health, History
 
 @dataclass(frozen=True)
 class Recipe:
-    """The hyper-parameters of a training. The tasks' parameters of the same names document the meaning and range of each field."""
+    """The hyper-parameters of a training. The tasks' parameters of the same names document the meaning and range of each field.
+
+    robust_from: pixels of the frame, see `Trained.frame`. frame_pixel: the length of one such pixel in pixels of the whole images. The loss
+    is in pixels of the frame, so that learning rates and penalties mean the same whatever the size of the images.
+    """
 
     epochs: int
     batch: int
@@ -47,6 +52,7 @@ class Recipe:
     improvement: float
     device_memory: int
     seed: int
+    frame_pixel: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -68,21 +74,22 @@ class SamplesOnDevice(keras.Model):
     So an epoch copies its samples to the device once, and a training step copies nothing.
     """
 
-    def __init__(self, net: keras.Model, capacity: int, frame: Frame, *, robust_from: float, unit_loss: bool = False) -> None:
-        """Reserves room for `capacity` samples of this frame.
+    def __init__(self, net: keras.Model, capacity: int, *, robust_from: float, unit_loss: bool = False, frame_pixel: float = 1.0) -> None:
+        """Reserves room for `capacity` samples as the net takes them.
 
-        robust_from: pixels, see `losses.robust_square`. unit_loss: whether the loss is in squared unit coordinates instead of square
-        pixels, see `optimizers.STEP_WITH_THE_LOSS`.
+        robust_from, frame_pixel: see `Recipe`, `losses.robust_square`. unit_loss: whether the loss is in squared unit coordinates instead
+        of square pixels, see `optimizers.STEP_WITH_THE_LOSS`.
         """
         super().__init__(name="samples_on_device")
-        self.net, self.frame, self.robust_from = net, frame, robust_from
+        frame = Frame(net.input_shape[1])
+        self.net, self.frame, self.robust_from, self.frame_pixel = net, frame, robust_from, frame_pixel
         self.loss_scale = (2 / frame.side) ** 2 if unit_loss else 1.0
         sources, keypoints = net.output_shape[1:3]
 
         def resident(name: str, *shape: int, dtype: str = "float32") -> keras.Variable:
             return self.add_weight(shape=(capacity, *shape), dtype=dtype, initializer="zeros", trainable=False, name=name)
 
-        self.images = resident("images", frame.side, frame.side, dtype="uint8")
+        self.images = resident("images", *net.input_shape[1:], dtype="uint8")
         self.labels = resident("labels", keypoints, 2)
         self.known = resident("known", keypoints, 2)
         self.own_source = resident("own_source", sources)
@@ -118,6 +125,8 @@ class SamplesOnDevice(keras.Model):
         difference = self.frame.to_pixels(own) - ops.take(self.labels, x, axis=0)
         difference = difference * ops.reshape(ops.take(self.pixel, x, axis=0), (-1, 1, 1))
         self.squared_error.update_state(masked_mean(ops.square(difference), known), sample_weight=ops.sum(known))
+        if self.frame_pixel != 1:
+            difference = difference / self.frame_pixel
         loss = self.loss_scale * masked_mean(robust_square(difference, robust_from=self.robust_from), known)
         return loss + sum(self.losses) if self.losses else loss
 
@@ -190,11 +199,11 @@ def fit(
     if the training or validation part has no label, and Diverged if the training diverged before there were weights to keep.
     """
     _check_labels(versions, validation, keypointset)
-    frame, batch = Frame(validation.images.shape[-1]), min(recipe.batch, len(versions))
-    blocks = blocks_of(len(versions), capacity=max(2 * batch, recipe.device_memory * 2**20 // frame.side**2))
+    batch, size = min(recipe.batch, len(versions)), prod(net.input_shape[1:])
+    blocks = blocks_of(len(versions), capacity=max(2 * batch, recipe.device_memory * 2**20 // size))
     sizes = [block.stop - block.start for block in blocks]
     steps = [size // batch for size in sizes]
-    trainer = _compiled(net, recipe, frame, capacity=max(sizes), steps=sum(steps))
+    trainer = _compiled(net, recipe, capacity=max(sizes), steps=sum(steps))
 
     checkpoints, rows = hooks.checkpoints, hooks.checkpoints.rows()
     log = monitoring.Validation(lambda: _validation_rmse(net, validation, keypointset, versions.indices), hooks.on_epoch, rows)
@@ -226,10 +235,11 @@ def _check_labels(versions: Versions, validation: Samples, keypointset: Keypoint
         )
 
 
-def _compiled(net: keras.Model, recipe: Recipe, frame: Frame, *, capacity: int, steps: int) -> SamplesOnDevice:
+def _compiled(net: keras.Model, recipe: Recipe, *, capacity: int, steps: int) -> SamplesOnDevice:
     """The net with room for `capacity` samples and with the recipe's optimizer. steps: training steps in an epoch."""
     unit_loss = recipe.optimizer in optimizers.STEP_WITH_THE_LOSS
-    trainer = SamplesOnDevice(net, capacity, frame, robust_from=recipe.robust_from, unit_loss=unit_loss)
+    bend, pixel = recipe.robust_from, recipe.frame_pixel
+    trainer = SamplesOnDevice(net, capacity, robust_from=bend, unit_loss=unit_loss, frame_pixel=pixel)
     trainer.compile(optimizer=_optimizer(recipe, steps))
     trainer.optimizer.build(trainer.trainable_variables)
     return trainer
@@ -257,7 +267,7 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 
 
 def _validation_rmse(net: keras.Model, validation: Samples, keypointset: KeypointSet, indices: list[int]) -> float:
-    """The RMSE over the labelled values, in pixels of the original images."""
+    """The RMSE over the labelled values, in pixels of the whole images."""
     predicted = forward.predict(net, validation.images, keypointset, indices=indices, mirrored=False)
     pixel = validation.pixel[:, None, None]
     return rmse(of_source(predicted, validation.source) * pixel, validation.keypoints * pixel)

@@ -9,12 +9,16 @@ import luigi
 
 from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
-from pipeline.store.run.parameters import real, switch, whole
+from pipeline.store.run.parameters import multiple, real, switch, whole
 from pipeline.store.run.stage import Stage
 from pipeline.tasks.sections import FILES, dataset, from_parameters, inside
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.data.dataset import Dataset
     from pipeline.data.tables import LabelledFaces
+    from pipeline.lazyrows import Images
 
 
 class Render(Stage):
@@ -142,6 +146,7 @@ class Augment(Stage):
     """Augmented versions of the training part; each training epoch reads one version."""
 
     folder = "data"
+    side = multiple(96, "largest width and height in pixels of the base net's input, to which larger samples are reduced", 16)
     copies = whole(16, "number of augmented versions of each training face", 1)
     seed = whole(0, "seed of the random transforms", 0)
     flip = real(0.5, "fraction of mirrored faces", 0.0, 1.0)
@@ -159,18 +164,29 @@ class Augment(Stage):
         return Load()
 
     def run(self):
-        from pipeline.data import dataset as datasets
+        from pipeline.data.dataset import Dataset
         from pipeline.geometry import augmentation
-        from pipeline.lazyrows import Images, chosen
         from pipeline.store.hdf5 import artifacts
 
-        faces = self.input().load(datasets.Dataset)
-        training = ~faces.validation
-        images, labels = chosen(faces.images, training), datasets.labels(faces)[training]
-        ranges = from_parameters(augmentation.Ranges, self)
-        made = augmentation.versions(
-            images, labels, keypointset=faces.keypointset.restored(), ranges=ranges, count=self.copies, seed=self.seed
-        )
+        faces = self.input().load(Dataset)
+        given = {"keypointset": faces.keypointset.restored(), "ranges": from_parameters(augmentation.Ranges, self)}
+        made = augmentation.versions(*self._in_frame(faces), **given, count=self.copies, seed=self.seed)
         with self.writing() as file, self.progress(self.copies, "version") as progress:
             versions: Iterator[dict[str, Images]] = ({"images": images, "keypoints": labels} for images, labels in progress.over(made))
             artifacts.put_versions(file, augmentation.AugmentedVersions, versions, self.copies)
+
+    def frame_side(self, stored: int) -> int:
+        """Width and height of the base net's input, pixels, for samples of `stored` x `stored` pixels: at most `side`."""
+        from pipeline.geometry import frame
+
+        return frame.frame_side(stored, self.side)
+
+    def _in_frame(self, faces: "Dataset") -> "tuple[Images, np.ndarray]":
+        """The images of the training part, reduced to the base net's input, and their labels in its pixels."""
+        from pipeline.data import dataset as datasets
+        from pipeline.geometry import affine
+        from pipeline.lazyrows import chosen
+
+        training, stored = ~faces.validation, faces.images.shape[1]
+        side = self.frame_side(stored)
+        return affine.resized(chosen(faces.images, training), side), datasets.labels(faces)[training] * (side / stored)

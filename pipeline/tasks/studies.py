@@ -13,16 +13,15 @@ from luigi.task import flatten
 
 from pipeline.errors import Ended, InputError
 from pipeline.experiments import plans
-from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.store.keys import provenance
 from pipeline.store.run.keyed import per_build
-from pipeline.store.run.parameters import whole
+from pipeline.store.run.parameters import multiple, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, workspace_root
 from pipeline.store.workspace import partials, runlog
 from pipeline.tasks.data import Load
 from pipeline.tasks.results import Predict
-from pipeline.tasks.sections import device, from_parameters
+from pipeline.tasks.sections import device
 from pipeline.tasks.training import Learning, Structured, TrainBase, Training, TrainSpecialist
 
 if TYPE_CHECKING:
@@ -238,6 +237,7 @@ class Sanity(Structured, Learning, Stage):
 
     epochs = whole(50, "number of epochs of memorising a few faces, of 8 steps each", 1)
     batch = whole(32, "number of faces in a training step, for checks on many faces", 1)
+    side = multiple(96, "largest width and height in pixels of the net's input, to which larger samples are reduced", 16)
 
     def requires(self) -> dict[str, luigi.Task]:
         return {"faces": Load()}
@@ -260,17 +260,24 @@ class Sanity(Structured, Learning, Stage):
     def _setup(self) -> "Setup":
         """The net, the recipe and the faces of the checks. The trainings run to the end, so the recipe has no patience."""
         from pipeline.data import dataset as datasets
-        from pipeline.nets import sanity, training
+        from pipeline.geometry import affine, frame
+        from pipeline.nets import sanity
         from pipeline.nets.samples import Labelled
 
         faces = self.input()["faces"].load(datasets.Dataset)
-        labelled = Labelled(faces.images, datasets.labels(faces), faces.source, faces.validation)
+        keypointset = faces.keypointset.restored()
+        side = frame.frame_side(faces.images.shape[1], self.side)
+        scale = side / faces.images.shape[1]
+        labelled = Labelled(affine.resized(faces.images, side), datasets.labels(faces) * scale, faces.source, faces.validation)
         return sanity.Setup(
-            sanity.build(self.structure(faces), KAGGLE, side=faces.images.shape[-1]),
-            from_parameters(training.Recipe, self, patience=0, patience_factor=0.0, improvement=0.0),
-            KAGGLE,
+            sanity.build(self.structure(faces), keypointset, side=side),
+            self.recipe(1.0, patience=0, patience_factor=0.0, improvement=0.0),
+            keypointset,
             sanity.part_of(labelled, held_out=False, seed=self.seed),
             sanity.part_of(labelled, held_out=True, seed=self.seed),
-            faces.mean_face,
+            faces.mean_face * scale,
             self.seed,
         )
+
+    def _largest_side(self) -> int:
+        return self.side

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import luigi
 
 from pipeline.errors import InputError, meant
-from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.nets.options import (
     ACTIVATIONS,
     ANY_SIDE,
@@ -32,7 +31,10 @@ from pipeline.tasks.data import Augment, Load
 from pipeline.tasks.sections import checkpoint, dataset, device, from_parameters
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pipeline.data.dataset import Dataset
+    from pipeline.keypoints.definition import KeypointSet
     from pipeline.nets.checkpoints import Checkpoints
     from pipeline.nets.fitting import TrainingJob
     from pipeline.nets.samples import Labelled, Versions
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from pipeline.nets.start import Start
     from pipeline.nets.structure import Structure
     from pipeline.nets.trained import History, Trained
-    from pipeline.nets.training import Hooks
+    from pipeline.nets.training import Hooks, Recipe
     from pipeline.store.workspace.console import Progress
 
     # The mixins below are used only by stages. But Luigi registers every subclass of Task, and they are not tasks themselves.
@@ -79,16 +81,21 @@ class Structured(_OfStage):
         for name, parameter in self.get_params():
             if name in every and name not in own and (value := getattr(self, name)) != parameter._default:
                 raise InputError(f"{parameter.flag} {value}: {self.network} has no such setting. Leave it at {parameter._default}.")
-        if fault := size_fault(self.network, self.kernel, self.pool, SIDE):
+        if fault := size_fault(self.network, self.kernel, self.pool, self._largest_side()):
             setting, size, reason = fault
             raise InputError(f"--{self.task_family}-{setting} {size}: {reason}.")
+
+    def _largest_side(self) -> int:
+        """The largest width and height of the net's input, pixels."""
+        raise NotImplementedError
 
     def structure(self, dataset: "Dataset") -> "Structure":
         """The structure of a net for this data set."""
         from pipeline.nets.structure import Structure, normalised
 
         pixels = {"mean": float(dataset.pixel_mean), "std": float(dataset.pixel_std)}
-        return from_parameters(Structure, self, **normalised(self.network, self.normalisation, **pixels))
+        given = normalised(self.network, self.normalisation, **pixels)
+        return from_parameters(Structure, self, channels=(*dataset.images.shape[3:], 1)[0], **given)
 
 
 class Learning(_OfStage):
@@ -123,6 +130,12 @@ class Learning(_OfStage):
     device_memory = whole(512, "MiB of images kept on the device; larger training sets are copied block by block", 1)
     seed = whole(0, "seed of the initial weights, the order of the samples and the dropout", 0)
 
+    def recipe(self, scale: float, **given: Any) -> "Recipe":
+        """How to train, with the given fields. scale: pixels of the frame per pixel of the samples."""
+        from pipeline.nets.training import Recipe
+
+        return from_parameters(Recipe, self, frame_pixel=1 / scale, **given)
+
 
 class Training(Learning):
     """The parameters that the base net and the specialists share, and how both are trained."""
@@ -147,7 +160,7 @@ class Training(Learning):
 
         job = self._job()
         with self._versions(job) as versions, self.progress(self.epochs, "epoch") as progress:
-            trained = fitting.train(job, versions, keypointset=KAGGLE, hooks=self._hooks(progress, trains_on))
+            trained = fitting.train(job, versions, hooks=self._hooks(progress, trains_on))
         self.save(trained, siblings=self._publish_snapshots(trained.history.epoch.tolist()))
         self._conclude(job, trained, trains_on)
 
@@ -161,10 +174,10 @@ class Training(Learning):
         from pipeline.geometry.augmentation import AugmentedVersions
         from pipeline.nets.samples import StoredVersions, rows_with
 
-        training = ~job.labelled.held_out
-        rows = rows_with(job.labelled.keypoints[training], job.indices)
+        training, indices, pixel = ~job.labelled.held_out, job.indices, 1 / job.sight.scale
+        rows, source = rows_with(job.labelled.keypoints[training], indices), job.labelled.source[training]
         with self.input()["copies"].reading(AugmentedVersions) as file:
-            yield StoredVersions(file["images"], file["keypoints"], job.labelled.source[training], rows=rows, indices=job.indices)
+            yield StoredVersions(file["images"], file["keypoints"], source, rows=rows, indices=indices, pixel=pixel)
 
     def _hooks(self, progress: "Progress", trains_on: str) -> "Hooks":
         from pipeline.nets.snapshots import Series
@@ -251,19 +264,21 @@ class TrainBase(Structured, Training, Stage):
         brought = {"weights": ExternalFile(path=str(self._brought), advice=advice)} if self._brought else {}
         return {"faces": Load(), "copies": Augment(), **brought}
 
+    def _largest_side(self) -> int:
+        return self.requires()["copies"].side
+
     def _job(self) -> "TrainingJob":
         from pipeline.data.dataset import Dataset
-        from pipeline.geometry.alignment import upright
         from pipeline.nets.fitting import TrainingJob
         from pipeline.nets.sight import WholeImage
         from pipeline.nets.start import Fresh, FromImageNet
-        from pipeline.nets.training import Recipe
 
-        dataset, weights = self.input()["faces"].load(Dataset), self._imagenet_weights()
-        side, everything = dataset.images.shape[-1], list(range(len(KAGGLE.names)))
-        sight = WholeImage(side, upright(dataset.mean_face[0], KAGGLE, side=side).astype("float32"))
-        start = FromImageNet(weights) if weights else Fresh()
-        return TrainingJob(self.structure(dataset), _labelled(dataset), from_parameters(Recipe, self), everything, start, sight)
+        data, weights = self.input()["faces"].load(Dataset), self._imagenet_weights()
+        stored, keypointset = data.images.shape[1], data.keypointset.restored()
+        side, everything = self.requires()["copies"].frame_side(stored), list(range(len(keypointset.names)))
+        sight = WholeImage(side, _target(data, keypointset, side), side / stored)
+        start, recipe = FromImageNet(weights) if weights else Fresh(), self.recipe(sight.scale)
+        return TrainingJob(self.structure(data), _labelled(data), recipe, everything, start, sight, keypointset)
 
     def _imagenet_weights(self) -> Path | None:
         """The file of weights to start from; None: fresh weights."""
@@ -324,27 +339,25 @@ class TrainSpecialist(Training, Stage):
         from pipeline.nets.fitting import TrainingJob
         from pipeline.nets.start import Fresh, FromBase
         from pipeline.nets.trained import Trained
-        from pipeline.nets.training import Recipe
 
-        dataset, base = self.input()["faces"].load(Dataset), self.input()["base"].load(Trained)
+        data, base = self.input()["faces"].load(Dataset), self.input()["base"].load(Trained)
+        keypointset = data.keypointset.restored()
         own = {name: getattr(self, name) for name in ("l1", "l2", "dropout", "initialisation")}
-        structure, indices = dataclasses.replace(base.structure, **own), KAGGLE.indices(self.group)
+        structure, indices = dataclasses.replace(base.structure, **own), keypointset.indices(self.group)
         start: Start = Fresh() if self.start == "scratch" else FromBase(base, keep_head=self.head == "kept")
-        return TrainingJob(
-            structure, _labelled(dataset), from_parameters(Recipe, self), indices, start, self._sight(dataset, base, indices)
-        )
+        sight = self._sight(base, indices, _target(data, keypointset, int(base.frame)))
+        return TrainingJob(structure, _labelled(data), self.recipe(sight.scale), indices, start, sight, keypointset)
 
-    def _sight(self, dataset: "Dataset", base: "Trained", indices: list[int]) -> "Sight":
-        """The whole image, or the window around the keypoints `indices` of the faces that the base net has aligned."""
+    def _sight(self, base: "Trained", indices: list[int], target: "np.ndarray") -> "Sight":
+        """The whole image, or the window around the keypoints `indices` of the faces that the base net has aligned with the target."""
         from pipeline.geometry import alignment
         from pipeline.nets.sight import AlignedWindow, WholeImage, aligned_by
 
-        side = dataset.images.shape[-1]
+        scale = int(base.frame) / int(base.stored)
         if self.view == "face":
-            return WholeImage(side)
-        target = alignment.upright(dataset.mean_face[0], KAGGLE, side=side).astype("float32")
+            return WholeImage(int(base.frame), scale=scale)
         window = alignment.window(target, indices, margin=self.margin, extent=self.extent, zoom=self.zoom)
-        return AlignedWindow(window, aligned_by(base))
+        return AlignedWindow(window, aligned_by(base), scale)
 
     @contextlib.contextmanager
     def _versions(self, job: "TrainingJob") -> "Iterator[Versions]":
@@ -361,12 +374,20 @@ class TrainSpecialist(Training, Stage):
         yield DrawnVersions(
             labelled,
             job.sight.view(len(labelled.images)),
-            keypointset=KAGGLE,
+            keypointset=job.keypointset,
             ranges=from_parameters(Ranges, self, shear=0.0, small_share=0.0, small_scale=1.0),
             seed=self.seed,
             rows=repeated(rows, int((~labelled.held_out).sum())),
             indices=job.indices,
         )
+
+
+def _target(dataset: "Dataset", keypointset: "KeypointSet", side: int) -> "np.ndarray":
+    """The keypoints of an aligned face, float32 (K, 2), in pixels of the frame of side x side pixels: the mean face, made symmetric."""
+    from pipeline.geometry.alignment import upright
+
+    mean_face = dataset.mean_face[0] * (side / dataset.images.shape[1])
+    return upright(mean_face, keypointset, side=side).astype("float32")
 
 
 def _labelled(dataset: "Dataset") -> "Labelled":

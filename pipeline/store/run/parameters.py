@@ -88,6 +88,11 @@ def whole(default: int, description: str, low: int, high: int | None = None) -> 
     return Checked(default, description, convert=_whole, describe=describe, allowed=lambda v: v >= low and (high is None or v <= high))
 
 
+def multiple(default: int, description: str, of: int) -> Checked[int]:
+    """A whole number that is a multiple of `of` and at least that."""
+    return Checked(default, description, convert=_whole, describe=f"a multiple of {of}", allowed=lambda v: v >= of and v % of == 0)
+
+
 def real(default: float, description: str, low: float, high: float = math.inf) -> Checked[float]:
     """A finite number of at least `low` and at most `high`."""
     describe = f"a number from {low} to {high}" if math.isfinite(high) else f"a number of at least {low}"
