@@ -39,6 +39,8 @@ _CONVERTIBLE = {
         ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f",
         "magick {name} {stem}.jpg",
     ),
+    "DICOM image": (".dcm .dicom .ima", "magick {name} {stem}.png"),
+    "NIfTI volume": (".nii .nii.gz", "med2image -i {name} -o {stem}.png"),
     "document": (".pdf .ps .eps", "magick -density 200 {name} {stem}.png"),
     "video": (
         ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .webm .wmv",
@@ -124,8 +126,8 @@ def unsupported(path: Path, start: bytes) -> str | None:
 
 
 def _kind_by_suffix(path: Path) -> str | None:
-    suffix = path.suffix.lower()
-    return next((kind for kind, (own, _) in _CONVERTIBLE.items() if suffix in own.split()), None)
+    name = path.name.lower()
+    return next((kind for kind, (own, _) in _CONVERTIBLE.items() if name.endswith(tuple(own.split()))), None)
 
 
 def _mode(path: Path) -> int:
