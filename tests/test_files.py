@@ -162,7 +162,7 @@ def test_what_the_log_could_not_take_is_known_to_the_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS])
 def test_a_file_system_that_cannot_flush_a_folder(tmp_path, monkeypatch, number):
-    """What says that flushing is not supported is ignored; an input/output error is not."""
+    """What says that flushing is not supported is ignored. An input/output error is not, and neither is a refusal."""
     flush = os.fsync
 
     def refused(descriptor):
@@ -175,7 +175,12 @@ def test_a_file_system_that_cannot_flush_a_folder(tmp_path, monkeypatch, number)
         draft.write_text("new")
     assert names(tmp_path) == ["a.csv"]
     number = errno.EIO
-    with pytest.raises(OSError, match="Input/output error"), files.publishing(tmp_path / "b.csv") as draft:
+    expected = r"/b\.csv could not be written: input/output error\. Check the disk, or write elsewhere\.$"
+    with pytest.raises(InputError, match=expected), files.publishing(tmp_path / "b.csv") as draft:
+        draft.write_text("new")
+    number = errno.EROFS
+    expected = r"test_\w+ cannot be written: read-only file system\. Change its permissions, or write elsewhere\.$"
+    with pytest.raises(InputError, match=expected), files.publishing(tmp_path / "c.csv") as draft:
         draft.write_text("new")
 
 

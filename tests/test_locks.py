@@ -288,7 +288,7 @@ def test_a_lock_that_may_only_be_read(shared):
     assert ".a.lock cannot be written: permission denied. Change its permissions" in as_another_user(taken_over, path, print)
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EIO, errno.EPERM, errno.EACCES, errno.ESTALE])
 def test_a_file_system_without_locks(tmp_path, monkeypatch, number):
     """One sentence with advice. What may be lost, such as a cached digest, is lost without a word, and nothing is left behind locked."""
 

@@ -64,14 +64,17 @@ def publishing(path: Path, *, keeping: bool = False) -> Iterator[Path]:
 def room_for(path: Path, draft: Path | None = None) -> Iterator[None]:
     """A context for code that writes `path`: turns operating system errors that the user can resolve into an InputError.
 
-    The message for a full disk says how much space is needed, where, and how much is free there. The size needed is that of a `WriteError`;
-    for other errors the message says "more than" the present size of `draft`. The message for a folder without write permission names it.
+    Errors of the disk itself are among them. The message for a full disk says how much space is needed, where, and how much is free there.
+    The size needed is that of a `WriteError`; for other errors the message says "more than" the present size of `draft`. The message for a
+    folder without write permission names it.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _REFUSED and error.filename and path.is_relative_to(Path(error.filename).parent):
             raise InputError(f"{error.filename} cannot be written: {reason(error)}. Change its permissions, or write elsewhere.") from error
+        if error.errno == errno.EIO:
+            raise InputError(f"{path} could not be written: {reason(error)}. Check the disk, or write elsewhere.") from error
         if error.errno not in _FULL:
             raise
         raise InputError(f"{path} could not be written: {reason(error)}. {_shortage(error, path, draft)}") from error
@@ -155,6 +158,7 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in _CANNOT_SYNC:
+            error.filename = os.fspath(path)
             raise
     finally:
         os.close(descriptor)

@@ -17,9 +17,6 @@ from pipeline import environment
 from pipeline.errors import InputError
 from pipeline.store.workspace import files, names
 
-# The file system has no locks, or none that work over the network.
-_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
-
 
 @contextlib.contextmanager
 def locked(path: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
@@ -200,12 +197,12 @@ def _removed(name: Path) -> bool:
 
 
 def _flock(descriptor: int, operation: int, name: Path) -> None:
-    """Locks an open file. Raises InputError if the file system has no locks."""
+    """Locks an open file. Raises InputError if the file system has no locks, refuses this one, or fails."""
     try:
         fcntl.flock(descriptor, operation)
+    except BlockingIOError:
+        raise
     except OSError as error:
-        if error.errno not in _UNSUPPORTED and not (error.errno == errno.EBADF and not _is_writable(descriptor)):
-            raise
         raise InputError(
             f"{name} cannot be locked: {files.reason(error)}. Let --workspace-root name a folder on a file system with locks (flock), "
             "such as a local disk, or mount this one with locks."
