@@ -93,15 +93,16 @@ def test_images_without_a_skeleton_are_empty(tmp_path):
 
 
 def test_a_box_of_the_same_group_is_the_box(tmp_path):
-    """Not a rotated one, nor one of another group or of none."""
+    """Not a rotated one, nor one of another group, of none, or of a group with several skeletons."""
     boxes = [
         '<box label="body" group_id="3" xtl="1.5" ytl="2" xbr="11" ybr="12"/>',
         '<box label="body" group_id="4" xtl="1" ytl="2" xbr="11" ybr="12" rotation="5"/>',
         '<box label="body" xtl="0" ytl="0" xbr="9" ybr="9"/>',
     ]
-    skeletons = [MOUSE.replace("<skeleton", f'<skeleton group_id="{group}"') for group in (3, 4, 5)]
+    boxes += ['<box label="body" group_id="6" xtl="0" ytl="0" xbr="9" ybr="9"/>']
+    skeletons = [MOUSE.replace("<skeleton", f'<skeleton group_id="{group}"') for group in (3, 4, 5, 6, 6)]
     labels = read(folder_of(tmp_path, image("".join([*boxes, *skeletons, MOUSE]))))
-    assert [instance.box for instance in labels.instances] == [(1.5, 2, 9.5, 10), None, None, None]
+    assert [instance.box for instance in labels.instances] == [(1.5, 2, 9.5, 10), *5 * [None]]
 
 
 def frames(*values):
@@ -253,6 +254,7 @@ def test_what_is_written_is_read_back(tmp_path):
     labels = Labels("coco", (), ("left & right", 'a "<b>"'), labelled, instances, skeleton=(('a "<b>"', "left & right"),))
     (tmp_path / "set" / "annotations.xml").unlink()
     cvat.write(labels, folder, tmp_path / "set" / "out.xml")
+    assert "nan" not in (tmp_path / "set" / "out.xml").read_text()
     again = read(Folder(tmp_path / "set"))
     assert (again.names, again.skeleton, again.images) == (labels.names, labels.skeleton, labels.images)
     assert [each.image for each in again.instances] == [each.image for each in instances]

@@ -260,18 +260,19 @@ def test_what_is_written_is_read_back(tmp_path):
     instances = (
         instance_of("a.png", nan, (1 / 3, 2), box=(1, 2, 3, 4.5)),
         instance_of("a.png", (5, 6), (39.9999999, 0)),
+        instance_of("a.png", (15, 16), (12, 13)),
         instance_of("sub/b c?.png", (-1, 2), nan),
     )
     labels = Labels("coco", (), ("tail", "head"), tuple(LabelledImage(image) for image in images), instances)
-    for sources in (("", "", ""), ("one", "two", "two")):
+    for sources in (("", "", "", ""), ("one", "two", "two", "two")):
         given = replace(labels, instances=tuple(replace(each, source=source) for each, source in zip(instances, sources, strict=True)))
         label_studio.write(given, folder, tmp_path / "set" / "out")
         again = read(Folder(tmp_path / "set"))
         assert (again.names, again.images) == (labels.names, labels.images)
         assert [(each.image, each.source) for each in again.instances] == [(each.image, each.source) for each in given.instances]
         np.testing.assert_allclose(again.keypoints(), labels.keypoints(), rtol=0, atol=1e-6)
-        np.testing.assert_allclose(again.instances[0].box, (1, 2, 3, 4.5), atol=1e-9)
-        assert again.instances[2].box is None
+        np.testing.assert_allclose([each.box for each in again.instances[::2]], [(1, 2, 3, 4.5), (12, 13, 3, 3)], atol=1e-9)
+        assert again.instances[3].box is None
 
 
 @pytest.mark.skipif("KEYPOINTS_SETS" not in os.environ, reason="KEYPOINTS_SETS names no folder with published keypoint sets")

@@ -106,6 +106,7 @@ FAULTS = {
         "a.pts, image a.png: the keypoint '2' lies at x = 299.5, y = 3.5, far outside the image of 40 x 30 pixels.",
     ),
     "cut-off": ({"a": "n_points: 3\n{\n1 2\n"}, "a.pts: n_points is 3, but the file has 1 point. It may be cut off; copy it again."),
+    "too-many": ({"a": "n_points: 1\n{\n1 2\n3 4\n"}, "a.pts: n_points is 1, but the file has 2 points."),
     "bad-count": ({"a": "n_points: x\n{\n1 2\n"}, "a.pts, line 1: n_points is 'x', not a number."),
     "no-image": ({"a": BARE, "c": BARE}, "c.pts: there is no image c (.jpg, .png, ...) in the folder of the set."),
     "two-images": ({"x_3": BARE}, "x_3.pts could belong to x_1.png or x_2.png."),

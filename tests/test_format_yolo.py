@@ -238,7 +238,7 @@ def test_what_is_written_is_read_back(tmp_path, place):
     )
     parts = ["training", "validation", "training", "test"]
     labelled = tuple(LabelledImage(image, part) for image, part in zip(images, parts, strict=True))
-    labels = Labels("coco", (), ("left", "right"), labelled, instances, mirror=(("left", "right"),))
+    labels = Labels("coco", (), ("right", "left"), labelled, instances, mirror=(("right", "left"),))
     out = tmp_path / place
     yolo.write(labels, folder, out)
     if place == "out":
