@@ -72,12 +72,12 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
     return Labels("sleap", files, skeleton.nodes, tuple(images.values()), with_sources(instances), mirror, skeleton.edges, tuple(notes))
 
 
-def frame(folder: Folder, file: str, number: int) -> bytes:
+def frame(path: Path, number: int) -> bytes:
     """The bytes of an embedded image, as an image file of PNG or JPEG. Raises InputError if it cannot be read.
 
-    file, number: as in `LabelledImage.embedded`.
+    path: of the label file. number: of the image in it, as in `LabelledImage.embedded`.
     """
-    opened = SleapReader(folder.path(file))
+    opened = SleapReader(path)
     video, row = divmod(number, _ROWS)
     return opened.image(f"video{video}/video", row)
 
@@ -104,7 +104,8 @@ class _Images:
     def content(self, image: LabelledImage) -> bytes:
         """The bytes of an embedded image."""
         assert image.embedded
-        return frame(self.folder, *image.embedded)
+        file, number = image.embedded
+        return frame(self.folder.path(file), number)
 
 
 def _size_of(encoded: bytes) -> tuple[int, int]:
@@ -170,7 +171,7 @@ class _SleapFile:
         size = self.sizes[image]
         if size is None:
             embedded = next(each.embedded for each in self.images.values() if each.name == image)
-            size = self.sizes[image] = _size_of(frame(self.folder, *embedded)) if embedded else self.folder.size(image)
+            size = self.sizes[image] = _size_of(frame(self.path, embedded[1])) if embedded else self.folder.size(image)
         return size
 
     def _read(self, tables: "_Tables", opened: SleapReader) -> None:
