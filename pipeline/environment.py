@@ -1,7 +1,8 @@
 """What a run takes from its environment; everything else it sets itself, so that a user's other programs cannot change a result.
 
-Taken: the variables in `VARIABLES`, the configuration files of Luigi, the backend that Keras' own file names, the umask (new files have the
-permissions that it allows), the signals SIGINT, SIGTERM and SIGHUP, the terminal (a bar instead of lines), and the name of the host.
+Taken: the variables in `VARIABLES` and `ARITHMETIC`, the configuration files of Luigi, the backend that Keras' own file names, the umask
+(new files have the permissions that it allows), the signals SIGINT, SIGTERM and SIGHUP, the terminal (a bar instead of lines), and the name
+of the host.
 
 Set here: matplotlib's backend and style, Keras' floating-point type, epsilon and data format, and the standard streams if one is closed.
 The home folder is needed only for ~ in a path and for the download of ImageNet weights; the temporary folder is used only by libraries.
@@ -17,6 +18,7 @@ import os
 import platform
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -31,6 +33,11 @@ VARIABLES = {
     "LUIGI_CONFIG_PARSER": "format of the configuration files of Luigi",
     "CUDA_VISIBLE_DEVICES": "GPUs that the backend may use",
 }
+# Variables that change how a backend computes, and so the last digits of a result or more. Those that are set are part of the key.
+ARITHMETIC = (
+    *("TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_FLAGS", "NVIDIA_TF32_OVERRIDE"),
+    *("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE"),
+)
 # Variables that could change a result, or stop a training early, without being part of its key. They are removed before Keras starts.
 IGNORED = (
     *("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED"),
@@ -132,7 +139,8 @@ def _text(file: Path) -> str:
 def reading_configuration() -> Iterator[None]:
     """A context in which Luigi can be imported, which reads its configuration files.
 
-    They are read as UTF-8 whatever the locale, and may begin with a byte order mark. Raises InputError if one cannot be read.
+    They are read as UTF-8 whatever the locale, and may begin with a byte order mark. Luigi's warnings about them are left out:
+    what concerns this project is an error later. Raises InputError if one cannot be read.
     """
     for file in configuration_files():
         entries(file)
@@ -145,7 +153,9 @@ def reading_configuration() -> Iterator[None]:
 
     parser.read = read_as_utf8
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"luigi(\.|$)")
+            yield
     except ImportError as error:
         if "pip install luigi[" not in str(error):
             raise

@@ -110,6 +110,14 @@ def test_any_other_error(workplace):
     assert "raise error\nRuntimeError: something else" in done.stderr
 
 
+def test_an_unusable_backend_stops_the_run_before_anything_is_made(workplace):
+    """Stages that need no backend are not computed in vain."""
+    done = workplace.run("Total", KERAS_BACKEND="theano")
+    assert done.returncode == 30
+    assert "Total failed: KERAS_BACKEND names the backend 'theano', which cannot train here." in done.stderr
+    assert not list(workplace.root.glob("*/*.h5"))
+
+
 @pytest.fixture(params=["signals as usual", "signals ignored"])
 def disposition(request):
     """That of the process that runs the tests: a shell lets its background processes ignore Ctrl-C."""

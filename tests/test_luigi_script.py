@@ -67,6 +67,19 @@ def test_a_byte_order_mark_is_accepted(script, tmp_path):
     assert done.stderr.startswith("ERROR: --Load-fold 99: must be at most 9")
 
 
+def test_a_preset_that_is_not_there(script):
+    """One sentence, without the warning of Luigi."""
+    assert script("Load", LUIGI_CONFIG_PATH="no.cfg").stderr == "ERROR: LUIGI_CONFIG_PATH: no.cfg does not exist.\n"
+    assert script("Load", LUIGI_CONFIG_PATH="ours").stderr == "ERROR: LUIGI_CONFIG_PATH: ours is not a file.\n"
+
+
+def test_warnings_of_luigis_import_are_no_errors(script, tmp_path):
+    """Without luigi.cfg Luigi warns about a setting that this project makes, and it warns about the name client.cfg."""
+    (tmp_path / "client.cfg").write_text("[Load]\nfold = 1\n")
+    done = script("Load", "--help", PYTHONWARNINGS="error")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

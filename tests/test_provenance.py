@@ -7,6 +7,7 @@ import time
 import pytest
 from workplace import make
 
+from pipeline import environment
 from pipeline.errors import InputError
 from pipeline.store.keys import provenance
 from pipeline.store.workspace import digests, files
@@ -214,6 +215,8 @@ def test_the_backend_counts_where_it_is_used(workplace, monkeypatch):
     """The name and version of the backend are part of the keys of stages that train or predict, and of later ones."""
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(workplace.root))
+    for name in environment.ARITHMETIC:
+        monkeypatch.delenv(name, raising=False)
     before = workplace.chain()
     assert before["Guess"].provenance["backend"].keys() == {"backend", "keras", "tensorflow"}
     assert before["Draw"].provenance["backend"] == {}
@@ -224,6 +227,10 @@ def test_the_backend_counts_where_it_is_used(workplace, monkeypatch):
     (workplace.root / "keras.json").write_text(json.dumps({"backend": "torch"}))
     assert workplace.chain()["Guess"].provenance["backend"]["backend"] == "torch"
     (workplace.root / "keras.json").unlink()
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert changed(keys, workplace.keys()) == {"Guess", "Total"}
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    assert workplace.keys() == keys
     monkeypatch.setattr(provenance, "version", lambda package: "9.9")
     assert changed(keys, workplace.keys()) == {"Guess", "Total"}
 
@@ -258,6 +265,7 @@ PROVENANCE = {
         ({"code": {}}, ["code of work is no longer used"]),
         ({"backend": {"backend": "jax", "keras": "3.15", "jax": "0.7"}}, ["backend tensorflow -> jax"]),
         ({"backend": {**PROVENANCE["backend"], "keras": "3.16"}}, ["keras 3.15 -> 3.16"]),
+        ({"backend": {**PROVENANCE["backend"], "XLA_FLAGS": "--a"}}, ["XLA_FLAGS is new"]),
         ({"inputs": {"Draw": "k2"}}, ["its input Draw changed"]),
         ({"schema": 2}, ["the file layout changed"]),
     ],

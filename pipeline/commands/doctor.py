@@ -63,7 +63,8 @@ def run() -> int:
 
 def _surroundings() -> Iterator[tuple[str, str]]:
     """What was found in the environment and what it means, in the order in which it is shown."""
-    for name, meaning in environment.VARIABLES.items():
+    arithmetic = dict.fromkeys(environment.ARITHMETIC, "changes how the backend computes; part of the key")
+    for name, meaning in {**environment.VARIABLES, **arithmetic}.items():
         if name in os.environ:
             yield name, f"{os.environ[name]} ({meaning})"
     if ignored := [name for name in environment.IGNORED if name in os.environ]:

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -45,7 +46,7 @@ def changes(now: dict[str, Any], then: dict[str, Any]) -> dict[str, list[str]]:
             _line(name, f"{name} {old} -> {new}", new, old)
             for name, new, old in _changed(now, then, "backend")
             # If the backend itself differs, the versions of the two backends need no lines.
-            if (new and old) or name == "backend"
+            if (new and old) or name in ("backend", *environment.ARITHMETIC)
         ],
         "inputs": [_line(f"its input {name}", f"its input {name} changed", new, old) for name, new, old in _changed(now, then, "inputs")],
         "schema": [] if now.get("schema") == then.get("schema") else ["the file layout changed"],
@@ -78,9 +79,12 @@ def numbered(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def backend() -> dict[str, str]:
-    """The name of the Keras backend, and the versions of Keras and of the backend, without importing them."""
+    """The name of the Keras backend, the versions of Keras and of the backend, without importing them, and variables that change how it
+    computes.
+    """
     name = environment.backend().name
-    return {"backend": name, "keras": version("keras"), name: version(name)}
+    arithmetic = {variable: value for variable in environment.ARITHMETIC if (value := os.environ.get(variable))}
+    return {"backend": name, "keras": version("keras"), name: version(name), **arithmetic}
 
 
 @functools.cache

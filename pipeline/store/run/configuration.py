@@ -84,7 +84,7 @@ def check_configuration(*packages: str) -> None:
     """
     preset = os.environ.get("LUIGI_CONFIG_PATH")
     if preset and not Path(preset).is_file():
-        raise InputError(f"LUIGI_CONFIG_PATH: {preset} does not exist.")
+        raise InputError(f"LUIGI_CONFIG_PATH: {preset} {'is not a file' if Path(preset).exists() else 'does not exist'}.")
     parameters: dict[str, set[str]] = {}
     for task, _, name, _ in Register.get_all_params():
         parameters.setdefault(task, set()).add(name)

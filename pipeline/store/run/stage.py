@@ -14,6 +14,7 @@ import luigi
 from luigi.rpc import RPCError
 from luigi.task import flatten
 
+from pipeline import environment
 from pipeline.errors import InputError, cause
 from pipeline.store.cleanup import in_use
 from pipeline.store.hdf5 import artifacts, contents
@@ -94,9 +95,11 @@ class Stage(Keyed):
         """Raises InputError if the parameters of this stage and its inputs do not fit. Called before anything runs."""
 
     def _unfit(self) -> InputError | None:
-        """The error of the first `check` that fails, among those of the stages that this one needs and its own."""
+        """The error of the first `check` that fails, among those of the stages that this one needs and its own; or of the backend."""
         try:
             for stage in self.needed_stages():
+                if stage.on_backend:
+                    environment.check_backend()
                 stage.check()
         except InputError as error:
             return error
