@@ -44,7 +44,7 @@ def test_a_package_has_labels_and_images(tmp_path):
     expected = [[(1.5, 2.5), (3.5, 4.5), (5.5, 6.5)], [(2, 3), (NAN, NAN), (8.5, 9.5)], [(0.5, 0.5), (1.5, 1.5), (NAN, NAN)]]
     np.testing.assert_array_equal(labels.keypoints(), expected)
     assert [(each.image, each.id) for each in labels.instances] == [(names[0], "1"), (names[0], "2"), (names[1], "1")]
-    content = sleap.frame(tmp_path / "flies.pkg.slp", 1)
+    content = sleap.frame(Folder(tmp_path), "flies.pkg.slp", 1)
     assert content == png(RED).tobytes()
 
 
@@ -70,7 +70,7 @@ def test_red_and_blue_are_exchanged_where_opencv_did(tmp_path, format_id, order,
     content = Contents()
     content.format_id = format_id
     content.save(tmp_path / "a.slp", [png(RED), png(RED)], **({"channel_order": order} if order else {}))
-    with Image.open(io.BytesIO(sleap.frame(tmp_path / "a.slp", 0))) as image:
+    with Image.open(io.BytesIO(sleap.frame(Folder(tmp_path), "a.slp", 0))) as image:
         assert (image.size, image.getpixel((3, 3))) == ((20, 10), color)
 
 
@@ -79,7 +79,7 @@ def test_images_that_are_embedded_as_pixels_become_png(tmp_path, channels, mode)
     """As SLEAP writes them with the format "hdf5"."""
     pixels = np.random.default_rng(0).integers(0, 256, (2, 10, 20, channels), np.uint8)
     Contents().save(tmp_path / "a.slp", pixels, format="hdf5")
-    with Image.open(io.BytesIO(sleap.frame(tmp_path / "a.slp", 1))) as image:
+    with Image.open(io.BytesIO(sleap.frame(Folder(tmp_path), "a.slp", 1))) as image:
         assert image.mode == mode
         np.testing.assert_array_equal(np.asarray(image).reshape(10, 20, channels), pixels[1])
 
@@ -88,7 +88,7 @@ def test_images_of_one_length_are_padded_with_zeros(tmp_path):
     """As sleap-io writes them."""
     padded = np.stack([np.pad(png(RED), (0, 100)), np.pad(png(RED), (0, 100))])
     Contents().save(tmp_path / "a.slp", padded, format="png", channel_order="RGB")
-    assert sleap.frame(tmp_path / "a.slp", 0) == png(RED).tobytes()
+    assert sleap.frame(Folder(tmp_path), "a.slp", 0) == png(RED).tobytes()
 
 
 def test_a_sequence_of_images_is_looked_for_in_the_folder(images):
@@ -107,7 +107,7 @@ def test_the_numbers_of_videos_may_have_gaps(tmp_path):
         file.move("video0", "video7")
     labels = read(tmp_path / "a.slp")
     assert labels.images[1].name == "a/video7/000001.png"
-    assert sleap.frame(tmp_path / "a.slp", labels.images[1].embedded[1])
+    assert sleap.frame(Folder(tmp_path), *labels.images[1].embedded)
 
 
 def test_a_frame_with_predictions_only_and_instances_without_points_are_left_out(tmp_path):
@@ -360,4 +360,4 @@ def test_embedded_images_are_embedded_again(tmp_path):
     again = read(tmp_path / "out.pkg.slp")
     np.testing.assert_array_equal(again.keypoints(), labels.keypoints())
     assert [each.name for each in again.images] == ["out/video0/000000.png", "out/video0/000001.png"]
-    assert sleap.frame(tmp_path / "out.pkg.slp", again.images[0].embedded[1]) == png(RED).tobytes()
+    assert sleap.frame(Folder(tmp_path), *again.images[0].embedded) == png(RED).tobytes()

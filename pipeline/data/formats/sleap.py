@@ -72,12 +72,12 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
     return Labels("sleap", files, skeleton.nodes, tuple(images.values()), with_sources(instances), mirror, skeleton.edges, tuple(notes))
 
 
-def frame(path: Path, number: int) -> bytes:
+def frame(folder: Folder, file: str, number: int) -> bytes:
     """The bytes of an embedded image, as an image file of PNG or JPEG. Raises InputError if it cannot be read.
 
-    path: of the label file. number: of the image in it, as in `LabelledImage.embedded`.
+    file, number: as in `LabelledImage.embedded`.
     """
-    opened = SleapReader(path)
+    opened = SleapReader(folder.path(file))
     video, row = divmod(number, _ROWS)
     return opened.image(f"video{video}/video", row)
 
@@ -104,8 +104,7 @@ class _Images:
     def content(self, image: LabelledImage) -> bytes:
         """The bytes of an embedded image."""
         assert image.embedded
-        file, number = image.embedded
-        return frame(self.folder.path(file), number)
+        return frame(self.folder, *image.embedded)
 
 
 def _size_of(encoded: bytes) -> tuple[int, int]:
@@ -171,7 +170,7 @@ class _SleapFile:
         size = self.sizes[image]
         if size is None:
             embedded = next(each.embedded for each in self.images.values() if each.name == image)
-            size = self.sizes[image] = _size_of(frame(self.path, embedded[1])) if embedded else self.folder.size(image)
+            size = self.sizes[image] = _size_of(frame(self.folder, *embedded)) if embedded else self.folder.size(image)
         return size
 
     def _read(self, tables: "_Tables", opened: SleapReader) -> None:
