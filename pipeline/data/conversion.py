@@ -117,7 +117,8 @@ def lost(before: Labels, after: Labels) -> Iterator[str]:
     Raises RuntimeError if their coordinates differ by more than a format may round.
     """
     if before.names != after.names:
-        yield "the names of the keypoints"
+        yield _other_names(before.names, after.names)
+        after = _in_order(after, before.names)
     if missing := {image.name for image in before.images} - {image.name for image in after.images}:
         yield f"{counted(len(missing), 'image')} without labels"
     pairs, left_out = _pairs(before, after)
@@ -168,3 +169,24 @@ def _differences(pairs: list[tuple[Instance, Instance]]) -> Iterator[str]:
         yield f"that {counted(occluded, 'keypoint')} {'is' if occluded == 1 else 'are'} occluded"
     if boxes := sum(one.box is not None and other.box is None for one, other in pairs):
         yield f"{boxes:,} {'box' if boxes == 1 else 'boxes'}"
+
+
+def _other_names(before: tuple[str, ...], after: tuple[str, ...]) -> str:
+    if not set(after) <= set(before):
+        return "the names of the keypoints"
+    gone = [name for name in before if name not in after]
+    return f"keypoints without labels ({printable(', '.join(gone))})" if gone else "the order of the keypoints"
+
+
+def _in_order(labels: Labels, names: tuple[str, ...]) -> Labels:
+    """The labels with these keypoints, NaN where they are not known; as they are if their keypoints have other names."""
+    if not set(labels.names) <= set(names):
+        return labels
+    places = [names.index(name) for name in labels.names]
+
+    def placed(instance: Instance) -> Instance:
+        keypoints, occluded = np.full((len(names), 2), np.nan), np.zeros(len(names), bool)
+        keypoints[places], occluded[places] = instance.keypoints, instance.occluded
+        return replace(instance, keypoints=keypoints, occluded=occluded)
+
+    return replace(labels, names=names, instances=tuple(placed(instance) for instance in labels.instances))
