@@ -5,6 +5,7 @@ that method, in a future version of Luigi, its own messages and help return and 
 """
 
 import argparse
+import configparser
 import functools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ import luigi
 from luigi.cmdline_parser import CmdlineParser
 from luigi.task_register import Register
 
-from pipeline.errors import meant, near
+from pipeline.errors import InputError, meant, near
 from pipeline.store.run.parameters import Checked
 from pipeline.store.run.stage import Stage
 from pipeline.store.workspace import console
@@ -214,8 +215,16 @@ class _Parser(argparse.ArgumentParser):
         task = Register.get_task_cls(self._root_task)
         for name, parameter in task.get_params():
             given = (getattr(known, dest, None) for dest in (name, f"{self._root_task}_{name}"))
-            if all(value is None for value in given) and not parameter.has_task_value(task.__name__, name):
+            if all(value is None for value in given) and not _has_value(parameter, task, name):
                 self.error(f"{self._root_task} needs --{name.replace('_', '-')}: {parameter.description}.")
+
+
+def _has_value(parameter: "luigi.Parameter[Any]", task: type[luigi.Task], name: str) -> bool:
+    """Whether a parameter of a task has a default or is set in a configuration file, also if it is set to something unusable."""
+    try:
+        return bool(parameter.has_task_value(task.__name__, name))
+    except (InputError, configparser.Error):
+        return True  # the task says what is wrong, as it does for a flag
 
 
 def _fault(parameter: "luigi.Parameter[Any]", name: str, value: str) -> str | None:

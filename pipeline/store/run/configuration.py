@@ -95,15 +95,15 @@ def check_configuration(*packages: str) -> None:
                 _refuse(f"{file}, line {line}: [{section}] {name}", name, ours[section])
             if section not in parameters and section not in LUIGI_SECTIONS:
                 _refuse(f"{file}, line {line}: section [{section}]", section, ours)
-    _check_values(ours)
+    check_values(ours)
 
 
-def _check_values(ours: dict[str, set[str]]) -> None:
-    """Raises InputError for a value of one of our parameters that refers to something that does not exist."""
+def check_values(sections: Iterable[str]) -> None:
+    """Raises InputError for a value in one of these sections that refers to something that does not exist."""
     config = luigi.configuration.get_config()
     if not isinstance(config, configparser.ConfigParser):
         return
-    for section in set(config.sections()) & ours.keys():
+    for section in set(config.sections()).intersection(sections):
         for name in config.options(section):
             try:
                 config.get(section, name)
