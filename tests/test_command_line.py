@@ -82,6 +82,24 @@ def test_a_wrong_value_for_luigi_in_a_configuration_file(workplace):
     assert done.stderr == "luigi: configuration file: [core] workers = two: must be a whole number.\n"
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("factor = nan", 40, "ERROR: --Scale-factor nan: must be a number"),
+        ("factor =", 40, "ERROR: --Scale-factor : must be a number"),
+        ("factor = ${NOPE}", 2, "luigi: configuration file: [Scale] factor = ${NOPE}: there is no such variable."),
+        ("factor = 5%", 2, "luigi: configuration file: [Scale] factor: a percent sign must be written as %%."),
+        ("factor = %(x)s", 2, "luigi: configuration file: [Scale] factor: a percent sign must be written as %%."),
+    ],
+)
+def test_a_wrong_value_for_a_stage_in_a_configuration_file(workplace, line, code, said):
+    """It is one sentence also for the task that the command names."""
+    (workplace.root / "preset.cfg").write_text(f"[Scale]\n{line}\n")
+    done = workplace.run("Scale", LUIGI_CONFIG_PATH="preset.cfg")
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
+    assert done.stderr.startswith(said)
+
+
 @pytest.mark.parametrize("task", [name for name in pipeline.__all__ if name in command_line.tasks()])
 def test_the_help_of_a_task(task):
     """Each flag that counts is listed once: the task's own, those of the stages that it needs, and those of data and workspace."""

@@ -10,6 +10,7 @@ from pipeline.geometry.alignment import upright
 from pipeline.geometry.augmentation import Ranges, versions
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.keypoints.stored import StoredSet
 
 NAMES = ("nose", "left_ear", "right_ear", "tail")
 VALID = {
@@ -162,3 +163,11 @@ def test_kaggles_set_is_consistent():
             assert {KAGGLE.names[here].replace("left", "right"), KAGGLE.names[here].replace("right", "left")} >= {KAGGLE.names[there]}
     assert [len(names) for names in KAGGLE.sources.values()] == [15, 4]
     assert sorted(index for group in KAGGLE.groups for index in KAGGLE.indices(group)) == list(range(15))
+
+
+@pytest.mark.parametrize("groups", [{}, VALID["groups"]], ids=["no groups", "groups"])
+@pytest.mark.parametrize("mirror", [(), None, VALID["mirror"]], ids=["no pairs", "never mirrored", "pairs"])
+def test_a_set_is_restored_from_its_arrays(groups, mirror):
+    """The arrays of an artifact give the same set, also if it has no groups or no pairs."""
+    made = KeypointSet(**{**VALID, "groups": groups, "mirror": mirror})
+    assert StoredSet.of(made).restored() == made

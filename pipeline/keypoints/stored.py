@@ -31,7 +31,7 @@ class StoredSet:
         def members(named: dict[str, tuple[str, ...]]) -> np.ndarray:
             rows = [[index[name] for name in names] for names in named.values()]
             longest = max(map(len, rows), default=0)
-            return np.array([row + [-1] * (longest - len(row)) for row in rows], np.int16).reshape(-1, longest)
+            return np.array([row + [-1] * (longest - len(row)) for row in rows], np.int16).reshape(len(rows), longest)
 
         return cls(
             name=np.array(keypointset.name),

@@ -5,7 +5,6 @@ that method, in a future version of Luigi, its own messages and help return and 
 """
 
 import argparse
-import configparser
 import functools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from luigi.cmdline_parser import CmdlineParser
 from luigi.task_register import Register
 
 from pipeline.errors import InputError, meant, near
+from pipeline.store.run import configuration
 from pipeline.store.run.parameters import Checked
 from pipeline.store.run.stage import Stage
 from pipeline.store.workspace import console
@@ -164,6 +164,10 @@ class _Parser(argparse.ArgumentParser):
         known, unknown = self.parse_known_args(args, namespace)
         if unknown:
             self._refuse(unknown)
+        try:
+            configuration.check_values({section for section, *_ in Register.get_all_params()})
+        except InputError as error:
+            self.error(str(error))
         for section, _, name, parameter in Register.get_all_params():
             self._check(known, section, name, parameter)
         self._check_complete(known)
@@ -223,7 +227,7 @@ def _has_value(parameter: "luigi.Parameter[Any]", task: type[luigi.Task], name: 
     """Whether a parameter of a task has a default or is set in a configuration file, also if it is set to something unusable."""
     try:
         return bool(parameter.has_task_value(task.__name__, name))
-    except (InputError, configparser.Error):
+    except InputError:
         return True  # the task says what is wrong, as it does for a flag
 
 
