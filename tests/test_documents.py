@@ -42,3 +42,24 @@ def test_aliases_are_read(tmp_path):
     """Programs write them for a list that occurs twice."""
     (tmp_path / "data.yaml").write_text("a: &a [1, x]\nb: {0: *a, 1: *a}\n")
     assert documents.read_yaml(tmp_path / "data.yaml") == {"a": [1, "x"], "b": {0: [1, "x"], 1: [1, "x"]}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "read"),
+    [
+        ("objects", "[" + "[]," * 50 + "1]", documents.read_json),
+        ("texts", "[" + '"a",' * 50 + "1]", documents.read_json),
+        ("numbers", "[" + "1," * 120 + "1]", documents.read_json),
+        ("elements", "<a>" + "<b/>" * 50 + "</a>", documents.read_xml),
+        ("attributes", "<a " + " ".join(f"b{number}=''" for number in range(50)) + "/>", documents.read_xml),
+    ],
+)
+def test_a_file_of_many_small_entries_is_refused(tmp_path, monkeypatch, name, text, read):
+    """In memory each would need many times the bytes that it has in the file."""
+    path = tmp_path / name
+    path.write_text(text)
+    read(path)
+    monkeypatch.setattr(documents, "MOST_OBJECTS", 40)
+    monkeypatch.setattr(documents, "MOST_VALUES", 100)
+    with pytest.raises(InputError, match="has more than 40 entries, for which there may not be enough memory"):
+        read(path)

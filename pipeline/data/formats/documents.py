@@ -11,6 +11,9 @@ from pipeline.units import printable, size
 
 LARGEST = 400 << 20  # bytes; the annotations of the people of COCO's 118,287 training images have 238 MB
 LARGEST_YAML = 1 << 20
+# Objects, lists and texts of JSON, and its values of any kind; elements and attributes of XML. A few bytes of a file become a hundred in
+# memory. COCO's annotations of people have about 5 million and 45 million.
+MOST_OBJECTS, MOST_VALUES = 20_000_000, 60_000_000
 _BLOCK = 1 << 20
 
 
@@ -49,8 +52,12 @@ def ends(path: Path, first: int, last: int) -> str:
 
 def read_json(path: Path, *, largest: int = LARGEST) -> Any:
     """The content of a JSON file. Raises InputError, with line and column, if it is not JSON; see `text` for `largest`."""
+    content = text(path, largest=largest)
+    objects = content.count("{") + content.count("[") + content.count('"') // 2
+    if objects > MOST_OBJECTS or content.count(",") > MOST_VALUES:
+        raise _too_many(path)
     try:
-        return json.loads(text(path, largest=largest))
+        return json.loads(content)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InputError(f"{printable(path)}, {where}: not JSON ({error.msg.lower()}). Export the labels again.") from None
@@ -112,8 +119,12 @@ def read_xml(path: Path) -> ET.Element:
     try:
         if (length := path.stat().st_size) > LARGEST:
             raise InputError(f"{printable(path)} has {size(length)}, and label files of up to {size(LARGEST)} are read. Divide it.")
+        objects = 0
         with path.open("rb") as file:
             while block := file.read(_BLOCK):
+                objects += block.count(b"<") + block.count(b"=")
+                if objects > MOST_OBJECTS:
+                    raise _too_many(path)
                 parser.Parse(block, False)
         parser.Parse(b"", True)
         return builder.close()
@@ -123,3 +134,7 @@ def read_xml(path: Path) -> ET.Element:
         ) from None
     except (OSError, LookupError, ValueError) as error:
         raise InputError(f"{printable(path)} cannot be read: {printable(error)[:100]}. Check the file.") from None
+
+
+def _too_many(path: Path) -> InputError:
+    return InputError(f"{printable(path)} has more than {MOST_OBJECTS:,} entries, for which there may not be enough memory. Divide it.")
