@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from pipeline.data.formats import wide_csv
+from pipeline.data.formats import cells, wide_csv
 from pipeline.data.formats.folder import Folder
 from pipeline.data.labels import LabelledImage, Reading
 from pipeline.errors import InputError
@@ -44,9 +44,15 @@ def test_header(folder, header, names):
     assert labels.instances[0].keypoints.tolist() == [[3.5, 4.5], [20.5, 21.75]]
 
 
+def test_two_numbered_keypoints(folder):
+    """A note says that x1, y1, x2, y2 are taken for keypoints, because in other tables they are corners of boxes."""
+    labels = labelsets.read("wide_csv", put(folder, "image,x1,y1,x2,y2", "a.png,3,4,20,21"))
+    assert labels.notes == ("labels.csv: x1, y1 and x2, y2 are taken for two keypoints. Corners of boxes are called xmin, ymin, ...",)
+
+
 def test_axes_apart(folder):
     """The columns of x may come before all columns of y, and the image need not be first if its column is called so."""
-    labels = labelsets.read("wide_csv", put(folder, "row,x1,x2,y1,y2,image", "1,3,20,4,21,a.png"))
+    labels = labelsets.read("wide_csv", put(folder, "row,x_a,x_b,y_a,y_b,image", "1,3,20,4,21,a.png"))
     assert labels.instances[0].keypoints.tolist() == [[3.5, 4.5], [20.5, 21.5]]
     assert labels.notes == ("labels.csv: columns that are not used: row.",)
 
@@ -183,6 +189,18 @@ def test_no_text(folder):
     """A file that is not UTF-8 is refused."""
     (folder / "labels.csv").write_bytes(b"image,nose_x,nose_y\na.png,3,4\n\xff.png,3,4\n")
     with pytest.raises(InputError, match=r"labels\.csv, after line \d: not UTF-8 text\. Save"):
+        labelsets.read("wide_csv", folder)
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [("LARGEST_TABLE", "has 38 B, and tables of up to 16 B are read"), ("LONGEST", "line 1 has more than 16 characters")],
+)
+def test_too_large(folder, monkeypatch, limit, message):
+    """A file or a line that is too long is refused before it is read."""
+    put(folder, "image,nose_x,nose_y", "images/a.png,3,4.5")
+    monkeypatch.setattr(cells, limit, 16)
+    with pytest.raises(InputError, match=message):
         labelsets.read("wide_csv", folder)
 
 

@@ -17,6 +17,7 @@ from pipeline.data.formats.numbers import LARGEST, number, shown
 from pipeline.errors import InputError
 from pipeline.units import printable, size
 
+LARGEST_TABLE = 128 << 20  # bytes; enough for 68 keypoints in 100,000 images
 LONGEST = 4 << 20  # characters of a line
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none"))
 _PLAIN = str.maketrans("", "", "0123456789.+-")
@@ -46,8 +47,8 @@ def rows(path: Path) -> Iterator[TableRow]:
     """
     label, line = printable(path), 0
     try:
-        if (length := path.stat().st_size) > documents.LARGEST:
-            raise InputError(f"{label} has {size(length)}, and label files of up to {size(documents.LARGEST)} are read. Divide it.")
+        if (length := path.stat().st_size) > LARGEST_TABLE:
+            raise InputError(f"{label} has {size(length)}, and tables of up to {size(LARGEST_TABLE)} are read. Divide it.")
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.reader(_lines(file, label), delimiter=_delimiter(documents.beginning(path, 1 << 18)), strict=True)
             width = 0

@@ -169,6 +169,8 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
         order = [columns.names.index(name) for name in names]
         instances[file] = [several.reordered(one, order) for one in found if not np.isnan(one.keypoints).all()]
         empty += len(found) - len(instances[file])
+        if columns.names == ("1", "2") and {"x1", "y1", "x2", "y2"} <= set(_simple(header.cells)):
+            notes.append(f"{printable(file)}: x1, y1 and x2, y2 are taken for two keypoints. Corners of boxes are called xmin, ymin, ...")
         notes += [f"{printable(file)}: columns that are not used: {', '.join(map(printable, columns.others))}."] if columns.others else []
     return Labels(
         "wide_csv",
