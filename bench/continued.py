@@ -7,7 +7,6 @@ from pipeline.data import dataset as datasets
 from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.nets.trained import Trained
 from pipeline.store.run.stage import Stage
-from pipeline.tasks.sections import from_parameters
 from pipeline.tasks.training import Training
 
 if TYPE_CHECKING:
@@ -27,13 +26,12 @@ class ContinueBase(Training, Stage):
         from pipeline.nets.samples import Labelled
         from pipeline.nets.sight import WholeImage
         from pipeline.nets.start import FromBase
-        from pipeline.nets.training import Recipe
 
         dataset, base = self.input()["faces"].load(datasets.Dataset), self.input()["base"].load(Trained)
         return TrainingJob(
             base.structure,
             Labelled(dataset.images, datasets.labels(dataset), dataset.source, dataset.validation),
-            from_parameters(Recipe, self),
+            self.recipe(int(base.frame), int(base.stored)),
             list(range(len(KAGGLE.names))),
             FromBase(base, keep_head=True),
             WholeImage(dataset.images.shape[-1], base.target),

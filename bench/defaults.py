@@ -32,8 +32,13 @@ def values(stage: type) -> dict[str, Any]:
 
 
 def of(kind: type, stage: type, **given: Any) -> Any:
-    """An instance of the dataclass `kind`; fields that are not given have the values of the stage's parameters with the same names."""
-    known = values(stage)
+    """An instance of the dataclass `kind`; fields that are not given have the values of the stage's parameters with the same names.
+
+    Lengths are in pixels of images of SIDE x SIDE pixels.
+    """
+    known = {"frame_pixel": 1.0, **values(stage)}
+    known |= {name: known[name] * SIDE for name in ("shift", "robust_from") if name in known}
+    known |= {name.replace("distance", "pixels"): value * SIDE for name, value in known.items() if name.endswith("_distance")}
     return kind(**given, **{field.name: known[field.name] for field in dataclasses.fields(kind) if field.name not in given})
 
 
@@ -67,7 +72,8 @@ def target(data: datasets.Dataset) -> np.ndarray:
 def window(data: datasets.Dataset, group: str) -> alignment.Window:
     """The window of the aligned face that the specialist of a group sees."""
     known = values(pipeline.TrainSpecialist)
-    return alignment.window(target(data), KAGGLE.indices(group), **{name: known[name] for name in ("margin", "extent", "zoom")})
+    lengths = {name: known[name] * SIDE for name in ("margin", "extent")}
+    return alignment.window(target(data), KAGGLE.indices(group), zoom=known["zoom"], **lengths)
 
 
 def structure(mean: float, std: float, **given: Any) -> "Structure":

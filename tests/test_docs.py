@@ -30,7 +30,7 @@ def test_every_stage_and_parameter_is_described(stage):
     for name, parameter in stage.get_params():
         assert parameter.description, name
         if isinstance(parameter, Checked):
-            assert f"default {parameter._default}" in parameter.description, name
+            assert f"default {parameter.shown}" in parameter.description, name
 
 
 def test_the_command_parameters_prints_every_parameter(capsys):

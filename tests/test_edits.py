@@ -74,7 +74,7 @@ def one_more_function(text):
         ("faces/test.csv", replaced("9 9 9 9", "9 9 9 8"), DATA, "test.csv changed"),
         ("faces/IdLookupTable.csv", replaced("_x", "_y"), DATA, "IdLookupTable.csv changed"),
         ("luigi.cfg", replaced("epochs = 20", "epochs = 30"), NETS, "epochs 20 -> 30"),
-        ("luigi.cfg", lambda text: text + "[TrainSpecialist]\nmargin = 20\n", SPECIALISTS | LAST, "margin 18.0 -> 20.0"),
+        ("luigi.cfg", lambda text: text + "[TrainSpecialist]\nmargin = 24/96\n", SPECIALISTS | LAST, "margin 0.1875 -> 0.25"),
         ("luigi.cfg", replaced("copies = 8", "copies = 9"), {"Augment", *NETS}, "copies 8 -> 9"),
         ("luigi.cfg", replaced(SETTINGS, "[Augment]\ncopies = 8\n[TrainBase]\nbatch = 32\nepochs = 20\n"), set(), None),
         ("pipeline/tasks/data.py", in_run_of("Load"), DATA, "code of tasks.data.Load changed"),

@@ -14,7 +14,7 @@ from fresh import ROOT
 from pipeline import environment
 from pipeline.errors import InputError
 from pipeline.store.run import configuration
-from pipeline.store.run.parameters import choice, real, switch, whole
+from pipeline.store.run.parameters import choice, fraction, multiple, real, switch, whole
 
 
 class Options(luigi.Config):
@@ -23,6 +23,8 @@ class Options(luigi.Config):
     open = real(1.0, "no upper end", 0.0)
     kind = choice("a", "which", ("a", "b"))
     on = switch(True, "whether")
+    length = fraction("8/96", "how long")
+    side = multiple(96, "how wide", 16)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,11 @@ class Options(luigi.Config):
         ("on", "yes", True),
         ("on", "0", False),
         ("on", True, True),
+        ("length", "8/96", 8 / 96),
+        ("length", "0.25", 0.25),
+        ("length", 0, 0.0),
+        ("length", "64 / 64", 1.0),
+        ("side", "32", 32),
     ],
 )
 def test_values_are_converted(name, text, value):
@@ -62,6 +69,17 @@ def test_values_are_converted(name, text, value):
         ("kind", "c", "--Options-kind c: must be one of a, b."),
         ("on", "maybe", "--Options-on maybe: must be True or False."),
         ("on", "", "--Options-on : must be True or False."),
+        (
+            "length",
+            "8",
+            "--Options-length 8: must be a fraction of the side of the image from 0 to 1, such as 8/96. 8 is in pixels; give 8/96 for an"
+            " image of 96 x 96 pixels.",
+        ),
+        ("length", "8/0", "--Options-length 8/0: must be a fraction of the side of the image from 0 to 1, such as 8/96."),
+        ("length", "long", "--Options-length long: must be a fraction of the side of the image from 0 to 1, such as 8/96."),
+        ("length", "nan", "--Options-length nan: must be a fraction of the side of the image from 0 to 1, such as 8/96."),
+        ("side", "100", "--Options-side 100: must be a multiple of 16."),
+        ("side", "0", "--Options-side 0: must be a multiple of 16."),
     ],
 )
 def test_values_that_make_no_sense(name, value, message):
@@ -69,6 +87,17 @@ def test_values_that_make_no_sense(name, value, message):
     with pytest.raises(InputError) as error:
         Options(**{name: value})
     assert message in (None, str(error.value))
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 5, 8, 18, 64])
+def test_fractions_give_whole_pixels(pixels):
+    """A fraction of 96 pixels, multiplied by 96, is the exact number: results do not depend on how a length is given."""
+    assert dict(Options.get_params())["length"].parse(f"{pixels}/96") * 96 == pixels
+
+
+def test_the_default_of_a_fraction_is_shown_as_it_is_given():
+    """The help says 8/96 and not 0.0833."""
+    assert "default 8/96" in dict(Options.get_params())["length"].description
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,16 @@ import luigi
 
 from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
-from pipeline.store.run.parameters import multiple, real, switch, whole
+from pipeline.store.run.parameters import fraction, multiple, real, switch, whole
 from pipeline.store.run.stage import Stage
 from pipeline.tasks.sections import FILES, dataset, from_parameters, inside
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.data.dataset import Dataset
+    from pipeline.data.dataset import Cleaning, Dataset
     from pipeline.data.tables import LabelledFaces
+    from pipeline.geometry.augmentation import Ranges
     from pipeline.lazyrows import Images
 
 
@@ -58,8 +59,8 @@ class Load(Stage):
     clean = switch(True, "ignore grossly wrong labels of the training part: outliers and contradicting duplicates")
     twin_correlation = real(0.985, "correlation above which two images are near duplicates", 0.5, 1.0)
     outlier_deviations = real(4.5, "an outlier deviates by more than this many robust standard deviations", 0.0)
-    outlier_pixels = real(5.0, "minimum distance in pixels of an outlier from where the other keypoints of the face suggest", 0.0)
-    conflict_pixels = real(8.0, "labels of identical images contradict each other if they are more than this many pixels apart", 0.0)
+    outlier_distance = fraction("5/96", "minimum distance of an outlier from where the other keypoints of the face suggest")
+    conflict_distance = fraction("8/96", "labels of identical images contradict each other if they are farther apart than this")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -81,12 +82,19 @@ class Load(Stage):
         from pipeline.data import summary, trainable
 
         keypointset, samples = dataset().keypointset(), self._samples()
-        splitting, cleaning = from_parameters(datasets.Splitting, self), from_parameters(datasets.Cleaning, self)
+        splitting, cleaning = from_parameters(datasets.Splitting, self), self._cleaning(samples.images.shape[1])
         with self.progress(len(samples.images), "face compared") as progress:
             faces = datasets.assemble(samples, keypointset, splitting=splitting, cleaning=cleaning, on_progress=progress.add)
         self.say("\n" + summary.table(faces))
         trainable.check(faces, keypointset)
         self.save(faces)
+
+    def _cleaning(self, side: int) -> "Cleaning":
+        """Which labels of samples of side x side pixels are rejected."""
+        from pipeline.data import dataset as datasets
+
+        limits = {"outlier_pixels": self.outlier_distance * side, "conflict_pixels": self.conflict_distance * side}
+        return from_parameters(datasets.Cleaning, self, **limits)
 
     def _samples(self) -> "LabelledFaces":
         """What the training table contains, read and checked."""
@@ -152,7 +160,7 @@ class Augment(Stage):
     flip = real(0.5, "fraction of mirrored faces", 0.0, 1.0)
     rotation = real(20.0, "maximum rotation in degrees to either side", 0.0, 180.0)
     shear = real(8.5, "maximum shear in degrees", 0.0, 60.0)
-    shift = real(8.0, "maximum shift in pixels in x and in y", 0.0)
+    shift = fraction("8/96", "maximum shift in x and in y")
     scale = real(1.17, "maximum scale factor; its inverse is the minimum", 1.0, 4.0)
     stretch = real(1.08, "maximum factor by which x is stretched against y; its inverse is the minimum", 1.0, 2.0)
     small_share = real(0.25, "fraction of faces that are also shrunk and moved away from the centre", 0.0, 1.0)
@@ -169,7 +177,7 @@ class Augment(Stage):
         from pipeline.store.hdf5 import artifacts
 
         faces = self.input().load(Dataset)
-        given = {"keypointset": faces.keypointset.restored(), "ranges": from_parameters(augmentation.Ranges, self)}
+        given = {"keypointset": faces.keypointset.restored(), "ranges": self.ranges(faces.images.shape[1])}
         made = augmentation.versions(*self._in_frame(faces), **given, count=self.copies, seed=self.seed)
         with self.writing() as file, self.progress(self.copies, "version") as progress:
             versions: Iterator[dict[str, Images]] = ({"images": images, "keypoints": labels} for images, labels in progress.over(made))
@@ -180,6 +188,12 @@ class Augment(Stage):
         from pipeline.geometry import frame
 
         return frame.frame_side(stored, self.side)
+
+    def ranges(self, stored: int) -> "Ranges":
+        """The ranges of the random transforms, in pixels of the base net's input, for samples of `stored` x `stored` pixels."""
+        from pipeline.geometry import augmentation
+
+        return from_parameters(augmentation.Ranges, self, shift=self.shift * self.frame_side(stored))
 
     def _in_frame(self, faces: "Dataset") -> "tuple[Images, np.ndarray]":
         """The images of the training part, reduced to the base net's input, and their labels in its pixels."""

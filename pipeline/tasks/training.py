@@ -25,7 +25,7 @@ from pipeline.nets.options import (
     VIEWS,
     size_fault,
 )
-from pipeline.store.run.parameters import choice, real, whole
+from pipeline.store.run.parameters import choice, fraction, real, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, expanded
 from pipeline.tasks.data import Augment, Load
@@ -116,9 +116,7 @@ class Learning(_OfStage):
     momentum_stop = real(0.999, "momentum at the end (optimizers momentum and nesterov)", 0.0, 1.0)
     weight_decay = real(1e-4, "weight decay of adamw", 0.0)
     clip_norm = real(0.0, "upper limit for the norm of the gradient; 0: no limit", 0.0)
-    robust_from = real(
-        2.0, "the loss is quadratic up to errors of about this many pixels and linear beyond; 0: plain mean squared error", 0.0
-    )
+    robust_from = fraction("2/96", "the loss is quadratic up to errors of about this length and linear beyond; 0: plain mean squared error")
     initialisation = choice(
         "net",
         "initial weights of the kernels: net (the rule of the architecture; for a base net resnet50 or vgg16 the ImageNet weights), he,"
@@ -131,11 +129,11 @@ class Learning(_OfStage):
     device_memory = whole(512, "MiB of images kept on the device; larger training sets are copied block by block", 1)
     seed = whole(0, "seed of the initial weights, the order of the samples and the dropout", 0)
 
-    def recipe(self, scale: float, **given: Any) -> "Recipe":
-        """How to train, with the given fields. scale: pixels of the frame per pixel of the samples."""
+    def recipe(self, frame: int, stored: int, **given: Any) -> "Recipe":
+        """How to train, with the given fields, with a frame of frame x frame pixels of samples of stored x stored pixels."""
         from pipeline.nets.training import Recipe
 
-        return from_parameters(Recipe, self, frame_pixel=1 / scale, **given)
+        return from_parameters(Recipe, self, robust_from=self.robust_from * frame, frame_pixel=stored / frame, **given)
 
 
 class Training(Learning):
@@ -278,7 +276,7 @@ class TrainBase(Structured, Training, Stage):
         stored, keypointset = data.images.shape[1], data.keypointset.restored()
         side, everything = self.requires()["copies"].frame_side(stored), list(range(len(keypointset.names)))
         sight = WholeImage(side, _target(data, keypointset, side), side / stored)
-        start, recipe = FromImageNet(weights) if weights else Fresh(), self.recipe(sight.scale)
+        start, recipe = FromImageNet(weights) if weights else Fresh(), self.recipe(side, stored)
         return TrainingJob(self.structure(data), _labelled(data), recipe, everything, start, sight, keypointset)
 
     def _imagenet_weights(self) -> Path | None:
@@ -299,12 +297,14 @@ class TrainSpecialist(Training, Stage):
         "what the net sees: window (the part around the group of the face that the base net has located) or face (the whole image)",
         VIEWS,
     )
-    margin = real(18.0, "window: distance in pixels from the outermost keypoints of the group on the mean face to the edge", 1.0)
-    extent = real(64.0, "window: minimum width and height in pixels; the surroundings of a keypoint help to find it", 1.0)
-    zoom = real(1.0, "window: pixels of the window per pixel of the image; more shows finer detail and takes longer", 0.1, 8.0)
+    margin = fraction("18/96", "window: distance from the outermost keypoints of the group on the mean face to the edge")
+    extent = fraction("64/96", "window: minimum width and height; the surroundings of a keypoint help to find it")
+    zoom = real(
+        1.0, "window: its pixels per pixel of the base net's input; more shows finer detail of larger samples and takes longer", 0.1, 8.0
+    )
     flip = real(0.5, "window: fraction of mirrored faces", 0.0, 1.0)
     rotation = real(15.0, "window: maximum rotation in degrees to either side", 0.0, 180.0)
-    shift = real(5.0, "window: maximum shift in x and in y, in pixels of the window", 0.0)
+    shift = fraction("5/96", "window: maximum shift in x and in y")
     scale = real(1.16, "window: maximum scale factor; its inverse is the minimum", 1.0, 4.0)
     stretch = real(1.06, "window: maximum factor by which x is stretched against y; its inverse is the minimum", 1.0, 2.0)
     gain = real(0.3, "window: maximum relative change of the contrast", 0.0, 1.0)
@@ -356,17 +356,18 @@ class TrainSpecialist(Training, Stage):
         indices = [keypointset.names.index(name) for name in self._members]
         start: Start = Fresh() if self.start == "scratch" else FromBase(base, keep_head=self.head == "kept")
         sight = self._sight(base, indices, _target(data, keypointset, int(base.frame)))
-        return TrainingJob(structure, _labelled(data), self.recipe(sight.scale), indices, start, sight, keypointset)
+        recipe = self.recipe(int(base.frame), int(base.stored))
+        return TrainingJob(structure, _labelled(data), recipe, indices, start, sight, keypointset)
 
     def _sight(self, base: "Trained", indices: list[int], target: "np.ndarray") -> "Sight":
         """The whole image, or the window around the keypoints `indices` of the faces that the base net has aligned with the target."""
         from pipeline.geometry import alignment
         from pipeline.nets.sight import AlignedWindow, WholeImage, aligned_by
 
-        scale = int(base.frame) / int(base.stored)
+        side, scale = int(base.frame), int(base.frame) / int(base.stored)
         if self.view == "face":
-            return WholeImage(int(base.frame), scale=scale)
-        window = alignment.window(target, indices, margin=self.margin, extent=self.extent, zoom=self.zoom)
+            return WholeImage(side, scale=scale)
+        window = alignment.window(target, indices, margin=self.margin * side, extent=self.extent * side, zoom=self.zoom)
         return AlignedWindow(window, aligned_by(base), scale)
 
     @contextlib.contextmanager
@@ -379,13 +380,14 @@ class TrainSpecialist(Training, Stage):
         from pipeline.geometry.augmentation import Ranges
         from pipeline.nets.samples import DrawnVersions, repeated, rows_with
 
-        labelled = job.labelled
+        labelled, frame = job.labelled, job.sight.scale * job.labelled.images.shape[1]
         rows = rows_with(labelled.keypoints, job.indices, among=~labelled.held_out)
+        own = {"shift": self.shift * frame * self.zoom, "shear": 0.0, "small_share": 0.0, "small_scale": 1.0}
         yield DrawnVersions(
             labelled,
             job.sight.view(len(labelled.images)),
             keypointset=job.keypointset,
-            ranges=from_parameters(Ranges, self, shear=0.0, small_share=0.0, small_scale=1.0),
+            ranges=from_parameters(Ranges, self, **own),
             seed=self.seed,
             rows=repeated(rows, int((~labelled.held_out).sum())),
             indices=job.indices,

@@ -27,6 +27,8 @@ class Checked(_Parameter[Value]):
     describe: which values are allowed, completing the sentence "must be ...".
     allowed: whether a converted value is allowed.
     options: the allowed words, if there are only some; a misspelt one is guessed.
+    shown: how the description writes the default; empty: as it is.
+    advice: a sentence about a value that is not allowed; empty for none.
     """
 
     def __init__(
@@ -38,10 +40,13 @@ class Checked(_Parameter[Value]):
         describe: str,
         allowed: Callable[[Value], bool],
         options: tuple[str, ...] = (),
+        shown: str = "",
+        advice: Callable[[Any], str] = lambda value: "",
     ):
-        super().__init__(default=default, description=f"{description} ({describe}; default {default})")
+        self.shown = shown or str(default)
+        super().__init__(default=default, description=f"{description} ({describe}; default {self.shown})")
         self.convert, self.describe, self.allowed, self.meaning, self.options = convert, describe, allowed, description, options
-        self.flag = ""
+        self.advice, self.flag = advice, ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         if hasattr(luigi.Parameter, "__set_name__"):  # not in all supported versions of Luigi
@@ -67,7 +72,8 @@ class Checked(_Parameter[Value]):
             fits = False
         if not fits:
             guess = near(str(value), self.options)
-            raise InputError(f"{self.flag} {value}: must be {self.describe}{f'; did you mean {guess}?' if guess else '.'}")
+            end = f"; did you mean {guess}?" if guess else f". {self.advice(value)}".rstrip()
+            raise InputError(f"{self.flag} {value}: must be {self.describe}{end}")
         return converted
 
     def serialize(self, value: Value) -> str:
@@ -99,6 +105,13 @@ def real(default: float, description: str, low: float, high: float = math.inf) -
     return Checked(default, description, convert=float, describe=describe, allowed=lambda v: math.isfinite(v) and low <= v <= high)
 
 
+def fraction(default: str, description: str) -> Checked[float]:
+    """A length as a fraction of the side of an image, from 0 to 1: a number, or a text such as 8/96. The default is such a text."""
+    describe = f"a fraction of the side of the image from 0 to 1, such as {default}"
+    options: Any = {"convert": _quotient, "allowed": lambda v: 0 <= v <= 1, "shown": default, "advice": _in_pixels}
+    return Checked(_quotient(default), description, describe=describe, **options)
+
+
 def choice(default: str, description: str, options: tuple[str, ...]) -> Checked[str]:
     """One of several words."""
     describe = f"one of {', '.join(options)}"
@@ -115,6 +128,23 @@ def _whole(value: Any) -> int:
     if isinstance(value, float) and not value.is_integer():
         raise ValueError(value)
     return int(value)
+
+
+def _quotient(value: Any) -> float:
+    """A number, also as a text A/B."""
+    above, _, below = str(value).partition("/")
+    divisor = float(below or 1)
+    if not divisor:
+        raise ValueError(value)
+    return float(above) / divisor
+
+
+def _in_pixels(value: Any) -> str:
+    """What to give instead of a length in pixels."""
+    try:
+        return f"{value} is in pixels; give {value}/96 for an image of 96 x 96 pixels." if float(value) > 1 else ""
+    except ValueError:
+        return ""
 
 
 def _truth(value: Any) -> bool:
