@@ -4,6 +4,7 @@ Each subcommand has a module of its own in this package; `support` holds what se
 """
 
 import argparse
+import dataclasses
 import itertools
 import re
 import sys
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from pipeline.store.run.stage import Stage
 
 GROUPS = {
+    "Prepare": {
+        "describe": "show what was understood of a keypoint set of your own, and what may be wrong with it",
+        "convert": "write labels or predictions in another label format",
+    },
     "Look": {
         "status": "show which stages are cached, missing or stale and why, their sizes and durations, and what a run would cost",
         "inspect": "show the contents of an artifact: arrays, shapes, units, values, and what it was made from",
@@ -137,6 +142,8 @@ def _add_arguments(name: str, sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--out", metavar="FILE", help="the PNG file to write (default: named after the net, in the current folder)")
     if name == "annotate":
         _add_annotate_arguments(sub)
+    if name in ("describe", "convert"):
+        _add_set_arguments(name, sub)
     if name == "compare":
         sub.add_argument("one", metavar=ANY_ARTIFACT, help="for example TrainBase@3e8f")
         sub.add_argument("other", metavar=ANY_ARTIFACT, help="STAGE without @key: the current artifact of the stage")
@@ -162,10 +169,31 @@ def _add_annotate_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--nets",
         metavar="KEY|FILE",
-        help="the nets of this Predict artifact, or only this base net (which cannot reject false detections), instead of those of the last"
-        " finished run; also of another workspace, and if code or data have changed since",
+        help="the nets of this Predict artifact, or this base net alone, instead of those of the last finished run; also of another"
+        " workspace, and if code or data have changed since",
     )
     sub.add_argument("--format", choices=("csv", "json"), default="csv", help="format of the table of coordinates (default: csv)")
+
+
+def _add_set_arguments(name: str, sub: argparse.ArgumentParser) -> None:
+    what = "" if name == "describe" else ", or predictions-KEY.csv"
+    sub.add_argument("set", metavar="FOLDER_OR_FILE", help=f"the folder of a keypoint set, or its label file{what}")
+    sub.add_argument("--format", default="", metavar="FORMAT", help="the label format, if it is not recognised")
+    sub.add_argument("--category", default="", metavar="NAME", help="the category to read, if the label files have several")
+    sub.add_argument(
+        "--keypoints", default="", metavar="FILE", help="what the label files do not say (default: keypoints.toml in the folder)"
+    )
+    if name == "describe":
+        sub.add_argument("--test", default="", metavar="FOLDER", help="the images to predict (default: images without labels)")
+        sub.add_argument("--split", default="", metavar="FILE", help="CSV file with the columns image and part")
+        sub.add_argument(
+            "--out", type=Path, metavar="PAGE.html", help="the page to write (default: describe-NAME.html in the current folder)"
+        )
+        sub.add_argument("--write", action="store_true", help="write a keypoints.toml for you to edit into the folder of the set")
+    else:
+        sub.add_argument("--to", required=True, metavar="FORMAT", help="the label format to write")
+        sub.add_argument("--out", required=True, type=Path, metavar="PATH", help="the file or folder to write, which must not exist")
+        sub.add_argument("--source", default="", metavar="NAME", help="write only the labels of this annotation source")
 
 
 def _joined(arguments: list[str]) -> list[str]:
@@ -186,6 +214,8 @@ def _run(options: argparse.Namespace, flags: list[str]) -> int:
         if flags:
             raise InputError(f"doctor checks only this machine. Leave out {' '.join(flags)}.")
         return doctor.run()
+    if options.command in ("describe", "convert"):
+        return _on_set(options, flags)
     from pipeline.commands.support.last_run import Run, check_flags
 
     if (either := MAY_HAVE_AN_ADDRESS.get(options.command)) and bool(options.what) == vars(options)[either[2:]]:
@@ -201,6 +231,20 @@ def _run(options: argparse.Namespace, flags: list[str]) -> int:
         if selected.last and _depends_on_the_run(options):
             print(selected.description(), file=sys.stderr)
         return code
+
+
+def _on_set(options: argparse.Namespace, flags: list[str]) -> int:
+    """Runs a subcommand that refers to a keypoint set and to no run."""
+    from pipeline.commands import convert, describe
+    from pipeline.data.definition import Asked
+
+    if flags:
+        raise InputError(f"{options.command} has no option {flags[0]}; `{called('keypoints', options.command, '--help')}` lists them.")
+    own = Asked(options.set, options.keypoints, options.format, options.category)
+    if options.command == "convert":
+        return convert.run(convert.Converted(own, options.to, options.out, options.source))
+    own = dataclasses.replace(own, test=options.test, split=options.split)
+    return describe.run(describe.Described(own, options.out, options.write))
 
 
 def _depends_on_the_run(options: argparse.Namespace) -> bool:

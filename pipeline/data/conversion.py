@@ -20,6 +20,17 @@ from pipeline.units import counted, printable
 
 # Pixels: what rounding to whole pixels may change, and what nobody notices.
 ROUNDED, SAME = 0.501, 1e-4
+# Format -> suffix of its file; labels of the other formats are folders. In those of BY_SOURCE a folder may have a file for each source.
+SUFFIXES = {
+    "wide_csv": ".csv",
+    "deeplabcut": ".csv",
+    "coco": ".json",
+    "cvat": ".xml",
+    "dlib": ".xml",
+    "tps": ".tps",
+    "sleap": ".slp",
+}
+BY_SOURCE = ("wide_csv", "deeplabcut", "label_studio")
 
 
 class WrittenFolder(Folder):
@@ -50,22 +61,43 @@ class WrittenFolder(Folder):
         """The path of an image or a written label file."""
         return self.written.get(name) or self._given.path(self.given(name))
 
+    def size(self, name: str) -> tuple[int, int]:
+        """Width and height of an image, upright, pixels."""
+        return self._given.size(self.given(name))
+
     def given(self, name: str) -> str:
         """The name of an image in the folder with the images."""
         return name.removeprefix(self._below)
 
 
 def of_source(labels: Labels, source: str) -> Labels:
-    """The labels of one annotation source; "" means the only one. Raises InputError if there are several, or if there is no such source."""
-    sources = tuple(name for name in dict.fromkeys(instance.source for instance in labels.instances) if name)
-    if not sources and not source:
-        return labels
-    if not source:
-        raise InputError(f"The labels are of the annotation sources {', '.join(map(printable, sources))}. Choose one with --source.")
+    """The labels of one annotation source. Raises InputError if there is no such source."""
+    sources = sources_of(labels)
     if source not in sources:
-        raise InputError(f"There is no annotation source {source!r}; {meant(source, sources or ('only one source without a name',))}")
+        known = meant(source, sources) if sources else "the labels are of one source, which has no name."
+        raise InputError(f"There is no annotation source {source!r}; {known}")
     own = tuple(replace(instance, source="") for instance in labels.instances if instance.source == source)
-    return replace(labels, instances=own, files=tuple(file for file in labels.files if file == source) or labels.files)
+    return replace(labels, instances=own)
+
+
+def sources_of(labels: Labels) -> tuple[str, ...]:
+    """The annotation sources by name; none if there is only one."""
+    return tuple(name for name in dict.fromkeys(instance.source for instance in labels.instances) if name)
+
+
+def check_out(to: str, out: Path, sources: tuple[str, ...]) -> None:
+    """Raises InputError if a path is not one for labels of this format: its suffix would keep them from being recognised.
+
+    sources: the annotation sources of the labels.
+    """
+    suffix = SUFFIXES.get(to)
+    if suffix is None and out.suffix in SUFFIXES.values():
+        raise InputError(f"--out {printable(out)}: {to} is a folder of label files. Name a folder.")
+    if sources and (to not in BY_SOURCE or out.suffix):
+        into = f" Or name a folder, for a file of each: --out {printable(out.with_suffix(''))}." if to in BY_SOURCE else ""
+        raise InputError(f"The labels are of the annotation sources {', '.join(map(printable, sources))}. Choose one with --source.{into}")
+    if suffix and not sources and out.suffix.lower() != suffix:
+        raise InputError(f"--out {printable(out)}: {to} is a file that ends in {suffix}. Name such a file.")
 
 
 def copied(labels: Labels, folder: Folder, out: Path) -> None:
@@ -83,17 +115,15 @@ def converted(labels: Labels, folder: Folder, to: str, out: Path) -> list[str]:
     """Writes labels in the format `to` at `out`, a new file or folder, and reads them again.
 
     Returns what the format has no place for, a few words for each. Raises InputError if the format cannot hold the labels, and RuntimeError
-    if other coordinates are read than were written.
+    if what is read are not the labels that were written.
     """
     module = format_module(to)
     module.write(labels, folder, out)
-    if any(image.embedded for image in labels.images):
-        return []
-    return list(lost(labels, _again(labels, folder, to, out)))
+    return list(lost(labels, read_again(labels, folder, to, out)))
 
 
-def _again(labels: Labels, folder: Folder, to: str, out: Path) -> Labels:
-    """The written labels as they are read, with the names of the images in `folder`."""
+def read_again(labels: Labels, folder: Folder, to: str, out: Path) -> Labels:
+    """Labels that were written as they are read, with the names of the images in `folder`."""
     module = format_module(to)
     for below in ("", "images/"):
         written = WrittenFolder(folder, out, below)
@@ -101,7 +131,7 @@ def _again(labels: Labels, folder: Folder, to: str, out: Path) -> Labels:
             break
     else:
         if labels.instances:
-            raise RuntimeError(f"no labels are found in what was written as {to}")
+            raise RuntimeError(f"{to}: no labels are found in what was written")
         return replace(labels, format=to, instances=())
     given = written.given
     return replace(
@@ -130,27 +160,29 @@ def lost(before: Labels, after: Labels) -> Iterator[str]:
     if before.mirror and not after.mirror:
         yield "the mirror pairs"
     parts = {image.name: image.part for image in after.images}
-    if any(image.part and parts.get(image.name, image.part) != image.part for image in before.images):
+    divided = len({image.part for image in before.images}) > 1
+    if divided and any(parts.get(image.name, image.part) != image.part for image in before.images):
         yield "the division into training, validation and test"
 
 
-def _by_image(labels: Labels) -> defaultdict[str, list[Instance]]:
-    found: defaultdict[str, list[Instance]] = defaultdict(list)
+def _by_image(labels: Labels) -> defaultdict[tuple[str, str], list[Instance]]:
+    """The instances by image and annotation source."""
+    found: defaultdict[tuple[str, str], list[Instance]] = defaultdict(list)
     for instance in labels.instances:
-        found[instance.image].append(instance)
+        found[instance.image, instance.source].append(instance)
     return found
 
 
 def _pairs(before: Labels, after: Labels) -> tuple[list[tuple[Instance, Instance]], int]:
     """The instances before and after, in the order in which they are in their images, and the number of those that are gone."""
     one, other = _by_image(before), _by_image(after)
-    pairs = [pair for image, own in one.items() for pair in zip(own, other[image], strict=False)]
+    pairs = [pair for place, own in one.items() for pair in zip(own, other[place], strict=False)]
     return pairs, len(before.instances) - len(pairs)
 
 
 def _without_pair(before: Labels, after: Labels) -> str:
     one, other = _by_image(before), _by_image(after)
-    return next(image for image, own in one.items() if len(own) > len(other[image]))
+    return next(image for (image, source), own in one.items() if len(own) > len(other[image, source]))
 
 
 def _differences(pairs: list[tuple[Instance, Instance]]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """How alike the images of a set are, by reduced pictures of a sample of them: copies, near duplicates, and frames of one film."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -9,8 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from pipeline.data import duplicates
-from pipeline.data.formats import images
-from pipeline.data.formats.folder import Folder
+from pipeline.data.formats.images import Glance
 from pipeline.errors import InputError
 from pipeline.progress import OnProgress, ignored
 
@@ -69,17 +68,18 @@ class Likeness:
         return sorted((own for own in groups.values() if len(own) > 1), key=len, reverse=True)
 
 
-def likeness(folder: Folder, names: Iterable[str], on_progress: OnProgress = ignored) -> Likeness:
+def likeness(names: Iterable[str], glance: Callable[[str, int], Glance], on_progress: OnProgress = ignored) -> Likeness:
     """Looks at a sample of the images. An image that cannot be read is left out.
 
+    glance: reduces an image, given by its name, to a longer side of so many pixels, see `pipeline.data.formats.images.glance`.
     on_progress: called with 1 after each image.
     """
     every = sorted(names)
     found: list[tuple[str, np.ndarray, str]] = []
     for name in sampled(every):
         with contextlib.suppress(InputError):
-            glance = images.glance(folder.path(name), SIDE)
-            found.append((name, np.asarray(glance.image.convert("L").resize((SIDE, SIDE))), glance.mode))
+            seen = glance(name, SIDE)
+            found.append((name, np.asarray(seen.image.convert("L").resize((SIDE, SIDE))), seen.mode))
         on_progress(1)
     pictures = np.stack([picture for _, picture, _ in found]) if found else np.zeros((0, SIDE, SIDE), np.uint8)
     return Likeness(tuple(name for name, *_ in found), pictures, tuple(mode for *_, mode in found), len(every))

@@ -1,7 +1,7 @@
 """What a keypoint set of the user's consists of, in numbers: images, instances, labels, and values that do not seem to be labels."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -45,6 +45,7 @@ class KeypointTable:
 class Overview:
     """A set of the user's with the numbers that describe it.
 
+    labels: without those of test images, which are not trained on. held_back: the number of test images that are labelled.
     convention: how its label files place keypoints. sizes: width and height of each upright image that could be read, labelled or test,
     pixels. unreadable: why others could not be read.
     """
@@ -55,23 +56,35 @@ class Overview:
     convention: Convention
     sizes: dict[str, tuple[int, int]]
     unreadable: dict[str, str]
+    held_back: int
 
     @cached_property
     def empty(self) -> tuple[str, ...]:
         """The images that the label files mention without an instance."""
         used = {instance.image for instance in self.labels.instances}
-        return tuple(image.name for image in self.labels.images if image.name not in used and image.part != "test")
+        return tuple(name for name in self.definition.labelled if name not in used)
 
     @cached_property
     def labelled(self) -> tuple[str, ...]:
         """The images with an instance."""
         used = {instance.image for instance in self.labels.instances}
-        return tuple(image.name for image in self.labels.images if image.name in used)
+        return tuple(name for name in self.definition.labelled if name in used)
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
         """The annotation sources; none if there is only one."""
         return tuple(name for name in dict.fromkeys(instance.source for instance in self.labels.instances) if name)
+
+    @cached_property
+    def disagreement(self) -> float:
+        """The median distance between the labels of the first two annotation sources, pixels; NaN if they have none in common.
+
+        Only images with one instance are compared.
+        """
+        one, other = ({i.image: i.keypoints for i in self.labels.instances if i.source == name} for name in (*self.sources, "", "")[:2])
+        both = [np.linalg.norm(one[image] - other[image], axis=1) for image in one if image in other and 1 in self.instances]
+        distances = np.concatenate(both) if both else np.empty(0)
+        return float(np.nanmedian(distances)) if np.isfinite(distances).any() else np.nan
 
     @cached_property
     def instances(self) -> dict[int, int]:
@@ -84,9 +97,9 @@ class Overview:
 
     @cached_property
     def parts(self) -> dict[str, int]:
-        """Part to which the label files assign images -> number of images; {} if they do not."""
-        found = Counter(image.part for image in self.labels.images)
-        return {part: found[part] for part in ("training", "validation", "test", "") if found[part]} if set(found) - {""} else {}
+        """Part to which the user or the label files assign images -> number of images; {} if they do not."""
+        found = Counter(self.definition.parts.get(name, "training") for name in self.definition.labelled)
+        return {part: found[part] for part in ("training", "validation")} if self.definition.parts else {}
 
     @cached_property
     def keypoints(self) -> np.ndarray:
@@ -140,12 +153,13 @@ def overview(folder: Folder, definition: Definition, labels: Labels, convention:
     each image.
     """
     sizes, unreadable = {}, {}
-    embedded = {image.name for image in labels.images if image.embedded}
     for name in dict.fromkeys((*(image.name for image in labels.images), *definition.test)):
-        if name not in embedded:
-            try:
-                sizes[name] = folder.size(name)
-            except InputError as error:
-                unreadable[name] = str(error)
+        try:
+            sizes[name] = folder.size(name)
+        except InputError as error:
+            unreadable[name] = str(error)
         on_progress(1)
-    return Overview(folder, definition, labels, convention, sizes, unreadable)
+    test = set(definition.test)
+    own = tuple(instance for instance in labels.instances if instance.image not in test)
+    held_back = len({instance.image for instance in labels.instances} & test)
+    return Overview(folder, definition, replace(labels, instances=own), convention, sizes, unreadable, held_back)

@@ -15,8 +15,8 @@ FEWEST_LABELS = 10  # of a keypoint, below which a net cannot learn it
 SHARE_AT_ONE_PLACE, FEWEST_AT_ONE_PLACE = 0.2, 5
 # Share of the coordinates from -1 to 1 above which they are fractions of the image's size.
 SHARE_OF_FRACTIONS = 0.95
-# Keypoints farther outside of their box than this share of its size.
-BEYOND_A_BOX = 0.25
+# Keypoints farther outside of their box than this share of its longer side.
+BEYOND_A_BOX = 0.5
 _MEANING = {
     "0": ("at (0, 0)", "If that marks missing labels, leave these empty."),
     "-1": ("at (-1, -1)", "If that marks missing labels, leave these empty."),
@@ -31,7 +31,7 @@ def problems(overview: Overview, likeness: Likeness, grouping: NameGroups | None
         *_coordinates(overview),
         *_labels(overview),
         *_boxes(overview),
-        *_duplicates(likeness),
+        *_duplicates(overview, likeness),
         *_leaks(overview, likeness, grouping),
     ]
 
@@ -92,8 +92,8 @@ def _boxes(overview: Overview) -> Iterator[str]:
     for instance in overview.labels.instances:
         known = instance.keypoints[~np.isnan(instance.keypoints).any(axis=1)]
         if instance.box and len(known):
-            low, size = np.array(instance.box[:2]), np.array(instance.box[2:])
-            if ((known < low - BEYOND_A_BOX * size) | (known > low + (1 + BEYOND_A_BOX) * size)).any():
+            low, size, margin = np.array(instance.box[:2]), np.array(instance.box[2:]), BEYOND_A_BOX * max(instance.box[2:])
+            if ((known < low - margin) | (known > low + size + margin)).any():
                 beyond.append(instance)
     if beyond:
         which = f"the first is in {printable(place(beyond[0]))}"
@@ -101,8 +101,17 @@ def _boxes(overview: Overview) -> Iterator[str]:
         yield f"{boxes} far from a keypoint of the same instance; {which}. Correct them."
 
 
-def _duplicates(likeness: Likeness) -> Iterator[str]:
-    if likeness.copies:
+def _duplicates(overview: Overview, likeness: Likeness) -> Iterator[str]:
+    test = set(overview.definition.test)
+    across = [own for own in likeness.near if 0 < len(test.intersection(own)) < len(own)]
+    if across:
+        one, other = min(set(across[0]) - test), min(set(across[0]) & test)
+        repeated = sum(len(test.intersection(own)) for own in across)
+        yield (
+            f"{counted(repeated, 'image')} to predict {'is' if repeated == 1 else 'are'} nearly the same as a labelled one, such as"
+            f" {printable(other)} and {printable(one)}. Remove one of each, because errors on them would be too small."
+        )
+    elif likeness.copies:
         copies = sum(len(own) - 1 for own in likeness.copies)
         one, other = likeness.copies[0][:2]
         repeat = "repeats" if copies == 1 else "repeat"
@@ -118,7 +127,7 @@ def _leaks(overview: Overview, likeness: Likeness, grouping: NameGroups | None) 
     if grouping.count == 1:
         yield (
             "The images are numbered and resemble their neighbours, as frames of one film do. Errors on held-out frames are smaller than"
-            " those on another film. Label a second film for the validation, and name its images in a file for --split."
+            " those on another film. Label a second film for the validation, and give the part of each image in a file for --dataset-split."
         )
     else:
         yield (

@@ -26,7 +26,8 @@ FOLDER = Path(__file__).parent
 SAMPLES = 20
 SUSPICIOUS = 6  # samples with suspicious labels, if there are so many
 SIDE = 560  # longer side of a drawn sample, pixels
-RADIUS = 0.008  # of a mark, as a share of the longer side
+RADII = 0.013, 0.008  # of a mark, as a share of the longer side, of few keypoints and of many
+FEW = 24  # keypoints that are named where an image is enlarged
 QUALITY = 80
 
 
@@ -51,6 +52,7 @@ def page(summary: SetSummary, glance: Callable[[str, int], Glance], on_progress:
         overview=summary.overview,
         name=printable(summary.overview.folder.root.resolve().name),
         samples=drawn(summary.overview, glance, on_progress),
+        few=len(summary.overview.labels.names) <= FEW,
         script=script,
         script_digest=f"sha256-{digest}",
     )
@@ -93,19 +95,20 @@ def _drawing(overview: Overview, name: str, own: list[Instance], glance: Glance)
     marks, links, boxes = [], [], []
     for instance in own:
         points = instance.keypoints * scale
-        marks += _marks(overview, instance, points, RADIUS * max(glance.image.size))
+        marks += _marks(overview, instance, points, RADII[len(points) > FEW] * max(glance.image.size))
         links += _links(overview, points)
         if instance.box:
             x, y, width, height = (round(value * scale, 1) for value in instance.box)
             boxes.append((x, y, width, height))
-    instances = f", {counted(len(own), 'instance')}" if len(own) > 1 else ""
-    caption = f"{printable(name)}{instances}"
+    sources = len({instance.source for instance in own})
+    instances = f", {counted(len(own) // sources, 'instance')}" if len(own) > sources else ""
+    caption = f"{printable(name)}{instances}{f' by {sources} annotators' if sources > 1 else ''}"
     alt = f"Image {printable(name)} with {counted(len(marks), 'label')}"
     return Face(_jpeg(glance.image), glance.image.size, marks, links, caption, alt, tuple(boxes))
 
 
 def _marks(overview: Overview, instance: Instance, points: np.ndarray, radius: float) -> list[Mark]:
-    names, odd, few = overview.labels.names, _is_odd(overview, instance), len(overview.labels.names) <= 24
+    names, odd, few = overview.labels.names, _is_odd(overview, instance), len(points) <= FEW
     mirror = overview.definition.keypointset.mirror if overview.definition.keypointset else overview.labels.mirror
     marks = []
     for name, (x, y), occluded, strange in zip(names, points.round(1).tolist(), instance.occluded, odd, strict=True):

@@ -1,8 +1,10 @@
 """A keypoint set of the user's in words: the facts, tables and problems that a terminal and a page show."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from pipeline.results.style import words
 from pipeline.units import counted, printable
 
 MOST_NAMES, MOST_FILES = 8, 3  # in a line
+MOST_EQUAL = 8  # rows of a table for a terminal, one after another
 _MODES = {"1": "black and white", "L": "grey", "LA": "grey", "P": "palette", "RGB": "colour", "RGBA": "colour", "CMYK": "CMYK", "F": "grey"}
 
 
@@ -30,6 +33,11 @@ class SetSummary:
         """The ways to group the labelled images by their names; a series only if its images resemble their neighbours."""
         found = filenames.groupings(self.overview.labelled)
         return [own for own in found if own.kind != "series" or self.likeness.neighbours_alike(own.members())]
+
+    @property
+    def notes(self) -> list[str]:
+        """How the files were understood, a sentence for each, apart from the mirror pairs."""
+        return [note for note in self.overview.definition.notes if note != self.mirror]
 
     @cached_property
     def problems(self) -> list[str]:
@@ -49,7 +57,7 @@ class SetSummary:
             "keypoints": f"{len(labels.names)}: {_listed(labels.names)}",
             "skeleton": f"{counted(len(self._skeleton), 'line')}" if self._skeleton else "none",
             "mirror pairs": self.mirror,
-            **({"annotators": ", ".join(map(printable, self.overview.sources))} if self.overview.sources else {}),
+            **({"annotators": self._annotators()} if self.overview.sources else {}),
             "duplicates": self._duplicates(),
             "division": self._division(),
         }
@@ -62,6 +70,7 @@ class SetSummary:
     def _images(self) -> str:
         overview = self.overview
         text = f"{len(overview.labelled):,} labelled, {len(overview.empty):,} empty, {len(overview.definition.test):,} to predict"
+        text += f" ({overview.held_back:,} with labels, which are not trained on)" if overview.held_back else ""
         return text + (f", {len(overview.unreadable):,} that cannot be read" if overview.unreadable else "")
 
     def _size(self) -> str:
@@ -83,8 +92,14 @@ class SetSummary:
         total = sum(number * images for number, images in counts.items())
         if set(counts) <= {1}:
             return f"{total:,}, one in each labelled image"
-        each = ", ".join(f"{number} in {images:,}" for number, images in list(counts.items())[:MOST_NAMES])
-        return f"{total:,}: {each}{' ...' if len(counts) > MOST_NAMES else ''} images"
+        first = list(counts.items())[:3]
+        each = ", ".join(f"{number} in {counted(images, 'image')}" for number, images in first)
+        return f"{total:,}: {each}{f', up to {max(counts)} in one' if len(counts) > len(first) else ''}"
+
+    def _annotators(self) -> str:
+        names = ", ".join(map(printable, self.overview.sources))
+        distance = self.overview.disagreement
+        return names + ("" if np.isnan(distance) else f"; half of their labels are within {distance:.3g} px of each other")
 
     def _duplicates(self) -> str:
         looked = len(self.likeness.names)
@@ -98,14 +113,15 @@ class SetSummary:
     def _division(self) -> str:
         parts = self.overview.parts
         if parts:
-            return "by the label files: " + ", ".join(f"{count:,} {part or 'unassigned'}" for part, count in parts.items())
-        own = [_way(grouping) for grouping in self.groupings]
+            return "given: " + ", ".join(f"{count:,} {part}" for part, count in parts.items())
+        own = [way(grouping) for grouping in self.groupings]
         if max(self.overview.instances, default=0) > 1:
             own.append("instances of an image stay together")
         return "; ".join(own) or "each image for itself: the names do not say which images belong together"
 
 
-def _way(grouping: NameGroups) -> str:
+def way(grouping: NameGroups) -> str:
+    """A way to divide images without a leak, in words."""
     name, size = grouping.largest
     what = {"folder": "folder", "series": "numbered series of frames", "prefix": "photograph or person"}[grouping.kind]
     return f"by {what}: {counted(grouping.count, 'group')}, the largest {printable(name) or '.'} with {size:,} images"
@@ -127,12 +143,26 @@ def text(summary: SetSummary) -> str:
     width = max(map(len, ("keypoint", *map(printable, table.names))))
     columns = {"labels": table.labelled, "missing": table.missing, "occluded": table.occluded, "suspicious": table.suspicious}
     lines += ["", f"{'keypoint':<{width}}" + "".join(f"{title:>12}" for title in columns)]
-    for number, name in enumerate(table.names):
-        lines.append(f"{printable(name):<{width}}" + "".join(f"{column[number]:>12,}" for column in columns.values()))
-    if summary.overview.labels.notes:
-        lines += ["", *(f"Note: {note}" for note in summary.overview.labels.notes)]
+    rows = np.stack(list(columns.values()), axis=1)
+    for first, last in _alike(rows):
+        for number in dict.fromkeys((first, last)):
+            lines.append(f"{printable(table.names[number]):<{width}}" + "".join(f"{count:>12,}" for count in rows[number]))
+        if last - first > 1:
+            lines.insert(-1, f"... {last - first - 1:,} more with the same numbers")
+    if summary.notes:
+        lines += ["", *(f"Note: {note}" for note in summary.notes)]
     lines += ["", *(f"Problem: {problem}" for problem in summary.problems)] if summary.problems else ["", "No problems were found."]
     return "\n".join(lines)
+
+
+def _alike(rows: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yields the first and the last of rows that are shown together: each for itself, but runs of many equal ones."""
+    changes = np.flatnonzero(np.diff(rows, axis=0).any(axis=1)) + 1
+    for first, end in pairwise([0, *changes.tolist(), len(rows)]):
+        if end - first > MOST_EQUAL:
+            yield first, end - 1
+        else:
+            yield from ((number, number) for number in range(first, end))
 
 
 def side_of(name: str, mirror: tuple[tuple[str, str], ...] | None) -> str:

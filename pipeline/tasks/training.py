@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import luigi
 
-from pipeline import units
 from pipeline.errors import InputError, meant
 from pipeline.nets.options import (
     ACTIVATIONS,
@@ -224,7 +223,7 @@ class Training(Learning):
             self.say(f"started from {len(trained.carried_over)} weights of {origin}; new weights: {', '.join(trained.new) or 'none'}")
         for warning in diagnosis.warnings(trained.history, trained.health):
             self.say(f"warning: {warning}")
-        result = f"validation RMSE {trained.rmse:.3f} px after {units.counted(len(trained.history.epoch), 'epoch')}"
+        result = f"validation RMSE {trained.rmse:.3f} px after {len(trained.history.epoch)} epochs"
         better = "the mirror image and refinement" if trained.target is not None else "the mirror image"
         self.say(f"{result}, with {better}, which the lines of the epochs leave out")
         self.conclude(result=result, rmse=float(trained.rmse), device=trains_on)
@@ -329,14 +328,6 @@ class TrainSpecialist(Training, Stage):
     def identity(self) -> tuple[str, ...]:
         return (self.group,)
 
-    @property
-    def _members(self) -> tuple[str, ...]:
-        """The names of the group's keypoints. They are not in the data set, so that another group retrains only its specialist."""
-        return dataset().keypointset().groups[self.group]
-
-    def facts(self) -> dict[str, Any]:
-        return {"keypoints": list(self._members)}
-
     def requires(self):
         if self.group not in (groups := dataset().groups()):
             raise InputError(f"--TrainSpecialist-group {self.group}: there is no such keypoint group; {meant(self.group, groups)}")
@@ -352,8 +343,7 @@ class TrainSpecialist(Training, Stage):
         data, base = self.input()["faces"].load(Dataset), self.input()["base"].load(Trained)
         keypointset = data.keypointset.restored()
         own = {name: getattr(self, name) for name in ("l1", "l2", "dropout", "initialisation")}
-        structure = dataclasses.replace(base.structure, **own)
-        indices = [keypointset.names.index(name) for name in self._members]
+        structure, indices = dataclasses.replace(base.structure, **own), keypointset.indices(self.group)
         start: Start = Fresh() if self.start == "scratch" else FromBase(base, keep_head=self.head == "kept")
         sight = self._sight(base, indices, _target(data, keypointset, int(base.frame)))
         recipe = self.recipe(int(base.frame), int(base.stored))

@@ -24,7 +24,10 @@ from pipeline.errors import InputError, meant
 from pipeline.units import counted, printable
 
 CONVENTION = Convention(
-    first=0.0, upwards=False, visibility="v = 0 is missing, v = 1 is labelled but occluded, v = 2 is labelled and visible", boxes=True
+    first=0.0,
+    upwards=False,
+    visibility="A keypoint with v = 0 is missing, one with v = 1 is occluded, and one with v = 2 is visible.",
+    boxes=True,
 )
 _LOOKED_AT = 1 << 16  # bytes at each end, to recognise a file
 _LISTS = ("images", "annotations", "categories")

@@ -24,7 +24,9 @@ from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Pa
 from pipeline.errors import InputError
 from pipeline.units import counted, printable
 
-CONVENTION = Convention(first=0.0, upwards=False, visibility="an empty cell is a missing keypoint; occlusion is not said", boxes=False)
+CONVENTION = Convention(
+    first=0.0, upwards=False, visibility="A keypoint with empty cells is missing; there is no mark for occluded ones.", boxes=False
+)
 _LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 _NO_ANIMAL = "single"  # the individual that has the body parts which occur once in a multi-animal project, such as corners of the arena
 _MOST_NAMED = 20  # individuals with names of their own in a file that is written

@@ -15,12 +15,15 @@ import numpy as np
 from pipeline.data.formats import documents, written
 from pipeline.data.formats.folder import Folder
 from pipeline.data.formats.numbers import number, shown
-from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Reading, check_one_source, part_of
+from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Reading, part_of
 from pipeline.errors import InputError
 from pipeline.units import counted, printable
 
 CONVENTION = Convention(
-    first=0.0, upwards=False, visibility="v = 1 is labelled and visible, v = 0 is missing; whether one is occluded is not said", boxes=True
+    first=0.0,
+    upwards=False,
+    visibility="A keypoint with v = 0 is missing, and one with v = 1 is visible; there is no mark for occluded ones.",
+    boxes=True,
 )
 LARGEST = 16 << 20  # bytes of one label file
 _LOOKED_AT = 1 << 16  # bytes at each end, to recognise a label file
@@ -115,10 +118,8 @@ def _point(point: Any, place: str, what: str) -> tuple[float, float]:
 def write(labels: Labels, folder: Folder, out: Path) -> None:
     """Writes one label file for each image into the folder `out`, in which it has the image's path with the suffix .json.
 
-    An instance without a box gets the one around its keypoints. Raises InputError if two images differ in their suffixes only, and for
-    several annotation sources.
+    An instance without a box gets the one around its keypoints. Raises InputError if two images differ in their suffixes only.
     """
-    check_one_source(labels)
     files: dict[str, str] = {}
     for image, found in written.by_image(labels, labels.instances).items():
         file = image.name.rsplit(".", 1)[0] + ".json"

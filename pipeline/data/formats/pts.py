@@ -30,7 +30,7 @@ from pipeline.units import counted, printable
 CONVENTION = Convention(
     first=1.0,
     upwards=False,
-    visibility="The format does not record it. A keypoint that is not labelled is written as nan nan.",
+    visibility="A keypoint with nan nan is missing; there is no mark for occluded ones.",
     boxes=False,
 )
 _LARGEST = 1 << 20  # bytes of a file, thousands of points

@@ -23,7 +23,9 @@ from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Pa
 from pipeline.errors import InputError
 from pipeline.units import printable
 
-CONVENTION = Convention(first=0.0, upwards=False, visibility="an empty cell is a missing keypoint; occlusion is not said", boxes=True)
+CONVENTION = Convention(
+    first=0.0, upwards=False, visibility="A keypoint with empty cells is missing; there is no mark for occluded ones.", boxes=True
+)
 _SUFFIX = re.compile(r"(?P<name>.*[^ _.:/-])(?:[ _.:/-]+(?P<axis>[xyXY])|(?<=[a-z0-9])(?P<camel>[XY]))|(?P<number>\d+)(?P<numbered>[xy])")
 _PREFIX = re.compile(r"(?P<axis>[xyXY])(?:[ _.:-]+(?P<name>.+)|(?P<number>\d+))")
 _IMAGE = {"image", "img", "picture", "photo", "file", "filename", "filepath", "path", "imagename", "imagepath", "imagefile", "imgpath"}

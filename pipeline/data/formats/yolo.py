@@ -26,7 +26,7 @@ from pipeline.units import counted, printable
 CONVENTION = Convention(
     first=0.5,
     upwards=False,
-    visibility="0 is missing, 1 occluded, 2 visible. With two values for each keypoint, 0 0 is missing.",
+    visibility="A keypoint with v = 0 is missing, one with v = 1 is occluded, and one with v = 2 is visible. Two values 0 0 are missing.",
     boxes=True,
 )
 _LARGEST = 16 << 20  # bytes of a text file

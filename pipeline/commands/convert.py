@@ -1,0 +1,67 @@
+"""`keypoints convert`: writes labels or predictions in another label format."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import units
+from pipeline.commands.support import sets
+from pipeline.data import conversion
+from pipeline.data.definition import Asked
+from pipeline.data.formats.catalogue import format_module
+from pipeline.data.formats.folder import Folder
+from pipeline.data.labels import Labels
+from pipeline.errors import InputError
+from pipeline.store.workspace import files
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What the user asks for: a set, the format and the path to write, and the annotation source to write; "" for all."""
+
+    asked: Asked
+    to: str
+    out: Path
+    source: str
+
+
+def run(request: Converted) -> int:
+    """Writes the labels at the path, all of them or none, and prints what the format has no place for. Returns 0.
+
+    Raises InputError if there is something at the path already, and if the labels cannot be read or written.
+    """
+    format_module(request.to)
+    if os.path.lexists(request.out):
+        raise InputError(f"--out {units.printable(request.out)} exists already. Name another path, or remove it.")
+    found = sets.understood(request.asked)
+    labels = conversion.of_source(found.labels, request.source) if request.source else found.labels
+    same = labels is found.as_given and request.to == labels.format
+    if not same:
+        conversion.check_out(request.to, request.out, conversion.sources_of(labels))
+    lost = _written(labels, found.folder, request, same=same)
+    instances = units.counted(len(labels.instances), "instance")
+    print(f"{instances} in {units.counted(len(labels.images), 'image')}: {units.printable(request.out)} ({request.to})")
+    if same:
+        print("The labels are in this format already, so the label files were copied.")
+    elif lost:
+        print(f"Lost, because {request.to} has no place for it: {'; '.join(lost)}.")
+    print("Images were not copied. Label files name them relative to the folder of the set.")
+    return 0
+
+
+def _written(labels: Labels, folder: Folder, request: Converted, *, same: bool) -> list[str]:
+    """Writes beside the path and then renames, so that nothing incomplete is ever at the path."""
+    try:
+        request.out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=request.out.parent, prefix=f".{request.out.stem[:50]}.") as place:
+            draft = Path(place, request.out.name)
+            if same:
+                conversion.copied(labels, folder, draft)
+                lost = []
+            else:
+                lost = conversion.converted(labels, folder, request.to, draft)
+            draft.rename(request.out)
+    except OSError as error:
+        raise InputError(f"--out {units.printable(request.out)} could not be written: {files.reason(error)}. Name another path.") from None
+    return lost
