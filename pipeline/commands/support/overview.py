@@ -8,6 +8,7 @@ from pipeline.store.workspace.called import called
 TASKS = {
     "Render": ("draws synthetic faces, if there are no others", "data/render-KEY.h5, .csv"),
     "Load": ("reads, checks and splits the faces", "data/load-KEY.h5"),
+    "LoadTest": ("reads and checks the faces to predict", "data/loadtest-KEY.h5"),
     "Augment": ("creates augmented versions of them", "data/augment-KEY.h5"),
     "TrainBase": ("trains one net for all keypoints", "models/trainbase-KEY.h5"),
     "TrainSpecialist": ("trains the net of one keypoint group: --group", "models/trainspecialist-GROUP-KEY.h5"),
