@@ -314,6 +314,27 @@ class TestInterface:
         assert found.requires()["copies"] is first["base"].requires()["copies"]
         assert not any(name.startswith("results/report") for name in Predict().provenance["code"])
 
+    @pytest.mark.parametrize(
+        ("parameters", "size", "stored"),
+        [({}, 250, True), ({}, 251, False), ({"copies": 0}, 1, False), ({"limit": 0}, 1, False), ({"copies": 2}, 2000, True)],
+    )
+    def test_versions_that_are_too_many_are_drawn_anew(self, parameters, size, stored):
+        """By default 16 versions are stored of faces of up to 250 MB, which are then 4000 MB; with 0 copies there are never any."""
+        from pipeline import Augment
+
+        assert Augment(**parameters).stores(size * 10**6) == stored
+
+    def test_the_artifact_of_drawn_versions_has_an_example(self):
+        """It has 16 versions of the face with the most labels; otherwise the versions of all faces are stored."""
+        from pipeline import Augment
+
+        images, labels = np.arange(5, dtype=np.uint8).repeat(256).reshape(5, 16, 16), np.full((5, 3, 2), np.nan, np.float32)
+        labels[3] = 7
+        anew, every = Augment(copies=0), Augment(copies=4)
+        shown, own = anew._stored(images, labels)
+        assert (anew._count, shown.shape, shown.min(), own.tolist()) == (16, (1, 16, 16), 3, labels[3:4].tolist())
+        assert (every._count, len(every._stored(images, labels)[0])) == (4, 5)
+
     def test_import_is_light(self):
         """`import pipeline` leaves the heavy packages alone."""
         heavy = ("keras", "tensorflow", "matplotlib", "pandas", "h5py", "sklearn", "skimage")

@@ -333,6 +333,16 @@ def test_a_clean_data_set_has_nothing_to_show(faces):
     assert gallery.outliers(clean, 3) == gallery.conflicts(clean, 3) == gallery.twins(clean, 4) == []
 
 
+def test_one_face_is_stored_if_each_epoch_draws_its_own_versions(faces, versions):
+    """The example face is the only one then; otherwise it is found among all faces of the training part."""
+    count = int((~faces.validation).sum())
+    every = {name: np.stack([value] * count, axis=1) for name, value in vars(versions).items()}
+    every["images"][:, np.arange(count) != gallery.example(faces)] = 0
+    only = {name: value[:, None] for name, value in vars(versions).items()}
+    for stored in (every, only):
+        np.testing.assert_array_equal(gallery.example_versions(stored, faces, 3).images, versions.images[:3])
+
+
 def test_augmentation_shows_a_face_with_all_labels(faces, versions):
     """The original face comes first, then its augmented versions; a label that has left the image is not marked."""
     versions.keypoints[1, 0] = np.nan

@@ -200,3 +200,12 @@ def test_windows_are_those_of_seed_epoch_and_block():
     blocks = [bytes_of(one.block(one.version(epoch), rows)) for epoch in (0, 1, 16) for rows in (first, second)]
     assert blocks == [bytes_of(again.block(again.version(epoch), rows)) for epoch in (16, 1, 0) for rows in (second, first)][::-1]
     assert len({*blocks, bytes_of(made(1).block(0, first))}) == 7
+
+
+def test_errors_count_as_in_the_view_if_it_does_not_zoom():
+    """Drawn versions of whole images have one length of a pixel, as stored versions have, however a random transform enlarges a face."""
+    keypoints, images = keypoints_near_the_middle(5), np.zeros((5, SIDE, SIDE), np.uint8)
+    view = {"matrix": affine.scaling(5, 0.5), "side": SIDE // 2, "ranges": replace(STILL, scale=3.0)}
+    drawn = windows(images, keypoints, **view)
+    assert len(np.unique(drawn.block(0, slice(0, 5)).pixel)) == 5
+    np.testing.assert_array_equal(replace(drawn, zooms=False).block(0, slice(0, 5)).pixel, np.full(5, 2, np.float32))

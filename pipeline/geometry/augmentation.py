@@ -57,7 +57,10 @@ class Transforms:
 
 @record
 class AugmentedVersions:
-    """Augmented versions of the training part: version v of face i is at [v, i] in every array."""
+    """Augmented versions of the training part: version v of face i is at [v, i] in every array.
+
+    If each epoch of the training draws its own versions, there are only those of one face, see `example`.
+    """
 
     images: np.ndarray = array("uint8", "version face row column channel?", "grey level", "augmented faces")
     keypoints: np.ndarray = array(
@@ -136,6 +139,11 @@ def versions(
     for version in range(count):
         transforms = draw(len(images), side, ranges, rng=np.random.default_rng([seed, version]))
         yield apply(images, keypoints, transforms, keypointset, side=side)
+
+
+def example(keypoints: np.ndarray) -> int:
+    """The face whose versions show what the augmentation does: the first with the most labels. keypoints: (n, K, 2), NaN without label."""
+    return int((~np.isnan(keypoints)).sum(axis=(1, 2)).argmax())
 
 
 def allowed(ranges: Ranges, keypointset: KeypointSet) -> Ranges:

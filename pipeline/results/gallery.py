@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.data.dataset import Dataset, labels
-from pipeline.geometry import affine, alignment
+from pipeline.geometry import affine, alignment, augmentation
 from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.results.predictions import Predictions
@@ -114,8 +114,8 @@ def twins(faces: Dataset, shown: int) -> list[Face]:
 
 
 def example(faces: Dataset) -> int:
-    """The face that shows augmentation, as an index of the training part: the first face with the most labels."""
-    return int((~np.isnan(labels(faces)[~faces.validation])).sum(axis=(1, 2)).argmax())
+    """The face that shows augmentation, as an index of the training part, see `augmentation.example`."""
+    return augmentation.example(labels(faces)[~faces.validation])
 
 
 def example_versions(versions: Mapping[str, Any], faces: Dataset, count: int) -> AugmentedVersions:
@@ -123,7 +123,8 @@ def example_versions(versions: Mapping[str, Any], faces: Dataset, count: int) ->
 
     versions: the arrays of AugmentedVersions of the training part by name, in memory or in an open file, of which only these are read.
     """
-    place = example(faces)
+    # If each epoch of the training draws its own versions, this face is the only one.
+    place = example(faces) if versions["images"].shape[1] > 1 else 0
     return AugmentedVersions(versions["images"][:count, place], versions["keypoints"][:count, place])
 
 

@@ -150,12 +150,16 @@ def _paths(stage: Stage, *stems: str) -> list[Path]:
     return [inside(Path(inputs[stem].path), stem) for stem in stems]
 
 
+EXAMPLES = 16  # versions of one face that are stored to show the augmentation if the trainings draw their own
+
+
 class Augment(Stage):
-    """Augmented versions of the training part; each training epoch reads one version."""
+    """Augmented versions of the training part; each training epoch reads one version, or draws its own if they would be too many."""
 
     folder = "data"
     side = multiple(96, "largest width and height in pixels of the base net's input, to which larger samples are reduced", 16)
-    copies = whole(16, "number of augmented versions of each training face", 1)
+    copies = whole(16, "number of augmented versions of each training face; 0: each training epoch draws its own", 0)
+    limit = whole(4000, "MB of augmented versions that are stored at most; instead of more, each training epoch draws its own", 0)
     seed = whole(0, "seed of the random transforms", 0)
     flip = real(0.5, "fraction of mirrored faces", 0.0, 1.0)
     rotation = real(20.0, "maximum rotation in degrees to either side", 0.0, 180.0)
@@ -177,11 +181,32 @@ class Augment(Stage):
         from pipeline.store.hdf5 import artifacts
 
         faces = self.input().load(Dataset)
+        images, labels = self._stored(*self._in_frame(faces))
         given = {"keypointset": faces.keypointset.restored(), "ranges": self.ranges(faces.images.shape[1])}
-        made = augmentation.versions(*self._in_frame(faces), **given, count=self.copies, seed=self.seed)
-        with self.writing() as file, self.progress(self.copies, "version") as progress:
+        made = augmentation.versions(images, labels, **given, count=self._count, seed=self.seed)
+        with self.writing() as file, self.progress(self._count, "version") as progress:
             versions: Iterator[dict[str, Images]] = ({"images": images, "keypoints": labels} for images, labels in progress.over(made))
-            artifacts.put_versions(file, augmentation.AugmentedVersions, versions, self.copies)
+            artifacts.put_versions(file, augmentation.AugmentedVersions, versions, self._count)
+
+    @property
+    def _count(self) -> int:
+        """The number of versions in the artifact; if the trainings draw their own, it has as many of one face."""
+        return self.copies or EXAMPLES
+
+    def stores(self, size: int) -> bool:
+        """Whether the artifact has the versions of all faces, whose images in the base net's input have `size` bytes."""
+        return 0 < self.copies * size <= self.limit * 10**6
+
+    def _stored(self, images: "Images", labels: "np.ndarray") -> "tuple[Images, np.ndarray]":
+        """The faces of the training part of which versions are stored: all of them, or one as an example."""
+        from pipeline.geometry import augmentation
+        from pipeline.lazyrows import chosen
+
+        if self.stores(images.size):
+            return images, labels
+        self.say("stores the versions of one face as an example; each epoch of a training draws its own")
+        one = slice(place := augmentation.example(labels), place + 1)
+        return chosen(images, one), labels[one]
 
     def frame_side(self, stored: int) -> int:
         """Width and height of the base net's input, pixels, for samples of `stored` x `stored` pixels: at most `side`."""

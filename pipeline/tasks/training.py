@@ -168,12 +168,18 @@ class Training(Learning):
 
     @contextlib.contextmanager
     def _versions(self, job: "TrainingJob") -> "Iterator[Versions]":
-        """The augmented versions to train on: those of Augment."""
+        """The augmented versions to train on: those of Augment, or if it stores none, versions drawn anew for each epoch."""
         from pipeline.geometry.augmentation import AugmentedVersions
-        from pipeline.nets.samples import StoredVersions, rows_with
+        from pipeline.nets.samples import DrawnVersions, StoredVersions, rows_with
 
-        training, indices, pixel = ~job.labelled.held_out, job.indices, 1 / job.sight.scale
-        rows, source = rows_with(job.labelled.keypoints[training], indices), job.labelled.source[training]
+        labelled, indices, stored, pixel = job.labelled, job.indices, job.labelled.images.shape[1], 1 / job.sight.scale
+        training, augment = ~labelled.held_out, self.requires()["copies"]
+        if not augment.stores(int(training.sum()) * job.sight.side**2 * job.structure.channels):
+            drawn = {"keypointset": job.keypointset, "ranges": augment.ranges(stored), "seed": augment.seed, "zooms": False}
+            rows = rows_with(labelled.keypoints, indices, among=training)
+            yield DrawnVersions(labelled, job.sight.view(len(labelled.images)), rows=rows, indices=indices, **drawn)
+            return
+        rows, source = rows_with(labelled.keypoints[training], indices), labelled.source[training]
         with self.input()["copies"].reading(AugmentedVersions) as file:
             yield StoredVersions(file["images"], file["keypoints"], source, rows=rows, indices=indices, pixel=pixel)
 
