@@ -167,8 +167,8 @@ def test_exploration_counts():
     assert cells["narrow"] == [str(NARROW - held_out[1]), str(held_out[1]), "0"]
     assert cells["left_eye"][:2] == [str(WIDE), "0"]
     assert cells["nose"][3] == str(dataset.dropped[:, 2].sum())
-    assert "20 faces repeat" in lines[-3]
-    assert "40 faces in 20 groups, of up to 2 faces" in lines[-2]
+    assert "20 samples repeat" in lines[-3]
+    assert "40 samples in 20 groups, of up to 2" in lines[-2]
     assert max(map(len, lines)) <= 80
 
 

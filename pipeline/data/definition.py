@@ -66,6 +66,20 @@ class Definition:
         """The names of the specialist groups; none if the labels cannot be read."""
         return tuple(self.keypointset.groups) if self.keypointset else ()
 
+    def label_files(self, *, test: bool) -> tuple[str, ...]:
+        """The label files. test: whether those that only label test images, by their names, are among them.
+
+        Labels of test images are read only for their boxes, so that a new one retrains nothing.
+        """
+        from pipeline.data.labels import part_of
+
+        return tuple(name for name in self.files if test or part_of(name) != "test") or self.files
+
+    def image_files(self, *, test: bool) -> tuple[str, ...]:
+        """The files of the test images, or of the labelled images; images that label files contain are none."""
+        root = Path(self.root)
+        return tuple(name for name in (self.test if test else self.labelled) if (root / name).exists())
+
     def plain(self) -> dict[str, Any]:
         """The definition as values that JSON takes."""
         return asdict(self)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 
@@ -74,11 +73,11 @@ class Cut:
 class ImageSource:
     """The images of a set: a folder, and the images that label files contain.
 
-    embedded: reads such an image, given its label file and its number. of: the label file and number of each of them, by name.
+    embedded: reads such an image, given the folder, its label file and its number. of: label file and number of each of them, by name.
     """
 
     folder: Folder
-    embedded: Callable[[Path, int], bytes] | None = None
+    embedded: Callable[[Folder, str, int], bytes] | None = None
     of: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def read(self, name: str) -> images.Photograph:
@@ -86,7 +85,7 @@ class ImageSource:
         if name not in self.of or self.embedded is None:
             return images.read_photograph(self.folder.path(name))
         file, number = self.of[name]
-        return images.decoded(self.embedded(self.folder.path(file), number), f"{self.folder.path(file)}, image {number}")
+        return images.decoded(self.embedded(self.folder, file, number), f"{self.folder.path(file)}, image {name}")
 
 
 def framing(labels: Sequence[Instance], to_predict: Sequence[str], boxes: dict[str, list[Box]]) -> str:
@@ -242,7 +241,7 @@ def to_predict(
             yield Wanted(name, identifier, square_of(instance, "box", size))
 
 
-def testset(cut_out: Cut, keypointset: KeypointSet, source: str) -> UnlabelledSamples:
+def unlabelled(cut_out: Cut, keypointset: KeypointSet, source: str) -> UnlabelledSamples:
     """The samples to predict. source: the annotation source whose convention the predictions follow."""
     number = keypointset.source_names.index(source) if source in keypointset.source_names else 0
     return UnlabelledSamples(

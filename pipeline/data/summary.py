@@ -82,7 +82,7 @@ def table(dataset: Dataset) -> str:
 
 
 def _faces_table(found: Counts) -> Iterator[str]:
-    yield f"{'faces':<28}{'training':>11}{'validation':>11}{'complete':>11}"
+    yield f"{'samples':<28}{'training':>11}{'validation':>11}{'complete':>11}"
     for own in found.faces:
         yield _line(f"  {own.source}", [own.training, own.validation, own.complete])
 
@@ -100,6 +100,6 @@ def _line(title: str, numbers: list[int]) -> str:
 
 
 def _last_lines(found: Counts) -> Iterator[str]:
-    yield f"identical images: {found.copies:,} faces repeat the image of an earlier face"
-    yield f"near duplicates: {found.twins:,} faces in {found.groups:,} groups, of up to {found.largest} faces"
-    yield f"not used for training: {found.dropped:,} labels of {found.dropped_faces:,} faces (outliers, conflicts)"
+    yield f"identical images: {found.copies:,} samples repeat the image of an earlier one"
+    yield f"near duplicates: {found.twins:,} samples in {found.groups:,} groups, of up to {found.largest}"
+    yield f"not used for training: {found.dropped:,} labels of {found.dropped_faces:,} samples (outliers, conflicts)"

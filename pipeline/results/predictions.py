@@ -55,6 +55,13 @@ class Predictions:
     validation_origin: Origin | None  # of the validation samples of an own set
 
     @property
+    def submission(self) -> tuple[np.ndarray, np.ndarray]:
+        """RowId and Location of each row of the submission. Raises ValueError for an own set."""
+        if self.row_ids is None or self.locations is None:
+            raise ValueError("an own set has no lookup table, so there is no submission")
+        return self.row_ids, self.locations
+
+    @property
     def pixel(self) -> np.ndarray:
         """The length of a pixel of each validation sample in pixels of its image, float32 (n, 1, 1): errors are given in the latter."""
         if self.validation_origin is None:
@@ -138,7 +145,7 @@ def _interval(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> tu
 def table(predictions: Predictions) -> str:
     """The validation RMSE in pixels as text: overall, by specialist group and by annotation source, compared with the base net."""
     sources = [f"{name} {value:.2f}" for name, value in zip(predictions.sources, predictions.source_rmse, strict=True)]
-    lines = [f"{'validation RMSE, px':<24}{'specialists':>12}{'base net':>10}{'mean face':>11}"]
+    lines = [f"{'validation RMSE, px':<24}{'specialists':>12}{'base net':>10}{'mean shape':>11}"]
     lines.append(f"{'all keypoints':<24}{predictions.rmse:12.3f}{predictions.rmse_base:10.3f}{predictions.rmse_mean_face:11.3f}")
     rows = zip(predictions.groups, predictions.group_rmse, predictions.group_rmse_base, strict=True)
     lines += [f"{'  ' + name:<24}{own:12.3f}{base:10.3f}" for name, own, base in rows]

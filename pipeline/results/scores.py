@@ -150,7 +150,7 @@ def _by_source(source: np.ndarray, sources: int) -> list[np.ndarray]:
 
 def _evenly(values: np.ndarray, count: int) -> np.ndarray:
     """At most `count` of the values, evenly spaced from the first to the last."""
-    return values[np.unique(np.linspace(0, len(values) - 1, count).round().astype(int))]
+    return values[np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int))]
 
 
 def _known(values: np.ndarray) -> np.ndarray:

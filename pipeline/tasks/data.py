@@ -1,7 +1,9 @@
 """Stages from label files to augmented training data."""
 
+import functools
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +11,18 @@ import luigi
 
 from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
-from pipeline.store.run.parameters import fraction, multiple, real, switch, whole
+from pipeline.store.run.parameters import choice, fraction, multiple, real, switch, whole
 from pipeline.store.run.stage import Stage
+from pipeline.store.run.targets import ExternalFile, ExternalFiles
 from pipeline.tasks.sections import FILES, dataset, from_parameters, inside
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.data.dataset import Cleaning, Dataset
+    from pipeline.data.dataset import Cleaning, Dataset, Given
+    from pipeline.data.definition import Definition
     from pipeline.data.tables import LabelledFaces
+    from pipeline.data.testset import UnlabelledSamples
     from pipeline.geometry.augmentation import Ranges
     from pipeline.lazyrows import Images
 
@@ -38,7 +43,7 @@ class Render(Stage):
         suffixes = tuple(f".{stem}.csv" for stem in FILES)
         with self.publishing(*suffixes) as paths, self.collecting() as collector:
             with self.progress(self.training + self.test, "face drawn") as progress:
-                draw = partial(rendered.write_files, side=SIDE, collector=collector, on_progress=progress.add)
+                draw = functools.partial(rendered.write_files, side=SIDE, collector=collector, on_progress=progress.add)
                 truth = draw(KaggleFiles(*paths), KAGGLE, training=self.training, test=self.test, seed=self.seed)
         self.save(rendered.Truth(truth, points(truth, SIDE)), siblings=suffixes)
 
@@ -74,17 +79,32 @@ class Load(Stage):
             return f"fold {values['fold'] + 1} of {round(1 / values['validation_share'])}"
         return super().overridden(values)
 
+    side = whole(256, "own sets: largest width and height at which samples are stored, pixels", 32, 4096)
+    channels = choice("grey", "own sets: whether samples are stored in grey or in colour", ("grey", "colour"))
+
     def requires(self):
-        return _tables("training")
+        return own_files(test=False) if dataset().is_own else _tables("training")
+
+    def used_modules(self) -> tuple[str, ...]:
+        return own_modules()
+
+    def facts(self) -> dict[str, Any]:
+        return own_facts() if dataset().is_own else {}
+
+    def check(self) -> None:
+        if not dataset().is_own and (self.side, self.channels) != (256, "grey"):
+            raise InputError("--Load-side and --Load-channels have an effect only for a keypoint set of your own. Leave them out.")
 
     def run(self):
         from pipeline.data import dataset as datasets
         from pipeline.data import summary, trainable
 
-        keypointset, samples = dataset().keypointset(), self._samples()
+        keypointset = dataset().keypointset()
+        samples, given = self._own() if dataset().is_own else (self._samples(), None)
         splitting, cleaning = from_parameters(datasets.Splitting, self), self._cleaning(samples.images.shape[1])
-        with self.progress(len(samples.images), "face compared") as progress:
-            faces = datasets.assemble(samples, keypointset, splitting=splitting, cleaning=cleaning, on_progress=progress.add)
+        assembled = functools.partial(datasets.assemble, samples, keypointset, splitting=splitting, cleaning=cleaning, given=given)
+        with self.progress(len(samples.images), "sample compared") as progress:
+            faces = assembled(on_progress=progress.add)
         self.say("\n" + summary.table(faces))
         trainable.check(faces, keypointset)
         self.save(faces)
@@ -95,6 +115,16 @@ class Load(Stage):
 
         limits = {"outlier_pixels": self.outlier_distance * side, "conflict_pixels": self.conflict_distance * side}
         return from_parameters(datasets.Cleaning, self, **limits)
+
+    def _own(self) -> "tuple[LabelledFaces, Given]":
+        """The labelled samples of an own set, cut out of its images."""
+        from pipeline.data import ownset
+
+        found = ownset.opened(dataset().definition(), test=False)
+        for note in found.definition.notes:
+            self.say(note)
+        with self.collecting() as collector, self.progress(len(found.instances), "sample cut") as progress:
+            return found.labelled(self.side, self.channels, collector(), progress.add)
 
     def _samples(self) -> "LabelledFaces":
         """What the training table contains, read and checked."""
@@ -116,9 +146,35 @@ class LoadTest(Stage):
     priority = 2  # before any training: a fault in these files is reported first
 
     def requires(self):
-        return _tables("test", "IdLookupTable")
+        if dataset().definition().fault:
+            return {"labels": Load()}  # which reports it
+        return own_files(test=True) if dataset().is_own else _tables("test", "IdLookupTable")
+
+    def used_modules(self) -> tuple[str, ...]:
+        return own_modules()
+
+    def facts(self) -> dict[str, Any]:
+        return own_facts() if dataset().is_own else {}
 
     def run(self):
+        from pipeline.data import testset
+
+        wanted = self._own() if dataset().is_own else self._tables()
+        self.say(testset.table(wanted))
+        self.save(wanted)
+
+    def _own(self) -> "UnlabelledSamples":
+        """The samples to predict of an own set, cut out of its images as the labelled ones are."""
+        from pipeline.data import ownset
+
+        found, load = ownset.opened(dataset().definition(), test=True), Load()
+        if found.several_per_image:
+            self.say(found.several_per_image)
+        with self.collecting() as collector, self.progress(len(found.definition.test), "image read") as progress:
+            return found.to_predict(load.side, load.channels, collector(), progress.add)
+
+    def _tables(self) -> "UnlabelledSamples":
+        """What the test table and the lookup table contain, read and checked."""
         from pipeline.data import testset
         from pipeline.data.formats import archives, kaggle
 
@@ -126,9 +182,43 @@ class LoadTest(Stage):
         self.say(f"reading {table}")
         with self.collecting() as collector, self.progress(archives.size(table), "MB read", scale=10**6) as progress:
             test = kaggle.read_test(table, side=SIDE, images=collector(), on_progress=progress.add)
-        wanted = testset.requested(test, kaggle.read_lookup(lookup, KAGGLE, test.image_ids), KAGGLE)
-        self.say(testset.table(wanted))
-        self.save(wanted)
+        return testset.requested(test, kaggle.read_lookup(lookup, KAGGLE, test.image_ids), KAGGLE)
+
+
+def own_files(*, test: bool) -> dict[str, luigi.Task]:
+    """The label files of an own set, and its labelled images or its test images."""
+    found = dataset().definition()
+    names, images = found.label_files(test=test), found.image_files(test=test)
+    kind = "test images" if test else "labelled images"
+    beside: dict[str, luigi.Task] = {
+        name: ExternalFile(path=found.settings[name]) for name in ("boxes", "groups") if name in found.settings
+    }
+    return {
+        "labels": ExternalFiles(path=found.root, names=list(names), called="label files"),
+        "images": ExternalFiles(path=found.root, names=list(images), called=kind),
+        **beside,
+    }
+
+
+def own_modules() -> tuple[str, ...]:
+    """The module of the label format of an own set."""
+    return (f"pipeline.data.formats.{dataset().definition().format}",) if dataset().is_own else ()
+
+
+def own_facts() -> dict[str, Any]:
+    """What the samples of an own set depend on besides its files."""
+    found = dataset().definition()
+    if found.keypointset is None:
+        return {"fault": found.fault}
+    used = {name: value for name, value in found.settings.items() if name in ("upwards", "category", "predict", "group_by")}
+    names, mirror, sources = found.keypointset.names, found.keypointset.mirror, found.keypointset.sources
+    return {"names": names, "mirror": mirror, "sources": sources, "order": found.order, "parts": _parts(found), **used}
+
+
+def _parts(found: "Definition") -> str:
+    """The parts that are fixed: how many images are assigned, and a digest of which; "" if none are."""
+    text = json.dumps(found.parts, sort_keys=True)
+    return f"{len(found.parts)} images ({hashlib.sha256(text.encode()).hexdigest()[:10]})" if found.parts else ""
 
 
 def _tables(*stems: str) -> dict[str, luigi.Task]:

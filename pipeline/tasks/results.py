@@ -10,7 +10,7 @@ from pipeline.store.run.parameters import is_set, real, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, workspace_root
 from pipeline.store.workspace.called import called
-from pipeline.tasks.data import Load, LoadTest
+from pipeline.tasks.data import Load, LoadTest, own_modules
 from pipeline.tasks.sections import dataset, device
 from pipeline.tasks.training import TrainBase, TrainSpecialist
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pipeline.inference.ensemble import ChainPredictions
     from pipeline.results.predictions import Predictions
     from pipeline.store.workspace.console import Progress
+
+
+HELD_OUT = "heldout.csv"  # the table of the held-out samples of an own set
 
 
 def _chain(overrides: dict) -> dict:
@@ -91,10 +94,21 @@ class Predict(Stage):
 
     @property
     def stem(self) -> str:
+        if dataset().is_own:
+            return "predictions"
         return "submission" if dataset().folder() else "submission-rendered"
 
+    def used_modules(self) -> tuple[str, ...]:
+        return own_modules()
+
+    def facts(self) -> dict[str, Any]:
+        """The groups of an own set, by which the scores are divided, and the length by which errors are divided."""
+        if not dataset().is_own or not dataset().groups():
+            return {}
+        normalise = dataset().definition().settings.get("normalise")
+        return {"groups": dataset().keypointset().groups, **({"normalise": normalise} if normalise else {})}
+
     def run(self):
-        from pipeline.data.dataset import Dataset
         from pipeline.data.testset import UnlabelledSamples
         from pipeline.nets import device as devices
 
@@ -104,21 +118,38 @@ class Predict(Stage):
         test = self.input()["test"].load(UnlabelledSamples)
         with self.progress(self.folds * (1 + len(dataset().groups())), "net") as progress:
             chains = [self._chain_predictions(chain, test, progress) for chain in self.input()["chains"]]
-        keypointset = self.input()["chains"][0]["faces"].load(Dataset).keypointset.restored()
-        self._publish(predictions.predictions(test, keypointset, chains))
+        self._publish(predictions.predictions(test, dataset().keypointset(), chains))
 
     def _publish(self, content: "Predictions") -> None:
         """Writes the tables and the artifact, and reports the scores."""
-        from pipeline.results import predictions, submission
+        from pipeline.results import predictions
 
-        with self.publishing(".csv") as (csv,):
-            if content.row_ids is not None and content.locations is not None:
-                submission.write_csv(csv, content.row_ids, content.locations)
-        self.save(content, siblings=(".csv",))
+        self.save(content, siblings=self._publish_own(content) if dataset().is_own else self._publish_submission(content))
         self.say("\n" + predictions.table(content))
         figures = {name: float(getattr(content, name)) for name in ("rmse", "rmse_base", "rmse_mean_face")}
-        beside = f"base net {content.rmse_base:.3f}, mean face {content.rmse_mean_face:.3f}"
+        beside = f"base net {content.rmse_base:.3f}, mean shape {content.rmse_mean_face:.3f}"
         self.conclude(result=f"validation RMSE {content.rmse:.3f} px ({beside})", **figures)
+
+    def _publish_submission(self, content: "Predictions") -> tuple[str, ...]:
+        """Publishes the submission to Kaggle; returns the suffix of its file."""
+        from pipeline.results import submission
+
+        with self.publishing(".csv") as (csv,):
+            submission.write_csv(csv, *content.submission)
+        return (".csv",)
+
+    def _publish_own(self, content: "Predictions") -> tuple[str, ...]:
+        """Publishes the tables of an own set; returns the suffix and the name of their files."""
+        from pipeline.data import ownset
+        from pipeline.results import placed
+
+        convention, tables = ownset.convention(dataset().definition()), (".csv", HELD_OUT)
+        with self.publishing(*tables) as (csv, held_out):
+            placed.write_csv(csv, placed.predicted(content, convention))
+            placed.write_csv(held_out, placed.held_out(content, convention))
+        if not len(content.test):
+            self.say(f"there are no images to predict; the predictions for held-out samples are in {self.sibling(HELD_OUT)}")
+        return tables
 
     def _chain_predictions(self, chain: dict, test: "UnlabelledSamples", progress: "Progress") -> "ChainPredictions":
         """What one chain predicts for the test samples, and for the samples that it has held out."""
@@ -134,7 +165,11 @@ class Predict(Stage):
     def closing_words(self) -> dict[str, Any]:
         curves = ", ".join(str(companion.shown) for companion in self.requires()["companions"])
         faces = dataset().folder() or "drawn by the program (for your own files, use --dataset-path)"
-        return {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": called("keypoints", "status")}
+        look = called("keypoints", "status")
+        if dataset().is_own:
+            place, held_out = dataset().definition().root, self.sibling(HELD_OUT)
+            return {"Set": place, "Learning curves": curves, "Predictions": self.shown, "Held out": held_out, "Look inside": look}
+        return {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": look}
 
 
 PAGE_FILES = ("report.html", "report.css", "report.js")
@@ -155,6 +190,10 @@ class Report(Stage):
         faces = [chain["faces"] for chain in chains]
         test, versions = predict.requires()["test"], nets["base"].requires()["copies"]
         return {"predictions": predict, "faces": faces, "test": test, "nets": nets, "copies": versions, "styles": styles}
+
+    def facts(self) -> dict[str, Any]:
+        """The lines that drawings of an own set show."""
+        return {"skeleton": dataset().keypointset().skeleton} if dataset().is_own and dataset().groups() else {}
 
     def run(self):
         from pipeline.results import report, scores

@@ -1,0 +1,137 @@
+"""An own set, read from its label files and images according to its definition."""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data import beside, samples
+from pipeline.data.dataset import Given
+from pipeline.data.definition import Definition
+from pipeline.data.formats.catalogue import format_module
+from pipeline.data.formats.folder import Folder
+from pipeline.data.labels import Convention, Instance, Labels, Reading, arranged
+from pipeline.data.samples import Box, ImageSource
+from pipeline.data.tables import LabelledFaces
+from pipeline.data.testset import UnlabelledSamples
+from pipeline.errors import InputError
+from pipeline.keypoints.definition import KeypointSet
+from pipeline.lazyrows import Collector
+from pipeline.progress import OnProgress
+from pipeline.units import printable
+
+
+@dataclass(frozen=True)
+class OwnSet:
+    """A set whose label files have been read.
+
+    labels: with the keypoints of the set, in its order. folder: that of the set.
+    """
+
+    definition: Definition
+    keypointset: KeypointSet
+    labels: Labels
+    folder: Folder
+
+    @cached_property
+    def instances(self) -> tuple[Instance, ...]:
+        """The instances to train with: those with a label, in images that are not test images. Sorted by image."""
+        wanted = frozenset(self.definition.labelled)
+        own = [instance for instance in samples.usable(self.labels) if instance.image in wanted]
+        return tuple(sorted(own, key=lambda instance: instance.image))
+
+    @cached_property
+    def source(self) -> ImageSource:
+        """Where the images are read from."""
+        of = {image.name: image.embedded for image in self.labels.images if image.embedded}
+        return ImageSource(self.folder, getattr(format_module(self.definition.format), "frame", None), of)
+
+    @cached_property
+    def boxes(self) -> dict[str, list[tuple[str, Box]]]:
+        """Identifier and box of each instance that has one, by image: those of the file of boxes, or else of the label files."""
+        if path := self.definition.settings.get("boxes"):
+            given = beside.boxes(Path(path), self.folder, self.source.of)
+            return {image: [(box.instance or str(n), box.box) for n, box in enumerate(own, start=1)] for image, own in given.items()}
+        found: defaultdict[str, list[tuple[str, Box]]] = defaultdict(list)
+        for instance in self.labels.instances:
+            if instance.box and instance.source in ("", self.keypointset.source_names[0]):
+                found[instance.image].append((instance.id, instance.box))
+        return dict(found)
+
+    @cached_property
+    def around(self) -> str:
+        """What samples are cut around, see `samples.framing`."""
+        known = {image: [box for _, box in own] for image, own in self.boxes.items()}
+        return samples.framing(self.instances, self.definition.test, known)
+
+    def labelled(self, side: int, channels: str, images_to: Collector, on_progress: OnProgress) -> tuple[LabelledFaces, Given]:
+        """The labelled samples. side: see `samples.Cutting`. Raises InputError for images and keypoints that cannot be used."""
+        samples.check_places(self.instances, self.keypointset.names, self.source)
+        wanted = samples.squares_of(self.instances, self.around, self.source)
+        stored = self._side(wanted, side)
+        cut = samples.cut(wanted, self.source, side=stored, channels=channels, images_to=images_to, on_progress=on_progress)
+        return samples.labelled(self.instances, cut, self.keypointset, self.parts)
+
+    def to_predict(self, side: int, channels: str, images_to: Collector, on_progress: OnProgress) -> UnlabelledSamples:
+        """The samples to predict, cut and stored as the labelled ones are."""
+        stored = self._side(samples.squares_of(self.instances, self.around, self.source), side)
+        wanted = list(samples.to_predict(self.definition.test, self.boxes, self.around, self.source))
+        cut = samples.cut(wanted, self.source, side=stored, channels=channels, images_to=images_to, on_progress=on_progress)
+        return samples.unlabelled(cut, self.keypointset, self.definition.settings.get("predict", ""))
+
+    @property
+    def several_per_image(self) -> str:
+        """What a user should know if images to predict may contain several instances that are not told apart; otherwise ""."""
+        if self.definition.instances <= 1 or not self.definition.test or self.around == "box":
+            return ""
+        return (
+            "The images to predict have no boxes, and images of this set have several instances. One instance per image is predicted. "
+            "To predict all of them, let boxes in keypoints.toml name a CSV file with the columns image, x, y, width and height."
+        )
+
+    @cached_property
+    def parts(self) -> samples.Parts:
+        """How the set may be divided."""
+        named = self.definition.parts
+        validation = frozenset(image for image, part in named.items() if part == "validation")
+        return samples.Parts(validation or None, self._together())
+
+    def _together(self) -> dict[str, str]:
+        """Image -> name of the images that must not be divided. An image without such a name is on its own."""
+        settings = self.definition.settings
+        if path := settings.get("groups"):
+            return beside.groups(Path(path), self.folder, self.source.of)
+        if not (pattern := settings.get("group_by")):
+            return {}
+        found = {image: re.search(pattern, image) for image in self.definition.labelled}
+        return {image: match.group(1) or "" for image, match in found.items() if match}
+
+    @staticmethod
+    def _side(wanted: list[samples.Wanted], side: int) -> int:
+        return samples.stored_side(np.array([sample.square for sample in wanted]), side)
+
+
+def opened(definition: Definition, *, test: bool) -> OwnSet:
+    """Reads the label files of a set, see `Definition.label_files`.
+
+    Raises InputError if they cannot be read, or if the set has no instance to train with.
+    """
+    if definition.keypointset is None:
+        raise InputError(definition.fault)
+    folder, settings = Folder(Path(definition.root), definition.only), definition.settings
+    reading = Reading(settings.get("category", ""), settings.get("upwards"))
+    labels = format_module(definition.format).read(folder, definition.label_files(test=test), reading)
+    found = OwnSet(definition, definition.keypointset, arranged(labels, definition.order, definition.keypointset.names), folder)
+    if not found.instances:
+        raise InputError(f"{printable(folder.root)}: no image that is not a test image has a labelled keypoint. Label some images.")
+    return found
+
+
+def convention(definition: Definition) -> Convention:
+    """How the label format of a set places keypoints, with what the user says about it."""
+    settings = definition.settings
+    given: Convention = format_module(definition.format).CONVENTION
+    return Reading(settings.get("category", ""), settings.get("upwards")).of(given)

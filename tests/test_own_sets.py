@@ -1,0 +1,159 @@
+"""A keypoint set of the user's, from its label file to predictions in the pixels of its images, and which stages its settings concern."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fresh import provenances, run
+from PIL import Image
+
+NAMES = ("left_dot", "right_dot", "top", "base")
+SMALL = ("--TrainBase-epochs=1", "--TrainSpecialist-epochs=1", "--Augment-copies=1", "--Augment-side=32", "--Load-side=64")
+
+
+def shape(rng, width, height):
+    """Four keypoints in an image of this size, float64 (4, 2), pixels."""
+    centre, angle, size = rng.uniform(0.35, 0.65, 2) * [width, height], rng.uniform(-0.3, 0.3), rng.uniform(8, 12)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return centre + size * np.array([[1, -0.2], [-1, -0.2], [0, -1.2], [0, 0.9]]) @ turn.T
+
+
+def draw(path: Path, points, width, height):
+    """A picture with a blob of its own grey level at each keypoint."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    levels = [90, 140, 190, 255]
+    blobs = [level * np.exp(-((x - px) ** 2 + (y - py) ** 2) / 8) for level, (px, py) in zip(levels, points, strict=True)]
+    path.parent.mkdir(exist_ok=True, parents=True)
+    Image.fromarray(np.clip(sum(blobs), 0, 255).astype(np.uint8)).save(path)
+
+
+def luigi(*arguments):
+    """`luigi --module pipeline` in a fresh process."""
+    return run("-m", "luigi", "--module", "pipeline", *arguments)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """48 labelled pictures in images/, 3 more in new/, and labels.csv, whose integers are centres of pixels."""
+    root, rng = tmp_path_factory.mktemp("set"), np.random.default_rng(0)
+    lines = [",".join(["image", *(f"{name}_{axis}" for name in NAMES for axis in "xy")])]
+    for number in range(48):
+        points = shape(rng, 70, 50)
+        draw(root / "images" / f"{number:02}.png", points, 70, 50)
+        lines.append(",".join([f"images/{number:02}.png", *(f"{value - 0.5:.3f}" for value in points.ravel())]))
+    for number in range(3):
+        draw(root / "new" / f"{number}.png", shape(rng, 70, 50), 70, 50)
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def predicted(folder, tmp_path_factory):
+    """The workspace after Predict."""
+    root = tmp_path_factory.mktemp("workspace")
+    done = luigi("Predict", f"--dataset-path={folder}", f"--workspace-root={root}", *SMALL)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def table(root, stem):
+    """The rows of STEM-KEY.csv."""
+    (path,) = (root / "submissions").glob(f"{stem}-*.csv")
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_one_row_for_each_keypoint_of_each_image_without_labels(predicted):
+    """The images that the label file does not mention are predicted; the columns come in the documented order."""
+    rows = table(predicted, "predictions")
+    assert list(rows[0]) == ["image", "instance", "keypoint", "x", "y"]
+    assert [(row["image"], row["keypoint"]) for row in rows] == [(f"new/{n}.png", name) for n in range(3) for name in NAMES]
+    assert {row["instance"] for row in rows} == {"1"}
+    assert all(0 <= float(row["x"]) <= 70 for row in rows)
+
+
+def test_labels_of_held_out_images_are_those_of_the_file(folder, predicted):
+    """Through crop and stored side and back, in the pixel convention of the label format."""
+    with (folder / "labels.csv").open(newline="") as file:
+        labels = {row["image"]: row for row in csv.DictReader(file)}
+    rows = table(predicted, "heldout")
+    assert len(rows) == 4 * len({row["image"] for row in rows}) > 0
+    for row in rows:
+        assert float(row["label_x"]) == pytest.approx(float(labels[row["image"]][f"{row['keypoint']}_x"]), abs=2e-3)
+        assert float(row["label_y"]) == pytest.approx(float(labels[row["image"]][f"{row['keypoint']}_y"]), abs=2e-3)
+        apart = np.hypot(float(row["x"]) - float(row["label_x"]), float(row["y"]) - float(row["label_y"]))
+        assert float(row["distance"]) == pytest.approx(apart, abs=2e-3)
+
+
+def keys(folder, root, toml=""):
+    """The keys of the stages of Predict by address, with a keypoints.toml of this text."""
+    file = root / "keypoints.toml"
+    file.write_text(toml)
+    found = provenances(f"--dataset-path={folder}", f"--workspace-root={root}", f"--dataset-keypoints={file}")
+    return {address: provenance["key"] for address, provenance in found.items()}
+
+
+GROUPS = '[groups]\ndots = ["left_dot", "right_dot"]\nrest = ["top", "base"]\n'
+
+
+@pytest.mark.parametrize(
+    ("changed", "stale"),
+    [
+        ("# a comment\n" + GROUPS, set()),
+        ('normalise = {pair = ["top", "base"]}\n' + GROUPS, {"Predict"}),
+        ('skeleton = [["top", "base"]]\n' + GROUPS, set()),
+        ("mirror = []\n" + GROUPS, {"all"}),
+        ('names = ["left_dot", "right_dot", "base", "top"]\n' + GROUPS, {"all"}),
+        ('group-by = "(.*)\\\\d.png"\n' + GROUPS, {"all"}),
+        ('[groups]\ndots = ["left_dot", "right_dot"]\nrest = ["top"]\nbase_of = ["base"]\n', {"TrainSpecialist:rest", "Predict"}),
+    ],
+    ids=["comment", "normalise", "skeleton", "mirror", "names", "group-by", "groups"],
+)
+def test_a_value_of_keypoints_toml_concerns_the_stages_that_use_it(folder, tmp_path, changed, stale):
+    """A reworded comment concerns none; what Load uses concerns all that are made from it."""
+    before, after = keys(folder, tmp_path, GROUPS), keys(folder, tmp_path, changed)
+    common = before.keys() & after.keys()
+    different = {address for address in common if before[address] != after[address]}
+    companions = {"LearningCurves"}
+    assert different - companions == (common - companions if stale == {"all"} else stale)
+
+
+def test_a_new_image_to_predict_retrains_nothing(folder, tmp_path):
+    """It concerns LoadTest and what needs it."""
+    copy = tmp_path / "set"
+    shutil.copytree(folder, copy)
+    root = tmp_path / "workspace"
+    root.mkdir()
+    before = keys(copy, root)
+    shutil.copy(copy / "new" / "0.png", copy / "new" / "9.png")
+    after = keys(copy, root)
+    assert {address for address in before if before[address] != after[address]} == {"LoadTest", "Predict"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--dataset-format=cocoo"], "did you mean coco?"),
+        (["--dataset-keypoints=none.toml"], "none.toml"),
+        (["--dataset-split=none.csv"], "none.csv"),
+        (["--dataset-test=none"], "none"),
+    ],
+)
+def test_a_mistyped_setting_is_one_sentence(folder, tmp_path, flags, said):
+    """Nothing is trained, and the code is that of missing files or a failed stage."""
+    done = luigi("Predict", f"--dataset-path={folder}", f"--workspace-root={tmp_path}", *SMALL, *flags)
+    assert done.returncode in (20, 30)
+    assert "Traceback" not in done.stderr
+    assert said in done.stderr
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+def test_settings_of_own_sets_are_refused_for_drawn_faces(tmp_path):
+    """They would have no effect."""
+    done = luigi("Load", "--dataset-path=rendered", f"--workspace-root={tmp_path}", "--dataset-format=coco")
+    assert done.returncode != 0
+    assert "--dataset-format coco has an effect only for a keypoint set of your own" in done.stderr
+    done = luigi("Load", "--dataset-path=rendered", f"--workspace-root={tmp_path}", "--Load-channels=colour")
+    assert "--Load-side and --Load-channels have an effect only for a keypoint set of your own" in done.stderr
