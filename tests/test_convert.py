@@ -1,6 +1,7 @@
 """Labels from one label format to another and back."""
 
 import importlib.util
+import json
 import shutil
 from itertools import product
 from pathlib import Path
@@ -223,3 +224,69 @@ def test_moved_keypoints_are_a_failure(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "write", lambda labels, folder, out: write(moved, folder, out))
     with pytest.raises(RuntimeError, match=r"up to 1 px from their places"):
         conversion.converted(SIMPLE, folder, "tps", tmp_path / "a.tps")
+
+
+@pytest.fixture
+def predictions(tmp_path) -> Path:
+    """Predictions for a set of TPS files, in which y grows upwards from the lower edge of images of 40 x 30 pixels."""
+    draw(tmp_path / "set", "a.png", "sub/b.png")
+    (tmp_path / "set" / "labels.tps").write_text("LM=2\n3 4\n20 21.5\nIMAGE=a.png\nID=0\n")
+    lines = ["image,instance,keypoint,x,y,deviation", "sub/b.png,1,1,3.5,4.5,1", "sub/b.png,1,2,20.25,30,1", "a.png,7,2,5,6,1"]
+    path = tmp_path / "predictions-0123456789.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_predictions_are_converted(predictions, tmp_path, capsys):
+    """They are in the convention of the set's label format; the written ones are in that of the other format."""
+    out = tmp_path / "out.json"
+    assert main(["convert", str(predictions), "--to", "coco", "--out", str(out), "--dataset-path", str(tmp_path / "set")]) == 0
+    shutil.copy(out, tmp_path / "set" / "out.json")
+    again = format_module("coco").read(Folder(tmp_path / "set"), ("out.json",), Reading())
+    by_image = {one.image: one.keypoints for one in again.instances}
+    assert np.allclose(by_image["sub/b.png"], [(3.5, 25.5), (20.25, 0)])
+    assert np.allclose(by_image["a.png"], [(NAN, NAN), (5, 24)], equal_nan=True)
+    assert "2 instances in 2 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("a.png,7", "c.png,7", "line 4: there is no image c.png"),
+        ("1,2,20.25", "1,3,20.25", "line 3: the set has no keypoint '3'"),
+        ("1,2,20.25", "1,1,20.25", "line 3: the keypoint 1 of this instance is there already"),
+        ("20.25", "x", "line 3"),
+    ],
+    ids=["image", "keypoint", "twice", "number"],
+)
+def test_predictions_of_another_set_are_refused(old, new, said, predictions, tmp_path, capsys):
+    """The message names the row."""
+    predictions.write_text(predictions.read_text().replace(old, new))
+    assert (
+        main(["convert", str(predictions), "--to", "tps", "--out", str(tmp_path / "o.tps"), "--dataset-path", str(tmp_path / "set")]) == 2
+    )
+    assert said in capsys.readouterr().err
+
+
+def test_predictions_belong_to_the_set_of_the_last_run(predictions, tmp_path, monkeypatch, capsys):
+    """Without --dataset-path the set is that of the last run; without a run, the message says how to name it."""
+    monkeypatch.chdir(tmp_path)
+    arguments = ["convert", predictions.name, "--to", "tps", "--out", "out.tps"]
+    assert main(arguments) == 2
+    assert "Name the folder of the set with --dataset-path." in capsys.readouterr().err
+    (tmp_path / "models").mkdir()
+    entry = {"event": "run", "time": "2026-01-01T00:00:00", "arguments": ["Predict", "--dataset-path", "set"], "folder": str(tmp_path)}
+    (tmp_path / "models" / "runs.jsonl").write_text(json.dumps(entry) + "\n")
+    assert main(arguments) == 0
+    assert (tmp_path / "out.tps").read_text().count("LM=2") == 2
+
+
+@pytest.mark.parametrize(("sources", "code"), [("only only only", 0), ("junior junior senior", 2)], ids=["one", "two"])
+def test_held_out_predictions_may_have_sources(sources, code, predictions, tmp_path):
+    """Their column is looked at only if there are several."""
+    header, *lines = predictions.read_text().splitlines()
+    lines = [f"{line},{source}" for line, source in zip(lines, sources.split(), strict=True)]
+    predictions.write_text("\n".join([f"{header},source", *lines]))
+    assert (
+        main(["convert", str(predictions), "--to", "tps", "--out", str(tmp_path / "o.tps"), f"--dataset-path={tmp_path / 'set'}"]) == code
+    )

@@ -193,6 +193,7 @@ def _add_set_arguments(name: str, sub: argparse.ArgumentParser) -> None:
     else:
         sub.add_argument("--to", required=True, metavar="FORMAT", help="the label format to write")
         sub.add_argument("--out", required=True, type=Path, metavar="PATH", help="the file or folder to write, which must not exist")
+        sub.add_argument("--dataset-path", default="", metavar="FOLDER", help="the set of the predictions (default: that of the last run)")
         sub.add_argument("--source", default="", metavar="NAME", help="write only the labels of this annotation source")
 
 
@@ -242,7 +243,7 @@ def _on_set(options: argparse.Namespace, flags: list[str]) -> int:
         raise InputError(f"{options.command} has no option {flags[0]}; `{called('keypoints', options.command, '--help')}` lists them.")
     own = Asked(options.set, options.keypoints, options.format, options.category)
     if options.command == "convert":
-        return convert.run(convert.Converted(own, options.to, options.out, options.source))
+        return convert.run(convert.Converted(own, options.to, options.out, options.source, options.dataset_path))
     own = dataclasses.replace(own, test=options.test, split=options.split)
     return describe.run(describe.Described(own, options.out, options.write))
 

@@ -2,12 +2,12 @@
 
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline import units
 from pipeline.commands.support import sets
-from pipeline.data import conversion
+from pipeline.data import conversion, predicted
 from pipeline.data.definition import Asked
 from pipeline.data.formats.catalogue import format_module
 from pipeline.data.formats.folder import Folder
@@ -18,12 +18,17 @@ from pipeline.store.workspace import files
 
 @dataclass(frozen=True)
 class Converted:
-    """What the user asks for: a set, the format and the path to write, and the annotation source to write; "" for all."""
+    """What the user asks for.
+
+    asked: a set, or predictions in place of its path. to: the format to write. out: the path to write. source: the annotation source to
+    write; "" for all. dataset: the folder of the set that was predicted; "" for that of the last run.
+    """
 
     asked: Asked
     to: str
     out: Path
     source: str
+    dataset: str = ""
 
 
 def run(request: Converted) -> int:
@@ -34,8 +39,16 @@ def run(request: Converted) -> int:
     format_module(request.to)
     if os.path.lexists(request.out):
         raise InputError(f"--out {units.printable(request.out)} exists already. Name another path, or remove it.")
-    found = sets.understood(request.asked)
-    labels = conversion.of_source(found.labels, request.source) if request.source else found.labels
+    predictions = Path(request.asked.path)
+    if predicted.are_in(predictions):
+        found = sets.understood(_predicted_set(request))
+        labels = predicted.read(predictions, found.folder, found.labels.names, found.convention)
+        labels = replace(labels, skeleton=found.keypointset.skeleton, mirror=found.keypointset.mirror)
+    else:
+        found = sets.understood(request.asked)
+        labels = found.labels
+    if request.source:
+        labels = conversion.of_source(labels, request.source)
     same = labels is found.as_given and request.to == labels.format
     if not same:
         conversion.check_out(request.to, request.out, conversion.sources_of(labels))
@@ -48,6 +61,19 @@ def run(request: Converted) -> int:
         print(f"Lost, because {request.to} has no place for it: {'; '.join(lost)}.")
     print("Images were not copied. Label files name them relative to the folder of the set.")
     return 0
+
+
+def _predicted_set(request: Converted) -> Asked:
+    """The set that was predicted: the one that the user names, or that of the last run. Raises InputError if there is none."""
+    if request.dataset:
+        return replace(request.asked, path=request.dataset)
+    from pipeline.commands.support.last_run import Run
+
+    flags = dict(flag[len("--dataset-") :].split("=", 1) for flag in Run.selected_by([]).settings() if flag.startswith("--dataset-"))
+    if "path" not in flags:
+        raise InputError("The last run predicted no keypoint set of your own. Name the folder of the set with --dataset-path.")
+    given = {name: value for name, value in vars(request.asked).items() if value and name != "path"}
+    return Asked(**(flags | given))
 
 
 def _written(labels: Labels, folder: Folder, request: Converted, *, same: bool) -> list[str]:

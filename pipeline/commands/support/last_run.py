@@ -21,7 +21,7 @@ from pipeline.store.workspace.called import called
 
 # Tasks that are not among the stages that Predict or Report needs.
 OUTSIDE_THE_CHAIN = ("Experiment", "Sanity")
-FILE_FLAGS = ("--dataset-path", "--Experiment-file", "--TrainBase-weights")
+FILE_FLAGS = ("--dataset-path", "--dataset-keypoints", "--dataset-test", "--dataset-split", "--Experiment-file", "--TrainBase-weights")
 NOT_A_FILE = ("", "auto", "rendered")  # values of these flags that do not name a file
 LUIGIS_OWN = ("--module", "--local-scheduler", "--log-level", "--no-lock", "--scheduler")
 
@@ -82,6 +82,10 @@ class Run:
         """The stages of an Experiment or a Sanity, if the run was one. To be called within `stages`."""
         return _task(self.task)().needed_stages() if self._is_outside_the_chain else []
 
+    def settings(self) -> list[str]:
+        """The flags, each with its value as FLAG=VALUE."""
+        return _joined(self.flags)
+
     @property
     def command(self) -> str:
         """The command that runs Predict with these flags."""
@@ -95,7 +99,7 @@ class Run:
 
     def description(self) -> str:
         """Which run this is, with its settings and its workspace, as one line. To be called within `stages`."""
-        settings = [flag for flag in _joined(self.flags) if not flag.startswith("--workspace-root")]
+        settings = [flag for flag in self.settings() if not flag.startswith("--workspace-root")]
         what = f"{shlex.join([self.task, *settings])}{'' if settings else ' with default settings'}"
         if not self.last:
             kind = "Settings"
