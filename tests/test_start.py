@@ -5,8 +5,10 @@ from dataclasses import replace
 import kinds
 import numpy as np
 import pytest
-from toys import EYES, build, structure
+from toys import DOTS, EYES, TARGET, build, structure
 
+from pipeline.keypoints.definition import KeypointSet
+from pipeline.keypoints.stored import StoredSet
 from pipeline.nets.trained import Trained
 
 pytestmark = pytest.mark.keras
@@ -84,3 +86,73 @@ def test_imagenets_weights_are_loaded_from_the_file(start, monkeypatch, tmp_path
 
     monkeypatch.setattr(pretrained, "load", lambda net, path: ([f"{net}/{path.name}"], ["new"]))
     assert start.FromImageNet(tmp_path / "weights.h5").apply("net", [0]) == (["net/weights.h5"], ["new"])
+
+
+GROWN = KeypointSet(
+    name="grown",
+    names=("mouth", "nose_tip", "left_eye", "right_eye"),
+    mirror=(("left_eye", "right_eye"),),
+    sources={"others": ("mouth", "nose_tip", "left_eye", "right_eye"), "nose": ("nose_tip",)},
+    groups={},
+)
+
+
+def earlier(base, **changes):
+    """The base net with the names of what it predicts."""
+    named = {"keypoints": np.array(DOTS.names), "keypointset": StoredSet.of(DOTS), "target": TARGET, "side": np.int32(32)}
+    return replace(base, **named | changes)
+
+
+def test_an_earlier_net_keeps_the_outputs_of_its_keypoints(start, base):
+    """They are found by name, for each annotation source; a new source begins like the first one, and a new keypoint is fresh."""
+    net, whole = build("compact", keypoints=4), build("compact")
+    fresh = weights(net)
+    carried, new = start.FromEarlier(earlier(base), GROWN).apply(net, [0, 1, 2, 3])
+    assert (carried, new) == (list(fresh), [])
+    start.FromBase(base, keep_head=True).apply(whole, [0, 1, 2])
+    images = np.random.default_rng(2).uniform(0, 255, (2, 32, 32)).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(net(images))[:, :, 1:], np.asarray(whole(images))[:, :, [2, 0, 1]], atol=1e-5)
+    np.testing.assert_array_equal(weights(net)["keypoints/kernel"][..., [0, 4]], fresh["keypoints/kernel"][..., [0, 4]])
+
+
+def test_an_earlier_net_may_predict_more_keypoints(start, base):
+    """Those that the set no longer has are left out."""
+    nose = KeypointSet(name="nose", names=("nose_tip",), mirror=(), sources={"nose": ("nose_tip",)}, groups={})
+    from pipeline.nets import network
+
+    net = network.build(structure("compact"), side=32, keypoints=1, sources=1)
+    start.FromEarlier(earlier(base), nose).apply(net, [0])
+    np.testing.assert_array_equal(weights(net)["keypoints/kernel"][..., 0], base.weights["keypoints/kernel"][..., 5])
+
+
+def test_an_earlier_net_of_the_tutorials_kind(start):
+    """kfkd has one output for all sources."""
+    net, rng = build("kfkd", hidden=8), np.random.default_rng(1)
+    other = {path: rng.normal(size=value.shape).astype(np.float32) for path, value in weights(net).items()}
+    net = build("kfkd", hidden=8, keypoints=4)
+    old = earlier(kinds.filled(Trained, rng), weights=other, structure=structure("kfkd", hidden=8))
+    start.FromEarlier(old, GROWN).apply(net, [0, 1, 2, 3])
+    np.testing.assert_array_equal(weights(net)["keypoints/bias"][2:], other["keypoints/bias"][[4, 5, 0, 1, 2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "built", "reason"),
+    [
+        ({}, {}, ""),
+        ({"target": None}, {}, "it is a specialist. Name a base net"),
+        ({}, {"filters": 2.0}, "its filters is 1.0 and not 2.0. Use the same structure"),
+        ({}, {"channels": 3}, "its channels is 1 and not 3. Use the same structure"),
+        ({"keypoints": np.array(["tail"])}, {}, "it predicts none of the keypoints of this set. Keypoints are matched by name"),
+    ],
+    ids=["fits", "specialist", "filters", "colour", "keypoints"],
+)
+def test_a_net_that_cannot_be_continued(start, base, changes, built, reason):
+    """The reason says what differs; other sides do not matter to a net that takes images of any side."""
+    assert start.unfit(earlier(base, **changes), structure("compact", **built), GROWN, side=64) == reason
+
+
+def test_a_net_for_one_side_cannot_be_continued_for_another(start, base):
+    """The layers of kfkd fit only one side."""
+    old = earlier(base, structure=structure("kfkd"))
+    assert "images of 32 x 32 pixels and not 64 x 64" in start.unfit(old, structure("kfkd"), GROWN, side=64)
+    assert start.unfit(old, structure("kfkd"), GROWN, side=32) == ""

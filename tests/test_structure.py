@@ -221,3 +221,23 @@ def test_the_start_of_a_specialist_affects_only_the_specialist():
     base, scratch = (TrainSpecialist(group="mouth", overrides={"TrainSpecialist": {"start": start}}) for start in ("base", "scratch"))
     assert base.key == TrainSpecialist(group="mouth").key != scratch.key
     assert base.provenance["inputs"] == scratch.provenance["inputs"]
+
+
+def test_a_base_net_to_continue_from_is_part_of_the_key(tmp_path):
+    """Its content is, and not its path; a key that no base net of the workspace has is one sentence."""
+    one, copy, other = (tmp_path / name / "trainbase-0123456789.h5" for name in ("one", "copy", "other"))
+    for path, content in ((one, b"a"), (copy, b"a"), (other, b"b")):
+        path.parent.mkdir()
+        path.write_bytes(content)
+    keys = [TrainBase(start=str(path)).key for path in (one, copy, other)]
+    assert keys[0] == keys[1] != keys[2] != TrainBase().key
+    with pytest.raises(InputError, match="--TrainBase-start 0123: 0 base nets of this workspace have a key that begins so"):
+        TrainBase(start="0123")
+
+
+def test_a_file_that_is_no_net_cannot_be_continued(tmp_path):
+    """The message names the flag and the file."""
+    path = tmp_path / "trainbase-0123456789.h5"
+    path.write_bytes(b"nothing")
+    with pytest.raises(InputError, match=f"--TrainBase-start {path}: .*Name the file of a base net, or its key"):
+        TrainBase(start=str(path))._start(structure("compact"), DOTS, 32)

@@ -204,6 +204,28 @@ def transfer(model: keras.Model, values: dict[str, np.ndarray], *, outputs: list
     return _assign(model, values | chosen, new_layers=())
 
 
+def continue_from(
+    model: keras.Model, values: dict[str, np.ndarray], *, count: int, keypoints: list[int | None], sources: list[int]
+) -> tuple[list[str], list[str]]:
+    """Sets the weights to those of a net with other keypoints and annotation sources; returns the same as `transfer`.
+
+    count: the number of keypoints of the other net. keypoints: for each of the model's keypoints its index among them; the output of one
+    that is None stays as it was initialised. sources: for each of the model's sources, the index of that of the other net. Any other
+    difference between the model and `values` raises a ValueError that names it.
+    """
+    known = [place for place, keypoint in enumerate(keypoints) if keypoint is not None]
+    chosen = {}
+    for variable in model.weights:
+        if variable.path.split("/")[0] == OUTPUT and variable.path in values:
+            value, shape = values[variable.path], (*variable.shape[:-1], len(sources), len(keypoints), -1)
+            own = np.array(variable).reshape(shape)
+            other = value.reshape(*value.shape[:-1], -1, count, own.shape[-1])
+            for source, taken in enumerate(sources):
+                own[..., source, known, :] = other[..., taken, [keypoint for keypoint in keypoints if keypoint is not None], :]
+            chosen[variable.path] = own.reshape(variable.shape)
+    return _assign(model, values | chosen, new_layers=())
+
+
 def _assign(model: keras.Model, values: dict[str, np.ndarray], *, new_layers: tuple[str, ...]) -> tuple[list[str], list[str]]:
     def is_new(path: str) -> bool:
         return path.split("/")[0] in new_layers

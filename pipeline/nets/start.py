@@ -1,11 +1,14 @@
-"""The weights that a training starts from: fresh ones, those of ImageNet, or those of a base net."""
+"""The weights that a training starts from: fresh ones, those of ImageNet, of a base net, or of a net from before the set grew."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 
+from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets import network, pretrained
+from pipeline.nets.options import ANY_SIDE
+from pipeline.nets.structure import Structure
 from pipeline.nets.trained import Trained
 
 
@@ -49,4 +52,39 @@ class FromBase:
         return network.transfer(net, self.base.weights, outputs=outputs)
 
 
-Start = Fresh | FromImageNet | FromBase
+@dataclass(frozen=True)
+class FromEarlier:
+    """The weights of a base net that was trained before the set had grown. Its outputs belong to keypoints and sources of the same names.
+
+    A keypoint that it does not predict has a fresh output; a source that it does not know begins like the first one.
+    """
+
+    earlier: Trained
+    keypointset: KeypointSet
+
+    def apply(self, net: keras.Model, indices: list[int]) -> tuple[list[str], list[str]]:
+        """Loads the weights into the net; returns (paths of the weights that were carried over, paths of the new ones)."""
+        known = {name: place for place, name in enumerate(self.earlier.keypoints.tolist())}
+        keypoints = [known.get(self.keypointset.names[k]) for k in indices]
+        named = self.earlier.keypointset.source_names.tolist()
+        sources = [named.index(name) if name in named else 0 for name in self.keypointset.source_names]
+        # A net that does not distinguish the sources has one output for all.
+        sources = sources if net.output_shape[1] > 1 or len(sources) == 1 else [0]
+        return network.continue_from(net, self.earlier.weights, count=len(known), keypoints=keypoints, sources=sources)
+
+
+def unfit(earlier: Trained, structure: Structure, keypointset: KeypointSet, *, side: int) -> str:
+    """Why a net of this structure, with an input of side x side pixels, cannot start from an earlier net; "" if it can."""
+    if earlier.target is None:
+        return "it is a specialist. Name a base net"
+    for name in ("network", "filters", "kernel", "pool", "activation", "hidden", "channels"):
+        if (before := getattr(earlier.structure, name)) != (now := getattr(structure, name)):
+            return f"its {name} is {before} and not {now}. Use the same structure"
+    if structure.network not in ANY_SIDE and int(earlier.side) != side:
+        return f"it takes images of {earlier.side} x {earlier.side} pixels and not {side} x {side}. Use the same --Augment-side"
+    if not {*earlier.keypoints.tolist()} & {*keypointset.names}:
+        return "it predicts none of the keypoints of this set. Keypoints are matched by name"
+    return ""
+
+
+Start = Fresh | FromImageNet | FromBase | FromEarlier

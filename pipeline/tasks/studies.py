@@ -20,9 +20,10 @@ from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, workspace_root
 from pipeline.store.workspace import partials, runlog
 from pipeline.tasks.data import Load
+from pipeline.tasks.learning import Learning, Structured
 from pipeline.tasks.results import Predict
 from pipeline.tasks.sections import device
-from pipeline.tasks.training import Learning, Structured, TrainBase, Training, TrainSpecialist
+from pipeline.tasks.training import TrainBase, Training, TrainSpecialist
 
 if TYPE_CHECKING:
     from pipeline.nets.sanity import Setup

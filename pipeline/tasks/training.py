@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,24 +11,18 @@ import luigi
 
 from pipeline.errors import InputError, meant
 from pipeline.nets.options import (
-    ACTIVATIONS,
     ANY_SIDE,
     HEADS,
-    INITIALISATIONS,
-    NETWORKS,
-    NORMALISATIONS,
-    OPTIMIZERS,
     PRETRAINED,
-    SCHEDULES,
-    SETTINGS,
     STARTS,
     VIEWS,
-    size_fault,
 )
 from pipeline.store.run.parameters import choice, fraction, real, whole
 from pipeline.store.run.stage import Stage
-from pipeline.store.run.targets import ExternalFile, expanded
+from pipeline.store.run.targets import ExternalFile, expanded, workspace_root
+from pipeline.store.workspace import names
 from pipeline.tasks.data import Augment, Load
+from pipeline.tasks.learning import Learning, Structured
 from pipeline.tasks.sections import checkpoint, dataset, device, from_parameters
 
 if TYPE_CHECKING:
@@ -42,97 +37,8 @@ if TYPE_CHECKING:
     from pipeline.nets.start import Start
     from pipeline.nets.structure import Structure
     from pipeline.nets.trained import History, Trained
-    from pipeline.nets.training import Hooks, Recipe
+    from pipeline.nets.training import Hooks
     from pipeline.store.workspace.console import Progress
-
-    # The mixins below are used only by stages. But Luigi registers every subclass of Task, and they are not tasks themselves.
-    _OfStage = Stage
-else:
-    _OfStage = object
-
-
-class Structured(_OfStage):
-    """The parameters of a net's structure. A specialist has the structure of its base net, because it starts from those weights."""
-
-    network = choice(
-        "compact",
-        "architecture: compact, kfkd (that of the tutorial), resnet50 or vgg16 (of keras.applications, pretrained on ImageNet)",
-        NETWORKS,
-    )
-    filters = real(1.0, "compact and kfkd: factor by which the numbers of filters are multiplied", 0.05, 16.0)
-    kernel = whole(
-        0, "kernel size of all convolutions of kfkd, or of the 3 x 3 convolutions of compact (odd sizes only); 0: as published", 0, 31
-    )
-    pool = whole(2, "kfkd: size of the max pooling after each convolution; 1: no pooling", 1, 31)
-    activation = choice(
-        "relu", "compact and kfkd: activation function after each convolution and hidden layer, by its Keras name", ACTIVATIONS
-    )
-    hidden = whole(1000, "kfkd: number of units in each of the two hidden layers", 1)
-    normalisation = choice(
-        "standard",
-        "compact and kfkd: scaling of the pixels: standard (zero mean and unit variance over the training faces), unit (0 to 1)"
-        " or none (grey levels)",
-        NORMALISATIONS,
-    )
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        every, own = set().union(*SETTINGS.values()), SETTINGS[self.network]
-        for name, parameter in self.get_params():
-            if name in every and name not in own and (value := getattr(self, name)) != parameter._default:
-                raise InputError(f"{parameter.flag} {value}: {self.network} has no such setting. Leave it at {parameter._default}.")
-        if fault := size_fault(self.network, self.kernel, self.pool, self._largest_side()):
-            setting, size, reason = fault
-            raise InputError(f"--{self.task_family}-{setting} {size}: {reason}.")
-
-    def _largest_side(self) -> int:
-        """The largest width and height of the net's input, pixels."""
-        raise NotImplementedError
-
-    def structure(self, dataset: "Dataset") -> "Structure":
-        """The structure of a net for this data set."""
-        from pipeline.nets.structure import Structure, normalised
-
-        pixels = {"mean": float(dataset.pixel_mean), "std": float(dataset.pixel_std)}
-        given = normalised(self.network, self.normalisation, **pixels)
-        return from_parameters(Structure, self, channels=(*dataset.images.shape[3:], 1)[0], **given)
-
-
-class Learning(_OfStage):
-    """The parameters of every training."""
-
-    on_backend = True
-    epochs = whole(75, "maximum number of epochs", 1)
-    batch = whole(64, "number of faces in a training step", 1)
-    optimizer = choice("adamw", "optimizer", OPTIMIZERS)
-    schedule = choice("cosine", "how the learning rate changes during the training", SCHEDULES)
-    learning_rate = real(3e-3, "highest learning rate", 1e-9)
-    learning_rate_stop = real(3e-6, "learning rate at the end of the linear and cosine schedules", 0.0)
-    decay = real(0.1, "decay d of the inverse schedule: learning_rate / (1 + d * epoch)", 0.0)
-    warmup = real(2.0, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
-    halving_patience = whole(5, "number of epochs without improvement before the halving schedule halves the learning rate", 1)
-    momentum = real(0.9, "momentum at the start (optimizers momentum and nesterov)", 0.0, 1.0)
-    momentum_stop = real(0.999, "momentum at the end (optimizers momentum and nesterov)", 0.0, 1.0)
-    weight_decay = real(1e-4, "weight decay of adamw", 0.0)
-    clip_norm = real(0.0, "upper limit for the norm of the gradient; 0: no limit", 0.0)
-    robust_from = fraction("2/96", "the loss is quadratic up to errors of about this length and linear beyond; 0: plain mean squared error")
-    initialisation = choice(
-        "net",
-        "initial weights of the kernels: net (the rule of the architecture; for a base net resnet50 or vgg16 the ImageNet weights), he,"
-        " glorot, or uniform (within 1 / sqrt(n) for n inputs); without effect on weights that a specialist takes from the base net",
-        INITIALISATIONS,
-    )
-    l1 = real(0.0, "L1 penalty on the kernels", 0.0)
-    l2 = real(0.0, "L2 penalty on the kernels", 0.0)
-    dropout = real(0.0, "factor for the dropout rates of the architecture; 1: as published", 0.0, 1.9)
-    device_memory = whole(512, "MiB of images kept on the device; larger training sets are copied block by block", 1)
-    seed = whole(0, "seed of the initial weights, the order of the samples and the dropout", 0)
-
-    def recipe(self, frame: int, stored: int, **given: Any) -> "Recipe":
-        """How to train, with the given fields, with a frame of frame x frame pixels of samples of stored x stored pixels."""
-        from pipeline.nets.training import Recipe
-
-        return from_parameters(Recipe, self, robust_from=self.robust_from * frame, frame_pixel=stored / frame, **given)
 
 
 class Training(Learning):
@@ -222,10 +128,10 @@ class Training(Learning):
     def _conclude(self, job: "TrainingJob", trained: "Trained", trains_on: str) -> None:
         """Reports the weights that the training started from, what looks wrong with it, and the result."""
         from pipeline.nets import diagnosis
-        from pipeline.nets.start import FromImageNet
+        from pipeline.nets.start import FromEarlier, FromImageNet
 
         if len(trained.carried_over):
-            origin = "ImageNet" if isinstance(job.start, FromImageNet) else "the base net"
+            origin = {FromImageNet: "ImageNet", FromEarlier: "the earlier net"}.get(type(job.start), "the base net")
             self.say(f"started from {len(trained.carried_over)} weights of {origin}; new weights: {', '.join(trained.new) or 'none'}")
         for warning in diagnosis.warnings(trained.history, trained.health):
             self.say(f"warning: {warning}")
@@ -246,17 +152,23 @@ class TrainBase(Structured, Training, Stage):
         description="resnet50 and vgg16: file with the ImageNet weights (without the top layers); empty: download to ~/.keras/models",
     )
 
+    start = luigi.Parameter(
+        default="",
+        significant=False,
+        description="base net to continue from when the set has grown: the file of a finished TrainBase, or the key of one in the"
+        " workspace; outputs are matched by the names of the keypoints; empty: none",
+    )
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if self.weights and not self._from_imagenet:
             nets = " or ".join(PRETRAINED)
-            raise InputError(
-                f"--TrainBase-weights {self.weights}: works only with --TrainBase-network {nets} and --TrainBase-initialisation net."
-            )
+            needed = f"--TrainBase-network {nets}, --TrainBase-initialisation net and no --TrainBase-start"
+            raise InputError(f"--TrainBase-weights {self.weights}: works only with {needed}.")
 
     @property
     def _from_imagenet(self) -> bool:
-        return self.network in PRETRAINED and self.initialisation == "net"
+        return self.network in PRETRAINED and self.initialisation == "net" and not self.start
 
     @property
     def _brought(self) -> Path | None:
@@ -266,7 +178,22 @@ class TrainBase(Structured, Training, Stage):
     def requires(self):
         advice = "Let --TrainBase-weights name the downloaded file, or omit the flag to download it."
         brought = {"weights": ExternalFile(path=str(self._brought), advice=advice)} if self._brought else {}
-        return {"faces": Load(), "copies": Augment(), **brought}
+        return {"faces": Load(), "copies": Augment(), **brought, **self._earlier()}
+
+    def _earlier(self) -> dict[str, ExternalFile]:
+        """The file of the net to continue from, if any. Raises InputError for a key that no base net of the workspace has."""
+        if not self.start:
+            return {}
+        path = expanded(self.start, "--TrainBase-start")
+        if re.fullmatch("[0-9a-f]{4,10}", self.start) and not path.exists():
+            found = [
+                file for file in names.artifacts(workspace_root() / self.folder, self.stem) if names.key_of(file).startswith(self.start)
+            ]
+            if len(found) != 1:
+                many = f"{len(found)} base nets of this workspace have a key that begins so"
+                raise InputError(f"--TrainBase-start {self.start}: {many}. Name the file.")
+            (path,) = found
+        return {"earlier": ExternalFile(path=str(path), advice="Let --TrainBase-start name the file of a base net, or its key.")}
 
     def _largest_side(self) -> int:
         return self.requires()["copies"].side
@@ -275,14 +202,35 @@ class TrainBase(Structured, Training, Stage):
         from pipeline.data.dataset import Dataset
         from pipeline.nets.fitting import TrainingJob
         from pipeline.nets.sight import WholeImage
-        from pipeline.nets.start import Fresh, FromImageNet
 
-        data, weights = self.input()["faces"].load(Dataset), self._imagenet_weights()
+        data = self.input()["faces"].load(Dataset)
         stored, keypointset = data.images.shape[1], data.keypointset.restored()
         side, everything = self.requires()["copies"].frame_side(stored), list(range(len(keypointset.names)))
         sight = WholeImage(side, _target(data, keypointset, side), side / stored)
-        start, recipe = FromImageNet(weights) if weights else Fresh(), self.recipe(side, stored)
-        return TrainingJob(self.structure(data), _labelled(data), recipe, everything, start, sight, keypointset)
+        structure, start = self._start(self.structure(data), keypointset, side)
+        return TrainingJob(structure, _labelled(data), self.recipe(side, stored), everything, start, sight, keypointset)
+
+    def _start(self, structure: "Structure", keypointset: "KeypointSet", side: int) -> "tuple[Structure, Start]":
+        """The structure of the net, and the weights to start from. side: width and height of the net's input."""
+        from pipeline.nets.start import Fresh, FromEarlier, FromImageNet, unfit
+        from pipeline.nets.trained import Trained
+        from pipeline.store.hdf5 import artifacts
+
+        if not self.start:
+            weights = self._imagenet_weights()
+            return structure, FromImageNet(weights) if weights else Fresh()
+        path = Path(self.requires()["earlier"].path)
+        try:
+            earlier = artifacts.load(path, Trained)
+        except artifacts.Damaged as error:
+            raise InputError(f"--TrainBase-start {self.start}: {error}. Name the file of a base net, or its key.") from None
+        if reason := unfit(earlier, structure, keypointset, side=side):
+            raise InputError(f"--TrainBase-start {self.start}: {path.name} cannot be continued, because {reason}.")
+        fresh = ", ".join(name for name in keypointset.names if name not in earlier.keypoints) or "none"
+        self.say(f"continues from {path}; keypoints with fresh outputs: {fresh}")
+        self.say("the validation RMSE is too low if that net was trained on samples that are held out now")
+        mean, std = earlier.structure.pixel_mean, earlier.structure.pixel_std
+        return dataclasses.replace(structure, pixel_mean=mean, pixel_std=std), FromEarlier(earlier, keypointset)
 
     def _imagenet_weights(self) -> Path | None:
         """The file of weights to start from; None: fresh weights."""
