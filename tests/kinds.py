@@ -52,8 +52,9 @@ def filled(kind: type, rng: np.random.Generator):
 
 
 def _value(field: dataclasses.Field, hint, rng: np.random.Generator):
-    if dataclasses.is_dataclass(hint):
-        return filled(hint, rng)
+    for kind in (hint, *typing.get_args(hint)):  # an optional record is there
+        if dataclasses.is_dataclass(kind):
+            return filled(kind, rng)
     description = field.metadata["array"]
     shape = tuple(LENGTHS.get(axis, 5) for axis in description.axes)
     if any(typing.get_origin(kind) is dict for kind in (hint, *typing.get_args(hint))):

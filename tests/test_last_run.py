@@ -127,7 +127,7 @@ def test_a_flag_without_its_task_has_an_effect(workspace, capsys):
     _, out, _ = said(capsys, "status", f"--workspace-root={workspace}", *SMALL, "--base-share", "0.1", "--folds=3")
     assert out.startswith(f"Settings: Predict {' '.join(SMALL)} --Predict-base-share=0.1 --Predict-folds=3; workspace ")
     # Of each fold: Load, Augment, the base net, six specialists, the curves. And the submission.
-    assert "A run would compute 31 stages" in out.splitlines()[-1]
+    assert "A run would compute 32 stages" in out.splitlines()[-1]
     assert "TrainBase (fold 3 of 3) " in out
 
 

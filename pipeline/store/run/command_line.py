@@ -298,7 +298,7 @@ def _add_group(parser: argparse.ArgumentParser, title: str, text: str, owners: S
 def _shown(owner: type[luigi.Task], *, is_root: bool) -> "list[tuple[str, luigi.Parameter[Any]]]":
     """The parameters that users set: without internal ones, and, unless it `is_root`, without what another stage chooses (a group)."""
     chosen = [(name, parameter) for name, parameter in owner.get_params() if name != INTERNAL]
-    return [(name, parameter) for name, parameter in chosen if is_root or not isinstance(parameter, Checked) or parameter._default != ""]
+    return [(name, parameter) for name, parameter in chosen if is_root or not issubclass(owner, Stage) or parameter._default != ""]
 
 
 def _text(parameter: "luigi.Parameter[Any]") -> str:
