@@ -282,6 +282,14 @@ class TrainSpecialist(Training, Stage):
     def identity(self) -> tuple[str, ...]:
         return (self.group,)
 
+    @property
+    def _members(self) -> tuple[str, ...]:
+        """The names of the group's keypoints. They are not in the data set, so that another group retrains only its specialist."""
+        return dataset().keypointset().groups[self.group]
+
+    def facts(self) -> dict[str, Any]:
+        return {"keypoints": list(self._members)}
+
     def requires(self):
         if self.group not in (groups := dataset().groups()):
             raise InputError(f"--TrainSpecialist-group {self.group}: there is no such keypoint group; {meant(self.group, groups)}")
@@ -297,7 +305,8 @@ class TrainSpecialist(Training, Stage):
         data, base = self.input()["faces"].load(Dataset), self.input()["base"].load(Trained)
         keypointset = data.keypointset.restored()
         own = {name: getattr(self, name) for name in ("l1", "l2", "dropout", "initialisation")}
-        structure, indices = dataclasses.replace(base.structure, **own), keypointset.indices(self.group)
+        structure = dataclasses.replace(base.structure, **own)
+        indices = [keypointset.names.index(name) for name in self._members]
         start: Start = Fresh() if self.start == "scratch" else FromBase(base, keep_head=self.head == "kept")
         sight = self._sight(base, indices, _target(data, keypointset, int(base.frame)))
         recipe = self.recipe(int(base.frame), int(base.stored))
