@@ -535,6 +535,14 @@ def test_the_page_says_the_result_first(page, content):
     assert f"An estimate, not a score: {content.board[0]:.2f} px" in text
 
 
+def test_nets_that_are_no_better_than_the_mean_face(records, content):
+    """The head says so, because the nets may be healthy and only need more epochs or faces."""
+    said = "The nets are no better than the mean face"
+    better, worse = np.array([3.5, 3.6, 3.6], np.float32), np.array([3.7, 3.6, 3.6], np.float32)
+    assert said not in text_of(report.page(replace(records, scores=replace(content, rmse=better))))
+    assert said in text_of(report.page(replace(records, scores=replace(content, rmse=worse))))[:500]
+
+
 def test_the_page_says_what_was_run(page):
     """Stages, keys and durations, or that they are not recorded; shared parameters once; values that differ from the default are marked."""
     text = text_of(page)

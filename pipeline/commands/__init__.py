@@ -169,8 +169,8 @@ def _add_annotate_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--nets",
         metavar="KEY|FILE",
-        help="the nets of this Predict artifact, or this base net alone, instead of those of the last finished run; also of another"
-        " workspace, and if code or data have changed since",
+        help="the nets of this Predict artifact, or only this base net (which cannot reject false detections), instead of those of the last"
+        " finished run; also of another workspace, and if code or data have changed since",
     )
     sub.add_argument("--format", choices=("csv", "json"), default="csv", help="format of the table of coordinates (default: csv)")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import luigi
 
+from pipeline import units
 from pipeline.errors import InputError, meant
 from pipeline.nets.options import (
     ANY_SIDE,
@@ -135,7 +136,7 @@ class Training(Learning):
             self.say(f"started from {len(trained.carried_over)} weights of {origin}; new weights: {', '.join(trained.new) or 'none'}")
         for warning in diagnosis.warnings(trained.history, trained.health):
             self.say(f"warning: {warning}")
-        result = f"validation RMSE {trained.rmse:.3f} px after {len(trained.history.epoch)} epochs"
+        result = f"validation RMSE {trained.rmse:.3f} px after {units.counted(len(trained.history.epoch), 'epoch')}"
         better = "the mirror image and refinement" if trained.target is not None else "the mirror image"
         self.say(f"{result}, with {better}, which the lines of the epochs leave out")
         self.conclude(result=result, rmse=float(trained.rmse), device=trains_on)
