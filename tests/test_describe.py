@@ -318,13 +318,14 @@ def test_by_default_the_page_is_in_the_current_folder(tmp_path, monkeypatch, cap
     ("make", "said"),
     [
         (lambda folder: None, "does not exist"),
+        (lambda folder: (folder.mkdir(), (folder / "training.csv").write_text("")), "has Kaggle's files"),
         (lambda folder: folder.mkdir(), "neither labels nor images"),
         (lambda folder: draw(folder, "a.png"), "no labels in a known format"),
         (lambda folder: (table(folder), (folder / "a.png").unlink()), "a.png"),
         (lambda folder: (table(folder), (folder / "keypoints.toml").write_text("mirrors = 1\n")), "there is no key 'mirrors'"),
         (lambda folder: table(folder, row2="c.png,1,2,3,4,5,many"), "many"),
     ],
-    ids=["nothing", "an empty folder", "no labels", "a missing image", "keypoints.toml", "no number"],
+    ids=["nothing", "Kaggle", "an empty folder", "no labels", "a missing image", "keypoints.toml", "no number"],
 )
 def test_a_bad_set_is_one_sentence(make, said, tmp_path, capsys):
     """The exit code is 2, nothing is written, and nothing but the fault is printed."""

@@ -1,18 +1,21 @@
 """Keypoint sets of the user's, for the commands that need no run."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.data import defining, mirror
 from pipeline.data.definition import Asked, Definition
 from pipeline.data.embedded import FolderWithFrames
+from pipeline.data.formats import archives
 from pipeline.data.formats.catalogue import format_module
 from pipeline.data.formats.folder import Folder
 from pipeline.data.labels import Convention, Labels, Reading, arranged
 from pipeline.errors import InputError
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.keypoints.file import NAME, KeypointFile
-from pipeline.units import counted
+from pipeline.store.workspace.called import called
+from pipeline.units import counted, printable
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ def understood(asked: Asked) -> UnderstoodSet:
         format_module(asked.format)
     definition = defining.define(asked)
     if definition.keypointset is None:
+        _refuse_kaggles_files(asked.path)
         raise InputError(definition.fault)
     folder = Folder(Path(definition.root), definition.only)
     said = defining.keypoint_file(asked, folder)
@@ -50,6 +54,12 @@ def understood(asked: Asked) -> UnderstoodSet:
     sentence = _mirror(said, labels, definition.keypointset)
     all_images = FolderWithFrames(folder, labels, getattr(module, "frame", _no_frame))
     return UnderstoodSet(all_images, definition, definition.keypointset, labels, as_given, reading.of(module.CONVENTION), said, sentence)
+
+
+def _refuse_kaggles_files(path: str) -> None:
+    if any(archives.find_file(Path(path), stem) for stem in ("training", "test", "IdLookupTable")):
+        told = called("luigi", "--module", "pipeline", "Report", "--dataset-path", shlex.quote(path))
+        raise InputError(f"{printable(path)} has Kaggle's files, whose format is known. `{told}` describes their content.")
 
 
 def _no_frame(folder: Folder, file: str, number: int) -> bytes:
