@@ -68,3 +68,11 @@ def test_image_in_two_parts():
     """An image in two parts of a set is refused."""
     with pytest.raises(InputError, match=r"1\.png is labelled in train\.csv and in val\.csv"):
         sources({"train.csv": ["1.png"], "val.csv": ["1.png"]})
+
+
+def test_links_that_lead_nowhere_are_left_out(tmp_path):
+    """A link to itself or to what is not there is no file of the folder, and keeps no other file from being found."""
+    labelsets.draw(tmp_path, "a.png")
+    (tmp_path / "b.png").symlink_to("b.png")
+    (tmp_path / "c.png").symlink_to("nowhere")
+    assert Folder(tmp_path).files == ("a.png",)

@@ -44,10 +44,14 @@ class Folder:
             for entry in entries:
                 if entry.name.startswith(".") or entry.name == "__MACOSX":
                     continue
-                if entry.is_dir():
+                try:
+                    is_folder, is_file = entry.is_dir(), entry.is_file()
+                except OSError:  # a link that refers to itself, or a file that may not be looked at
+                    continue
+                if is_folder:
                     if prefix.count("/") < DEEPEST:
                         todo.append((Path(entry.path), f"{prefix}{entry.name}/"))
-                elif entry.is_file():
+                elif is_file:
                     found.append(prefix + entry.name)
             if len(found) > MOST_FILES:
                 raise InputError(f"{printable(self.root)} has more than {MOST_FILES:,} files. {_REMARK}")
