@@ -116,6 +116,7 @@ def test_the_command_writes_another_format(name, tmp_path, capsys):
     before = conversion.of_source(before, sources[0]) if sources else before
     assert main(["convert", str(tmp_path / "set"), "--to", "tps", "--out", str(out), *(("--source", sources[0]) if sources else ())]) == 0
     if any(image.embedded for image in before.images):
+        assert "The images are inside " in capsys.readouterr().out
         return
     again = format_module("tps").read(Folder(tmp_path / "set"), ("labels.tps",), Reading())
     assert np.allclose(again.keypoints(), before.keypoints(), rtol=0, atol=1e-6, equal_nan=True)

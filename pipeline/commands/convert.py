@@ -59,7 +59,10 @@ def run(request: Converted) -> int:
         print("The labels are in this format already, so the label files were copied.")
     elif lost:
         print(f"Lost, because {request.to} has no place for it: {'; '.join(lost)}.")
-    print("Images were not copied. Label files name them relative to the folder of the set.")
+    if inside := next((image.embedded[0] for image in labels.images if image.embedded), None):
+        print(f"The images are inside {units.printable(inside)} and were not copied. Other programs need them as files of the names given.")
+    else:
+        print("Images were not copied. Label files name them relative to the folder of the set.")
     return 0
 
 

@@ -27,6 +27,7 @@ SAMPLES = 20
 SUSPICIOUS = 6  # samples with suspicious labels, if there are so many
 SIDE = 560  # longer side of a drawn sample, pixels
 RADII = 0.013, 0.008  # of a mark, as a share of the longer side, of few keypoints and of many
+OF_INSTANCE, SMALLEST = 0.04, 2.0  # the largest radius, as a share of what the keypoints span, and the smallest, pixels
 FEW = 24  # keypoints that are named where an image is enlarged
 QUALITY = 80
 
@@ -95,7 +96,7 @@ def _drawing(overview: Overview, name: str, own: list[Instance], glance: Glance)
     marks, links, boxes = [], [], []
     for instance in own:
         points = instance.keypoints * scale
-        marks += _marks(overview, instance, points, RADII[len(points) > FEW] * max(glance.image.size))
+        marks += _marks(overview, instance, points, _radius(points, max(glance.image.size)))
         links += _links(overview, points)
         if instance.box:
             x, y, width, height = (round(value * scale, 1) for value in instance.box)
@@ -105,6 +106,13 @@ def _drawing(overview: Overview, name: str, own: list[Instance], glance: Glance)
     caption = f"{printable(name)}{instances}{f' by {sources} annotators' if sources > 1 else ''}"
     alt = f"Image {printable(name)} with {counted(len(marks), 'label')}"
     return Face(_jpeg(glance.image), glance.image.size, marks, links, caption, alt, tuple(boxes))
+
+
+def _radius(points: np.ndarray, side: int) -> float:
+    """The radius of the marks of an instance in an image of this longer side: smaller for many keypoints and for a small instance."""
+    known = points[~np.isnan(points).any(axis=1)]
+    span = float(np.ptp(known, axis=0).max()) if len(known) > 1 else side
+    return max(min(RADII[len(points) > FEW] * side, OF_INSTANCE * span), SMALLEST)
 
 
 def _marks(overview: Overview, instance: Instance, points: np.ndarray, radius: float) -> list[Mark]:
