@@ -305,6 +305,25 @@ def test_write_drafts_what_was_understood(tmp_path, capsys):
     assert (folder / "keypoints.toml").read_text() == text
 
 
+def test_a_draft_names_the_files_of_another_folder(tmp_path, monkeypatch, capsys):
+    """Files that a keypoints.toml names are relative to its own folder, and the draft is in the folder of the set."""
+    folder = table(tmp_path / "set")
+    monkeypatch.chdir(tmp_path)
+    for name in ("boxes.csv", "groups.csv", "sizes.csv"):
+        (tmp_path / name).write_text("image,group,mm_per_pixel,x,y,width,height\na.png,1,1,1,1,1,1\n")
+    lines = ['boxes = "boxes.csv"', 'group-by = "groups.csv"', 'normalise = { mm-per-pixel = "sizes.csv" }']
+    (tmp_path / "mine.toml").write_text("\n".join(lines))
+    before = defining.define(Asked(str(folder), keypoints="mine.toml"))
+    described(folder, capsys, "--write", "--keypoints", "mine.toml")
+    after = defining.define(Asked(str(folder)))
+    assert {name: Path(value).resolve() for name, value in after.settings.items() if name in ("boxes", "groups")} == {
+        "boxes": tmp_path / "boxes.csv",
+        "groups": tmp_path / "groups.csv",
+    }
+    assert after.settings["normalise"] == {"file": str(tmp_path / "sizes.csv")}
+    assert after.keypointset == before.keypointset
+
+
 def test_by_default_the_page_is_in_the_current_folder(tmp_path, monkeypatch, capsys):
     """It is called after the folder of the set, and a label file may be named instead of the folder."""
     table(tmp_path / "set")

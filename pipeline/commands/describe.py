@@ -1,7 +1,7 @@
 """`keypoints describe`: shows what was understood of a keypoint set of the user's, and what may be wrong with it."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from pipeline.commands.support import sets
 from pipeline.commands.support.sets import UnderstoodSet
 from pipeline.data.definition import Asked
 from pipeline.errors import InputError
-from pipeline.keypoints.file import NAME
+from pipeline.keypoints.file import NAME, KeypointFile
 from pipeline.store.workspace import files
 from pipeline.store.workspace.console import Progress
 
@@ -71,7 +71,18 @@ def _write(found: UnderstoodSet, summary: "SetSummary", target: Path) -> None:
     keypointset = found.keypointset
     suggested = {way(grouping): PATTERNS[grouping.kind] for grouping in summary.groupings}
     predict = found.said.source_to_predict(keypointset.sources) if len(keypointset.sources) > 1 else ""
-    text = draft.draft(keypointset, said=found.said, mirror=found.mirror, group_by=suggested, predict=predict)
+    text = draft.draft(keypointset, said=_with_full_paths(found.said), mirror=found.mirror, group_by=suggested, predict=predict)
     with files.publishing(target) as path:
         path.write_text(text, encoding="utf-8")
     print(f"Draft: {units.printable(target)}; edit what is wrong in it.")
+
+
+def _with_full_paths(said: KeypointFile) -> KeypointFile:
+    """The values of a keypoints.toml that may be in another folder, with the full paths of the files that it names."""
+
+    def full(name: str) -> str:
+        return str(said.beside(name).absolute()) if name else ""
+
+    normalise = said.normalise and replace(said.normalise, file=full(said.normalise.file))
+    group_by = full(said.group_by) if said.group_by.lower().endswith(".csv") else said.group_by
+    return replace(said, normalise=normalise, boxes=full(said.boxes), group_by=group_by)
