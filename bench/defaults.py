@@ -14,7 +14,7 @@ from pipeline.data.synthetic import rendered
 from pipeline.geometry import alignment
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.keypoints.stored import StoredSet
-from pipeline.tasks import sections
+from pipeline.tasks import kaggle as kaggle_files
 
 if TYPE_CHECKING:
     import keras
@@ -44,8 +44,8 @@ def of(kind: type, stage: type, **given: Any) -> Any:
 
 def files(folder: Path) -> kaggle.KaggleFiles:
     """Kaggle's files in a folder; exits if one of them is missing."""
-    found = {stem: archives.find_file(folder, stem) for stem in sections.FILES}
-    if missing := [names for stem, names in sections.FILES.items() if found[stem] is None]:
+    found = {stem: archives.find_file(folder, stem) for stem in kaggle_files.FILES}
+    if missing := [names for stem, names in kaggle_files.FILES.items() if found[stem] is None]:
         raise SystemExit(f"{folder} lacks {', '.join(missing)}.")
     return kaggle.KaggleFiles(*(path for path in found.values() if path))
 

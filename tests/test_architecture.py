@@ -35,7 +35,7 @@ MAY_IMPORT = {
 # What pipeline/tasks may import at module level, so that `import pipeline` stays cheap; the rest is imported by the methods that use it.
 TASKS_AT_IMPORT = (
     *("pipeline.tasks", "pipeline.store", "pipeline.keypoints"),
-    *("pipeline.data.definition", "pipeline.nets.options", "pipeline.experiments.plans"),
+    *("pipeline.data.definition", "pipeline.data.formats.catalogue", "pipeline.nets.options", "pipeline.experiments.plans"),
 )
 # The packages of the store: each may import only those after it.
 STORE = ("run", "cleanup", "hdf5", "keys", "workspace")

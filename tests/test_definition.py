@@ -86,6 +86,7 @@ def test_keypoints_toml_completes_and_overrides(album, tmp_path):
         "keypoints.toml",
         "name = 'own'\nnames = ['right_ear', 'nose']\nmirror = []\ngroup-by = '(.)'\nboxes = 'boxes.csv'",
     )
+    album.write("boxes.csv", "image,x,y,width,height\n")
     found = album.defined()
     assert (found.keypointset.name, found.keypointset.names, found.order) == ("own", ("right_ear", "nose"), (2, 0))
     assert found.keypointset.mirror == ()

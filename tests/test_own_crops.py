@@ -34,7 +34,7 @@ def instance(name: str, points, box=None, number="1", source="") -> Instance:
 def cut(tmp_path, instances, *, side=64, channels="grey"):
     """The samples of these instances, cut as a set with at most this side is."""
     source = samples.ImageSource(Folder(tmp_path))
-    wanted = samples.squares_of(instances, samples.framing(instances, [], {}), source)
+    wanted = samples.squares_of(instances, samples.framing(instances, [], ()), source)
     squares = np.array([sample.square for sample in wanted])
     return samples.cut(wanted, source, side=samples.stored_side(squares, side), channels=channels, images_to=Collector())
 
@@ -55,17 +55,17 @@ def test_a_keypoint_stays_on_its_dot(tmp_path, width, height):
 def test_boxes_are_used_if_all_have_one():
     """One instance without a box, or an image to predict without one, and all samples of the set are cut in another way."""
     boxed, bare = instance("a.png", [[5, 5], [9, 9]], (0, 0, 10, 10)), instance("b.png", [[5, 5], [9, 9]])
-    assert samples.framing([boxed], [], {}) == "box"
-    assert samples.framing([boxed], ["c.png"], {"c.png": [(0, 0, 5, 5)]}) == "box"
-    assert samples.framing([boxed], ["c.png"], {}) == "image"
-    assert samples.framing([boxed, bare], [], {}) == "image"
-    assert samples.framing([bare, bare], [], {}) == "keypoints"
+    assert samples.framing([boxed], [], ()) == "box"
+    assert samples.framing([boxed], ["c.png"], ("c.png",)) == "box"
+    assert samples.framing([boxed], ["c.png"], ()) == "image"
+    assert samples.framing([boxed, bare], [], ()) == "image"
+    assert samples.framing([bare, bare], [], ()) == "keypoints"
 
 
 def test_two_annotators_are_not_two_instances():
     """An image that two annotators have labelled still contains one object."""
     both = [instance("a.png", [[5, 5], [9, 9]], source=source) for source in ("senior", "junior")]
-    assert samples.framing(both, [], {}) == "image"
+    assert samples.framing(both, [], ()) == "image"
 
 
 def test_several_instances_give_several_samples(tmp_path):

@@ -157,3 +157,15 @@ def test_settings_of_own_sets_are_refused_for_drawn_faces(tmp_path):
     assert "--dataset-format coco has an effect only for a keypoint set of your own" in done.stderr
     done = luigi("Load", "--dataset-path=rendered", f"--workspace-root={tmp_path}", "--Load-channels=colour")
     assert "--Load-side and --Load-channels have an effect only for a keypoint set of your own" in done.stderr
+
+
+def test_code_of_a_label_format_concerns_only_its_sets():
+    """No stage contains the reader of any format but that of its own set, not even Kaggle's, which is the first."""
+    import pipeline
+    from pipeline.data.formats.catalogue import FORMATS, KAGGLE
+    from pipeline.store.keys.fingerprints import fingerprint
+
+    readers = {f"data/formats/{name}.py" for name in (*FORMATS, KAGGLE)}
+    for stage in (pipeline.Load, pipeline.LoadTest, pipeline.Augment, pipeline.TrainBase, pipeline.TrainSpecialist, pipeline.Predict):
+        assert not readers & fingerprint(stage).keys(), stage
+        assert "data/formats/coco.py" in fingerprint(stage, ("pipeline.data.formats.coco",))

@@ -9,7 +9,8 @@ from pipeline.data.formats.kaggle import read_training, write_training
 from pipeline.data.synthetic.rendered import write_kaggle_files
 from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
-from pipeline.tasks.sections import PACK, dataset, inside
+from pipeline.tasks.kaggle import PACK, are_in, files, inside
+from pipeline.tasks.sections import dataset
 
 FILES = ("training", "test", "IdLookupTable")
 
@@ -27,7 +28,7 @@ def fill(folder, *names):
 
 def paths(folder):
     """The paths of the three files as names relative to the folder."""
-    tasks = dataset(path=str(folder)).files(dataset(path=str(folder)).folder())
+    tasks = files(dataset(path=str(folder)).folder())
     assert list(tasks) == list(FILES)
     return [task.path.removeprefix(f"{folder}/") for task in tasks.values()]
 
@@ -61,7 +62,7 @@ def test_what_is_found_in_a_folder(tmp_path):
     assert paths(fill(tmp_path / "a", "training.zip", "test.csv", "IdLookupTable.csv")) == ["training.zip", "test.csv", "IdLookupTable.csv"]
     folder = fill(tmp_path / "b", "training.zip", PACK)
     assert paths(folder) == ["training.zip", "test.csv", "IdLookupTable.csv"]
-    _, *missing = dataset(path=str(folder)).files(folder).values()
+    _, *missing = files(folder).values()
     assert {task.subject for task in missing} == {f"{folder}/test.csv"}
     (advice,) = {task.advice for task in missing}
     assert advice.startswith("Put test.csv or test.zip and IdLookupTable.csv of https://www.kaggle.com/")
@@ -92,9 +93,10 @@ def test_the_zip_in_the_workspace(tmp_path, monkeypatch):
 
 def test_another_file_is_refused(tmp_path):
     """A table named instead of its folder is one sentence."""
-    path = fill(tmp_path / "a", "training.csv") / "training.csv"
+    path = tmp_path / "training.csv"
+    path.write_text("left_eye_center_x,left_eye_center_y,Image\n")
     with pytest.raises(InputError, match=r"training\.csv is a file; name the folder that contains it"):
-        dataset(path=str(path)).folder()
+        dataset(path=str(path)).definition()
 
 
 @pytest.mark.parametrize("name", ["gone", "gone.zip"])
@@ -131,3 +133,14 @@ def test_load_says_which_groups_cannot_be_trained(tmp_path):
     assert "Traceback" not in result.stderr
     assert "TrainBase: started" not in result.stderr
     assert not list(tmp_path.rglob("*.h5"))
+
+
+def test_a_table_of_another_format_may_have_kaggles_name(tmp_path):
+    """What counts is the header: without Kaggle's columns, training.csv is a label file of a set of the user's."""
+    (tmp_path / "training.csv").write_text("image,a_x,a_y\n1.png,1,2\n")
+    assert not are_in(tmp_path)
+    (tmp_path / "training.csv").write_text("left_eye_center_x,left_eye_center_y,Image\n1,2,3\n")
+    assert are_in(tmp_path)
+    (tmp_path / "training.csv").write_text("image,a_x,a_y\n1.png,1,2\n")
+    (tmp_path / "IdLookupTable.csv").write_text("")
+    assert are_in(tmp_path)

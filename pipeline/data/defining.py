@@ -11,11 +11,12 @@ The `settings` of a definition, each only if it is known:
 
 import os
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.data import beside, grouping, mirror
+from pipeline.data import beside, grouping, mirror, samples
 from pipeline.data.definition import Asked, Definition
 from pipeline.data.formats.catalogue import FORMATS, format_module
 from pipeline.data.formats.folder import Folder
@@ -140,6 +141,7 @@ def _defined(folder: Folder, asked: Asked) -> Definition:
         parts=uses.parts,
         sources=sources,
         instances=max(most.values()),
+        around=_around(labels, uses, file, folder),
     )
 
 
@@ -210,6 +212,17 @@ def _uses(folder: Folder, labels: Labels, asked: Asked) -> _Uses:
     parts = {image: str(own) for image, own in part.items() if image in used and own}
     # Without a validation part the set is not divided, except for its test images.
     return _Uses(labelled, tuple(dict.fromkeys(test)), parts if "validation" in parts.values() else {})
+
+
+def _around(labels: Labels, uses: _Uses, file: KeypointFile, folder: Folder) -> str:
+    """What samples are cut around, see `samples.framing`."""
+    used = frozenset(uses.labelled)
+    own = [instance for instance in samples.usable(labels) if instance.image in used]
+    if file.boxes:
+        boxed: Collection[str] = beside.boxes(file.beside(file.boxes), folder, tuple(image.name for image in labels.images))
+    else:
+        boxed = {instance.image for instance in labels.instances if instance.box}
+    return samples.framing(own, uses.test, boxed)
 
 
 def _images_of(path: Path, root: Path) -> list[str]:

@@ -43,7 +43,8 @@ class Definition:
     why the labels cannot be read; "" if they can. root: the folder of the set. only: the label file that the user has named, relative to
     the folder; "" for all. order: for each keypoint of the set its number in the label files, from 0, see `pipeline.data.labels.arranged`.
     parts: the images that the user or the label files assign to a part, "training" or "validation"; {} if none is for validation.
-    sources: the annotation sources; () if there is only one. instances: the largest number of instances in an image.
+    sources: the annotation sources; () if there is only one. instances: the largest number of instances in an image. around: what samples
+    are cut around, see `pipeline.data.samples.framing`.
     """
 
     format: str
@@ -60,6 +61,7 @@ class Definition:
     parts: dict[str, str] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     instances: int = 0
+    around: str = "image"
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -61,31 +61,28 @@ class OwnSet:
                 found[instance.image].append((instance.id, instance.box))
         return dict(found)
 
-    @cached_property
-    def around(self) -> str:
-        """What samples are cut around, see `samples.framing`."""
-        known = {image: [box for _, box in own] for image, own in self.boxes.items()}
-        return samples.framing(self.instances, self.definition.test, known)
-
     def labelled(self, side: int, channels: str, images_to: Collector, on_progress: OnProgress) -> tuple[LabelledFaces, Given]:
-        """The labelled samples. side: see `samples.Cutting`. Raises InputError for images and keypoints that cannot be used."""
+        """The labelled samples. side: the largest at which they are stored. channels: "grey" or "colour".
+
+        Raises InputError for images and keypoints that cannot be used.
+        """
         samples.check_places(self.instances, self.keypointset.names, self.source)
-        wanted = samples.squares_of(self.instances, self.around, self.source)
-        stored = self._side(wanted, side)
+        wanted = samples.squares_of(self.instances, self.definition.around, self.source)
+        stored = samples.stored_side(np.array([sample.square for sample in wanted]), side)
         cut = samples.cut(wanted, self.source, side=stored, channels=channels, images_to=images_to, on_progress=on_progress)
         return samples.labelled(self.instances, cut, self.keypointset, self.parts)
 
-    def to_predict(self, side: int, channels: str, images_to: Collector, on_progress: OnProgress) -> UnlabelledSamples:
-        """The samples to predict, cut and stored as the labelled ones are."""
-        stored = self._side(samples.squares_of(self.instances, self.around, self.source), side)
-        wanted = list(samples.to_predict(self.definition.test, self.boxes, self.around, self.source))
-        cut = samples.cut(wanted, self.source, side=stored, channels=channels, images_to=images_to, on_progress=on_progress)
+    def to_predict(self, shape: tuple[int, ...], images_to: Collector, on_progress: OnProgress) -> UnlabelledSamples:
+        """The samples to predict. shape: that of a labelled sample, (side, side) or (side, side, 3)."""
+        wanted = list(samples.to_predict(self.definition.test, self.boxes, self.definition.around, self.source))
+        channels = "grey" if len(shape) == 2 else "colour"
+        cut = samples.cut(wanted, self.source, side=shape[0], channels=channels, images_to=images_to, on_progress=on_progress)
         return samples.unlabelled(cut, self.keypointset, self.definition.settings.get("predict", ""))
 
     @property
     def several_per_image(self) -> str:
         """What a user should know if images to predict may contain several instances that are not told apart; otherwise ""."""
-        if self.definition.instances <= 1 or not self.definition.test or self.around == "box":
+        if self.definition.instances <= 1 or not self.definition.test or self.definition.around == "box":
             return ""
         return (
             "The images to predict have no boxes, and images of this set have several instances. One instance per image is predicted. "
@@ -108,10 +105,6 @@ class OwnSet:
             return {}
         found = {image: re.search(pattern, image) for image in self.definition.labelled}
         return {image: match.group(1) or "" for image, match in found.items() if match}
-
-    @staticmethod
-    def _side(wanted: list[samples.Wanted], side: int) -> int:
-        return samples.stored_side(np.array([sample.square for sample in wanted]), side)
 
 
 def opened(definition: Definition, *, test: bool) -> OwnSet:

@@ -5,7 +5,7 @@ set, because a net must see the images to predict as it saw those that it was tr
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -34,17 +34,6 @@ SMALLEST_SIDE = 32
 SIDE_QUANTILE = 0.9
 
 Box = tuple[float, float, float, float]  # x, y, width and height, pixels
-
-
-@dataclass(frozen=True)
-class Cutting:
-    """How samples are cut and stored.
-
-    side: the largest side at which they are stored, pixels. channels: "grey" or "colour".
-    """
-
-    side: int
-    channels: str
 
 
 @dataclass(frozen=True)
@@ -88,12 +77,12 @@ class ImageSource:
         return images.decoded(self.embedded(self.folder, file, number), f"{self.folder.path(file)}, image {name}")
 
 
-def framing(labels: Sequence[Instance], to_predict: Sequence[str], boxes: dict[str, list[Box]]) -> str:
+def framing(labels: Sequence[Instance], to_predict: Sequence[str], boxes: Collection[str]) -> str:
     """What samples are cut around: "box", "keypoints" or "image".
 
-    labels: the labelled instances. to_predict: the images to predict. boxes: the boxes that are known for them, by image.
+    labels: the labelled instances. to_predict: the images to predict. boxes: the images with known boxes.
     """
-    if all(instance.box for instance in labels) and all(boxes.get(name) for name in to_predict):
+    if all(instance.box for instance in labels) and all(name in boxes for name in to_predict):
         return "box"
     instances = Counter((instance.image, instance.source) for instance in labels)
     return "image" if max(instances.values(), default=0) <= 1 else "keypoints"

@@ -1,8 +1,6 @@
 """Stages from label files to augmented training data."""
 
 import functools
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,16 +9,15 @@ import luigi
 
 from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
-from pipeline.store.run.parameters import choice, fraction, multiple, real, switch, whole
+from pipeline.store.run.parameters import choice, fraction, from_parameters, multiple, real, switch, whole
 from pipeline.store.run.stage import Stage
-from pipeline.store.run.targets import ExternalFile, ExternalFiles
-from pipeline.tasks.sections import FILES, dataset, from_parameters, inside
+from pipeline.tasks import kaggle, own
+from pipeline.tasks.sections import dataset
 
 if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.data.dataset import Cleaning, Dataset, Given
-    from pipeline.data.definition import Definition
     from pipeline.data.tables import LabelledFaces
     from pipeline.data.testset import UnlabelledSamples
     from pipeline.geometry.augmentation import Ranges
@@ -40,7 +37,7 @@ class Render(Stage):
         from pipeline.data.synthetic import rendered
         from pipeline.scatter import points
 
-        suffixes = tuple(f".{stem}.csv" for stem in FILES)
+        suffixes = tuple(f".{stem}.csv" for stem in kaggle.FILES)
         with self.publishing(*suffixes) as paths, self.collecting() as collector:
             with self.progress(self.training + self.test, "face drawn") as progress:
                 draw = functools.partial(rendered.write_files, side=SIDE, collector=collector, on_progress=progress.add)
@@ -83,13 +80,13 @@ class Load(Stage):
     channels = choice("grey", "own sets: whether samples are stored in grey or in colour", ("grey", "colour"))
 
     def requires(self):
-        return own_files(test=False) if dataset().is_own else _tables("training")
+        return own.files(test=False) if dataset().is_own else _tables("training")
 
     def used_modules(self) -> tuple[str, ...]:
-        return own_modules()
+        return own.modules()
 
     def facts(self) -> dict[str, Any]:
-        return own_facts() if dataset().is_own else {}
+        return own.facts() if dataset().is_own else {}
 
     def check(self) -> None:
         if not dataset().is_own and (self.side, self.channels) != (256, "grey"):
@@ -128,12 +125,13 @@ class Load(Stage):
 
     def _samples(self) -> "LabelledFaces":
         """What the training table contains, read and checked."""
-        from pipeline.data.formats import archives, kaggle, placeholders
+        from pipeline.data.formats import archives, placeholders
+        from pipeline.data.formats.catalogue import format_module
 
         (table,) = _paths(self, "training")
         self.say(f"reading {table}")
         with self.collecting() as collector, self.progress(archives.size(table), "MB read", scale=10**6) as progress:
-            samples = kaggle.read_training(table, KAGGLE, side=SIDE, images=collector(), on_progress=progress.add)
+            samples = format_module("kaggle").read_training(table, KAGGLE, side=SIDE, images=collector(), on_progress=progress.add)
         for doubt in placeholders.doubts(samples.keypoints, KAGGLE, side=SIDE):
             self.say(f"warning: {table}: {doubt}")
         return samples
@@ -146,15 +144,16 @@ class LoadTest(Stage):
     priority = 2  # before any training: a fault in these files is reported first
 
     def requires(self):
-        if dataset().definition().fault:
-            return {"labels": Load()}  # which reports it
-        return own_files(test=True) if dataset().is_own else _tables("test", "IdLookupTable")
+        if not dataset().is_own:
+            return _tables("test", "IdLookupTable")
+        # Load decides at which side all samples are stored, and reports it if the labels cannot be read.
+        return {"samples": Load(), **({} if dataset().definition().fault else own.files(test=True))}
 
     def used_modules(self) -> tuple[str, ...]:
-        return own_modules()
+        return own.modules()
 
     def facts(self) -> dict[str, Any]:
-        return own_facts() if dataset().is_own else {}
+        return own.facts() if dataset().is_own else {}
 
     def run(self):
         from pipeline.data import testset
@@ -166,59 +165,28 @@ class LoadTest(Stage):
     def _own(self) -> "UnlabelledSamples":
         """The samples to predict of an own set, cut out of its images as the labelled ones are."""
         from pipeline.data import ownset
+        from pipeline.data.dataset import Dataset
 
-        found, load = ownset.opened(dataset().definition(), test=True), Load()
+        found = ownset.opened(dataset().definition(), test=True)
+        with self.input()["samples"].reading(Dataset) as file:
+            shape = file["images"].shape[1:]
         if found.several_per_image:
             self.say(found.several_per_image)
         with self.collecting() as collector, self.progress(len(found.definition.test), "image read") as progress:
-            return found.to_predict(load.side, load.channels, collector(), progress.add)
+            return found.to_predict(shape, collector(), progress.add)
 
     def _tables(self) -> "UnlabelledSamples":
         """What the test table and the lookup table contain, read and checked."""
         from pipeline.data import testset
-        from pipeline.data.formats import archives, kaggle
+        from pipeline.data.formats import archives
+        from pipeline.data.formats.catalogue import format_module
 
+        reader = format_module("kaggle")
         table, lookup = _paths(self, "test", "IdLookupTable")
         self.say(f"reading {table}")
         with self.collecting() as collector, self.progress(archives.size(table), "MB read", scale=10**6) as progress:
-            test = kaggle.read_test(table, side=SIDE, images=collector(), on_progress=progress.add)
-        return testset.requested(test, kaggle.read_lookup(lookup, KAGGLE, test.image_ids), KAGGLE)
-
-
-def own_files(*, test: bool) -> dict[str, luigi.Task]:
-    """The label files of an own set, and its labelled images or its test images."""
-    found = dataset().definition()
-    names, images = found.label_files(test=test), found.image_files(test=test)
-    kind = "test images" if test else "labelled images"
-    beside: dict[str, luigi.Task] = {
-        name: ExternalFile(path=found.settings[name]) for name in ("boxes", "groups") if name in found.settings
-    }
-    return {
-        "labels": ExternalFiles(path=found.root, names=list(names), called="label files"),
-        "images": ExternalFiles(path=found.root, names=list(images), called=kind),
-        **beside,
-    }
-
-
-def own_modules() -> tuple[str, ...]:
-    """The module of the label format of an own set."""
-    return (f"pipeline.data.formats.{dataset().definition().format}",) if dataset().is_own else ()
-
-
-def own_facts() -> dict[str, Any]:
-    """What the samples of an own set depend on besides its files."""
-    found = dataset().definition()
-    if found.keypointset is None:
-        return {"fault": found.fault}
-    used = {name: value for name, value in found.settings.items() if name in ("upwards", "category", "predict", "group_by")}
-    names, mirror, sources = found.keypointset.names, found.keypointset.mirror, found.keypointset.sources
-    return {"names": names, "mirror": mirror, "sources": sources, "order": found.order, "parts": _parts(found), **used}
-
-
-def _parts(found: "Definition") -> str:
-    """The parts that are fixed: how many images are assigned, and a digest of which; "" if none are."""
-    text = json.dumps(found.parts, sort_keys=True)
-    return f"{len(found.parts)} images ({hashlib.sha256(text.encode()).hexdigest()[:10]})" if found.parts else ""
+            test = reader.read_test(table, side=SIDE, images=collector(), on_progress=progress.add)
+        return testset.requested(test, reader.read_lookup(lookup, KAGGLE, test.image_ids), KAGGLE)
 
 
 def _tables(*stems: str) -> dict[str, luigi.Task]:
@@ -228,7 +196,7 @@ def _tables(*stems: str) -> dict[str, luigi.Task]:
     """
     if not (folder := dataset().folder()):
         return {"rendered": Render()}
-    files = dataset().files(folder)
+    files = kaggle.files(folder)
     return {stem: files[stem] for stem in stems} if all(file.complete() for file in files.values()) else {**files}
 
 
@@ -237,7 +205,7 @@ def _paths(stage: Stage, *stems: str) -> list[Path]:
     inputs = stage.requires()
     if "rendered" in inputs:
         return [inputs["rendered"].sibling(f".{stem}.csv") for stem in stems]
-    return [inside(Path(inputs[stem].path), stem) for stem in stems]
+    return [kaggle.inside(Path(inputs[stem].path), stem) for stem in stems]
 
 
 EXAMPLES = 16  # versions of one face that are stored to show the augmentation if the trainings draw their own

@@ -13,9 +13,8 @@ from pipeline.nets.options import (
     SETTINGS,
     size_fault,
 )
-from pipeline.store.run.parameters import choice, fraction, real, whole
+from pipeline.store.run.parameters import choice, fraction, from_parameters, real, whole
 from pipeline.store.run.stage import Stage
-from pipeline.tasks.sections import from_parameters
 
 if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset

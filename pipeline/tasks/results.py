@@ -10,7 +10,8 @@ from pipeline.store.run.parameters import is_set, real, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, workspace_root
 from pipeline.store.workspace.called import called
-from pipeline.tasks.data import Load, LoadTest, own_modules
+from pipeline.tasks import own
+from pipeline.tasks.data import Load, LoadTest
 from pipeline.tasks.sections import dataset, device
 from pipeline.tasks.training import TrainBase, TrainSpecialist
 
@@ -99,7 +100,7 @@ class Predict(Stage):
         return "submission" if dataset().folder() else "submission-rendered"
 
     def used_modules(self) -> tuple[str, ...]:
-        return own_modules()
+        return own.modules()
 
     def facts(self) -> dict[str, Any]:
         """The groups of an own set, by which the scores are divided, and the length by which errors are divided."""

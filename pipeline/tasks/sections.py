@@ -1,9 +1,6 @@
 """Configuration sections that are not stages: where the data come from, what trains, how often a training is saved."""
 
-import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import luigi
 
@@ -13,15 +10,11 @@ from pipeline.keypoints.definition import KeypointSet
 from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.store.run.keyed import per_build
 from pipeline.store.run.parameters import real, whole
-from pipeline.store.run.targets import ExternalFile, expanded, refuse_empty, workspace_root
+from pipeline.store.run.targets import expanded, refuse_empty, workspace_root
+from pipeline.tasks import kaggle
 from pipeline.tasks.definitions import defined
+from pipeline.tasks.kaggle import FILES, PACK, find, is_kind, is_table
 
-Record = TypeVar("Record")
-
-KAGGLE_PAGE = "https://www.kaggle.com/c/facial-keypoints-detection/data"
-PACK = "facial-keypoints-detection.zip"  # Kaggle's "Download all"
-RENDERED = "run with --dataset-path rendered"
-FILES = {"training": "training.csv or training.zip", "test": "test.csv or test.zip", "IdLookupTable": "IdLookupTable.csv"}
 OF_OWN_SETS = ("keypoints", "format", "category", "test", "split")
 KAGGLES = Definition(format="kaggle", keypointset=KAGGLE)
 
@@ -72,9 +65,13 @@ class dataset(luigi.Config):  # the name of its section and flag: --dataset-path
         place = expanded(self.path, "--dataset-path")
         if self.format and self.format != KAGGLES.format:
             return place
-        if not _is(Path.is_dir, place):
-            return place if _is(Path.is_file, place) and place.suffix.lower() != ".zip" else None
-        if any(_found(place, stem) for stem in FILES) or _is(Path.is_file, place / PACK):
+        if not is_kind(Path.is_dir, place):
+            if not is_kind(Path.is_file, place) or place.suffix.lower() == ".zip":
+                return None
+            if place.stem in FILES and is_table(place):
+                raise InputError(f"--dataset-path {place} is a file; name the folder that contains it, or Kaggle's {PACK}.")
+            return place
+        if kaggle.are_in(place):
             return None
         return place if next(place.iterdir(), None) else None
 
@@ -104,54 +101,13 @@ class dataset(luigi.Config):  # the name of its section and flag: --dataset-path
         if self.path == "rendered":
             return None
         folder = workspace_root() / "data" if self.path == "auto" else expanded(self.path, "--dataset-path")
-        if not _is(Path.is_dir, folder):
+        if not is_kind(Path.is_dir, folder):
             return folder if self.path != "auto" else None
-        if any(_found(folder, stem) for stem in FILES):
+        if any(find(folder, stem) for stem in FILES):
             return folder
-        if _is(Path.is_file, folder / PACK):
+        if is_kind(Path.is_file, folder / PACK):
             return folder / PACK
         return folder if self.path != "auto" else None
-
-    def files(self, folder: Path) -> dict[str, ExternalFile]:
-        """The three files of a folder by stem, whether they exist or not. A zip file with all of them is a single task."""
-        if folder.suffix.lower() == ".zip" and not _is(Path.is_dir, folder):
-            advice = f"Name Kaggle's {PACK} or a folder with the files of {KAGGLE_PAGE}, or {RENDERED}."
-            return dict.fromkeys(FILES, ExternalFile(path=str(folder), advice=advice))
-        found = {stem: _found(folder, stem) for stem in FILES}
-        lacking = [stem for stem in FILES if not found[stem]]
-        subject, advice = folder, f"Name a folder with the files of {KAGGLE_PAGE}, or {RENDERED}."
-        if lacking and _is(Path.is_dir, folder):
-            *names, last = [FILES[stem] for stem in lacking]
-            subject = folder / f"{lacking[0]}.csv"
-            advice = f"Put {', '.join(names)}{' and ' if names else ''}{last} of {KAGGLE_PAGE} into {folder}, or {RENDERED}."
-        said = {"advice": advice, "subject": str(subject)}
-        return {stem: ExternalFile(path=str(path or folder / f"{stem}.csv"), **said) for stem, path in found.items()}
-
-
-def _is(kind: Callable[[Path], bool], path: Path) -> bool:
-    """Whether a path is of a kind, Path.is_file or Path.is_dir; not if it may not be looked at."""
-    try:
-        return kind(path)
-    except PermissionError:
-        return False
-
-
-def _found(folder: Path, stem: str) -> Path | None:
-    from pipeline.data.formats import archives
-
-    return archives.find_file(folder, stem)
-
-
-def inside(path: Path, stem: str) -> Path:
-    """The path of one of Kaggle's files: `path` itself or, if that is the zip file with all of them, the path of the file inside.
-
-    Raises InputError if the zip file lacks the file.
-    """
-    if path.suffix.lower() != ".zip" or path.stem == stem:
-        return path
-    if not (found := _found(path, stem)):
-        raise InputError(f"{path} lacks {FILES[stem]}; give Kaggle's complete {PACK}, or a folder with the three files.")
-    return found
 
 
 class device(luigi.Config):
@@ -164,9 +120,3 @@ class checkpoint(luigi.Config):
     """The state from which a killed training resumes."""
 
     seconds = real(30.0, "checkpoint interval: a killed training loses at most this many seconds, or one epoch if that is longer", 0.0)
-
-
-def from_parameters(kind: type[Record], task: Any, **given: Any) -> Record:
-    """An instance of the dataclass `kind`: fields that are not given have the values of the task's parameters of the same names."""
-    names = [field.name for field in dataclasses.fields(kind) if field.name not in given]  # type: ignore[arg-type]  # a dataclass
-    return kind(**given, **{name: getattr(task, name) for name in names})

@@ -18,13 +18,13 @@ from pipeline.nets.options import (
     STARTS,
     VIEWS,
 )
-from pipeline.store.run.parameters import choice, fraction, real, whole
+from pipeline.store.run.parameters import choice, fraction, from_parameters, real, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, expanded, workspace_root
 from pipeline.store.workspace import names
 from pipeline.tasks.data import Augment, Load
 from pipeline.tasks.learning import Learning, Structured
-from pipeline.tasks.sections import checkpoint, dataset, device, from_parameters
+from pipeline.tasks.sections import checkpoint, dataset, device
 
 if TYPE_CHECKING:
     import numpy as np

@@ -30,8 +30,11 @@ FORMATS = (
 )
 
 
+KAGGLE = "kaggle"  # whose tables contain the images; the module has functions of its own
+
+
 def format_module(name: str) -> ModuleType:
-    """The module of a format. Raises InputError for an unknown name."""
-    if name not in FORMATS:
+    """The module of a format, or that of Kaggle's tables. Raises InputError for an unknown name."""
+    if name not in (*FORMATS, KAGGLE):
         raise InputError(f"There is no label format {name!r}; {meant(name, FORMATS)}")
     return importlib.import_module(f"{__name__.rsplit('.', 1)[0]}.{name}")

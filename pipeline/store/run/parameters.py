@@ -1,6 +1,7 @@
 """Types of Luigi parameters that check their values."""
 
 import copy
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -11,6 +12,7 @@ from luigi.cmdline_parser import CmdlineParser
 from pipeline.errors import InputError, near
 
 Value = TypeVar("Value")
+Record = TypeVar("Record")
 
 if TYPE_CHECKING:
     _Parameter = luigi.Parameter
@@ -155,3 +157,9 @@ def _truth(value: Any) -> bool:
     if str(value).lower() not in words:
         raise ValueError(value)
     return words[str(value).lower()]
+
+
+def from_parameters(kind: type[Record], task: Any, **given: Any) -> Record:
+    """An instance of the dataclass `kind`: fields that are not given have the values of the task's parameters of the same names."""
+    names = [field.name for field in dataclasses.fields(kind) if field.name not in given]  # type: ignore[arg-type]  # a dataclass
+    return kind(**given, **{name: getattr(task, name) for name in names})
