@@ -12,9 +12,12 @@ from test_photographs import SRGB, brightest, cmyk_profile, dotted, grey_profile
 
 from pipeline import commands
 from pipeline.commands import annotate
-from pipeline.keypoints.kaggle import KAGGLE
+from pipeline.commands.support.subject import Subject
+from pipeline.keypoints.definition import KeypointSet
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.results import annotations as results
 
+FACES = Subject(KAGGLE, SIDE, colour=False, detector="face")
 COLUMNS = ["photo", "face", "face_x", "face_y", "face_width", "face_height", *KAGGLE.columns]
 
 
@@ -23,11 +26,12 @@ def place(tmp_path, monkeypatch):
     """A current folder with finished nets that place all keypoints at the brightest spot of the crop, without disagreement."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(annotate.chains, "of_run", lambda predict, predicted, command: annotate.Nets([[]], 0.33))
+    monkeypatch.setattr(annotate, "subject_of", lambda nets: FACES)
     monkeypatch.setattr(annotate, "_predict_crops", predict)
     return tmp_path
 
 
-def predict(crops, chains, base_share):
+def predict(crops, job):
     keypoints = np.array([brightest(crop) for crop in crops])[:, None] + np.zeros((1, len(KAGGLE.names), 1))
     return keypoints, np.zeros(len(crops))
 
@@ -121,7 +125,9 @@ def test_no_face_at_all(place, capsys):
 def test_what_the_nets_doubt_is_no_face(place, capsys, monkeypatch):
     """A detection on which the base net and the specialists disagree is left out, but not a box that the user gave."""
     dotted((300, 200), (150, 90), 3).save("a.png")
-    monkeypatch.setattr(annotate, "_predict_crops", lambda *given: (predict(*given)[0], np.full(len(given[0]), annotate.DOUBTFUL + 0.1)))
+    monkeypatch.setattr(
+        annotate, "_predict_crops", lambda *given: (predict(*given)[0], np.full(len(given[0]), annotate.DOUBTFUL * SIDE + 0.1))
+    )
     monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
     assert said(capsys, "a.png")[0] == 1
     assert said(capsys, "a.png", "--box", "120,60,60,60")[0] == 0
@@ -385,3 +391,60 @@ def test_dots_are_seen_on_faces_of_any_size():
         assert (xs.mean() + 0.5, ys.mean() + 0.5) == pytest.approx((side / 2, side / 2), abs=0.01)
         assert np.ptp(xs) + 1 >= 3
         assert changed[-1, 0]
+
+
+MOUSE = Subject(
+    KeypointSet("mouse", ("nose", "tail"), None, {"labels": ("nose", "tail")}, {}), 64, colour=True, detector="", lines=((0, 1),)
+)
+
+
+@pytest.fixture
+def mouse(place, monkeypatch):
+    """Nets that see colour and place the nose at the brightest spot of the crop, the tail a quarter of the crop to its right."""
+
+    def predict(crops, job):
+        assert crops.shape[1:] == (64, 64, 3)
+        noses = np.array([brightest(crop.mean(axis=-1)) for crop in crops])
+        return np.stack([noses, noses + np.array((16, 0))], axis=1), np.full(len(crops), 50.0)
+
+    monkeypatch.setattr(annotate, "subject_of", lambda nets: MOUSE)
+    monkeypatch.setattr(annotate, "_predict_crops", predict)
+    return place
+
+
+def test_without_a_detector_each_photograph_is_one_instance(mouse, capsys):
+    """Padded to a square, whatever its shape, and however much the nets disagree; the line of the skeleton is drawn."""
+    dotted((300, 200), (120.3, 90.6), 6).save("a.png")
+    dotted((100, 320), (40.3, 290.6), 6).save("b.png")
+    code, out, _ = said(capsys, "a.png", "b.png")
+    assert code == 0
+    assert "2 instances in 2 of 2 photographs" in out
+    a, b = rows(mouse / "annotated" / "keypoints.csv")
+    assert list(a) == ["photo", "instance", *(f"instance_{name}" for name in ("x", "y", "width", "height")), *MOUSE.keypointset.columns]
+    assert [a[f"instance_{name}"] for name in ("x", "y", "width", "height")] == ["0.00", "0.00", "300.00", "200.00"]
+    assert [float(a[f"nose_{axis}"]) for axis in "xy"] == pytest.approx([120.3, 90.6], abs=0.5)
+    assert float(a["tail_x"]) - float(a["nose_x"]) == pytest.approx(300 / 4, abs=0.02)
+    assert [float(b[f"nose_{axis}"]) for axis in "xy"] == pytest.approx([40.3, 290.6], abs=0.5)
+    assert pixels(mouse / "annotated" / "a.png")[90, 158].tolist() == list(bytes.fromhex(results.COLOUR[1:]))
+
+
+def test_a_box_around_an_instance_is_framed_as_in_the_training(mouse, capsys):
+    """The crop is 1.25 times as large as the box, as the samples of a set with boxes are; JSON lists instances."""
+    dotted((300, 200), (120.3, 90.6), 4).save("a.png")
+    assert said(capsys, "a.png", "--box", "90,60,80,60", "--format", "json")[0] == 0
+    (record,) = json.loads((mouse / "annotated" / "keypoints.json").read_text())
+    (instance,) = record["instances"]
+    assert instance["box"] == [90, 60, 80, 60]
+    assert instance["keypoints"]["nose"] == pytest.approx([120.3, 90.6], abs=0.3)
+    assert instance["keypoints"]["tail"][0] - instance["keypoints"]["nose"][0] == pytest.approx(1.25 * 80 / 4, abs=0.02)
+
+
+def test_dots_of_many_keypoints_are_smaller():
+    """They cover no more of the picture than 20 would; the size of the whole photograph does not matter if the keypoints are close."""
+    photo, box, few = Image.new("RGB", (400, 400), "white"), np.array([[0, 0, 400, 400]]), np.array([[[150, 200], [250, 200]]])
+
+    def height(keypoints):
+        return int((np.asarray(results.draw(photo, box, keypoints)) != 255).any(axis=(1, 2)).sum())
+
+    assert height(few) == pytest.approx(2 * 1.45 * 0.02 * 200, abs=2)
+    assert height(np.repeat(few, 40, axis=1)) == pytest.approx(height(few) / 2, abs=1)

@@ -87,6 +87,29 @@ def test_labels_of_held_out_images_are_those_of_the_file(folder, predicted):
         assert float(row["distance"]) == pytest.approx(apart, abs=2e-3)
 
 
+def test_annotate_predicts_what_predict_does(folder, predicted, tmp_path):
+    """For the same images, in pixels of the photograph whose first is from 0 to 1; the skeleton of the set is drawn."""
+    toml = tmp_path / "keypoints.toml"
+    toml.write_text('skeleton = [["top", "base"]]\n')
+    photos = [str(folder / "new" / f"{number}.png") for number in range(3)]
+    (nets,) = (predicted / "submissions").glob("predictions-*.h5")
+    out = tmp_path / "out"
+    done = run(
+        "-m", "pipeline", "annotate", *photos, f"--nets={nets}", f"--out={out}", f"--dataset-path={folder}", f"--dataset-keypoints={toml}"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "3 instances in 3 of 3 photographs" in done.stdout
+    with (out / "keypoints.csv").open(newline="") as file:
+        annotated = {
+            (Path(row["photo"]).name, name): [float(row[f"{name}_{axis}"]) for axis in "xy"]
+            for row in csv.DictReader(file)
+            for name in NAMES
+        }
+    for row in table(predicted, "predictions"):
+        x, y = annotated[Path(row["image"]).name, row["keypoint"]]
+        assert (x, y) == pytest.approx((float(row["x"]) + 0.5, float(row["y"]) + 0.5), abs=0.011)
+
+
 def keys(folder, root, toml=""):
     """The keys of the stages of Predict by address, with a keypoints.toml of this text."""
     file = root / "keypoints.toml"

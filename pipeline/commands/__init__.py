@@ -33,7 +33,7 @@ GROUPS = {
         "compare": "compare two results: differences in what they were made from, and accuracy on the same faces",
         "parameters": "list every parameter of the stages: current value, default, range, meaning",
     },
-    "Use": {"annotate": "detect faces in your own photographs, and draw and list their keypoints"},
+    "Use": {"annotate": "predict the keypoints of your own photographs, and draw and list them"},
     "Tidy": {
         "forget": "quarantine the artifact of a stage and everything made from it, so that the next run recomputes them",
         "adopt": "keep the result of a stage although its code has changed, and put that on record",
@@ -164,7 +164,8 @@ def _add_annotate_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--box",
         metavar="X,Y,WIDTH,HEIGHT",
-        help="position of the face in the photograph, in pixels, instead of detecting it (one PHOTO only)",
+        help="position of the instance in the photograph, in pixels (one PHOTO only); without it, faces are detected for nets that were"
+        " trained on faces, and for other nets the whole photograph is one instance",
     )
     sub.add_argument(
         "--nets",

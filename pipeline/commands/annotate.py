@@ -1,4 +1,7 @@
-"""`keypoints annotate`: detects faces in the user's own photographs and predicts their keypoints with finished nets."""
+"""`keypoints annotate`: predicts the keypoints of the user's own photographs with finished nets.
+
+For nets that were trained on faces, a detector finds the faces. For others each photograph is one instance, unless the user gives its box.
+"""
 
 import os
 import re
@@ -6,15 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from pipeline import units
 from pipeline.commands.support import chains, reading
 from pipeline.commands.support.chains import Nets
+from pipeline.commands.support.subject import FACE, Subject, subject_of
 from pipeline.data.formats import images, photographs
 from pipeline.errors import InputError
 from pipeline.geometry import crops
 from pipeline.inference import detection
-from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.results.annotations import Annotated, draw, pictures, save_picture, write_csv, write_json
 from pipeline.store.run.stage import Stage
 from pipeline.store.workspace import files
@@ -23,14 +27,13 @@ from pipeline.tasks.results import Predict
 from pipeline.tasks.sections import device
 
 TABLES = {"csv": write_csv, "json": write_json}
-# Disagreement between the base net and the specialists, in pixels of the nets' input, above which a detection is not taken for a face. 99 %
-# of faces have at most 1.3; of 17 false detections in pictures without a face, the first percentile is 2.7 (bench/framing.py).
-DOUBTFUL = 1.5
+# Disagreement between the base net and the specialists, as a fraction of the side of the samples, above which a detection is not taken for
+# a face. 99 % of faces have at most 1.3/96; of 17 false detections in pictures without a face, the first percentile is 2.7/96
+# (bench/framing.py).
+DOUBTFUL = 1.5 / 96
 # Photographs per chain that are processed together: only their faces are in memory, and a killed run loses no more rows of the table.
 # Detecting their faces takes 40 to 200 s of one core; building the nets for them takes 5 s.
 BLOCK = 100
-NO_FACES = np.zeros((0, 4)), np.zeros((0, len(KAGGLE.names), 2), np.float32)
-NO_CROPS = np.zeros((0, SIDE, SIDE), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,23 @@ class Request:
 
 @dataclass(frozen=True)
 class Job:
-    """A request that can be carried out: the photographs, a picture to write for each, the box, and the nets."""
+    """A request that can be carried out: the photographs, a picture to write for each, the box, the nets, and what they predict."""
 
     photos: list[Path]
     targets: list[Path]
     box: tuple[float, ...] | None
     nets: Nets
+    subject: Subject
+
+    @property
+    def detects(self) -> bool:
+        """Whether a detector finds the instances."""
+        return self.box is None and self.subject.detector == FACE
+
+    @property
+    def step(self) -> str:
+        """What is done with each photograph before the nets see it."""
+        return "finding faces" if self.detects else "reading"
 
     @property
     def blocks(self) -> list[slice]:
@@ -69,11 +83,11 @@ class Job:
 
 
 def run(request: Request, stages: list[Stage], command: str, predicted: Path | None = None) -> int:
-    """Writes a picture for each photograph with faces, and a table of their keypoints, into the output folder.
+    """Writes a picture for each photograph with instances, and a table of their keypoints, into the output folder.
 
     `command` is the one that trains the nets; it is shown if there are none. `predicted` is what the selected run has predicted, see
     `chains.of_run`. Returns the exit code: 0, 1 if a photograph cannot be read or
-    none contains a face, or 130 after an interrupt. Raises InputError for a request that cannot be carried out.
+    none contains an instance, or 130 after an interrupt. Raises InputError for a request that cannot be carried out.
     """
     job = _prepared(request, stages, command, predicted)
     for line in (*photographs.advice(photographs.convertible(request.photos)), *([job.nets.source] if job.nets.source else [])):
@@ -92,7 +106,7 @@ def run(request: Request, stages: list[Stage], command: str, predicted: Path | N
         print(
             f"{units.printable(request.out)} also contains {what}; {request.table.name} does not list them. Keep them apart with --out DIR."
         )
-    return _summarise(done, request.out)
+    return _summarise(done, request.out, job.subject.noun)
 
 
 # Before the work
@@ -106,9 +120,11 @@ def _prepared(request: Request, stages: list[Stage], command: str, predicted: Pa
     targets = pictures(photos, request.out)
     _check_folder(request.out, photos, targets)
     if request.nets:
-        return Job(photos, targets, box, chains.chosen(request.nets, stages))
-    (predict,) = (stage for stage in stages if isinstance(stage, Predict))
-    return Job(photos, targets, box, chains.of_run(predict, predicted, command))
+        nets = chains.chosen(request.nets, stages)
+    else:
+        (predict,) = (stage for stage in stages if isinstance(stage, Predict))
+        nets = chains.of_run(predict, predicted, command)
+    return Job(photos, targets, box, nets, subject_of(nets))
 
 
 def _box(text: str | None) -> tuple[float, ...] | None:
@@ -147,32 +163,50 @@ def _make(folder: Path) -> None:
 
 def _annotate(job: Job, request: Request, done: list[Annotated]) -> None:
     """Annotates block after block; appends each photograph to `done` when it is finished. The table lists what is finished."""
-    with Progress("finding faces", len(job.photos), "photo") as progress:
+    with Progress(job.step, len(job.photos), "photo") as progress:
         for block in job.blocks:
             try:
-                found = [_found(photo, job.box) for photo in progress.over(job.photos[block])]
+                found = [_found(photo, job) for photo in progress.over(job.photos[block])]
                 annotated = _predict(found, job)
                 _make(request.out)
-                _write_pictures(annotated, job.targets[block], done)
+                _write_pictures(annotated, job.targets[block], job.subject, done)
             finally:
-                _write_table(request.table, done)
+                _write_table(request.table, done, job.subject)
 
 
-def _found(path: Path, box: tuple[float, ...] | None) -> tuple[Annotated, np.ndarray]:
-    """The photograph with the detections that may be faces, and their crops, uint8 (n, side, side)."""
+def _found(path: Path, job: Job) -> tuple[Annotated, np.ndarray]:
+    """The photograph with the boxes of what may be instances, and their crops, uint8 (n, side, side[, 3])."""
     try:
         photo = images.read_photograph(path)
-        boxes = _inside(box, photo.size) if box else detection.find(photo.image)[:, [0, 1, 2, 2]] * photo.reduction
-        cropped = crops.crop(photo.image, _seen(boxes) / photo.reduction, SIDE)
+        boxes = _boxes(photo, job)
+        squares = job.subject.seen(boxes, photo.size, given=job.box is not None)
+        cropped = crops.crop(photo.image, squares / photo.reduction, job.subject.side, colour=job.subject.colour)
     except images.UnreadableError as error:
-        return _without_faces(path, f"{error}"), NO_CROPS
+        return _without_instances(path, f"{error}", job.subject)
     except (OSError, MemoryError) as error:
-        return _without_faces(path, f"{units.printable(path)} could not be searched for faces: {error or type(error).__name__}"), NO_CROPS
-    return Annotated(path, photo.size, boxes, NO_FACES[1], reduction=photo.reduction), cropped
+        failed = "searched for faces" if job.detects else "read"
+        why = f"{units.printable(path)} could not be {failed}: {error or type(error).__name__}"
+        return _without_instances(path, why, job.subject)
+    return Annotated(path, photo.size, boxes, _nowhere(job.subject), reduction=photo.reduction), cropped
 
 
-def _without_faces(path: Path, error: str) -> Annotated:
-    return Annotated(path, (0, 0), *NO_FACES, error=error)
+def _boxes(photo: images.Photograph, job: Job) -> np.ndarray:
+    """The boxes (n, 4) of what may be instances, pixels of the photograph."""
+    if job.box:
+        return _inside(job.box, photo.size)
+    if job.detects:
+        return detection.find(photo.image)[:, [0, 1, 2, 2]] * photo.reduction
+    return np.array([[0.0, 0.0, *photo.size]])
+
+
+def _nowhere(subject: Subject) -> np.ndarray:
+    """The keypoints of no instance."""
+    return np.zeros((0, len(subject.keypointset.names), 2), np.float32)
+
+
+def _without_instances(path: Path, error: str, subject: Subject) -> tuple[Annotated, np.ndarray]:
+    nothing = crops.crop(Image.new("L", (1, 1)), np.zeros((0, 3)), subject.side, colour=subject.colour)
+    return Annotated(path, (0, 0), np.zeros((0, 4)), _nowhere(subject), error=error), nothing
 
 
 def _inside(box: tuple[float, ...], size: tuple[int, int]) -> np.ndarray:
@@ -185,28 +219,23 @@ def _inside(box: tuple[float, ...], size: tuple[int, int]) -> np.ndarray:
     return np.array([box])
 
 
-def _seen(boxes: np.ndarray) -> np.ndarray:
-    """The squares (n, 3) around boxes (n, 4) that the nets see, in pixels of the photograph."""
-    return crops.scaled(crops.around(boxes), detection.FRAME)
-
-
 def _predict(found: list[tuple[Annotated, np.ndarray]], job: Job) -> list[Annotated]:
-    """The photographs with the faces that the nets agree on, and their keypoints. With a box, its face is kept in any case."""
+    """The photographs with their instances and keypoints; of detected faces, those that the nets agree on."""
     cropped = np.concatenate([crop for _, crop in found])
     if not len(cropped):
         return [annotated for annotated, _ in found]
-    keypoints, doubt = _predict_crops(cropped, job.nets.chains, job.nets.base_share)
+    keypoints, doubt = _predict_crops(cropped, job)
     result, start = [], 0
     for annotated, own in found:
         rows = slice(start, start := start + len(own))
-        result.append(_with_faces(annotated, keypoints[rows], np.where(job.box is not None, 0, doubt[rows])))
+        result.append(_with_keypoints(annotated, keypoints[rows], doubt[rows], job))
     return result
 
 
-def _predict_crops(cropped: np.ndarray, chains: list[list[Path]], base_share: float) -> tuple[np.ndarray, np.ndarray]:
+def _predict_crops(cropped: np.ndarray, job: Job) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints (n, K, 2) in pixels of the crops, and the disagreement of the nets (n,); means over the chains.
 
-    A base net alone does not disagree. The keypoints follow the convention of the annotation source that labels the most keypoints.
+    A base net alone does not disagree. The keypoints follow the convention of the subject's annotation source.
     """
     from pipeline.nets import device as devices
 
@@ -214,34 +243,40 @@ def _predict_crops(cropped: np.ndarray, chains: list[list[Path]], base_share: fl
     from pipeline.inference import ensemble, prediction
     from pipeline.nets.trained import Trained
 
-    keypoints, doubt = [], []
-    with Progress("predicting", sum(map(len, chains)), "net") as progress:
-        for chain in chains:
+    keypoints, doubt, source = [], [], np.full(len(cropped), job.subject.source)
+    with Progress("predicting", sum(map(len, job.nets.chains)), "net") as progress:
+        for chain in job.nets.chains:
             nets = [reading.load(path, Trained) for path in chain]
-            predictions = prediction.predict_chain(progress.over(nets), cropped, np.zeros(len(cropped), int), KAGGLE)
-            keypoints.append(ensemble.combined(nets, predictions, base_share=base_share))
+            predictions = prediction.predict_chain(progress.over(nets), cropped, source, job.subject.keypointset)
+            keypoints.append(ensemble.combined(nets, predictions, base_share=job.nets.base_share))
             doubt.append(ensemble.disagreement(nets, predictions))
     return np.mean(keypoints, axis=0), np.mean(doubt, axis=0)
 
 
-def _with_faces(annotated: Annotated, keypoints: np.ndarray, doubt: np.ndarray) -> Annotated:
-    placed = crops.to_photo(keypoints, _seen(annotated.boxes), SIDE)
-    faces = [face for face in detection.distinct(crops.around(annotated.boxes), placed, doubt) if doubt[face] <= DOUBTFUL]
+def _with_keypoints(annotated: Annotated, keypoints: np.ndarray, doubt: np.ndarray, job: Job) -> Annotated:
+    """The photograph with its instances; a detected face on which the nets disagree (n,), or that another detection shows, is left out."""
+    squares = job.subject.seen(annotated.boxes, annotated.size, given=job.box is not None)
+    placed = crops.to_photo(keypoints, squares, job.subject.side)
+    if not job.detects:
+        return replace(annotated, keypoints=placed)
+    distinct = detection.distinct(crops.around(annotated.boxes), placed, doubt)
+    faces = [face for face in distinct if doubt[face] <= DOUBTFUL * job.subject.side]
     return replace(annotated, boxes=annotated.boxes[faces], keypoints=placed[faces])
 
 
-def _write_pictures(annotated: list[Annotated], targets: list[Path], done: list[Annotated]) -> None:
-    """Draws the photographs that have faces; appends each photograph to `done` when that is finished."""
+def _write_pictures(annotated: list[Annotated], targets: list[Path], subject: Subject, done: list[Annotated]) -> None:
+    """Draws the photographs that have instances; appends each photograph to `done` when that is finished."""
     with Progress("drawing", len(annotated), "photo") as progress:
         for one, target in progress.over(zip(annotated, targets, strict=True)):
-            done.append(_drawn(one, target) if len(one.boxes) else one)
+            done.append(_drawn(one, target, subject) if len(one.boxes) else one)
 
 
-def _drawn(annotated: Annotated, target: Path) -> Annotated:
+def _drawn(annotated: Annotated, target: Path, subject: Subject) -> Annotated:
     """The photograph with its picture; with an error if that fails only for this photograph. Raises InputError if the disk is full."""
     try:
         photo = images.read_photograph(annotated.photo)
-        picture = draw(photo.image, annotated.boxes / photo.reduction, annotated.keypoints / photo.reduction)
+        boxes, keypoints = annotated.boxes / photo.reduction, annotated.keypoints / photo.reduction
+        picture = draw(photo.image, boxes, keypoints, subject.lines)
     except (images.UnreadableError, MemoryError) as error:  # it could be read a minute ago
         return replace(annotated, error=f"{error or units.printable(annotated.photo)}")
     try:
@@ -253,12 +288,12 @@ def _drawn(annotated: Annotated, target: Path) -> Annotated:
     return replace(annotated, picture=target)
 
 
-def _write_table(table: Path, done: list[Annotated]) -> None:
+def _write_table(table: Path, done: list[Annotated], subject: Subject) -> None:
     if not done:
         return
     try:
         with files.publishing(table) as draft:
-            TABLES[table.suffix[1:]](draft, done, KAGGLE.names)
+            TABLES[table.suffix[1:]](draft, done, subject.keypointset.names, subject.noun)
     except OSError as error:
         raise InputError(f"{units.printable(table)} could not be written: {files.reason(error)}.") from None
 
@@ -266,22 +301,22 @@ def _write_table(table: Path, done: list[Annotated]) -> None:
 # What it prints
 
 
-def _summarise(done: list[Annotated], folder: Path) -> int:
-    faces, bad = sum(len(one.boxes) for one in done), [one for one in done if one.error]
+def _summarise(done: list[Annotated], folder: Path, noun: str) -> int:
+    instances, bad = sum(len(one.boxes) for one in done), [one for one in done if one.error]
     unread = [one for one in bad if not len(one.boxes)]
     for one in done:
         if one.reduction > 1:
             size = f"{one.size[0]:,} x {one.size[1]:,} pixels"
             print(f"reduced: {units.printable(one.photo)} has {size}; its picture has 1/{one.reduction} of its width and height")
         if not one.error and not len(one.boxes):
-            print(f"no face found: {units.printable(one.photo)}")
+            print(f"no {noun} found: {units.printable(one.photo)}")
     for one in bad:
         print(f"not {'drawn' if len(one.boxes) else 'readable'}: {one.error}")
-    found = f"{units.counted(faces, 'face')} in {sum(bool(len(one.boxes)) for one in done):,} of {units.counted(len(done), 'photograph')}"
+    found = f"{units.counted(instances, noun)} in {sum(bool(len(one.boxes)) for one in done):,} of {units.counted(len(done), 'photograph')}"
     lost = f", {len(unread):,} could not be read" if unread else ""
     undrawn = f", {len(bad) - len(unread):,} could not be drawn" if len(bad) > len(unread) else ""
     print(f"{found}{lost}{undrawn}{_where(folder)}")
-    return 1 if bad or not faces else 0
+    return 1 if bad or not instances else 0
 
 
 def _earlier(request: Request, done: list[Annotated]) -> list[str]:

@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-# Radius of a dot and height of a number, each as a fraction of the longer side of the face's box, and the smallest of each in pixels.
+# Radius of a dot, width of a line and height of a number, each as a fraction of the size of the instance, and the smallest of each in
+# pixels.
 DOT, SMALLEST_DOT = 0.02, 1.2
+LINE, SMALLEST_LINE = 0.012, 1
 NUMBER, SMALLEST_NUMBER = 0.22, 12
+# The size of an instance is the longer side of its box, but at most this multiple of the extent of its keypoints, because the box may be
+# the whole photograph; and at least this share of the side, because one keypoint has no extent.
+OF_EXTENT, OF_BOX = 2, 0.25
+MANY = 20  # of more keypoints than this, each dot is smaller, so that they cover no more of the picture
 COLOUR, RIM = "#28e5ff", "#101820"
 JPEG = (".jpg", ".jpeg")
 LONGEST_NAME = 255  # bytes
@@ -20,13 +26,13 @@ LONGEST_NAME = 255  # bytes
 
 @dataclass(frozen=True)
 class Annotated:
-    """A photograph and its n faces.
+    """A photograph and its n instances.
 
     size: width and height of the photograph, pixels.
     boxes: float64 (n, 4): x, y, width and height, pixels.
     keypoints: float32 (n, K, 2), pixels, x then y.
-    picture: the file with the drawing, or None if there are no faces.
-    error: why the photograph could not be used, or why there is no drawing of its faces, or "".
+    picture: the file with the drawing, or None if there are no instances.
+    error: why the photograph could not be used, or why there is no drawing of its instances, or "".
     reduction: 1, or 2, 4 or 8 if the photograph is so large that it was read, and is drawn, at a fraction of its size.
     """
 
@@ -66,20 +72,36 @@ def _joined(stem: str, end: str) -> str:
     return stem + end
 
 
-def draw(photo: Image.Image, boxes: np.ndarray, keypoints: np.ndarray) -> Image.Image:
-    """The photograph with a rimmed dot at each keypoint, visible on light and dark; several faces are numbered from 1.
+def draw(photo: Image.Image, boxes: np.ndarray, keypoints: np.ndarray, lines: tuple[tuple[int, int], ...] = ()) -> Image.Image:
+    """The photograph with a rimmed dot at each keypoint, visible on light and dark; several instances are numbered from 1.
 
-    boxes (n, 4) and keypoints (n, K, 2) are those of Annotated.
+    boxes (n, 4) and keypoints (n, K, 2) are those of Annotated. lines: pairs of keypoints, counted from 0, that are joined by a line.
     """
     picture = photo.copy()
     for number, (box, points) in enumerate(zip(boxes, keypoints, strict=True), start=1):
-        radius = max(SMALLEST_DOT, DOT * box[2:].max())
+        size = _size(box, points)
+        _join(picture, points, lines, size)
+        radius = max(SMALLEST_DOT, DOT * size * min(1, MANY / len(points)) ** 0.5)
         for point in points:
             _disc(picture, point, 1.45 * radius, RIM)
             _disc(picture, point, radius, COLOUR)
         if len(boxes) > 1:
             _number(picture, box, number)
     return picture
+
+
+def _size(box: np.ndarray, points: np.ndarray) -> float:
+    """The size of an instance with this box (4,) and these keypoints (K, 2), pixels; see OF_EXTENT."""
+    side, extent = float(box[2:].max()), float(np.ptp(points, axis=0).max())
+    return max(OF_BOX * side, min(side, OF_EXTENT * extent))
+
+
+def _join(picture: Image.Image, points: np.ndarray, lines: tuple[tuple[int, int], ...], size: float) -> None:
+    """Draws a rimmed line between each pair of keypoints."""
+    width, pen = max(SMALLEST_LINE, round(LINE * size)), ImageDraw.Draw(picture)
+    for extra, colour in ((2, RIM), (0, COLOUR)):
+        for one, other in lines:
+            pen.line([*points[one].tolist(), *points[other].tolist()], fill=colour, width=width + extra)
 
 
 def _disc(picture: Image.Image, centre: np.ndarray, radius: float, colour: str) -> None:
@@ -91,7 +113,7 @@ def _disc(picture: Image.Image, centre: np.ndarray, radius: float, colour: str) 
 
 
 def _number(picture: Image.Image, box: np.ndarray, number: int) -> None:
-    """Writes the face's number above its box, or into the box where there is no room above it."""
+    """Writes the instance's number above its box, or into the box where there is no room above it."""
     height = max(SMALLEST_NUMBER, NUMBER * box[2:].max())
     place = box[0] + box[2] / 2, max(box[1], height)
     font = ImageFont.load_default(size=height)
@@ -114,23 +136,29 @@ def shown(path: Path) -> str:
     return str(path).encode(errors="backslashreplace").decode()
 
 
-def write_csv(path: Path, found: list[Annotated], names: tuple[str, ...]) -> None:
-    """Writes a row for each face: photograph, number of the face, its box, NAME_x and NAME_y of each keypoint, with two decimals."""
+def write_csv(path: Path, found: list[Annotated], names: tuple[str, ...], noun: str) -> None:
+    """Writes a row for each instance: photograph, number, box, NAME_x and NAME_y of each keypoint, with two decimals.
+
+    noun: what an instance is called in the header, such as face.
+    """
     box, columns = ("x", "y", "width", "height"), [f"{name}_{axis}" for name in names for axis in "xy"]
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["photo", "face", *(f"face_{name}" for name in box), *columns])
+        rows.writerow(["photo", noun, *(f"{noun}_{name}" for name in box), *columns])
         for annotated in found:
             for number, (box, points) in enumerate(zip(annotated.boxes, annotated.keypoints, strict=True), start=1):
                 rows.writerow([shown(annotated.photo), number, *(f"{value:.2f}" for value in [*box, *points.ravel()])])
 
 
-def write_json(path: Path, found: list[Annotated], names: tuple[str, ...]) -> None:
-    """Writes a list of all photographs with their faces, including those without a face or with an error, with two decimals."""
-    path.write_text(json.dumps([_record(annotated, names) for annotated in found], indent=1) + "\n", encoding="utf-8")
+def write_json(path: Path, found: list[Annotated], names: tuple[str, ...], noun: str) -> None:
+    """Writes a list of all photographs with their instances, including those without any or with an error, with two decimals.
+
+    noun: what an instance is called, such as face; its plural is the name of the lists.
+    """
+    path.write_text(json.dumps([_record(annotated, names, noun) for annotated in found], indent=1) + "\n", encoding="utf-8")
 
 
-def _record(annotated: Annotated, names: tuple[str, ...]) -> dict[str, Any]:
+def _record(annotated: Annotated, names: tuple[str, ...], noun: str) -> dict[str, Any]:
     if annotated.error and not len(annotated.boxes):
         return {"photo": shown(annotated.photo), "error": annotated.error}
     boxes, keypoints = (np.round(values.astype(np.float64), 2).tolist() for values in (annotated.boxes, annotated.keypoints))
@@ -140,5 +168,7 @@ def _record(annotated: Annotated, names: tuple[str, ...]) -> dict[str, Any]:
         "width": annotated.size[0],
         "height": annotated.size[1],
         "picture": shown(annotated.picture) if annotated.picture else None,
-        "faces": [{"box": box, "keypoints": dict(zip(names, points, strict=True))} for box, points in zip(boxes, keypoints, strict=True)],
+        f"{noun}s": [
+            {"box": box, "keypoints": dict(zip(names, points, strict=True))} for box, points in zip(boxes, keypoints, strict=True)
+        ],
     }

@@ -16,7 +16,7 @@ from pipeline.tasks.definitions import defined
 from pipeline.tasks.kaggle import FILES, PACK, find, is_kind, is_table
 
 OF_OWN_SETS = ("keypoints", "format", "category", "test", "split")
-KAGGLES = Definition(format="kaggle", keypointset=KAGGLE)
+KAGGLES = Definition(format="kaggle", keypointset=KAGGLE, settings={"detector": "face"})
 
 
 class dataset(luigi.Config):  # the name of its section and flag: --dataset-path

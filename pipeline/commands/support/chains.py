@@ -18,7 +18,6 @@ from pipeline.store.run.targets import ExternalFile, workspace_root
 from pipeline.store.workspace import names
 from pipeline.store.workspace.called import called
 from pipeline.tasks.results import Predict
-from pipeline.tasks.sections import dataset
 
 # What is made from predictions leads to the nets through them.
 FOLLOWED = "Predict"
@@ -84,10 +83,10 @@ def of_run(predict: Predict, predicted: Path | None, command: str) -> Nets:
 
 def _chains_of(path: Path, inputs: dict[str, str]) -> list[list[Path]]:
     """The files of each chain among the inputs of an artifact; equal addresses of several chains are numbered."""
-    chains = []
+    chains, specialists = [], [name for name in inputs if name.startswith("TrainSpecialist:") and " #" not in name]
     for number in range(1, len(inputs) + 1):
         suffix = f" #{number}" if number > 1 else ""
-        own = {name: f"{name}{suffix}" for name in ("TrainBase", *(f"TrainSpecialist:{group}" for group in dataset().groups()))}
+        own = {name: f"{name}{suffix}" for name in ("TrainBase", *specialists)}
         if not set(own.values()) <= inputs.keys():
             break
         chains.append([_file(path, name, inputs[numbered]) for name, numbered in own.items()])
