@@ -56,7 +56,7 @@ def _value(field: dataclasses.Field, hint, rng: np.random.Generator):
         if dataclasses.is_dataclass(kind):
             return filled(kind, rng)
     description = field.metadata["array"]
-    shape = tuple(LENGTHS.get(axis, 5) for axis in description.axes)
+    shape = tuple(LENGTHS.get(axis, 5) for axis in description.axes if not axis.endswith("?"))
     if any(typing.get_origin(kind) is dict for kind in (hint, *typing.get_args(hint))):
         return {name: _random(description.dtype, shape or (4, 3), rng) for name in ("stem/kernel", "stem_norm/gamma", "keypoints/bias")}
     return _random(description.dtype, shape, rng)

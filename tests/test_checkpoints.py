@@ -82,7 +82,7 @@ def fitted(nets, net_of, **changes):
         keras.utils.set_random_seed(5)
         net = net_of()
         hooks = nets.training.Hooks(checkpoints=keeping)
-        history, health = nets.training.fit(net, versions_of(*faces), validation, plan, hooks=hooks)
+        history, health = nets.training.fit(net, versions_of(*faces), validation, plan, keypointset=DOTS, hooks=hooks)
         arrays = [*nets.network.weights(net).values(), *vars(history).values(), *vars(health).values()]
         return b"".join(array.tobytes() for array in arrays), history
 

@@ -96,6 +96,18 @@ def test_the_readme_s_snippet_reads_a_workspace(tmp_path, monkeypatch, capsys):
     assert "(8, 8) " in said
 
 
+@pytest.mark.parametrize("kind", ["Dataset", "AugmentedVersions"])
+def test_colour_images_are_plotted_in_colour(tmp_path, kind):
+    """The default plot of images with channels names each of their axes, and says that the last one is the colour."""
+    filled = kinds.filled(kinds.KINDS[kind], np.random.default_rng(0))
+    colour = dataclasses.replace(filled, images=np.zeros((*filled.images.shape, 3), np.uint8))
+    with artifacts.writing(tmp_path / "a.h5", {}) as file:
+        artifacts.put(file, colour)
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert len(file["plot"].attrs["axes"]) == colour.images.ndim
+        assert file["plot/images"].attrs["interpretation"] == "rgb-image"
+
+
 class Counting(io.FileIO):
     """A file that counts the bytes that are read from it."""
 

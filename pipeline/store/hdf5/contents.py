@@ -177,11 +177,12 @@ def _default_plot(group: "h5py.Group", kind: type) -> None:
         for name in dict.fromkeys([plot.signal, *plot.axes, *plot.beside]):
             if name != ".":
                 view[name] = group[name]
-    view.attrs.update({"NX_class": "NXdata", "signal": plot.signal, "axes": list(plot.axes)})
+    channels = view[plot.signal].ndim - len(plot.axes)  # of colour images
+    view.attrs.update({"NX_class": "NXdata", "signal": plot.signal, "axes": [*plot.axes, *["."] * channels]})
     if plot.beside:
         view.attrs["auxiliary_signals"] = list(plot.beside)
     if plot.kind:
-        view[plot.signal].attrs["interpretation"] = plot.kind
+        view[plot.signal].attrs["interpretation"] = f"rgb-{plot.kind}" if channels else plot.kind
     if "default" not in group.file.attrs:
         group.file.attrs["default"] = view.name.strip("/")
 
