@@ -197,9 +197,9 @@ def test_groups_without_a_label_to_train_on():
     with pytest.raises(InputError) as caught:
         trainable.check(make(only_narrow), GROUPS)
     assert str(caught.value).startswith(
-        "No face of the training part has a usable label for left_eye, right_eye (group eyes), so this group "
+        "No sample of the training part has a usable label for left_eye, right_eye (group eyes), so this group "
     )
-    assert "Provide faces with such labels" in str(caught.value)
+    assert "Label it in more images, or raise --Load-faces" in str(caught.value)
     faces = make()
     faces.keypoints[~faces.validation, 3] = np.nan
     with pytest.raises(InputError, match=r"label for chin \(group middle\), so this group cannot be trained"):
@@ -211,7 +211,7 @@ def test_groups_without_a_label_to_validate_on():
     faces = make()
     faces.keypoints[faces.validation, :2] = np.nan
     with pytest.raises(
-        InputError, match=r"No face of the validation part .* \(group eyes\).* --Load-fold or a larger --Load-validation-share"
+        InputError, match=r"No sample of the validation part .* \(group eyes\).* --Load-fold or a larger --Load-validation-share"
     ):
         trainable.check(faces, GROUPS)
 

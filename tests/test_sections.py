@@ -129,7 +129,7 @@ def test_load_says_which_groups_cannot_be_trained(tmp_path):
     result = luigi("TrainBase", f"--dataset-path={path}", f"--workspace-root={tmp_path}/w")
     assert result.returncode == 30
     (said,) = [line for line in result.stderr.splitlines() if line.startswith("Load failed: ")]
-    assert said.startswith("Load failed: No face of the training part has a usable label for mouth_left_corner, ")
+    assert said.startswith("Load failed: No sample of the training part has a usable label for mouth_left_corner, ")
     assert "Traceback" not in result.stderr
     assert "TrainBase: started" not in result.stderr
     assert not list(tmp_path.rglob("*.h5"))

@@ -34,8 +34,8 @@ def test_folds_hold_out_each_face_once():
 @pytest.mark.parametrize(
     ("count", "options", "message"),
     [
-        (3, {}, "4 folds.*3 distinct faces"),
-        (0, {}, "0 distinct faces"),
+        (3, {}, "4 folds.*3 distinct samples .*--Load-validation-share 0.34"),
+        (0, {}, "0 distinct samples"),
         (8, {"validation_share": 0.0}, "validation-share is 0"),
         (8, {"validation_share": 0.7}, "validation-share is 0.7"),
         (8, {"fold": 4}, "fold is 4.*folds 0 to 3"),
@@ -51,7 +51,7 @@ def test_impossible_splits(count, options, message):
 
 def test_one_group_cannot_be_split():
     """Many faces that are all duplicates of each other are too few distinct faces."""
-    with pytest.raises(InputError, match="1 distinct faces"):
+    with pytest.raises(InputError, match="form 1 group of samples that belong together or are nearly the same. Label more images.$"):
         split(np.zeros(50, np.int8), np.zeros(50, np.int32), validation_share=0.25, fold=0, seed=0)
 
 

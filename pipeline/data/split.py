@@ -1,8 +1,11 @@
 """The division of labelled faces into a training part and a validation part."""
 
+import math
+
 import numpy as np
 
 from pipeline.errors import InputError
+from pipeline.units import counted
 
 
 def split(source: np.ndarray, group: np.ndarray, *, validation_share: float, fold: int, seed: int) -> np.ndarray:
@@ -20,15 +23,25 @@ def split(source: np.ndarray, group: np.ndarray, *, validation_share: float, fol
     folds = _folds(validation_share, fold)
     distinct, largest = len(np.unique(group)), np.bincount(source).max(initial=0)
     if min(distinct, largest) < folds:
-        raise InputError(
-            f"A validation-share of {validation_share:g} means {folds} folds, which require at least {folds} distinct faces of one "
-            f"annotation source. The training table has {distinct} distinct faces and at most {largest} of one source. Give more faces or "
-            f"increase the validation-share."
-        )
+        raise InputError(_too_few(validation_share, folds, distinct, largest, len(source)))
     validation = _deal(source, group, folds, seed) == fold
     if not 0 < validation.sum() < len(source):
         raise InputError(f"Fold {fold} of {folds} would hold out {validation.sum()} of {len(source)} faces. Choose another fold or share.")
     return validation
+
+
+def _too_few(share: float, folds: int, distinct: int, largest: int, samples: int) -> str:
+    """That there are too few samples for so many folds, and the share that would do.
+
+    distinct: the number of duplicate groups. largest: the number of samples of the annotation source that has most.
+    """
+    possible = min(distinct, largest)
+    if distinct < samples and distinct <= largest:
+        found = f"The {samples:,} samples form {counted(distinct, 'group')} of samples that belong together or are nearly the same"
+    else:
+        found = f"There {'is' if possible == 1 else 'are'} {counted(possible, 'distinct sample')} of one annotation source"
+    other = f", or use --Load-validation-share {math.ceil(100 / possible) / 100:g}" if possible > 1 else ""
+    return f"--Load-validation-share {share:g} divides the set into {folds} folds. {found}. Label more images{other}."
 
 
 def _deal(source: np.ndarray, group: np.ndarray, folds: int, seed: int) -> np.ndarray:

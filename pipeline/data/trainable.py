@@ -22,14 +22,16 @@ def check(dataset: Dataset, keypointset: KeypointSet) -> None:
         for group, names in keypointset.groups.items()
     }
     if lacking := {group: names for group, names in untaught.items() if names}:
+        more = "leave it out of names in keypoints.toml" if dataset.origin else "raise --Load-faces if it limits them"
         raise InputError(
-            f"No face of the training part has a usable label for {_listed(lacking)}, so {_them(lacking)} cannot be trained. "
-            "Provide faces with such labels in the training table, or raise --Load-faces if it limits them."
+            f"No sample of the training part has a usable label for {_listed(lacking)}, so {_them(lacking)} cannot be trained. "
+            f"Label it in more images, or {more}."
         )
     if unmeasured := {group: list(names) for group, names in keypointset.groups.items() if not any(validation[name] for name in names)}:
+        more = "put its keypoints into another group in keypoints.toml" if dataset.origin else "provide more faces with such labels"
         raise InputError(
-            f"No face of the validation part has a label for {_listed(unmeasured)}, so {_them(unmeasured)} cannot be trained. "
-            "Choose another --Load-fold or a larger --Load-validation-share, or provide more faces with such labels."
+            f"No sample of the validation part has a label for {_listed(unmeasured)}, so {_them(unmeasured)} cannot be trained. "
+            f"Choose another --Load-fold or a larger --Load-validation-share, or {more}."
         )
 
 
