@@ -173,6 +173,18 @@ def test_a_mistyped_setting_is_one_sentence(folder, tmp_path, flags, said):
     assert not list(tmp_path.rglob("*.h5"))
 
 
+def test_marks_of_missing_labels_stop_the_run(folder, tmp_path):
+    """A net would learn them like any others."""
+    copy = tmp_path / "set"
+    shutil.copytree(folder, copy)
+    header, *rows = (copy / "labels.csv").read_text().splitlines()
+    marked = [",".join([row.split(",")[0], "-1", "-1", *row.split(",")[3:]]) for row in rows[:9]]
+    (copy / "labels.csv").write_text("\n".join([header, *marked, *rows[9:]]) + "\n")
+    done = luigi("Load", f"--dataset-path={copy}", f"--workspace-root={tmp_path / 'workspace'}")
+    assert done.returncode == 30
+    assert "9 of 48 labels of left_dot are at (-1, -1), as if that marked missing ones" in done.stderr
+
+
 def test_settings_of_own_sets_are_refused_for_drawn_faces(tmp_path):
     """They would have no effect."""
     done = luigi("Load", "--dataset-path=rendered", f"--workspace-root={tmp_path}", "--dataset-format=coco")

@@ -56,8 +56,8 @@ def _check_unit(labels: Placed) -> None:
         return
     if (np.abs(values) <= 1).mean() >= SHARE_OF_FRACTIONS:
         raise InputError(
-            f"{_place(labels.instances[0])}: the coordinates of the set are from {values.min():.3g} to {values.max():.3g}, so they seem to be "
-            "fractions of the image. Convert them to pixels."
+            f"{_place(labels.instances[0])}: the coordinates of the set are from {values.min():.3g} to {values.max():.3g}, "
+            "so they seem to be fractions of the image. Convert them to pixels."
         )
 
 
@@ -66,7 +66,10 @@ def _repeated(labels: Placed, number: int) -> Iterator[tuple[str, bool]]:
     known = np.flatnonzero(~np.isnan(labels.given[:, number]).any(axis=1))
     points, sizes = labels.keypoints[known, number], labels.sizes[known]
     at_border = ((points <= BORDER) | (points >= sizes - BORDER)).any(axis=1)
-    for part, fewest, share in ((at_border, FEWEST, SHARE_AT_BORDER), (~at_border, FEWEST_INSIDE, SHARE_INSIDE)):
+    for part, fewest, share, can_be_certain in (
+        (at_border, FEWEST, SHARE_AT_BORDER, True),
+        (~at_border, FEWEST_INSIDE, SHARE_INSIDE, False),
+    ):
         rows = known[part]
         if not len(rows):
             continue
@@ -75,7 +78,7 @@ def _repeated(labels: Placed, number: int) -> Iterator[tuple[str, bool]]:
             continue
         same = (labels.given[known, number] == (x, y)).all(axis=1)
         others = np.linalg.norm(points[~same] - points[same][0], axis=1) / sizes[~same].max(axis=1)
-        is_certain = part is at_border and not (others < NEAR).any()
+        is_certain = can_be_certain and not (others < NEAR).any()
         yield (
             f"{_place(labels.instances[int(known[same][0])])}: {count:,} of {len(known):,} labels of {printable(labels.names[number])} are "
             f"at ({x:g}, {y:g}), {'as if that marked' if is_certain else 'which may mark'} missing ones. "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.data import beside, samples
+from pipeline.data import beside, doubtful, samples
 from pipeline.data.dataset import Given
 from pipeline.data.definition import Definition
 from pipeline.data.formats.catalogue import format_module
@@ -78,6 +78,14 @@ class OwnSet:
         channels = "grey" if len(shape) == 2 else "colour"
         cut = samples.cut(wanted, self.source, side=shape[0], channels=channels, images_to=images_to, on_progress=on_progress)
         return samples.unlabelled(cut, self.keypointset, self.definition.settings.get("predict", ""))
+
+    def doubts(self) -> list[str]:
+        """Sentences about labels that may be wrong, see `doubtful.check`. Raises InputError for those that can only be wrong."""
+        form, own = convention(self.definition), self.instances
+        sizes = np.array([self.source.size(instance.image) for instance in own], np.float64)
+        points = np.array([instance.keypoints for instance in own], np.float64)
+        given = np.array([form.outwards(each, height) for each, (_, height) in zip(points, sizes.tolist(), strict=True)])
+        return doubtful.check(doubtful.Placed(self.keypointset.names, given, points, sizes, own, form.visibility))
 
     @property
     def several_per_image(self) -> str:

@@ -63,11 +63,19 @@ class ImageSource:
     """The images of a set: a folder, and the images that label files contain.
 
     embedded: reads such an image, given the folder, its label file and its number. of: label file and number of each of them, by name.
+    sizes: the sizes that were asked for.
     """
 
     folder: Folder
     embedded: Callable[[Folder, str, int], bytes] | None = None
     of: dict[str, tuple[str, int]] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Width and height of an image, upright, pixels. Raises UnreadableError if it cannot be read."""
+        if name not in self.sizes:
+            self.sizes[name] = self.read(name).size if name in self.of else self.folder.size(name)
+        return self.sizes[name]
 
     def read(self, name: str) -> images.Photograph:
         """An image. Raises UnreadableError if it cannot be read."""
@@ -120,17 +128,7 @@ def usable(labels: Labels) -> tuple[Instance, ...]:
 
 def squares_of(instances: Sequence[Instance], around: str, source: ImageSource) -> list[Wanted]:
     """The samples to cut for these instances, in their order."""
-    sizes: dict[str, tuple[int, int]] = {}
-    wanted = []
-    for instance in instances:
-        if instance.image not in sizes:
-            sizes[instance.image] = _size(source, instance.image)
-        wanted.append(Wanted(instance.image, instance.id, square_of(instance, around, sizes[instance.image])))
-    return wanted
-
-
-def _size(source: ImageSource, name: str) -> tuple[int, int]:
-    return source.read(name).size if name in source.of else source.folder.size(name)
+    return [Wanted(each.image, each.id, square_of(each, around, source.size(each.image))) for each in instances]
 
 
 def cut(
@@ -199,7 +197,7 @@ def labelled(instances: Sequence[Instance], cut_out: Cut, keypointset: KeypointS
 def check_places(instances: Sequence[Instance], names: Sequence[str], source: ImageSource) -> None:
     """Raises InputError for the first keypoint that is more than half an image away from its image."""
     for name, group in groupby(instances, key=lambda instance: instance.image):
-        size = np.array(_size(source, name))
+        size = np.array(source.size(name))
         for instance in group:
             outside = (instance.keypoints < -size / 2) | (instance.keypoints > 1.5 * size)
             if outside.any():
@@ -223,7 +221,7 @@ def to_predict(
         if not known:
             yield Wanted(name, "1", None)
             continue
-        size = _size(source, name)
+        size = source.size(name)
         nothing = np.zeros((0, 2))
         for identifier, box in known:
             instance = Instance(name, identifier, nothing, np.zeros(0, bool), box)

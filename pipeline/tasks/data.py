@@ -118,7 +118,7 @@ class Load(Stage):
         from pipeline.data import ownset
 
         found = ownset.opened(dataset().definition(), test=False)
-        for note in found.definition.notes:
+        for note in (*found.definition.notes, *(f"warning: {doubt}" for doubt in found.doubts())):
             self.say(note)
         with self.collecting() as collector, self.progress(len(found.instances), "sample cut") as progress:
             return found.labelled(self.side, self.channels, collector(), progress.add)
