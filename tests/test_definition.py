@@ -11,6 +11,7 @@ from PIL import Image
 from pipeline.data import beside, defining, definition
 from pipeline.data.definition import Asked, Definition
 from pipeline.data.formats.folder import Folder
+from pipeline.data.labels import Instance
 from pipeline.errors import InputError
 from pipeline.store.run.keyed import Builds
 from pipeline.store.workspace import remembered
@@ -212,7 +213,7 @@ def test_folders_called_test_are_test_images(album):
         ({"format": "coco"}, "has no labels in the format coco. Name another format, or leave out --dataset-format."),
         ({"format": "cocoa"}, "There is no label format 'cocoa'; did you mean coco?"),
         ({"keypoints": "nowhere.toml"}, "nowhere.toml cannot be read: no such file or directory. Check the path."),
-        ({"test": "nowhere"}, "nowhere cannot be read: no such file or directory."),
+        ({"test": "nowhere"}, "--dataset-test nowhere is not a folder. Name the folder of the images to predict."),
         ({"split": "nowhere.csv"}, "nowhere.csv cannot be read: no such file or directory."),
         ({"path": "1.png"}, "1.png has no labels in a known format: sleap, coco, "),
     ],
@@ -240,19 +241,68 @@ def test_faults_are_sentences(album, flags, fault):
         ),
         (lambda album: album.write("labels.csv", HEADER + "1.png,,,,,,\n"), "labels no keypoint in any image"),
         (lambda album: album.labels("labels.csv", "9.png"), "9.png"),
+        (
+            lambda album: album.write("keypoints.toml", "name = 'x'\ngroup-by = '(z)'"),
+            "line 2: group-by: the regular expression fits the path of no labelled image, such as 1.png.",
+        ),
+        (lambda album: album.write("keypoints.toml", "boxes = 'none.csv'"), "none.csv cannot be read"),
+        (
+            lambda album: (album.root / "labels.csv").rename(album.root / "film.mp4"),
+            "wide_csv. 1 video (mice/film.mp4) is not read; convert first, for example: ffmpeg -i film.mp4",
+        ),
     ],
-    ids=["label", "no labels", "key", "reference", "empty", "image"],
+    ids=["label", "no labels", "key", "reference", "empty", "image", "group-by", "boxes", "video"],
 )
 def test_faults_of_files_are_sentences(album, change, fault):
     """With the file, the line and what to do."""
     change(album)
-    assert fault in album.defined().fault
+    assert fault in album.defined().fault.replace(f"{album.root.parent}/", "")
 
 
 def test_a_set_of_test_images_only_is_a_fault(album):
     """Nothing would be left to train with."""
     found = album.defined(test=str(album.root))
     assert "All labelled images of" in found.fault
+
+
+def test_a_validation_part_of_all_images_is_a_fault(album, tmp_path):
+    """Nothing would be left to train with either."""
+    rows = "".join(f"{number}.png,validation\n" for number in range(1, 7))
+    split = album.write("../split.csv", "image,part\n" + rows)
+    assert "All labelled images of" in album.defined(split=split).fault
+
+
+def test_an_instance_that_repeats_another_counts_once(album):
+    """A line that was copied does not make two objects of one, so samples stay whole images."""
+    lines = (album.root / "labels.csv").read_text()
+    album.write("labels.csv", lines + lines.splitlines()[1] + "\n")
+    found = album.defined()
+    assert (found.instances, found.around) == (1, "image")
+    assert "1 instance with the same labels as another one of the same image left out." in found.notes
+
+
+def test_a_few_images_with_several_instances_are_said(album):
+    """They may be a mistake, and decide how all samples are cut."""
+    album.images(*(f"{number}.png" for number in range(9, 30)))
+    album.labels("labels.csv", *(f"{number}.png" for number in range(1, 30)), "3.png")
+    found = album.defined()
+    assert (found.instances, found.around) == (2, "keypoints")
+    assert any(note.startswith("1 image of 29 has several instances; the first is 3.png.") for note in found.notes)
+
+
+def boxes_of(album, *numbers):
+    rows = "".join(f"{number}.png,5,5,30,30\n" for number in numbers)
+    album.write("boxes.csv", "image,x,y,width,height\n" + rows)
+    album.write("keypoints.toml", "boxes = 'boxes.csv'")
+    return album.defined()
+
+
+def test_samples_are_cut_around_the_boxes_of_a_file(album):
+    """If labelled images and images to predict have them; otherwise a note says why not."""
+    assert boxes_of(album, *range(1, 9)).around == "box"
+    for lacking in (boxes_of(album, *range(1, 8)), boxes_of(album, *range(2, 9))):
+        assert lacking.around == "image"
+        assert "Samples are whole images, because boxes are not known for all images, including those to predict." in lacking.notes
 
 
 @pytest.fixture
@@ -284,6 +334,16 @@ def test_a_definition_is_remembered(counted, album):
     album.write("keypoints.toml", "mirror = false")
     assert counted()[0].keypointset.mirror is None
     assert counted()[1] == 4
+
+
+def test_another_file_of_boxes_is_another_definition(counted, album, tmp_path):
+    """Also one outside of the folder of the set."""
+    flags = {"keypoints": album.write("../keypoints.toml", "boxes = 'boxes.csv'")}
+    header, *rows = ["image,x,y,width,height\n", *(f"{number}.png,5,5,30,30\n" for number in range(1, 9))]
+    album.write("../boxes.csv", header + "".join(rows))
+    assert counted(**flags)[0].around == "box"
+    album.write("../boxes.csv", header + "".join(rows[1:]))
+    assert counted(**flags)[0].around == "image"
 
 
 def test_other_flags_are_another_definition(counted, album, tmp_path):
@@ -384,6 +444,36 @@ def test_mistakes_in_tables_beside_the_labels(album, read, text, fault):
     """One sentence with the file, the line and what to do."""
     with pytest.raises(InputError, match=fault):
         read(Path(album.write("table.csv", text)), Folder(album.root))
+
+
+def instances(*named):
+    points = np.zeros((1, 2))
+    return [Instance(image, name, points, np.zeros(1, bool), (0, 0, 1, 1), place="labels.csv") for image, name in named]
+
+
+@pytest.mark.parametrize(
+    ("rows", "widths"),
+    [
+        ("a.png,1,5\na.png,2,6\n", [5, 6, 1]),
+        ("a.png,2,6\na.png,1,5\nb.png,,9\n", [5, 6, 9]),
+        ("a.png,,5\na.png,,6\nb.png,head,9\n", [5, 6, 9]),
+        ("", [1, 1, 1]),
+    ],
+    ids=["named", "other order", "their order", "none"],
+)
+def test_boxes_belong_to_instances(album, rows, widths):
+    """By name, or in their order; what has no box in the file keeps its own."""
+    album.images("a.png", "b.png")
+    path = Path(album.write("boxes.csv", "image,instance,width,x,y,height\n" + rows.replace("\n", ",0,0,1\n")))
+    own = instances(("a.png", "1"), ("a.png", "2"), ("b.png", "1"))
+    found = beside.boxed(own, beside.boxes(path, Folder(album.root)), path)
+    assert [one.box[2] for one in found] == widths
+
+
+def test_an_instance_without_a_box_beside_one_with(album):
+    """It is not known which of them the box belongs to."""
+    with pytest.raises(InputError, match=r"boxes.csv has no box of the instance 1 of a.png, which labels.csv labels. Add its box"):
+        beside.boxed(instances(("a.png", "1"), ("a.png", "2")), {"a.png": [beside.Box("2", (0, 0, 5, 5))]}, Path("boxes.csv"))
 
 
 def test_images_inside_of_label_files_are_known_by_name(album):

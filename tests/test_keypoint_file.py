@@ -187,6 +187,12 @@ def test_values_that_do_not_fit_the_labels(written, text, fault):
         keypointset(written(text), sources=("senior",))
 
 
+def test_the_first_source_labels_all_keypoints(written):
+    """A source that does not follows the others, also if it is the only one in the file."""
+    found = keypointset(written("[sources]\njunior = ['1-2']"), sources=("junior", "senior"))
+    assert list(found.sources.items()) == [("senior", NAMES), ("junior", NAMES[:2])]
+
+
 def test_an_unknown_source_to_predict(written):
     """It is named with its line."""
     with pytest.raises(InputError, match=r"line 2: sources: there is no annotation source 'junor'; did you mean junior\?"):

@@ -4,14 +4,15 @@ They name images as label files do, see `Folder.find`; further images that are `
 those inside of a label file, by their names.
 """
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.data.formats import cells
 from pipeline.data.formats.folder import Folder
 from pipeline.data.formats.numbers import number, shown
-from pipeline.data.labels import Part, part_of
+from pipeline.data.labels import Instance, Part, part_of
 from pipeline.errors import InputError
 from pipeline.units import printable
 
@@ -72,6 +73,30 @@ def boxes(path: Path, folder: Folder, known: Collection[str] = ()) -> dict[str, 
             raise InputError(f"{entry.place}: a box of {width:g} x {height:g} pixels is empty. Correct it.")
         found.setdefault(entry.image, []).append(Box(entry.values.get("instance", ""), (x, y, width, height)))
     return found
+
+
+def boxed(instances: Sequence[Instance], given: Mapping[str, list[Box]], path: Path) -> tuple[Instance, ...]:
+    """The instances with the boxes of a file, see `boxes`, instead of their own. Those of images without such boxes stay as they are.
+
+    A box belongs to the instance that it names. Where an image has as many boxes as instances, and no box names one of them, they belong
+    together in their order. Raises InputError, with the path of the file, for an instance without a box in an image with boxes.
+    """
+    count, order = Counter((one.image, one.source) for one in instances), Counter[tuple[str, str]]()
+    known = {(one.image, one.id) for one in instances}
+    found = []
+    for one in instances:
+        own, number = given.get(one.image, []), order[one.image, one.source]
+        order[one.image, one.source] += 1
+        named = {box.instance: box.box for box in own if box.instance}
+        in_order = len(own) == count[one.image, one.source] and not any((one.image, name) in known for name in named)
+        box = own[number].box if own and in_order else named.get(one.id)
+        if own and box is None:
+            raise InputError(
+                f"{printable(path)} has no box of the instance {one.id} of {printable(one.image)}, which {printable(one.place)} labels. "
+                "Add its box, and name the instances in the column instance."
+            )
+        found.append(replace(one, box=box or one.box))
+    return tuple(found)
 
 
 def scales(path: Path, folder: Folder, known: Collection[str] = ()) -> dict[str, float]:

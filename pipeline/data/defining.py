@@ -10,21 +10,27 @@ The `settings` of a definition, each only if it is known:
 """
 
 import os
+import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.data import beside, grouping, mirror, samples
 from pipeline.data.definition import Asked, Definition
+from pipeline.data.formats import unsupported
 from pipeline.data.formats.catalogue import FORMATS, format_module
 from pipeline.data.formats.folder import Folder
 from pipeline.data.labels import Labels, Part, Reading, arranged
 from pipeline.errors import InputError, cause
 from pipeline.keypoints import file as files
 from pipeline.keypoints.file import KeypointFile, Pairs
-from pipeline.units import printable
+from pipeline.units import counted, printable
+
+RARELY = 0.05  # share of the images with several instances up to which these may be a mistake
 
 
 def define(asked: Asked) -> Definition:
@@ -72,9 +78,10 @@ def _nothing(folder: Folder, name: str) -> str:
     where = printable(folder.path(folder.only))
     if name:
         return f"{where} has no labels in the format {name}. Name another format, or leave out --dataset-format."
+    others = unsupported.unreadable(folder) if not folder.only else ""
     if not folder.only and not folder.images:
-        return f"{where} has neither labels nor images of known formats. Name the folder of a keypoint set."
-    return f"{where} has no labels in a known format: {', '.join(FORMATS)}. Convert the labels to one of them."
+        return f"{where} has neither labels nor images of known formats. {others or 'Name the folder of a keypoint set.'}"
+    return f"{where} has no labels in a known format: {', '.join(FORMATS)}. {others or 'Convert the labels to one of them.'}"
 
 
 def _compared(folder: Folder, labels: Labels, read: Any, own: tuple[str, ...], reading: Reading) -> str:
@@ -115,7 +122,7 @@ def _defined(folder: Folder, asked: Asked) -> Definition:
     file = keypoint_file(asked, folder)
     reading = Reading(asked.category, {"": None, "upper-left": False, "lower-left": True}[file.origin])
     labels = read_labels(folder, asked.format, reading)
-    if not labels.instances:
+    if not samples.usable(labels):
         raise InputError(f"{printable(folder.path(labels.files[0]))} labels no keypoint in any image. Label some images first.")
     chosen = file.selection(labels.names)
     labels = arranged(labels, chosen.order, chosen.names)
@@ -126,7 +133,9 @@ def _defined(folder: Folder, asked: Asked) -> Definition:
     title = folder.root.absolute().name
     keypointset = file.keypointset(labels.names, title=title, mirror=pairs, groups=groups, sources=sources, skeleton=labels.skeleton)
     uses = _uses(folder, labels, asked)
-    most = Counter((instance.image, instance.source) for instance in labels.instances)
+    most = Counter((instance.image, instance.source) for instance in samples.usable(labels))
+    _check_grouping(file, uses.labelled)
+    around = _around(labels, uses, file, folder)
     return Definition(
         labels.format,
         labels.files,
@@ -134,14 +143,14 @@ def _defined(folder: Folder, asked: Asked) -> Definition:
         uses.test,
         keypointset,
         settings=_settings(file, keypointset.names, tuple(keypointset.sources), reading),
-        notes=(*labels.notes, *note),
+        notes=(*labels.notes, *note, *_notes(labels, uses, file, most, around)),
         root=str(folder.root),
         only=folder.only,
         order=chosen.order,
         parts=uses.parts,
         sources=sources,
         instances=max(most.values()),
-        around=_around(labels, uses, file, folder),
+        around=around,
     )
 
 
@@ -210,23 +219,54 @@ def _uses(folder: Folder, labels: Labels, asked: Asked) -> _Uses:
     if not any(instance.image in used for instance in labels.instances):
         raise InputError(f"All labelled images of {printable(folder.root)} are test images. Leave some to train with.")
     parts = {image: str(own) for image, own in part.items() if image in used and own}
+    if set(parts.values()) == {"validation"} and len(parts) == len(used):
+        raise InputError(f"All labelled images of {printable(folder.root)} are in the validation part. Leave some to train with.")
     # Without a validation part the set is not divided, except for its test images.
     return _Uses(labelled, tuple(dict.fromkeys(test)), parts if "validation" in parts.values() else {})
+
+
+def _check_grouping(file: KeypointFile, labelled: tuple[str, ...]) -> None:
+    """Raises InputError if the regular expression of group-by fits the path of no image: then it would have no effect."""
+    if file.group_by and not file.group_by.lower().endswith(".csv") and not any(re.search(file.group_by, image) for image in labelled):
+        raise file.fault(
+            "group-by", f"the regular expression fits the path of no labelled image, such as {printable(labelled[0])}. Correct it."
+        )
 
 
 def _around(labels: Labels, uses: _Uses, file: KeypointFile, folder: Folder) -> str:
     """What samples are cut around, see `samples.framing`."""
     used = frozenset(uses.labelled)
-    own = [instance for instance in samples.usable(labels) if instance.image in used]
+    own = tuple(instance for instance in samples.usable(labels) if instance.image in used)
+    boxes: Collection[str] = {instance.image for instance in labels.instances if instance.box}
     if file.boxes:
-        boxed: Collection[str] = beside.boxes(file.beside(file.boxes), folder, tuple(image.name for image in labels.images))
-    else:
-        boxed = {instance.image for instance in labels.instances if instance.box}
-    return samples.framing(own, uses.test, boxed)
+        path = file.beside(file.boxes)
+        given = beside.boxes(path, folder, tuple(image.name for image in labels.images))
+        own, boxes = beside.boxed(own, given, path), given
+    return samples.framing(own, uses.test, boxes)
+
+
+def _notes(labels: Labels, uses: _Uses, file: KeypointFile, most: Counter[tuple[str, str]], around: str) -> Iterator[str]:
+    """What a user should know about instances that repeat others, about images with several of them, and about boxes that are not used.
+
+    most: the number of instances of an image, of one annotation source.
+    """
+    labelled = sum(not np.isnan(instance.keypoints).all() for instance in labels.instances)
+    if repeated := labelled - most.total():
+        yield f"{counted(repeated, 'instance')} with the same labels as another one of the same image left out."
+    several = [image for (image, _), count in most.items() if count > 1]
+    if several and len(several) <= RARELY * len(most):
+        yield (
+            f"{counted(len(several), 'image')} of {len(most):,} {'has' if len(several) == 1 else 'have'} several instances; "
+            f"the first is {printable(several[0])}. Remove all but one of them if that is a mistake."
+        )
+    if around == "image" and (file.boxes or all(instance.box for instance in labels.instances)):
+        yield "Samples are whole images, because boxes are not known for all images, including those to predict."
 
 
 def _images_of(path: Path, root: Path) -> list[str]:
     """The images of a folder that the user names, relative to the folder of the set. Raises InputError if there are none."""
+    if not path.is_dir():
+        raise InputError(f"--dataset-test {printable(path)} is not a folder. Name the folder of the images to predict.")
     images = Folder(path).images
     if not images:
         raise InputError(f"--dataset-test {printable(path)} has no images of known formats. Name the folder of the images to predict.")

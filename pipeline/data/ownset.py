@@ -41,6 +41,8 @@ class OwnSet:
         """The instances to train with: those with a label, in images that are not test images. Sorted by image."""
         wanted = frozenset(self.definition.labelled)
         own = [instance for instance in samples.usable(self.labels) if instance.image in wanted]
+        if path := self.definition.settings.get("boxes"):
+            own = list(beside.boxed(own, self._given_boxes, Path(path)))
         return tuple(sorted(own, key=lambda instance: instance.image))
 
     @cached_property
@@ -50,11 +52,18 @@ class OwnSet:
         return ImageSource(self.folder, getattr(format_module(self.definition.format), "frame", None), of)
 
     @cached_property
+    def _given_boxes(self) -> dict[str, list[beside.Box]]:
+        """The boxes of the file that keypoints.toml names; none if there is no such file."""
+        path = self.definition.settings.get("boxes")
+        return beside.boxes(Path(path), self.folder, self.source.of) if path else {}
+
+    @cached_property
     def boxes(self) -> dict[str, list[tuple[str, Box]]]:
         """Identifier and box of each instance that has one, by image: those of the file of boxes, or else of the label files."""
-        if path := self.definition.settings.get("boxes"):
-            given = beside.boxes(Path(path), self.folder, self.source.of)
-            return {image: [(box.instance or str(n), box.box) for n, box in enumerate(own, start=1)] for image, own in given.items()}
+        if self._given_boxes:
+            return {
+                image: [(box.instance or str(n), box.box) for n, box in enumerate(own, start=1)] for image, own in self._given_boxes.items()
+            }
         found: defaultdict[str, list[tuple[str, Box]]] = defaultdict(list)
         for instance in self.labels.instances:
             if instance.box and instance.source in ("", self.keypointset.source_names[0]):

@@ -122,8 +122,12 @@ def stored_side(squares: np.ndarray, most: int) -> int:
 
 
 def usable(labels: Labels) -> tuple[Instance, ...]:
-    """The instances with at least one labelled keypoint."""
-    return tuple(instance for instance in labels.instances if not np.isnan(instance.keypoints).all())
+    """The instances with at least one labelled keypoint, each once: one that repeats another of its image is left out."""
+    found: dict[tuple[str, str, bytes], Instance] = {}
+    for instance in labels.instances:
+        if not np.isnan(instance.keypoints).all():
+            found.setdefault((instance.image, instance.source, instance.keypoints.tobytes()), instance)
+    return tuple(found.values())
 
 
 def squares_of(instances: Sequence[Instance], around: str, source: ImageSource) -> list[Wanted]:

@@ -183,6 +183,8 @@ class KeypointFile:
             raise self.fault("sources", f"no label file is called {unknown[0]!r}; {meant(unknown[0], known)}", unknown[0])
         ordered = [*self.sources, *(source for source in known if source not in self.sources)]
         given = {source: self._expanded("sources", members, names, source) for source, members in self.sources.items()}
+        # The first source is the one that predictions follow, and has to know all keypoints.
+        ordered.sort(key=lambda source: not set(names) <= set(given.get(source, names)))
         return {source: given.get(source) or names for source in ordered}
 
     def _expanded(self, key: str, references: Iterable[Any], names: tuple[str, ...], within: str = "") -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def _in_build(asked: Asked, folder: Path, cache: Path, build: int) -> Definition
 
     began = time.time_ns()
     result = defining.define(asked)
-    state = definition.state(_paths(asked, result.root), began)
+    state = definition.state(_paths(asked, result), began)
     if state and not result.fault:
         remembered.remember(cache, key, {"state": state, "definition": result.plain()})
     return result
@@ -45,15 +45,16 @@ def _recalled(asked: Asked, cache: Path, key: str) -> Definition | None:
     try:
         value = remembered.recall(cache, key)
         result = Definition.of_plain(value["definition"])
-        state = definition.state(_paths(asked, result.root), time.time_ns())
+        state = definition.state(_paths(asked, result), time.time_ns())
     except (TypeError, ValueError, KeyError, AttributeError, InputError):
         return None
     return result if state == value["state"] else None
 
 
-def _paths(asked: Asked, root: str) -> tuple[Path, ...]:
-    """The files and folders that the definition depends on."""
-    return tuple(Path(path) for path in (root, asked.path, asked.keypoints, asked.split, asked.test) if path)
+def _paths(asked: Asked, found: Definition) -> tuple[Path, ...]:
+    """The files and folders that a definition depends on."""
+    own = (found.root, found.settings.get("boxes"), asked.path, asked.keypoints, asked.split, asked.test)
+    return tuple(Path(path) for path in own if path)
 
 
 def _code() -> str:
