@@ -12,6 +12,8 @@ from typing import Any
 
 from pipeline.keypoints.definition import KeypointSet
 
+# The module that cuts the samples of an own set. Stages import it by name, so that its code concerns only own sets, not Kaggle's faces.
+READER = "pipeline.data.ownset"
 # Nanoseconds; longer than the resolution of the times of any file system (2 s on FAT).
 RECENT = 2_500_000_000
 

@@ -1,23 +1,27 @@
 """Stages from label files to augmented training data."""
 
 import functools
+import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import luigi
 
+from pipeline.data.definition import READER
 from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.store.run.parameters import choice, fraction, from_parameters, multiple, real, switch, whole
 from pipeline.store.run.stage import Stage
-from pipeline.tasks import kaggle, own
+from pipeline.tasks import own
+from pipeline.tasks.kaggle import FILES, files, inside
 from pipeline.tasks.sections import dataset
 
 if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.data.dataset import Cleaning, Dataset, Given
+    from pipeline.data.ownset import OwnSet
     from pipeline.data.tables import LabelledFaces
     from pipeline.data.testset import UnlabelledSamples
     from pipeline.geometry.augmentation import Ranges
@@ -37,7 +41,7 @@ class Render(Stage):
         from pipeline.data.synthetic import rendered
         from pipeline.scatter import points
 
-        suffixes = tuple(f".{stem}.csv" for stem in kaggle.FILES)
+        suffixes = tuple(f".{stem}.csv" for stem in FILES)
         with self.publishing(*suffixes) as paths, self.collecting() as collector:
             with self.progress(self.training + self.test, "face drawn") as progress:
                 draw = functools.partial(rendered.write_files, side=SIDE, collector=collector, on_progress=progress.add)
@@ -115,9 +119,7 @@ class Load(Stage):
 
     def _own(self) -> "tuple[LabelledFaces, Given]":
         """The labelled samples of an own set, cut out of its images."""
-        from pipeline.data import ownset
-
-        found = ownset.opened(dataset().definition(), test=False)
+        found: OwnSet = importlib.import_module(READER).opened(dataset().definition(), test=False)
         for note in (*found.definition.notes, *(f"warning: {doubt}" for doubt in found.doubts())):
             self.say(note)
         with self.collecting() as collector, self.progress(len(found.instances), "sample cut") as progress:
@@ -164,10 +166,9 @@ class LoadTest(Stage):
 
     def _own(self) -> "UnlabelledSamples":
         """The samples to predict of an own set, cut out of its images as the labelled ones are."""
-        from pipeline.data import ownset
         from pipeline.data.dataset import Dataset
 
-        found = ownset.opened(dataset().definition(), test=True)
+        found: OwnSet = importlib.import_module(READER).opened(dataset().definition(), test=True)
         with self.input()["samples"].reading(Dataset) as file:
             shape = file["images"].shape[1:]
         if found.several_per_image:
@@ -196,8 +197,8 @@ def _tables(*stems: str) -> dict[str, luigi.Task]:
     """
     if not (folder := dataset().folder()):
         return {"rendered": Render()}
-    files = kaggle.files(folder)
-    return {stem: files[stem] for stem in stems} if all(file.complete() for file in files.values()) else {**files}
+    found = files(folder)
+    return {stem: found[stem] for stem in stems} if all(file.complete() for file in found.values()) else {**found}
 
 
 def _paths(stage: Stage, *stems: str) -> list[Path]:
@@ -205,7 +206,7 @@ def _paths(stage: Stage, *stems: str) -> list[Path]:
     inputs = stage.requires()
     if "rendered" in inputs:
         return [inputs["rendered"].sibling(f".{stem}.csv") for stem in stems]
-    return [kaggle.inside(Path(inputs[stem].path), stem) for stem in stems]
+    return [inside(Path(inputs[stem].path), stem) for stem in stems]
 
 
 EXAMPLES = 16  # versions of one face that are stored to show the augmentation if the trainings draw their own

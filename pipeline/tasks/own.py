@@ -6,7 +6,7 @@ from typing import Any
 
 import luigi
 
-from pipeline.data.definition import Definition
+from pipeline.data.definition import READER, Definition
 from pipeline.data.formats.catalogue import FORMATS, KAGGLE
 from pipeline.store.run.targets import ExternalFile, ExternalFiles
 from pipeline.tasks.sections import dataset
@@ -28,9 +28,9 @@ def files(*, test: bool) -> dict[str, luigi.Task]:
 
 
 def modules() -> tuple[str, ...]:
-    """The module of the label format, which is imported by name, so that an edited format makes only its own sets stale."""
+    """The modules that are imported by name, so that their code concerns only these sets: that of the label format, and of own sets."""
     name = dataset().definition().format
-    return (f"pipeline.data.formats.{name}",) if name in (*FORMATS, KAGGLE) else ()
+    return (*((f"pipeline.data.formats.{name}",) if name in (*FORMATS, KAGGLE) else ()), *((READER,) if dataset().is_own else ()))
 
 
 def facts() -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Stages from trained nets to a submission and a report. What their `run` needs is imported there: libraries take seconds to start."""
 
+import importlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.data.definition import READER
 from pipeline.errors import InputError
 from pipeline.store.run.parameters import is_set, real, whole
 from pipeline.store.run.stage import Stage
@@ -141,10 +143,9 @@ class Predict(Stage):
 
     def _publish_own(self, content: "Predictions") -> tuple[str, ...]:
         """Publishes the tables of an own set; returns the suffix and the name of their files."""
-        from pipeline.data import ownset
         from pipeline.results import placed
 
-        convention, tables = ownset.convention(dataset().definition()), (".csv", HELD_OUT)
+        convention, tables = importlib.import_module(READER).convention(dataset().definition()), (".csv", HELD_OUT)
         with self.publishing(*tables) as (csv, held_out):
             placed.write_csv(csv, placed.predicted(content, convention))
             placed.write_csv(held_out, placed.held_out(content, convention))

@@ -88,7 +88,7 @@ def _globals(module: str, name: str) -> Iterator[tuple[str, str, ast.AST]]:
     if isinstance(value, type) and issubclass(value, luigi.Task):
         return
     for node in _tree(module).body:
-        if {name, "*"} & _bound(node):
+        if {name, "*"} & _bound(node) and not _for_type_checkers(node):
             yield "" if isinstance(node, ast.Import | ast.ImportFrom) else _label(module, name), module, node
 
 
@@ -104,15 +104,25 @@ def _bound(statement: ast.AST) -> frozenset[str]:
 
 
 def _imports(tree: ast.AST, module: str) -> set[str]:
-    """The modules of this program and of `module`'s package that are imported anywhere in a syntax tree of `module`."""
-    found = set()
-    for node in ast.walk(tree):
+    """The modules of this program and of `module`'s package that are imported anywhere in a syntax tree of `module`.
+
+    Imports that only type checkers see do not count.
+    """
+    found, todo = set(), [tree]
+    while todo:
+        node = todo.pop()
         if isinstance(node, ast.Import):
             found |= {(alias.name, "") for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {(_absolute(node, module), f".{alias.name}") for alias in node.names}
+        todo += [*(node.orelse if isinstance(node, ast.If) and _for_type_checkers(node) else ast.iter_child_nodes(node))]
     packages = (module.split(".")[0], PROGRAM)
     return {base + name if name and _module_file(base + name) else base for base, name in found if base.split(".")[0] in packages}
+
+
+def _for_type_checkers(node: ast.AST) -> bool:
+    """Whether a statement is `if TYPE_CHECKING`, which never runs."""
+    return isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
 
 
 def _absolute(node: ast.ImportFrom, module: str) -> str:
