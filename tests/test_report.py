@@ -294,7 +294,7 @@ def test_a_validation_face_shows_labels_predictions_and_the_lines_between(faces,
 
 def test_test_faces_have_only_dots(predictions, content):
     """The ImageIds are evenly spaced, each at most once, and there are no labels."""
-    shown = gallery.tests(predictions, content.tests)
+    shown = gallery.to_predict(predictions, content.tests)
     assert [face.caption for face in shown] == [f"ImageId {number}" for number in range(11, 17)]
     for number, face in enumerate(shown):
         np.testing.assert_array_equal(pixels(face), predictions.test_images[number])

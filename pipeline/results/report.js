@@ -12,6 +12,7 @@ function show(number) {
   const figure = shown[current].closest("figure");
   place.replaceChildren(...[...shown[current].children].map((child) => child.cloneNode(true)));
   place.className = figure.className + " enlarged";
+  place.style.cssText = figure.style.cssText;
   caption.textContent = figure.querySelector("figcaption").textContent;
   count.textContent = shown.length > 1 ? `${current + 1} of ${shown.length}` : "";
 }

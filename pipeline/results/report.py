@@ -25,12 +25,13 @@ from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets import diagnosis
 from pipeline.nets.trained import Snapshots, Trained
 from pipeline.progress import OnProgress, ignored
-from pipeline.results import curves, gallery, net_summary, run_summary, score_summary
+from pipeline.results import agreement, curves, gallery, net_summary, run_summary, score_summary
 from pipeline.results.net_summary import Findings
 from pipeline.results.predictions import Predictions
 from pipeline.results.run_summary import Provenance
 from pipeline.results.scores import Scores
 from pipeline.results.style import words
+from pipeline.results.wording import wording
 
 FOLDER = Path(__file__).parent
 
@@ -44,6 +45,8 @@ class RunRecords:
     nets: the base net, then the specialists, of the first chain, by name.
     findings: name of a net -> what the checks of its training found, see `diagnosis.findings`.
     snapshots: of the base net's weights, where its training kept some.
+    notes: what a reader should know about how the labels were understood.
+    skeleton: pairs of keypoints that are joined by a line.
     """
 
     scores: Scores
@@ -55,6 +58,8 @@ class RunRecords:
     provenance: Provenance
     findings: Mapping[str, Findings] = field(default_factory=dict)
     snapshots: Snapshots | None = None
+    notes: tuple[str, ...] = ()
+    skeleton: tuple[tuple[str, str], ...] = ()
 
     @property
     def dataset(self) -> Dataset:
@@ -65,6 +70,12 @@ class RunRecords:
     def keypointset(self) -> KeypointSet:
         """The keypoint set that the nets predict."""
         return self.dataset.keypointset.restored()
+
+    @cached_property
+    def lines(self) -> gallery.Skeleton:
+        """The skeleton as pairs of keypoints, counted from 0."""
+        index = self.keypointset.names.index
+        return tuple((index(one), index(other)) for one, other in self.skeleton)
 
     @property
     def shown(self) -> int:
@@ -82,12 +93,20 @@ PARTS: Mapping[str, Callable[[RunRecords], Any]] = MappingProxyType(
     {
         "scores": lambda run: run.scores,
         "rows": lambda run: score_summary.rows(run.scores),
-        "gain": lambda run: score_summary.gain(*run.scores.gain.tolist()),
+        "noun": lambda run: wording(run.dataset),
+        "own": lambda run: run.dataset.origin is not None,
+        "notes": lambda run: run.notes,
+        "stored": lambda run: run.dataset.images.shape[1],
+        "bones": lambda run: bool(run.skeleton),
+        "crowded": lambda run: len(run.keypointset.names) > gallery.CROWDED,
+        "mirrored": lambda run: run.keypointset.mirror is not None,
+        "gain": lambda run: score_summary.gain(*run.scores.gain.tolist()[:2], noun=wording(run.dataset)),
+        "agreement": lambda run: agreement.sentences(run.dataset),
         "by_keypoint": lambda run: score_summary.by_keypoint(run.scores),
-        "best": lambda run: gallery.validation(run.held_out, run.predictions, run.scores.best),
-        "typical": lambda run: gallery.validation(run.held_out, run.predictions, run.scores.typical),
-        "worst": lambda run: gallery.validation(run.held_out, run.predictions, run.scores.worst),
-        "tests": lambda run: gallery.tests(run.predictions, run.scores.tests),
+        "best": lambda run: gallery.validation(run.held_out, run.predictions, run.scores.best, run.lines),
+        "typical": lambda run: gallery.validation(run.held_out, run.predictions, run.scores.typical, run.lines),
+        "worst": lambda run: gallery.validation(run.held_out, run.predictions, run.scores.worst, run.lines),
+        "tests": lambda run: gallery.to_predict(run.predictions, run.scores.tests, run.lines),
         "validation_faces": lambda run: len(run.predictions.validation_face),
         "training_faces": lambda run: int((~run.dataset.validation).sum()),
         "errors": lambda run: gallery.errors(run.held_out, run.dataset.mean_face[0], run.predictions, run.scores, run.keypointset),

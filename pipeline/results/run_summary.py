@@ -62,10 +62,14 @@ def provenance(
     adopted: Sequence[str],
     created: str = "",
     preset: str = "",
+    faces: str = "",
 ) -> Provenance:
-    """The provenance of a run, see `Provenance`. If no files were read, the faces were rendered by the program."""
+    """The provenance of a run, see `Provenance`.
+
+    faces: where they come from; "" for Kaggle's files and, if no files were read, for faces that the program rendered.
+    """
     return Provenance(
-        faces=", ".join(files) or "rendered by the program",
+        faces=faces or ", ".join(files) or "rendered by the program",
         files=dict(files),
         stages=list(stages),
         versions=dict(versions),

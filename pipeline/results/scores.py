@@ -9,9 +9,10 @@ from pipeline.data.testset import UnlabelledSamples
 from pipeline.metrics.bootstrap import BOOTSTRAP, bootstrap_interval, difference_interval
 from pipeline.metrics.rmse import rmse, rmse_by_keypoint, rmse_by_source, squared_error
 from pipeline.results.predictions import Predictions
+from pipeline.results.wording import wording
 from pipeline.schema import Plot, array, record
 
-PREDICTORS = ("specialists", "base net", "mean face")
+PREDICTORS = ("specialists", "base net")
 
 
 @record
@@ -65,7 +66,7 @@ def scores(predictions: Predictions, data_sets: Sequence[Dataset], test: Unlabel
     order = _by_error(own, truth, group)
     rows, middle = predictions.validation_face[order], max(0, (len(order) - shown) // 2)
     return Scores(
-        predictors=np.array(PREDICTORS),
+        predictors=np.array([*PREDICTORS, wording(data_sets[0]).mean]),
         sources=predictions.sources,
         keypoints=predictions.keypoints,
         rmse=_floats([rmse(predicted, truth) for predicted in predictors]),

@@ -17,7 +17,7 @@ from pipeline.data.labels import Instance
 from pipeline.data.overview import Overview
 from pipeline.errors import InputError
 from pipeline.progress import OnProgress, ignored
-from pipeline.results.gallery import Face, Mark
+from pipeline.results.marked import Face, Mark
 from pipeline.results.set_summary import SetSummary, side_of, title
 from pipeline.results.style import data_uri
 from pipeline.units import counted, printable

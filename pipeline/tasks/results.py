@@ -16,11 +16,13 @@ from pipeline.tasks import own
 from pipeline.tasks.data import Load, LoadTest
 from pipeline.tasks.sections import dataset, device
 from pipeline.tasks.training import TrainBase, TrainSpecialist
+from pipeline.units import printable
 
 if TYPE_CHECKING:
     from pipeline.data.testset import UnlabelledSamples
     from pipeline.inference.ensemble import ChainPredictions
     from pipeline.results.predictions import Predictions
+    from pipeline.results.report import RunRecords
     from pipeline.store.workspace.console import Progress
 
 
@@ -174,7 +176,13 @@ class Predict(Stage):
         return {"Faces": faces, "Learning curves": curves, "Submission": self.shown, "Look inside": look}
 
 
-PAGE_FILES = ("report.html", "report.css", "report.js")
+PAGE_FILES = ("report.html", "report.css", "report.js", "parts.html")
+
+
+def _place() -> str:
+    """Where the samples of an own set come from, in words; "" for others."""
+    found = dataset().definition()
+    return f"{printable(Path(found.root).name)}, labels in the format {found.format}" if dataset().is_own else ""
 
 
 class Report(Stage):
@@ -198,18 +206,28 @@ class Report(Stage):
         return {"skeleton": dataset().keypointset().skeleton} if dataset().is_own and dataset().groups() else {}
 
     def run(self):
+        from pipeline.results import report
+
+        records = self._records()
+        with self.publishing(".html") as (page,), self.progress(len(report.PARTS), "part") as progress:
+            page.write_text(report.page(records, progress.add), encoding="utf-8")
+        self.save(records.scores, views=(".html",))
+        self.conclude(result=f"validation RMSE {records.predictions.rmse:.3f} px")
+
+    def _records(self) -> "RunRecords":
+        """The records that the page shows."""
         from pipeline.results import report, scores
 
         predictions, data_sets, test, nets, versions = self._loaded()
         content = scores.scores(predictions, data_sets, test, shown=self.faces)
         findings, snapshots = self._training_records(nets)
-        records = report.RunRecords(
-            content, predictions, data_sets, test, versions, nets, self._provenance(), findings=findings, snapshots=snapshots
+        return report.RunRecords(
+            content, predictions, data_sets, test, versions, nets, self._provenance(), findings, snapshots, *self._understood()
         )
-        with self.publishing(".html") as (page,), self.progress(len(report.PARTS), "part") as progress:
-            page.write_text(report.page(records, progress.add), encoding="utf-8")
-        self.save(content, views=(".html",))
-        self.conclude(result=f"validation RMSE {predictions.rmse:.3f} px")
+
+    def _understood(self):
+        """How the labels were understood, in sentences, and the skeleton."""
+        return dataset().definition().notes, dataset().keypointset().skeleton
 
     def _loaded(self):
         """The predictions, the data sets of the chains, the test samples, the first chain's nets by name, versions of one sample."""
@@ -252,6 +270,7 @@ class Report(Stage):
             adopted=list(self.adopted),
             created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             preset=Path(os.environ.get("LUIGI_CONFIG_PATH", "")).name,
+            faces=_place(),
         )
 
     @property

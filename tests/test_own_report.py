@@ -1,0 +1,191 @@
+"""The report about a keypoint set of the user's: words, captions, units and drawings that fit any images."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_report import (  # noqa: F401  # fixtures
+    LOOK,
+    SHOWN,
+    TABLES,
+    browser,
+    content,
+    faces,
+    nets,
+    pixels,
+    places,
+    predictions,
+    provenance,
+    test,
+    text_of,
+    trained,
+    versions,
+)
+from toys import DOTS, TARGET, labelled
+
+from pipeline.data.tables import Origin
+from pipeline.data.testset import UnlabelledSamples
+from pipeline.geometry.augmentation import AugmentedVersions
+from pipeline.inference import ensemble
+from pipeline.keypoints.stored import StoredSet
+from pipeline.results import agreement, gallery, report, scores, style
+from pipeline.results import predictions as results
+
+SCALE = 10  # pixels of an image for each pixel of a sample
+NAME = "a_rather_long_folder/of-recordings_2024-11-03/camera-1_left/frame"
+
+
+def origin(count):
+    """Images of 320 x 200 pixels with two samples each, which show the whole width."""
+    to_original = np.tile(np.array([[SCALE, 0, 0], [0, SCALE, -60]], np.float64), (count, 1, 1))
+    images = np.array([f"{NAME}{number // 2:03}.png" for number in range(count)])
+    size, white = np.tile(np.array([320, 200], np.int32), (count, 1)), np.full(count, 255, np.int32)
+    return Origin(images, np.array([f"{1 + number % 2}" for number in range(count)]), size, to_original, white)
+
+
+def coloured(images):
+    """Colour images (n, side, side, 3) with more red than blue."""
+    return np.stack([images, images // 2, images // 4], axis=-1)
+
+
+@pytest.fixture(scope="module")
+def mice(faces):  # noqa: F811
+    """The dot faces as samples in colour of a set of the user's that must not be mirrored."""
+    named = replace(StoredSet.of(DOTS), name=np.array("<mice>"), may_mirror=np.array(False), mirror=np.zeros((0, 2), np.int16))
+    return replace(faces, images=coloured(faces.images), origin=origin(len(faces.row)), keypointset=named)
+
+
+@pytest.fixture(scope="module")
+def wanted():
+    """Four samples to predict, one in each image."""
+    nothing = dict.fromkeys(("image_id", "lookup_row", "lookup_sample", "lookup_keypoint", "lookup_axis"))
+    asked = labelled(4, seed=2)
+    one = replace(origin(4), image=np.array([f"new/{number}.png" for number in range(4)]), instance=np.array(["1"] * 4))
+    return UnlabelledSamples(coloured(asked.images), np.zeros(4, np.int8), source_names=np.array(DOTS.source_names), origin=one, **nothing)
+
+
+@pytest.fixture(scope="module")
+def records(mice, wanted, nets, versions):  # noqa: F811
+    """The records of a run on the set."""
+    tests = [np.tile(TARGET[net.indices], (len(wanted.images), 1, 1)) for net in nets.values()]
+    predicted = results.predictions(wanted, DOTS, [ensemble.chain_predictions(mice, list(nets.values()), tests, base_share=0.3)])
+    found = scores.scores(predicted, [mice], wanted, shown=SHOWN)
+    drawn = AugmentedVersions(coloured(versions.images), versions.keypoints)
+    made = provenance(faces="mice, labels in the format coco", files={"label files": "ab" * 32})
+    said = {"notes": ("Images are not mirrored: <no pairs>.",), "skeleton": (("left_eye", "nose_tip"),)}
+    return report.RunRecords(found, predicted, [mice], wanted, drawn, nets, made, **said)
+
+
+@pytest.fixture(scope="module")
+def page(records):
+    return report.page(records)
+
+
+def test_the_page_speaks_of_samples(page):
+    """Nowhere of faces, Kaggle, a leaderboard, rows or ImageIds, and of mirroring only in the note."""
+    text = text_of(page)
+    for word in ("face", "Kaggle", "leaderboard", "lookup", "ImageId", "row "):
+        assert word not in text, word
+    assert "&lt;mice&gt;" in text[:60]
+    assert "Samples: mice, labels in the format coco" in text
+    assert "Images are not mirrored: &lt;no pairs&gt;." in text
+    assert text.count("mirror") == 1
+    assert "in pixels of the original images" in text
+    assert "in pixels of the samples as they are stored (32" in text
+
+
+def test_the_page_has_the_units_of_the_images(records):
+    """Ten times as many pixels as those of the samples, also in captions and for outliers, while circles keep their size."""
+    best = records.scores.best[0]
+    place = int(np.flatnonzero(records.predictions.validation_face == best)[0])
+    face = gallery.validation(records.held_out, records.predictions, records.scores.best)[0]
+    (own,) = scores.face_rmse(records.predictions.validation[[place]], records.predictions.validation_truth[[place]])
+    source = records.predictions.sources[records.predictions.validation_source[place]]
+    instance = records.predictions.validation_origin.instance[place]
+    assert face.caption == f"{SCALE * own:.2f} px, {NAME}{best // 2:03}.png, instance {instance}, {source} labels"
+    (suspect,) = gallery.outliers(records.dataset, SHOWN)
+    assert "nose tip, 142 px off; " in suspect.caption
+    both, _ = gallery.errors(records.held_out, records.dataset.mean_face[0], records.predictions, records.scores, DOTS)
+    np.testing.assert_allclose([mark.radius for mark in both.marks], records.scores.error_by_place[0] / SCALE, rtol=1e-6)
+    assert [mark.text for mark in both.marks] == [f"{error:.1f}" for error in records.scores.error_by_place[0]]
+
+
+def test_a_sample_is_shown_without_its_padding(records):
+    """The part that lies within the image, 32 x 20 pixels of 32 x 32; marks and lines move with it."""
+    (face, *_) = gallery.to_predict(records.predictions, records.scores.tests, records.lines)
+    assert face.caption == "new/0.png"
+    assert face.size == (32, 20)
+    np.testing.assert_array_equal(pixels(face), records.test.images[0][6:26])
+    np.testing.assert_allclose(places(face, "predicted"), records.predictions.test[0] - [0, 6], atol=0.051)
+    assert face.bones == ((*places(face, "predicted")[0], *places(face, "predicted")[2]),)
+
+
+def test_a_set_without_images_to_predict(records):
+    """The page says that there are none."""
+    nothing = replace(records.predictions, test=np.zeros((0, 3, 2), np.float32), test_ids=np.zeros(0, np.int64))
+    text = text_of(report.page(replace(records, predictions=nothing, scores=replace(records.scores, tests=np.zeros(0, np.int64)))))
+    assert "There are none: every image of the set has labels." in text
+
+
+def test_annotators_of_the_same_samples_are_compared(mice):
+    """By an RMSE in pixels of the images, over the samples that both have labelled; Kaggle's faces have no such samples."""
+    both = replace(
+        mice,
+        origin=replace(mice.origin, instance=np.array(["1"] * 60)),
+        keypoints=np.tile(TARGET, (60, 1, 1)) + np.array([0, 3])[np.arange(60) % 2, None, None].astype(np.float32),
+        source=(np.arange(60) % 2).astype(np.int8),
+    )
+    assert agreement.sentences(both) == ["The labels of all and nose differ by an RMSE of 30.00 px, on 30 samples that both have labelled."]
+    assert agreement.sentences(mice) == agreement.sentences(replace(both, origin=None)) == []
+
+
+def test_numbers_of_many_circles_do_not_overlap(mice, records):
+    """Of 68 keypoints close together, the least accurate have a number."""
+    target, error = np.stack([np.linspace(10, 20, 68), np.full(68, 15.0)], axis=1), np.linspace(1, 5, 68)
+    face = gallery._circles(records.held_out[0], target, error, 1.0, "some")
+    numbers = [mark.text for mark in face.marks if mark.text]
+    assert numbers[-1] == "5.0"
+    assert 2 <= len(numbers) <= 5
+
+
+def test_marks_of_many_keypoints_are_smaller(records):
+    """So that 68 of them cover no more of the image than 20."""
+    few, many = (gallery.Shown(records.held_out[0], np.zeros(2), 32).marks("truth", np.ones((n, 2)), 2.0)[0].radius for n in (20, 80))
+    assert few == 2 * many
+
+
+def test_large_images_take_little_space():
+    """An image of 256 pixels is a JPEG; one as small as Kaggle's is a PNG with the same grey levels."""
+    large, small = (np.random.default_rng(0).integers(0, 256, (side, side), np.uint8) for side in (256, 96))
+    assert gallery.Shown(large, np.zeros(2), 256).face([], "", "").image.startswith("data:image/jpeg")
+    np.testing.assert_array_equal(pixels(gallery.Shown(small, np.zeros(2), 96).face([], "", "")), small)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 768, 1600])
+def test_the_page_fits_any_screen(browser, page, tmp_path, width, scheme):  # noqa: F811
+    """Long paths break, no table is cut, nothing is wider than the page, and an enlarged sample keeps its shape."""
+    path = tmp_path / "report.html"
+    path.write_text(page, encoding="utf-8")
+    emulated = {"media": "screen", "features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", emulated)
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get(path.as_uri())
+    seen = browser.execute_script(LOOK, width)
+    assert (seen["width"], seen["wide"], seen["broken"], seen["unnamed"]) == (width, [], 0, 0)
+    assert browser.get_log("browser") == []
+    assert not any(table["cut"] for table in browser.execute_script(TABLES))
+    browser.execute_script("document.querySelector('#samples .face button').click()")
+    box = browser.execute_script("const r = document.querySelector('.enlarged').getBoundingClientRect(); return [r.width, r.height]")
+    assert box[0] / box[1] == pytest.approx(32 / 20, abs=0.02)
+
+
+def test_words_of_drawn_and_kaggles_faces(faces, mice):  # noqa: F811
+    """They stay faces; others are samples."""
+    from pipeline.results.wording import FACES, wording
+
+    assert wording(faces) is FACES
+    assert (wording(mice).title, wording(mice).one) == ("<mice>", "sample")
+    assert style.words("nose_tip") == "nose tip"
