@@ -154,13 +154,22 @@ def test_mirror_pairs_that_the_labels_do_not_confirm_are_not_used(album):
     assert found.notes[-1].startswith("Images are not mirrored: the names suggest pairs such as left_ear and right_ear")
 
 
-def test_mirror_pairs_of_label_files_are_believed(album, monkeypatch):
-    """They need no confirmation."""
+@pytest.mark.parametrize(("given", "used"), [((("b", "c"),), (("b", "c"),)), ((), None)], ids=["pair", "none"])
+def test_mirror_pairs_of_label_files_are_confirmed(album, monkeypatch, given, used):
+    """Programs often write that a mirrored image exchanges nothing, which the labels of two ears refute."""
     from pipeline.data.formats import wide_csv
 
     read = wide_csv.read
-    monkeypatch.setattr(wide_csv, "read", lambda *given: replace(read(*given), mirror=(("nose", "left_ear"),)))
-    assert album.defined().keypointset.mirror == (("nose", "left_ear"),)
+    monkeypatch.setattr(wide_csv, "read", lambda *asked: replace(read(*asked), mirror=given, names=tuple("abc")))
+    assert album.defined().keypointset.mirror == used
+
+
+@pytest.mark.parametrize(("part", "divided"), [("training", True), ("validation", False)])
+def test_a_validation_part_without_labels_divides_nothing(album, part, divided):
+    """Some of its images have to be labelled."""
+    album.write("labels.csv", (album.root / "labels.csv").read_text() + "7.png,,,,,,\n")
+    split = album.write("../split.csv", f"image,part\n1.png,{'validation' if divided else 'training'}\n7.png,{part}\n")
+    assert bool(album.defined(split=split).parts) == divided
 
 
 def test_a_folder_of_test_images_can_be_named(album, tmp_path):

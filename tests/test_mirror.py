@@ -101,3 +101,29 @@ def test_what_cannot_be_known_is_not_guessed(names, keypoints, reason):
     assert pairs is None
     assert reason in note
     assert note.endswith("Give pairs in keypoints.toml if they may be.")
+
+
+@pytest.mark.parametrize("shape", [SHAPE, SHAPE[:4]], ids=["all", "fewer"])
+def test_pairs_of_label_files_are_confirmed(shape):
+    """Those that the labels confirm are used, whatever the names are."""
+    names = tuple("abcdef"[: len(shape)])
+    pairs, note = mirror.known(samples(shape), names, (("b", "c"),) if len(shape) == 4 else (("b", "c"), ("d", "e")))
+    assert (pairs is None) == (len(shape) == 4)
+    assert note.startswith("The mirror pairs of the label files are not used" if pairs is None else "Mirror pairs are those of")
+
+
+def test_no_pairs_of_label_files_need_a_confirmation():
+    """Programs write that into every file. Then names are asked, and without an answer images are not mirrored."""
+    assert mirror.known(samples(), NAMES, ())[0] == (EYES, EARS)
+    pairs, note = mirror.known(samples(), tuple("abcdef"), ())
+    assert pairs is None
+    assert note.startswith("The mirror pairs of the label files are not used, because the labels do not confirm them. Images are not")
+    assert mirror.known(samples(SHAPE[1:3]), ("a", "b"), ())[0] is None
+    on_the_axis = samples(np.array([[0, -4], [0, -1], [0, 6]]), noise=0.02)
+    pairs, note = mirror.known(on_the_axis, tuple("abc"), ())
+    assert (pairs, note) == ((), "A mirrored image exchanges no keypoints, as the label files say, and 40 samples confirm it.")
+
+
+def test_pairs_of_label_files_are_believed_where_nothing_can_be_known():
+    """Few samples do not refute what somebody has written."""
+    assert mirror.known(samples(count=3), NAMES, (EYES, EARS)) == ((EYES, EARS), "Mirror pairs are those of the label files.")

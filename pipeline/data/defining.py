@@ -155,12 +155,10 @@ def _defined(folder: Folder, asked: Asked) -> Definition:
 
 
 def _pairs(file: KeypointFile, labels: Labels, keypoints: Any) -> tuple[Pairs | None, tuple[str, ...]]:
-    """The mirror pairs, and notes on how they are known: given, by keypoints.toml before the label files, or found."""
+    """The mirror pairs, and notes on how they are known: given by keypoints.toml, or else by the label files, or guessed from names."""
     if file.mirror is not None:
         return file.pairs(labels.names), ()
-    if labels.mirror is not None:
-        return labels.mirror, ("Mirror pairs are those of the label files.",)
-    pairs, note = mirror.found(keypoints, labels.names)
+    pairs, note = mirror.known(keypoints, labels.names, labels.mirror)
     return pairs, (note,)
 
 
@@ -216,13 +214,14 @@ def _uses(folder: Folder, labels: Labels, asked: Asked) -> _Uses:
         test = [*(image for image, own in part.items() if own == "test"), *(image for image in unmentioned if image not in part)]
     labelled = tuple(image.name for image in labels.images if part[image.name] != "test" and image.name not in set(test))
     used = set(labelled)
-    if not any(instance.image in used for instance in labels.instances):
+    labelled_parts = {part[instance.image] for instance in samples.usable(labels) if instance.image in used}
+    if not labelled_parts:
         raise InputError(f"All labelled images of {printable(folder.root)} are test images. Leave some to train with.")
-    parts = {image: str(own) for image, own in part.items() if image in used and own}
-    if set(parts.values()) == {"validation"} and len(parts) == len(used):
+    if labelled_parts == {"validation"}:
         raise InputError(f"All labelled images of {printable(folder.root)} are in the validation part. Leave some to train with.")
-    # Without a validation part the set is not divided, except for its test images.
-    return _Uses(labelled, tuple(dict.fromkeys(test)), parts if "validation" in parts.values() else {})
+    parts = {image: str(own) for image, own in part.items() if image in used and own}
+    # Without a labelled image in a validation part the set is not divided, except for its test images.
+    return _Uses(labelled, tuple(dict.fromkeys(test)), parts if "validation" in labelled_parts else {})
 
 
 def _check_grouping(file: KeypointFile, labelled: tuple[str, ...]) -> None:

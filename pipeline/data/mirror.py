@@ -57,6 +57,11 @@ class Residuals:
         """Whether the pairs are true."""
         return self.samples >= FEWEST and self.exchanged <= min(BETTER * self.mirrored, AS_GOOD * self.plain + EXACT)
 
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether mirrored samples look like others although nothing is exchanged."""
+        return self.samples >= FEWEST and self.mirrored <= AS_GOOD * self.plain + EXACT
+
 
 def found(keypoints: np.ndarray, names: tuple[str, ...]) -> tuple[Pairs | None, str]:
     """The mirror pairs of a set, None if its images must not be mirrored, and a sentence that says how they are known or what is lacking.
@@ -75,6 +80,24 @@ def found(keypoints: np.ndarray, names: tuple[str, ...]) -> tuple[Pairs | None, 
     if not fit.agree:
         return None, f"Images are not mirrored: the names suggest {such}, but the labels do not confirm them. {_REMEDY}"
     return pairs, f"Images are mirrored: the names suggest {such}, and {counted(fit.samples, 'sample')} confirm them."
+
+
+def known(keypoints: np.ndarray, names: tuple[str, ...], given: Pairs | None) -> tuple[Pairs | None, str]:
+    """As `found`, but pairs that the label files give are preferred, if the labels confirm them; None if they give none.
+
+    Many programs write into every file that there are no pairs, whatever it contains. That needs a confirmation, whereas pairs that too few
+    samples could confirm are believed.
+    """
+    if given is None:
+        return found(keypoints, names)
+    fit = residuals(keypoints, names, given)
+    if fit.samples < FEWEST and given:
+        return given, "Mirror pairs are those of the label files."
+    if fit.agree if given else fit.is_symmetric:
+        which = "Mirror pairs are those of the label files" if given else "A mirrored image exchanges no keypoints, as the label files say"
+        return given, f"{which}, and {counted(fit.samples, 'sample')} confirm it."
+    own, why = found(keypoints, names)
+    return own, f"The mirror pairs of the label files are not used, because the labels do not confirm them. {why}"
 
 
 def guessed(names: tuple[str, ...]) -> tuple[Pairs, tuple[str, ...]]:
@@ -112,8 +135,8 @@ def words(name: str, *, numbers: bool) -> tuple[str, ...]:
 def residuals(keypoints: np.ndarray, names: tuple[str, ...], pairs: Pairs) -> Residuals:
     """How well samples fit their mean shape, plain, mirrored, and mirrored with pairs exchanged.
 
-    keypoints: (n, K, 2), pixels, NaN where not labelled. Samples without a complete pair, with fewer than three labels, or with all labels
-    at one place are left out, because they say nothing.
+    keypoints: (n, K, 2), pixels, NaN where not labelled. Samples without a complete pair, if there are pairs, with fewer than three labels,
+    or with all labels at one place are left out, because they say nothing.
     """
     number = {name: index for index, name in enumerate(names)}
     order = np.arange(len(names))
@@ -121,7 +144,7 @@ def residuals(keypoints: np.ndarray, names: tuple[str, ...], pairs: Pairs) -> Re
         order[[number[one], number[other]]] = number[other], number[one]
     known = np.isfinite(keypoints).all(axis=2)
     paired = (known & known[:, order] & (order != np.arange(len(names)))).any(axis=1)
-    usable = keypoints[paired & (known.sum(axis=1) >= 3)]
+    usable = keypoints[(paired if pairs else True) & (known.sum(axis=1) >= 3)]
     shapes = normalised(few(usable))
     if len(shapes) < FEWEST:
         return Residuals(0.0, 0.0, 0.0, len(shapes))

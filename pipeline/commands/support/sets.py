@@ -73,6 +73,4 @@ def _mirror(said: KeypointFile, labels: Labels, keypointset: KeypointSet) -> str
         if keypointset.mirror is None:
             return f"Images are never mirrored, as {NAME} says."
         return f"{pairs}, as {NAME} says." if keypointset.mirror else f"A mirrored image exchanges no keypoints, as {NAME} says."
-    if labels.mirror is not None:
-        return f"{pairs}, as the label files say."
-    return mirror.found(labels.keypoints(), labels.names)[1]
+    return mirror.known(labels.keypoints(), labels.names, labels.mirror)[1]
