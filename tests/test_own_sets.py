@@ -87,6 +87,19 @@ def test_labels_of_held_out_images_are_those_of_the_file(folder, predicted):
         assert float(row["distance"]) == pytest.approx(apart, abs=2e-3)
 
 
+@pytest.mark.parametrize("flag", ["--Predict-folds=3", "--Load-validation-share=0.2", "--Load-fold=1"])
+def test_a_fixed_validation_part_is_not_divided_again(folder, tmp_path, flag):
+    """Folds would all be the same, so the flag is refused before anything runs."""
+    split = tmp_path / "split.csv"
+    split.write_text("image,part\n" + "".join(f"images/{n:02}.png,{'validation' if n < 8 else 'training'}\n" for n in range(48)))
+    done = luigi("Predict", f"--dataset-path={folder}", f"--workspace-root={tmp_path / 'work'}", f"--dataset-split={split}", *SMALL, flag)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert flag.split("=")[0] in done.stderr
+    assert "fix the validation part (8 images). Leave it out." in done.stderr
+    assert not list(tmp_path.rglob("*.h5"))
+
+
 def test_annotate_predicts_what_predict_does(folder, predicted, tmp_path):
     """For the same images, in pixels of the photograph whose first is from 0 to 1; the skeleton of the set is drawn."""
     toml = tmp_path / "keypoints.toml"

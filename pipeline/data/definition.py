@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.keypoints.definition import KeypointSet
+from pipeline.units import counted
 
 # The module that cuts the samples of an own set. Stages import it by name, so that its code concerns only own sets, not Kaggle's faces.
 READER = "pipeline.data.ownset"
@@ -69,6 +70,14 @@ class Definition:
     def groups(self) -> tuple[str, ...]:
         """The names of the specialist groups; none if the labels cannot be read."""
         return tuple(self.keypointset.groups) if self.keypointset else ()
+
+    @property
+    def fixed(self) -> str:
+        """What fixes the validation part, in words that follow "because"; "" if nothing does."""
+        held_out = sum(part == "validation" for part in self.parts.values())
+        if not held_out:
+            return ""
+        return f"the labels or the file of --dataset-split fix the validation part ({counted(held_out, 'image')})"
 
     def label_files(self, *, test: bool) -> tuple[str, ...]:
         """The label files. test: whether those that only label test images, by their names, are among them.

@@ -11,7 +11,7 @@ import luigi
 from pipeline.data.definition import READER
 from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
-from pipeline.store.run.parameters import choice, fraction, from_parameters, multiple, real, switch, whole
+from pipeline.store.run.parameters import choice, fraction, from_parameters, is_set, multiple, real, switch, whole
 from pipeline.store.run.stage import Stage
 from pipeline.tasks import own
 from pipeline.tasks.kaggle import FILES, files, inside
@@ -93,6 +93,11 @@ class Load(Stage):
         return own.facts() if dataset().is_own else {}
 
     def check(self) -> None:
+        overridden = self.overrides.get("Load", {})
+        chosen = [name for name in ("validation_share", "fold") if is_set(Load, name) or name in overridden]
+        if chosen and (fixed := dataset().definition().fixed):
+            flags = " and ".join(f"--Load-{name.replace('_', '-')}" for name in chosen)
+            raise InputError(f"{flags} would have no effect, because {fixed}. Leave it out.")
         if not dataset().is_own and (self.side, self.channels) != (256, "grey"):
             raise InputError("--Load-side and --Load-channels have an effect only for a keypoint set of your own. Leave them out.")
 

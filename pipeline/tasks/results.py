@@ -67,6 +67,10 @@ class Predict(Stage):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.folds > 1 and (fixed := dataset().definition().fixed):
+            raise InputError(
+                f"--Predict-folds {self.folds} holds out each of {self.folds} parts of the samples in turn, but {fixed}. Leave it out."
+            )
         if self.folds > 1 and (chosen := self._chosen_split()):
             raise InputError(
                 f"--Predict-folds {self.folds} holds out each of {self.folds} parts of the faces in turn, so {' and '.join(chosen)} would"
