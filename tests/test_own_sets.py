@@ -198,6 +198,21 @@ def test_marks_of_missing_labels_stop_the_run(folder, tmp_path):
     assert "9 of 48 labels of left_dot are at (-1, -1), as if that marked missing ones" in done.stderr
 
 
+def test_an_interrupt_while_labels_are_read_leaves_no_traceback(folder, tmp_path):
+    """That happens before the first stage runs."""
+    code = (
+        "import sys, luigi, pipeline\n"
+        "from pipeline.tasks import sections\n"
+        "def stop(asked): raise KeyboardInterrupt\n"
+        "sections.defined = stop\n"
+        f"sys.argv = ['luigi', 'Load', '--dataset-path', {str(folder)!r}, '--workspace-root', {str(tmp_path)!r}]\n"
+        "luigi.run()\n"
+    )
+    done = run("-c", code)
+    assert done.returncode not in (0, 1)
+    assert "Traceback" not in done.stderr
+
+
 def test_settings_of_own_sets_are_refused_for_drawn_faces(tmp_path):
     """They would have no effect."""
     done = luigi("Load", "--dataset-path=rendered", f"--workspace-root={tmp_path}", "--dataset-format=coco")

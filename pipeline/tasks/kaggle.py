@@ -20,7 +20,7 @@ def files(folder: Path) -> dict[str, ExternalFile]:
         return dict.fromkeys(FILES, ExternalFile(path=str(folder), advice=advice))
     found = {stem: find(folder, stem) for stem in FILES}
     lacking = [stem for stem in FILES if not found[stem]]
-    subject, advice = folder, f"Name a folder with the files of {KAGGLE_PAGE}, or {RENDERED}."
+    subject, advice = folder, f"Name the folder of a keypoint set, or of Kaggle's files ({KAGGLE_PAGE}), or {RENDERED}."
     if lacking and is_kind(Path.is_dir, folder):
         *names, last = [FILES[stem] for stem in lacking]
         subject = folder / f"{lacking[0]}.csv"

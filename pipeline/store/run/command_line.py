@@ -16,7 +16,7 @@ from luigi.cmdline_parser import CmdlineParser
 from luigi.task_register import Register
 
 from pipeline.errors import InputError, meant, near
-from pipeline.store.run import configuration
+from pipeline.store.run import configuration, interrupts
 from pipeline.store.run.parameters import Checked
 from pipeline.store.run.stage import Stage
 from pipeline.store.workspace import console
@@ -61,6 +61,7 @@ def install(needs: Mapping[type[Stage], Sequence[type[Stage]]], sections: Mappin
 
     @functools.wraps(luigis)
     def build(root_task: str | None = None, help_all: bool = False) -> argparse.ArgumentParser:
+        interrupts.silence()
         return _Parser(luigis(root_task=root_task, help_all=help_all), root_task, help_all)
 
     vars(build)["adapted"] = True

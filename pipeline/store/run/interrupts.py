@@ -38,6 +38,11 @@ def install(words: str) -> None:
         signal.signal(number, functools.partial(_interrupted, os.getpid()))
     if ours:
         _watch(ours, words)
+    silence()
+
+
+def silence() -> None:
+    """Lets an interrupt end this process without a traceback, also before `install`: own sets are read to know their stages."""
     sys.excepthook = _without_traceback
     sys.unraisablehook = _without_traceback_of_the_lost
 
