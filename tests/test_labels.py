@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.data.labels import Convention, Instance, Labels, Reading, by_source, check_one_source, with_unique_ids
+from pipeline.data.formats.several import with_sources
+from pipeline.data.labels import Convention, Instance, Labels, Reading, check_one_source, with_unique_ids
 from pipeline.errors import InputError
 
 LOWER_LEFT = Convention(0.5, upwards=True, visibility="", boxes=False)
@@ -23,14 +24,14 @@ def test_the_user_may_say_where_the_origin_is(upwards, expected):
 
 
 def test_files_that_label_the_same_images_are_annotation_sources():
-    """Each instance has the file as its source."""
-    found = by_source({"a.tps": [instance("1.png"), instance("2.png")], "b.tps": [instance("2.png")]})
-    assert [(each.image, each.source) for each in found] == [("1.png", "a.tps"), ("2.png", "a.tps"), ("2.png", "b.tps")]
+    """Each instance has the file as its source, by what distinguishes the names."""
+    found = with_sources({"a.tps": [instance("1.png"), instance("2.png")], "b.tps": [instance("2.png")]})
+    assert [(each.image, each.source) for each in found] == [("1.png", "a"), ("2.png", "a"), ("2.png", "b")]
 
 
 def test_files_that_label_different_images_are_one_source():
     """Also if one file has several instances in an image."""
-    found = by_source({"a.tps": [instance("1.png"), instance("1.png")], "b.tps": [instance("2.png")]})
+    found = with_sources({"a.tps": [instance("1.png"), instance("1.png")], "b.tps": [instance("2.png")]})
     assert [each.source for each in found] == ["", "", ""]
 
 

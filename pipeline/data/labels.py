@@ -5,7 +5,7 @@ Coordinates are those of `pipeline.geometry.frame.Frame`: pixels of the upright 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Literal
@@ -68,7 +68,7 @@ class Instance:
 
     image: the name of its image. id: the label file's identifier of the instance, or its number in the image, from 1. keypoints: float64
     (K, 2), pixels, NaN where not labelled. occluded: bool (K,), labelled but not visible. box: x, y, width and height in pixels, or None.
-    source: the annotation source, which is the name of the label file if several of one format label the same images, otherwise "".
+    source: the annotation source if there are several, see `formats.several.sources`, otherwise "".
     place: the file and the row or entry that it was read from, for messages.
     """
 
@@ -141,13 +141,6 @@ def arranged(labels: Labels, order: Sequence[int], names: tuple[str, ...]) -> La
         mirror=None if labels.mirror is None else kept(labels.mirror),
         skeleton=kept(labels.skeleton),
     )
-
-
-def by_source(instances: Mapping[str, Sequence[Instance]]) -> tuple[Instance, ...]:
-    """The instances of several label files, by file: each with its file as its annotation source if any image is labelled in two files."""
-    images = [image for own in instances.values() for image in {instance.image for instance in own}]
-    shared = len(images) > len(set(images))
-    return tuple(replace(instance, source=file) if shared else instance for file, own in instances.items() for instance in own)
 
 
 def with_unique_ids(instances: Sequence[Instance]) -> list[Instance]:

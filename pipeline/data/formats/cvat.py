@@ -20,6 +20,7 @@ from pipeline.data.formats import documents
 from pipeline.data.formats.folder import Folder
 from pipeline.data.formats.numbers import box, check_near, number, shown, whole
 from pipeline.data.formats.references import checked_size, images
+from pipeline.data.formats.several import with_sources
 from pipeline.data.labels import (
     Convention,
     Instance,
@@ -27,7 +28,6 @@ from pipeline.data.labels import (
     Labels,
     Part,
     Reading,
-    by_source,
     check_one_source,
     part_of,
     with_unique_ids,
@@ -77,7 +77,7 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
         file: with_unique_ids([each for entry in own for each in _instances(folder, kind, entry, reading)]) for file, own in entries.items()
     }
     labelled = tuple(LabelledImage(name, part) for name, part in parts.items())
-    return Labels("cvat", files, kind.names, labelled, by_source(instances), skeleton=kind.edges)
+    return Labels("cvat", files, kind.names, labelled, with_sources(instances), skeleton=kind.edges)
 
 
 def write(labels: Labels, folder: Folder, out: Path) -> None:

@@ -10,7 +10,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -21,7 +21,7 @@ from pipeline.data.formats import documents, photographs
 from pipeline.data.formats.folder import Folder
 from pipeline.data.formats.numbers import box, check_near, number, shown, whole
 from pipeline.data.formats.references import checked_size, images
-from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Reading, by_source, part_of, with_unique_ids
+from pipeline.data.labels import Convention, Instance, LabelledImage, Labels, Reading, part_of, with_unique_ids
 from pipeline.errors import InputError
 from pipeline.units import printable
 
@@ -65,8 +65,15 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
         source = work.annotator if len(exports) == 1 else f"{work.file}: {work.annotator}"
         found.setdefault(source, []).extend(_instances(folder, work, keypoints[id(work)], names, reading))
     mentioned = {work.image: LabelledImage(work.image, part_of(work.file)) for work in works}
-    instances = by_source({source: with_unique_ids(own) for source, own in found.items()})
+    instances = _sourced({source: with_unique_ids(own) for source, own in found.items()})
     return Labels("label_studio", files, names, tuple(mentioned.values()), instances)
+
+
+def _sourced(found: dict[str, list[Instance]]) -> tuple[Instance, ...]:
+    """The instances by annotator, each with the annotator as its source if an image is labelled by two."""
+    images = [image for own in found.values() for image in {instance.image for instance in own}]
+    shared = len(images) > len(set(images))
+    return tuple(replace(instance, source=source) if shared else instance for source, own in found.items() for instance in own)
 
 
 def write(labels: Labels, folder: Folder, out: Path) -> None:
