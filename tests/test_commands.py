@@ -428,7 +428,7 @@ def test_compare_knows_when_the_faces_are_others(monkeypatch, tmp_path):
     monkeypatch.setattr(compare, "_held_out", {"a": held_out([5, 6, 7], truth), "b": held_out([6, 7, 5], truth[[1, 2, 0]])}.get)
     compare._compare(["a", "b"], None)
     monkeypatch.setattr(compare, "_held_out", {"a": held_out([5, 6, 7], truth), "b": held_out([6, 7, 5], truth)}.get)
-    with pytest.raises(InputError, match="validated on different faces or labels"):
+    with pytest.raises(InputError, match="validated on different samples or labels"):
         compare._compare(["a", "b"], None)
 
 

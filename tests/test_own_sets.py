@@ -55,6 +55,9 @@ def predicted(folder, tmp_path_factory):
     root = tmp_path_factory.mktemp("workspace")
     done = luigi("Predict", f"--dataset-path={folder}", f"--workspace-root={root}", *SMALL)
     assert done.returncode == 0, done.stderr
+    assert " px of samples of 64 x 64 after 1 epoch, with the mirror image and refinement, " in done.stderr
+    assert "in pixels of the original images" in done.stderr
+    assert "by annotation source" not in done.stderr
     return root
 
 
@@ -98,6 +101,27 @@ def test_a_fixed_validation_part_is_not_divided_again(folder, tmp_path, flag):
     assert flag.split("=")[0] in done.stderr
     assert "fix the validation part (8 images). Leave it out." in done.stderr
     assert not list(tmp_path.rglob("*.h5"))
+
+
+def test_messages_say_which_pixels_they_mean(predicted, folder):
+    """The nets' RMSE is in pixels of the stored samples, the result in pixels of the images; one source is not listed on its own."""
+    said = run("-m", "pipeline", "compare", "TrainBase", "Predict", f"--workspace-root={predicted}", f"--dataset-path={folder}", *SMALL)
+    assert said.returncode == 0, said.stderr
+    rows = table(predicted, "heldout")
+    squares = [(float(row[axis]) - float(row[f"label_{axis}"])) ** 2 for row in rows for axis in "xy"]
+    (own,) = (line.split() for line in said.stdout.splitlines() if line.startswith("all keypoints"))
+    assert float(own[3]) == pytest.approx(np.sqrt(np.mean(squares)), abs=2e-3)
+    assert f"{len(rows) // len(NAMES)} validation samples" in said.stdout
+
+
+def test_an_experiment_in_different_units_is_refused(folder, tmp_path):
+    """RMSEs of trainings are in pixels of the samples, whose size a variation changes; predictions can be compared."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text('name = "sides"\nquestion = "How large?"\nepochs = 1\nseeds = [0]\n\n[grid]\nLoad.side = [32, 64]\n')
+    done = luigi("Experiment", f"--Experiment-file={plan}", f"--dataset-path={folder}", f"--workspace-root={tmp_path / 'work'}")
+    assert done.returncode != 0
+    assert "the RMSE of TrainBase is in pixels of the samples, whose size Load.side changes" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_annotate_predicts_what_predict_does(folder, predicted, tmp_path):

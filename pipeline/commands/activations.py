@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.commands.support import drawing, reading
 from pipeline.errors import InputError
-from pipeline.store.hdf5 import artifacts
 from pipeline.store.run.stage import Stage
 from pipeline.tasks.sections import device
+from pipeline.units import printable
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from pipeline.data.tables import Origin
     from pipeline.inference.activations import Activations
     from pipeline.nets.trained import Trained
 
@@ -31,10 +32,9 @@ def run(what: str, stages: list[Stage], *, face: int, test_face: int | None, out
     net = reading.load(path, Trained)
     base = None if net.window is None else reading.load(reading.made_from(path, "TrainBase")[0], Trained)
     data = reading.made_from(path, "Load")[0]
-    image = _labelled_image(data, face) if test_face is None else _test_image(stages, test_face)
+    image, name = _labelled_image(data, face) if test_face is None else _test_image(stages, test_face)
     look = _activations(net, image, base)
 
-    name = f"face {face} of the training table" if test_face is None else f"test face {test_face}"
     suffix = f"face-{face}" if test_face is None else f"test-face-{test_face}"
     figure = feature_maps.activations(drawing.title(path), name, image, look, _outputs(net, look, data))
     return drawing.write(figure, out or f"activations-{path.stem}-{suffix}.png")
@@ -64,21 +64,27 @@ def _activations(net: Trained, image: np.ndarray, base: Trained | None) -> Activ
     return activations.activations_of(net, image, net.keypointset.restored(), base)
 
 
-def _labelled_image(path: Path, face: int) -> np.ndarray:
-    """One face of a data set, uint8 (s, s) or (s, s, 3), by its row in the training table, counted from 1."""
+def _labelled_image(path: Path, face: int) -> tuple[np.ndarray, str]:
+    """One sample of a data set, uint8 (s, s) or (s, s, 3), by its row in the training table, counted from 1; and its name."""
     import numpy as np
 
     from pipeline.data.dataset import Dataset
 
-    with reading.refusing(path), artifacts.reading(path, Dataset) as file:
-        place = np.flatnonzero(file["row"][:] == face - 1)
+    with reading.refusing(path):
+        data = reading.load(path, Dataset)
+        place = np.flatnonzero(data.row == face - 1)
         if not len(place):
-            raise InputError(f"--face {face}: the rows of the training table are numbered from 1 to {file['row'][-1] + 1}.")
-        return file["images"][place[0]]
+            raise InputError(f"--face {face}: the rows of the training table are numbered from 1 to {data.row[-1] + 1}.")
+        return data.images[place[0]], _named(data.origin, place[0]) or f"face {face} of the training table"
 
 
-def _test_image(stages: list[Stage], test_face: int) -> np.ndarray:
-    """One test face of the selected run, uint8 (s, s) or (s, s, 3), by its ImageId or, in an own set, its number from 1."""
+def _named(origin: Origin | None, place: int) -> str:
+    """A sample of an own set by its image and instance; "" for Kaggle's faces."""
+    return f"{printable(origin.image[place])}, instance {printable(origin.instance[place])}" if origin else ""
+
+
+def _test_image(stages: list[Stage], test_face: int) -> tuple[np.ndarray, str]:
+    """One sample to predict, uint8 (s, s) or (s, s, 3), by its ImageId or, in an own set, its number from 1; and its name."""
     import numpy as np
 
     from pipeline.data.testset import UnlabelledSamples
@@ -86,9 +92,10 @@ def _test_image(stages: list[Stage], test_face: int) -> np.ndarray:
     made = [stage.path for stage in stages if stage.task_family == "LoadTest" and stage.complete()]
     if not made:
         raise InputError(f"--test-face {test_face}: the selected run has not read the test faces. Run Predict, or LoadTest.")
-    with reading.refusing(made[0]), artifacts.reading(made[0], UnlabelledSamples) as file:
-        ids = file["image_id"][:] if "image_id" in file else np.arange(1, len(file["images"]) + 1)
-        found = np.flatnonzero(ids == test_face)
+    with reading.refusing(made[0]):
+        test = reading.load(made[0], UnlabelledSamples)
+        found = np.flatnonzero((np.arange(1, len(test.images) + 1) if test.image_id is None else test.image_id) == test_face)
         if not len(found):
-            raise InputError(f"--test-face {test_face}: no test face has this ImageId.")
-        return file["images"][found[0]]
+            why = "no test face has this ImageId" if test.origin is None else f"there are {len(test.images):,} samples to predict"
+            raise InputError(f"--test-face {test_face}: {why}.")
+        return test.images[found[0]], _named(test.origin, found[0]) or f"test face {test_face}"

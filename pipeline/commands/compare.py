@@ -1,4 +1,4 @@
-"""`keypoints compare`: shows how two results differ in what they were made from, and how accurate they are on the same faces."""
+"""`keypoints compare`: shows how two results differ in what they were made from, and how accurate they are on the same samples."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pipeline.store.run.stage import Stage
 if TYPE_CHECKING:
     import numpy as np
 
+    from pipeline.data.tables import Origin
     from pipeline.results.paired import HeldOut
 
 COMPARABLE = ("TrainBase", "TrainSpecialist", "Predict")
@@ -65,17 +66,17 @@ def _provenance(path: Path) -> dict[str, Any]:
 
 
 def _compare(paths: tuple[Path, Path], out: str | None) -> None:
-    """Prints the RMSEs of two artifacts on the validation faces that they share."""
+    """Prints the RMSEs of two artifacts on the validation samples that they share."""
     from pipeline.results import paired
 
     held_out = [_held_out(path) for path in paths]
     one, other = paired.common(*held_out)
     if not len(one.row) or not one.keypoints:
-        print("The RMSEs cannot be compared, because the two results have no validation faces or no keypoints in common.")
+        print("The RMSEs cannot be compared, because the two results have no validation samples or no keypoints in common.")
         return
     if not paired.same_labels(one, other):
-        raise InputError("The RMSEs cannot be compared, because the two results were validated on different faces or labels.")
-    print(f"{len(one.row):,} validation faces that both share and that neither was trained on")
+        raise InputError("The RMSEs cannot be compared, because the two results were validated on different samples or labels.")
+    print(f"{len(one.row):,} validation samples that both share and that neither was trained on")
     print("\n".join(paired.table(one, other)))
     if out:
         _draw(paths, held_out, out)
@@ -125,7 +126,7 @@ def _joined(words: list[str]) -> str:
 
 
 def _held_out(path: Path) -> HeldOut:
-    """The validation faces of a training or a prediction, with the predicted keypoints."""
+    """The validation samples of a training or a prediction, with the predicted keypoints in pixels of the original images."""
     from pipeline.data.dataset import Dataset
     from pipeline.nets.trained import Trained
     from pipeline.results.paired import HeldOut
@@ -138,12 +139,23 @@ def _held_out(path: Path) -> HeldOut:
     if stage == "Predict":
         content = reading.load(path, Predictions)
         group = {row: group for each in faces for row, group in zip(each.row.tolist(), each.duplicate_group.tolist(), strict=True)}
-        rows = content.validation_face
-        return HeldOut(content.validation, content.validation_truth, rows, _numbers(group, rows), content.keypoints.tolist(), None, None)
+        rows, origin = content.validation_face, content.validation_origin
+        predicted, truth = (_placed(each, origin) for each in (content.validation, content.validation_truth))
+        return HeldOut(predicted, truth, rows, _numbers(group, rows), content.keypoints.tolist(), None, None)
     net, own = reading.load(path, Trained), faces[0]
     rows, truth = own.row[own.validation], own.keypoints[own.validation][:, net.indices]
-    curves = net.history.training_rmse, net.history.validation_rmse
-    return HeldOut(net.validation, truth, rows, own.duplicate_group[own.validation], net.keypoints.tolist(), *curves)
+    curves, origin = (net.history.training_rmse, net.history.validation_rmse), own.origin.of(own.validation) if own.origin else None
+    predicted, truth = (_placed(each, origin) for each in (net.validation, truth))
+    return HeldOut(predicted, truth, rows, own.duplicate_group[own.validation], net.keypoints.tolist(), *curves)
+
+
+def _placed(keypoints: np.ndarray, origin: Origin | None) -> np.ndarray:
+    """Keypoints (n, K, 2) in pixels of the images that the samples were cut from; Kaggle's faces were not cut."""
+    import numpy as np
+
+    from pipeline.geometry import affine
+
+    return keypoints if origin is None else affine.move(keypoints.astype(np.float64), origin.to_original)
 
 
 def _numbers(group: dict[int, int], rows: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from pipeline.nets.samples import Labelled, Samples, StoredVersions
 from pipeline.nets.sources import of_source
 from pipeline.nets.structure import Structure
 from pipeline.schema import array, record
+from pipeline.units import counted
 
 TINY = 8  # number of faces to memorise
 STEPS = 8  # minimum number of training steps per epoch
@@ -112,7 +113,7 @@ def first_loss(setup: Setup) -> Check:
     middle = rmse(np.full_like(faces.keypoints, faces.images.shape[1] / 2), faces.keypoints)
     return Check(
         "first loss",
-        f"an untrained net compared with predicting the image centre ({middle:.1f} px) for {len(faces.images)} faces",
+        f"an untrained net compared with predicting the image centre ({middle:.1f} px) for {len(faces.images)} samples",
         own / middle,
         "of that RMSE",
         1.5,
@@ -149,12 +150,12 @@ def blind(setup: Setup, epochs: int) -> Check:
     best = rmse(_mean_faces(faces)[faces.source], faces.keypoints)
     return Check(
         "blind",
-        f"a net trained on the labels of {len(faces.images)} faces with grey images, compared with their mean face ({best:.2f} px)",
+        f"a net trained on the labels of {len(faces.images)} samples with grey images, compared with their mean shape ({best:.2f} px)",
         reached / best,
         "of that RMSE",
         1.1,
         0.98,
-        "too low: the labels reach the net in some other way than through the image; too high: the output layer cannot reach the mean face",
+        "too low: the labels reach the net in some other way than through the image; too high: the output cannot reach the mean shape",
     )
 
 
@@ -165,7 +166,7 @@ def by_heart(setup: Setup, epochs: int) -> Check:
     reached = setup.fit(faces, faces, epochs=epochs, batch=2 * TINY)
     return Check(
         "by heart",
-        f"trained on {len(faces.images)} faces for {epochs} epochs of {STEPS} steps and validated on the same faces",
+        f"trained on {len(faces.images)} samples for {counted(epochs, 'epoch')} of {STEPS} steps and validated on the same samples",
         reached,
         "px",
         LEARNED,
@@ -184,7 +185,7 @@ def mirrored(setup: Setup) -> Check:
     back = of_mirror[:, :, order] * np.array([-1, 1], np.float32) + np.array([images.shape[1], 0], np.float32)
     return Check(
         "mirror",
-        f"largest difference between the predictions, with mirrored averaging, for {len(images)} faces and for their mirror images",
+        f"largest difference between the predictions, with mirrored averaging, for {len(images)} samples and for their mirror images",
         float(np.abs(predicted - back).max()),
         "px",
         0.01,
@@ -200,20 +201,20 @@ def shuffled(setup: Setup, epochs: int = 12) -> Iterator[Check]:
     wrong = dataclasses.replace(faces, keypoints=faces.keypoints[order], source=faces.source[order])
     best = rmse(setup.mean_face[held_out.source], held_out.keypoints)
     tried = (
-        f"trained on {len(faces.images)} faces for {epochs} epochs and validated on {len(held_out.images)} others,"
-        f" compared with the mean face ({best:.2f} px)"
+        f"trained on {len(faces.images)} samples for {counted(epochs, 'epoch')} and validated on {len(held_out.images)} others,"
+        f" compared with the mean shape ({best:.2f} px)"
     )
     right, mixed = (setup.fit(given, held_out, epochs=epochs, batch=setup.recipe.batch) for given in (faces, wrong))
-    unit = "of the mean face's RMSE"
-    yield Check("right labels", tried, right / best, unit, 0.95, 0.0, "too few faces or epochs, or an unsuitable learning rate")
+    unit = "of the mean shape's RMSE"
+    yield Check("right labels", tried, right / best, unit, 0.95, 0.0, "too few samples or epochs, or an unsuitable learning rate")
     yield Check(
         "shuffled labels",
-        f"with the labels of other faces, {tried}",
+        f"with the labels of other samples, {tried}",
         mixed / best,
         unit,
         np.inf,
         0.95,
-        "the net was trained on validation faces, or the labels of validation faces leak into its input",
+        "the net was trained on validation samples, or the labels of validation samples leak into its input",
     )
 
 

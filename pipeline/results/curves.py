@@ -20,6 +20,8 @@ from pipeline.schema import Plot, array, record
 # The names of two trainings that are compared.
 ORDINALS = ("first", "second")
 
+PIXELS = "pixels"
+
 
 @record
 class Curves:
@@ -38,6 +40,11 @@ class Curves:
     )
 
     PLOT = Plot("validation_rmse", (".", "epoch"), "spectrum", beside=("training_rmse",))
+
+
+def stored_pixels(net: Trained) -> str:
+    """The unit of the RMSE of a training on samples of an own set, in words: their size differs from that in the images."""
+    return f"{PIXELS} of samples of {net.stored} x {net.stored}"
 
 
 Draw = Callable[[Axes, Curves, Theme], None]
@@ -66,14 +73,17 @@ def curves(nets: Mapping[str, Trained]) -> Curves:
 
 
 @own_settings()
-def learning_curves(content: Curves) -> Figure:
-    """A figure of the RMSE over epochs: the base net on the left, the specialists and their weighted mean on the right."""
+def learning_curves(content: Curves, unit: str = PIXELS) -> Figure:
+    """A figure of the RMSE over epochs: the base net on the left, the specialists and their weighted mean on the right.
+
+    unit: that of the RMSE, in words.
+    """
     figure = Figure(figsize=(12, 5), layout="constrained")
-    draw_learning_curves(figure, content)
+    draw_learning_curves(figure, content, unit)
     return figure
 
 
-def draw_learning_curves(figure: FigureBase, content: Curves) -> None:
+def draw_learning_curves(figure: FigureBase, content: Curves, unit: str = PIXELS) -> None:
     """Draws the learning curves into a figure or a part of one.
 
     Training curves are dashed and validation curves solid. A dot marks the best epoch, and the margin gives the RMSE there.
@@ -81,6 +91,8 @@ def draw_learning_curves(figure: FigureBase, content: Curves) -> None:
     left, right = figure.subplots(1, 2)
     draw_base(left, content, LIGHT)
     draw_specialists(right, content, LIGHT)
+    for axes in (left, right):
+        axes.set_ylabel(f"RMSE, {unit}")
     figure.legend(handles=_key(), loc="outside lower center", ncols=3, frameon=False, fontsize="medium")
 
 
@@ -185,7 +197,7 @@ def _panel(axes: Axes, title: str, nets: list[NetCurve]) -> None:
         axes.plot(net.best + 1, net.validation[net.best], "o", color=net.colour, markersize=3 + net.width)
     label_ends(axes, [net.end for net in nets])
     _ticks(axes)
-    axes.set(title=title, xlabel="epoch", ylabel="RMSE, pixels")
+    axes.set(title=title, xlabel="epoch", ylabel=f"RMSE, {PIXELS}")
     plain(axes)
 
 
@@ -202,7 +214,7 @@ def _key() -> list[Line2D]:
     """The legend's entries: what each kind of line means."""
     return [
         Line2D([], [], color="0.3", linestyle="-", linewidth=2, label="validation"),
-        Line2D([], [], color="0.3", linestyle="--", label="training, on augmented faces"),
+        Line2D([], [], color="0.3", linestyle="--", label="training, on augmented versions"),
         Line2D([], [], color="0.3", linestyle="none", marker="o", label="best epoch, with its RMSE in the margin"),
     ]
 

@@ -1,4 +1,4 @@
-"""Two results compared on the validation faces that they have in common."""
+"""Two results compared on the validation samples that they have in common."""
 
 from dataclasses import dataclass, replace
 
@@ -7,13 +7,15 @@ import numpy as np
 from pipeline.metrics.bootstrap import BOOTSTRAP, difference_interval
 from pipeline.metrics.rmse import rmse, rmse_by_keypoint
 
+SAME = 0.01  # pixels by which equal labels differ at most
+
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The predictions of a training or of a whole run for its validation faces.
+    """The predictions of a training or of a whole run for its validation samples.
 
-    predicted, truth: predictions and labels (n, k, 2), pixels; a label is NaN where the keypoint is not labelled.
-    row, group: row in the training table and duplicate group of each face (n,).
+    predicted, truth: predictions and labels (n, k, 2), pixels of the original images; a label is NaN where the keypoint is not labelled.
+    row, group: row in the training table and duplicate group of each sample (n,).
     keypoints: names of the keypoints (k,).
     training_rmse, validation_rmse: (e,) after each epoch, pixels, or None where the result is not that of a single training.
     """
@@ -28,15 +30,18 @@ class HeldOut:
 
 
 def common(one: HeldOut, other: HeldOut) -> tuple[HeldOut, HeldOut]:
-    """Both results, reduced to the faces and the keypoints that they have in common, in the same order."""
+    """Both results, reduced to the samples and the keypoints that they have in common, in the same order."""
     rows = np.intersect1d(one.row, other.row)
     names = [name for name in one.keypoints if name in other.keypoints]
     return _reduced(one, rows, names), _reduced(other, rows, names)
 
 
 def same_labels(one: HeldOut, other: HeldOut) -> bool:
-    """Whether two results from `common` have the same labels; rows of different training tables may have the same number."""
-    return np.array_equal(one.truth, other.truth, equal_nan=True)
+    """Whether two results from `common` have the same labels; rows of different training tables may have the same number.
+
+    Samples that were stored at different sides have labels that differ by rounding.
+    """
+    return np.allclose(one.truth, other.truth, rtol=0, atol=SAME, equal_nan=True)
 
 
 def _reduced(held_out: HeldOut, rows: np.ndarray, names: list[str]) -> HeldOut:

@@ -143,12 +143,16 @@ def _interval(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> tu
 
 
 def table(predictions: Predictions) -> str:
-    """The validation RMSE in pixels as text: overall, by specialist group and by annotation source, compared with the base net."""
+    """The validation RMSE as text: overall, by specialist group and by annotation source, compared with the base net.
+
+    The unit is a pixel of the original images.
+    """
     sources = [f"{name} {value:.2f}" for name, value in zip(predictions.sources, predictions.source_rmse, strict=True)]
     lines = [f"{'validation RMSE, px':<24}{'specialists':>12}{'base net':>10}{'mean shape':>11}"]
     lines.append(f"{'all keypoints':<24}{predictions.rmse:12.3f}{predictions.rmse_base:10.3f}{predictions.rmse_mean_face:11.3f}")
     rows = zip(predictions.groups, predictions.group_rmse, predictions.group_rmse_base, strict=True)
     lines += [f"{'  ' + name:<24}{own:12.3f}{base:10.3f}" for name, own, base in rows]
     low, high = predictions.rmse_interval
-    lines.append(f"by annotation source: {', '.join(sources)}")
+    lines += [f"by annotation source: {', '.join(sources)}"] if len(sources) > 1 else []
+    lines += ["in pixels of the original images"] if predictions.validation_origin is not None else []
     return "\n".join([*lines, f"95 % interval over all keypoints, bootstrap over duplicate groups: {low:.2f} to {high:.2f}"])

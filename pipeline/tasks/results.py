@@ -51,9 +51,10 @@ class LearningCurves(Stage):
         from pipeline.nets.trained import Trained
         from pipeline.results import curves, style
 
-        content = curves.curves({name: artifact.load(Trained) for name, artifact in self.input().items()})
+        nets = {name: artifact.load(Trained) for name, artifact in self.input().items()}
+        content, unit = curves.curves(nets), curves.stored_pixels(nets["base"]) if dataset().is_own else curves.PIXELS
         with self.publishing(".png") as (picture,):
-            style.save_png(curves.learning_curves(content), picture)
+            style.save_png(curves.learning_curves(content, unit), picture)
         self.save(content, siblings=(".png",))
 
 

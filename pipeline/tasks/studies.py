@@ -22,7 +22,7 @@ from pipeline.store.workspace import partials, runlog
 from pipeline.tasks.data import Load
 from pipeline.tasks.learning import Learning, Structured
 from pipeline.tasks.results import Predict
-from pipeline.tasks.sections import device
+from pipeline.tasks.sections import dataset, device
 from pipeline.tasks.training import TrainBase, Training, TrainSpecialist
 
 if TYPE_CHECKING:
@@ -164,7 +164,17 @@ class Experiment(Stage):
         except InputError as error:
             raise InputError(f"{self.file}: {error}") from None
 
+    def _check_unit(self) -> None:
+        """Raises InputError if the RMSEs of the trials would have different units."""
+        varied = [self.plan.space, *self.plan.variations.values()]
+        if dataset().is_own and self.plan.stage != "Predict" and any("side" in own.get("Load", {}) for own in varied):
+            raise InputError(
+                f"{self.file}: the RMSE of {self.plan.stage} is in pixels of the samples, whose size Load.side changes. Compare the stage"
+                ' Predict, whose RMSE is in pixels of the original images: stage = "Predict".'
+            )
+
     def requires(self) -> dict[str, Any]:
+        self._check_unit()
         trials = [[self.trial(own, seed) for seed in self.plan.seeds] for own in self.plan.variations.values()]
         # A search makes its trials one by one, but the files that they need must exist from the start.
         chain = self.trial({}, self.plan.seeds[0]).needed_stages() if self.plan.space else []

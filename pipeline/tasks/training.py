@@ -136,9 +136,13 @@ class Training(Learning):
             self.say(f"started from {len(trained.carried_over)} weights of {origin}; new weights: {', '.join(trained.new) or 'none'}")
         for warning in diagnosis.warnings(trained.history, trained.health):
             self.say(f"warning: {warning}")
-        result = f"validation RMSE {trained.rmse:.3f} px after {units.counted(len(trained.history.epoch), 'epoch')}"
-        better = "the mirror image and refinement" if trained.target is not None else "the mirror image"
-        self.say(f"{result}, with {better}, which the lines of the epochs leave out")
+        unit = f"px of samples of {trained.stored} x {trained.stored}" if dataset().is_own else "px"
+        result = f"validation RMSE {trained.rmse:.3f} {unit} after {units.counted(len(trained.history.epoch), 'epoch')}"
+        better = [
+            *(["the mirror image"] if job.keypointset.mirror is not None else []),
+            *(["refinement"] if trained.target is not None else []),
+        ]
+        self.say(f"{result}, with {' and '.join(better)}, which the lines of the epochs leave out" if better else result)
         self.conclude(result=result, rmse=float(trained.rmse), device=trains_on)
 
 
