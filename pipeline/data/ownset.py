@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -145,3 +146,14 @@ def convention(definition: Definition) -> Convention:
     settings = definition.settings
     given: Convention = format_module(definition.format).CONVENTION
     return Reading(settings.get("category", ""), settings.get("upwards")).of(given)
+
+
+def normalise(definition: Definition) -> tuple[dict[str, Any], dict[str, float]]:
+    """What errors are divided by, as keypoints.toml says, and the millimetres per pixel by image if it names a file of them.
+
+    Raises InputError if the file cannot be used.
+    """
+    setting = dict(definition.settings.get("normalise", {}))
+    if not (path := setting.get("file")):
+        return setting, {}
+    return setting, beside.scales(Path(path), Folder(Path(definition.root), definition.only), definition.labelled)

@@ -38,11 +38,12 @@ Box = tuple[float, float, float, float]  # x, y, width and height, pixels
 
 @dataclass(frozen=True)
 class Wanted:
-    """One sample to cut: its image, the identifier of its instance, and its square (x, y, side); None for the whole image."""
+    """One sample to cut: its image, the identifier and box of its instance, and its square (x, y, side); None for the whole image."""
 
     image: str
     instance: str
     square: tuple[float, float, float] | None
+    box: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def usable(labels: Labels) -> tuple[Instance, ...]:
 
 def squares_of(instances: Sequence[Instance], around: str, source: ImageSource) -> list[Wanted]:
     """The samples to cut for these instances, in their order."""
-    return [Wanted(each.image, each.id, square_of(each, around, source.size(each.image))) for each in instances]
+    return [Wanted(each.image, each.id, square_of(each, around, source.size(each.image)), each.box) for each in instances]
 
 
 def cut(
@@ -158,6 +159,7 @@ def cut(
         image=np.array([sample.image for sample in wanted], dtype=str),
         instance=np.array([sample.instance for sample in wanted], dtype=str),
         size=np.array(sizes, np.int32).reshape(-1, 2),
+        box=np.array([sample.box or (np.nan,) * 4 for sample in wanted], np.float64).reshape(-1, 4),
         to_original=np.array(maps, np.float64).reshape(-1, 2, 3),
         white=np.array(whites, np.int32),
     )
@@ -229,7 +231,7 @@ def to_predict(
         nothing = np.zeros((0, 2))
         for identifier, box in known:
             instance = Instance(name, identifier, nothing, np.zeros(0, bool), box)
-            yield Wanted(name, identifier, square_of(instance, "box", size))
+            yield Wanted(name, identifier, square_of(instance, "box", size), box)
 
 
 def unlabelled(cut_out: Cut, keypointset: KeypointSet, source: str) -> UnlabelledSamples:

@@ -43,6 +43,7 @@ class Origin:
         "text", "sample", "", "identifier of the object in its image, as the label file has it, or its number, from 1"
     )
     size: np.ndarray = array("int32", "sample length", "px", "width and height of the image, upright")
+    box: np.ndarray = array("float64", "sample edge", "px", "box of the object: x, y, width and height; NaN where there is none")
     to_original: np.ndarray = array("float64", "sample xy term", "px", "affine map from pixels of the sample to pixels of the image")
     white: np.ndarray = array("int32", "sample", "", "grey level of the file that became 255; 255 for images of eight bits")
 

@@ -90,7 +90,9 @@ class Predict(Stage):
 
     def requires(self):
         companions = [LearningCurves(overrides=overrides) for overrides in self.variations()]
-        return {"chains": [_chain(overrides) for overrides in self.variations()], "test": LoadTest(), "companions": companions}
+        sizes = {"sizes": ExternalFile(path=self._normalise()["file"])} if "file" in self._normalise() else {}
+        chains = [_chain(overrides) for overrides in self.variations()]
+        return {"chains": chains, "test": LoadTest(), "companions": companions, **sizes}
 
     def variations(self) -> list[dict]:
         """The overrides of each fold's chain."""
@@ -115,8 +117,12 @@ class Predict(Stage):
         """The groups of an own set, by which the scores are divided, and the length by which errors are divided."""
         if not dataset().is_own or not dataset().groups():
             return {}
-        normalise = dataset().definition().settings.get("normalise")
+        normalise = {name: value for name, value in self._normalise().items() if name != "file"}
         return {"groups": dataset().keypointset().groups, **({"normalise": normalise} if normalise else {})}
+
+    def _normalise(self) -> dict[str, Any]:
+        """What errors are divided by, apart from pixels, as keypoints.toml says."""
+        return dict(dataset().definition().settings.get("normalise", {}))
 
     def run(self):
         from pipeline.data.testset import UnlabelledSamples
@@ -152,13 +158,17 @@ class Predict(Stage):
         """Publishes the tables of an own set; returns the suffix and the name of their files."""
         from pipeline.results import placed
 
-        convention, tables = importlib.import_module(READER).convention(dataset().definition()), (".csv", HELD_OUT)
-        with self.publishing(*tables) as (csv, held_out):
+        found, reader, names = dataset().definition(), importlib.import_module(READER), (".csv", HELD_OUT)
+        convention, scale = reader.convention(found), placed.error_scale(content, *reader.normalise(found))
+        held_out = placed.held_out(content, convention, scale)
+        with self.publishing(*names) as (csv, beside):
             placed.write_csv(csv, placed.predicted(content, convention))
-            placed.write_csv(held_out, placed.held_out(content, convention))
+            placed.write_csv(beside, held_out)
+        if scale:
+            self.say(scale.summary(held_out))
         if not len(content.test):
             self.say(f"there are no images to predict; the predictions for held-out samples are in {self.sibling(HELD_OUT)}")
-        return tables
+        return names
 
     def _chain_predictions(self, chain: dict, test: "UnlabelledSamples", progress: "Progress") -> "ChainPredictions":
         """What one chain predicts for the test samples, and for the samples that it has held out."""

@@ -1,0 +1,75 @@
+"""Tables of predictions for an own set: original pixels, the convention of the label format, and errors in other units."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.data.labels import Convention
+from pipeline.data.tables import Origin
+from pipeline.results import placed
+from pipeline.results.predictions import Predictions
+
+CENTRES = Convention(first=0.0, upwards=False, visibility="", boxes=True)
+NOTHING = np.zeros(0, np.float32)
+
+
+def origin(boxes):
+    """Samples of 32 pixels that were cut from 64 pixels at x = 10, y = 20, of images of 100 x 80 pixels."""
+    n = len(boxes)
+    return Origin(
+        image=np.array([f"{k}.png" for k in range(n)]),
+        instance=np.array(["1"] * n),
+        size=np.tile(np.array([100, 80], np.int32), (n, 1)),
+        box=np.array(boxes, np.float64).reshape(-1, 4),
+        to_original=np.tile([[2.0, 0, 10], [0, 2.0, 20]], (n, 1, 1)),
+        white=np.full(n, 255, np.int32),
+    )
+
+
+@pytest.fixture
+def predictions():
+    """Two held-out samples with two keypoints, each predicted 3 to the right and 4 below in pixels of the sample; one label is missing."""
+    truth = np.array([[[1, 1], [7, 9]], [[2, 2], [np.nan, np.nan]]], np.float32)
+    arrays = dict.fromkeys((field for field in Predictions.__dataclass_fields__), NOTHING)
+    own = {
+        "validation": np.nan_to_num(truth, nan=5) + np.array([3, 4], np.float32),
+        "validation_truth": truth,
+        "validation_source": np.zeros(2, np.int8),
+        "keypoints": np.array(["a", "b"]),
+        "sources": np.array(["labels"]),
+        "test": np.zeros((0, 2, 2), np.float32),
+        "test_origin": origin([]),
+        "validation_origin": origin([[0, 0, 10, 40], [np.nan] * 4]),
+    }
+    return Predictions(**{**arrays, **own})
+
+
+def test_original_pixels_in_the_convention_of_the_format(predictions):
+    """Twice the sample's pixels, shifted, and half a pixel less where integers are centres; y may grow upwards."""
+    table = placed.held_out(predictions, CENTRES, None)
+    assert list(table.columns) == [*placed.COLUMNS, "source", "label_x", "label_y", "distance"]
+    assert table.loc[0, ["x", "y", "label_x", "label_y", "distance"]].tolist() == [17.5, 29.5, 11.5, 21.5, 10]
+    assert np.isnan(table.loc[3, ["label_x", "label_y", "distance"]].astype(float)).all()
+    upwards = placed.held_out(predictions, replace(CENTRES, first=0.5, upwards=True), None)
+    assert upwards.loc[0, ["x", "y"]].tolist() == [18, 80 - 30]
+    assert len(placed.predicted(predictions, CENTRES)) == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "scales", "column", "wanted", "words"),
+    [
+        ({"pair": ("a", "b")}, {}, "relative_distance", [0.5, 0.5, np.nan, np.nan], "50.00 % of the distance from a to b"),
+        ({"box": True}, {}, "relative_distance", [0.5, 0.5, np.nan, np.nan], "50.00 % of the size of the box"),
+        ({"mm_per_pixel": 0.2}, {}, "distance_mm", [2, 2, 2, np.nan], "2.000 mm"),
+        ({"file": "x.csv"}, {"0.png": 0.1, "1.png": 0.4}, "distance_mm", [1, 1, 4, np.nan], "2.000 mm"),
+    ],
+    ids=["pair", "box", "mm", "file"],
+)
+def test_distances_in_other_units(predictions, setting, scales, column, wanted, words):
+    """All labelled keypoints are 10 px off; where the length of a sample is not known, there is no value."""
+    scale = placed.error_scale(predictions, setting, scales)
+    table = placed.held_out(predictions, CENTRES, scale)
+    np.testing.assert_allclose(table[column], wanted)
+    assert scale.summary(table) == f"mean distance of held-out keypoints: 10.00 px, {words}"
+    assert placed.error_scale(predictions, {}, {}) is None
