@@ -120,6 +120,7 @@ def untrained(data: datasets.Dataset, group: str | None = None) -> "Trained":
         frame=np.int32(SIDE),
         stored=np.int32(SIDE),
         target=None if group else target(data),
+        refined=np.bool_(not group),
         located=None if group else nothing,
         window=seen.matrix if seen else None,
         structure=built_from,

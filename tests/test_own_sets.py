@@ -10,7 +10,10 @@ from fresh import provenances, run
 from PIL import Image
 
 NAMES = ("left_dot", "right_dot", "top", "base")
-SMALL = ("--TrainBase-epochs=1", "--TrainSpecialist-epochs=1", "--Augment-copies=1", "--Augment-side=32", "--Load-side=64")
+SMALL = (
+    *("--TrainBase-epochs=1", "--TrainBase-fewest=0", "--TrainSpecialist-epochs=1", "--TrainSpecialist-fewest=0"),
+    *("--Augment-copies=1", "--Augment-side=32", "--Load-side=64"),
+)
 
 
 def shape(rng, width, height):

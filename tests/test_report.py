@@ -101,6 +101,7 @@ def trained(faces, indices, *, new=True, seed=0):
         frame=np.int32(32),
         stored=np.int32(32),
         target=TARGET if new else None,
+        refined=np.bool_(new),
         located=None,
         window=None if new else np.eye(2, 3),
         structure=structure("compact"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.data import duplicates, outliers
+from pipeline.data import duplicates, outliers, shapes
 from pipeline.data.split import split
 from pipeline.data.tables import LabelledFaces, Origin
 from pipeline.keypoints.definition import KeypointSet
@@ -73,6 +73,7 @@ class Dataset:
     dropped: np.ndarray = array("bool", "face keypoint", "", "label of the training part that is not used for training")
     labelled: np.ndarray = array("int32", "source keypoint", "", "number of labels as given")
     mean_face: np.ndarray = array("float32", "source keypoint coordinate", "px", "mean of the labels used for training")
+    typical: np.ndarray | None = array("float32", "keypoint coordinate", "px", "typical shape of an own set, see `pipeline.data.shapes`")
     pixel_mean: np.ndarray = array("float32", "", "grey level", "mean of the training part's pixels")
     pixel_std: np.ndarray = array("float32", "", "grey level", "standard deviation of the training part's pixels, 1 if they are all equal")
     keypoint_names: np.ndarray = array("text", "keypoint", "", "names of the keypoints")
@@ -125,12 +126,10 @@ def assemble(
     given: Given | None = None,
     on_progress: OnProgress = ignored,
 ) -> Dataset:
-    """Derives the data set from labelled samples.
+    """Derives the data set from labelled samples. Raises InputError if they cannot be split as requested.
 
-    given: what the label files of an own set say; None for Kaggle's tables.
-    on_progress: receives the numbers of samples that have been compared with the others, which takes longest.
-
-    Raises InputError if the samples cannot be split as requested.
+    given: what the label files of an own set say; None for Kaggle's tables. on_progress: receives the numbers of samples that have been
+    compared with the others, which takes longest.
     """
     labelled = ~np.isnan(training.keypoints).any(axis=2)
     source = given.source if given else sources(labelled, keypointset)
@@ -138,8 +137,8 @@ def assemble(
     group = _together(training.images, copy, splitting.twin_correlation, given, on_progress)
     validation = _validation(source, group, splitting) if given is None or given.validation is None else given.validation
     outlier, distance = _outliers(training.keypoints, source, cleaning, own=given is not None)
-    comparable = _pairs(copy, source) if given else copy  # annotators of an own set may disagree
-    conflict = outliers.conflicts(training.keypoints, comparable, pixels=cleaning.conflict_pixels)
+    # The annotators of an own set may disagree.
+    conflict = outliers.conflicts(training.keypoints, _pairs(copy, source) if given else copy, pixels=cleaning.conflict_pixels)
     dropped = (outlier | conflict) & ~validation[:, None] & cleaning.clean
     used = _used(validation, splitting.faces, splitting.seed)
     keypoints, source, validation, dropped = (values[used] for values in (training.keypoints, source, validation, dropped))
@@ -159,6 +158,7 @@ def assemble(
         dropped=dropped,
         labelled=_by_source(labelled[used], source, keypointset).astype(np.int32),
         mean_face=_mean_face(_without(keypoints, dropped)[~validation], source[~validation], keypointset, images.shape[-1]),
+        typical=None if given is None else _typical(_without(keypoints, dropped)[~validation], keypointset, images.shape[1]),
         **_pixel_statistics(Selected(images, np.flatnonzero(~validation))),
         keypoint_names=np.array(keypointset.names),
         source_names=np.array(keypointset.source_names),
@@ -176,6 +176,10 @@ def _together(images: Images, copy: np.ndarray, correlation: float, given: Given
     """
     found = duplicates.groups(images, correlation=correlation, copy=copy, without_common=given is not None, on_progress=on_progress)
     return found if given is None else duplicates.joined(found, given.together)
+
+
+def _typical(keypoints: np.ndarray, keypointset: KeypointSet, side: int) -> np.ndarray:
+    return shapes.typical(keypoints, None if keypointset.mirror is None else keypointset.mirror_order, side)
 
 
 def _validation(source: np.ndarray, group: np.ndarray, splitting: Splitting) -> np.ndarray:

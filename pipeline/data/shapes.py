@@ -2,6 +2,8 @@
 
 import numpy as np
 
+# Samples have a direction in common if the mean of their directions, as vectors of length 1, is longer than this.
+COMMON_DIRECTION = 0.5
 MOST = 2000  # samples from which a mean shape is known well enough
 
 
@@ -38,6 +40,34 @@ def mean_shape(shapes: np.ndarray, rounds: int = 5) -> np.ndarray:
         mean = mean - np.nanmean(mean, axis=0)
         mean = mean / np.sqrt(np.nanmean(np.square(mean).sum(axis=1)))
     return mean
+
+
+def typical(keypoints: np.ndarray, exchanged: tuple[int, ...] | None, side: int) -> np.ndarray:
+    """The mean shape at the median size in the middle of an image of side x side pixels: float32 (K, 2), pixels.
+
+    keypoints: the samples (n, K, 2), pixels, NaN where not labelled. exchanged: for each keypoint the one that takes its place in a
+    mirrored image, None if images must not be mirrored. The direction is the mean direction of the samples, if they have one, and the axis
+    of symmetry is vertical, if there is one. Keypoints that are never labelled are in the middle.
+    """
+    shapes = normalised(few(keypoints))
+    if not len(shapes):
+        return np.full(keypoints.shape[1:], side / 2, np.float32)
+    mean = np.nan_to_num(mean_shape(shapes))
+    z = mean[:, 0] + 1j * mean[:, 1]
+    turns = np.array([_turn(z, own[:, 0] + 1j * own[:, 1]) for own in shapes])
+    if abs(turns.mean()) > COMMON_DIRECTION:
+        z = z * turns.mean() / abs(turns.mean())
+    if exchanged is not None and exchanged != tuple(range(len(z))):
+        half = np.sqrt(_turn(z, -z[list(exchanged)].conj()))
+        z = z * (half if half.real >= 0 else -half)  # the nearer of the two directions of the axis
+    sizes = np.sqrt(np.nanmean(np.square(keypoints - np.nanmean(keypoints, axis=1, keepdims=True)).sum(axis=2), axis=1))
+    return (np.stack([z.real, z.imag], axis=1) * np.nanmedian(sizes) + side / 2).astype(np.float32)
+
+
+def _turn(one: np.ndarray, other: np.ndarray) -> complex:
+    """The rotation, as a complex number of length 1, that brings a shape closest to another, both (K,) as x + iy; NaN is left out."""
+    total = complex(np.nansum(other * one.conj()))
+    return total / abs(total) if total else 1 + 0j
 
 
 def aligned(shapes: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ def sight(trained: Trained, aligning: np.ndarray | None, *, side: int) -> Sight:
     """
     scale = int(trained.frame) / side
     if trained.window is None:
-        return WholeImage(int(trained.side), trained.target, scale)
+        return WholeImage(int(trained.side), trained.target, scale, bool(trained.refined))
     if aligning is None:
         raise ValueError("a net that sees a window of the aligned face needs the maps that align the faces")
     return AlignedWindow(alignment.Window(trained.window, int(trained.side)), aligning, scale)

@@ -1,6 +1,6 @@
 """Trains a net from a structure, samples and a recipe, and evaluates it on the samples that it was not trained on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from pipeline.lazyrows import chosen
 from pipeline.metrics.rmse import rmse
 from pipeline.nets import forward, network, training
 from pipeline.nets.samples import Labelled, Versions, any_labelled
-from pipeline.nets.sight import AlignedWindow, Sight
+from pipeline.nets.sight import AlignedWindow, Sight, WholeImage
 from pipeline.nets.sources import of_source, source_offsets, within_image
 from pipeline.nets.start import Start
 from pipeline.nets.structure import Structure
@@ -24,6 +24,7 @@ class TrainingJob:
 
     labelled: the held-out samples serve for early stopping and the reported RMSE, the others for the offsets of the annotation sources.
     indices: the keypoints of the set that the net predicts. start: the initial weights. sight: what the net sees of the labelled samples.
+    may_drop_refinement: whether predictions are refined only if that makes those of the held-out samples better.
     """
 
     structure: Structure
@@ -33,6 +34,7 @@ class TrainingJob:
     start: Start
     sight: Sight
     keypointset: KeypointSet
+    may_drop_refinement: bool = False
 
 
 def train(job: TrainingJob, versions: Versions, *, hooks: training.Hooks) -> Trained:
@@ -46,7 +48,8 @@ def train(job: TrainingJob, versions: Versions, *, hooks: training.Hooks) -> Tra
     known = any_labelled(labelled.keypoints, indices)
     validation = labelled.seen(sight.view(len(labelled.images)), labelled.held_out & known, indices)
     history, health = training.fit(net, versions, validation, job.recipe, keypointset=keypointset, hooks=hooks)
-    evaluation = _evaluated(net, job)
+    sight = _chosen_sight(net, job)
+    evaluation = _evaluated(net, replace(job, sight=sight))
     return Trained(
         health=health,
         history=history,
@@ -61,6 +64,7 @@ def train(job: TrainingJob, versions: Versions, *, hooks: training.Hooks) -> Tra
         frame=np.int32(round(sight.scale * labelled.images.shape[1])),
         stored=np.int32(labelled.images.shape[1]),
         target=sight.target,
+        refined=np.bool_(isinstance(sight, WholeImage) and sight.target is not None and sight.refine),
         located=evaluation.located,
         window=sight.window.matrix if isinstance(sight, AlignedWindow) else None,
         structure=job.structure,
@@ -68,6 +72,20 @@ def train(job: TrainingJob, versions: Versions, *, hooks: training.Hooks) -> Tra
         carried_over=np.array(carried, dtype=str),
         new=np.array(new, dtype=str),
     )
+
+
+def _chosen_sight(net: keras.Model, job: TrainingJob) -> Sight:
+    """The sight of the trained net: without refinement, if that is to be decided and it makes the held-out samples worse."""
+    sight, labelled, indices = job.sight, job.labelled, job.indices
+    if not (job.may_drop_refinement and isinstance(sight, WholeImage) and sight.target is not None):
+        return sight
+    which = labelled.held_out & any_labelled(labelled.keypoints, indices)
+    images, labels, source = chosen(labelled.images, which), labelled.keypoints[which][:, indices], labelled.source[which]
+    options = [replace(sight, refine=refine) for refine in (True, False)]
+    errors = [
+        rmse(of_source(forward.predict_sight(net, images, option, job.keypointset, indices=indices), source), labels) for option in options
+    ]
+    return options[int(errors[1] < errors[0])]
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ def predict_sight(net: keras.Model, images: Images, sight: Sight, keypointset: K
     """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3) with a net that sees them in the way `sight`.
 
     Returns float32 (n, S, k, 2), in pixels of the images, for each of S annotation sources. indices: the k keypoints of the net. The
-    prediction is averaged with that for the mirror image, and refined if the sight has a target.
+    prediction is averaged with that for the mirror image, and refined if the sight says so.
     """
-    if isinstance(sight, WholeImage) and sight.target is not None:
+    if isinstance(sight, WholeImage) and sight.target is not None and sight.refine:
         return predict_refined(net, images, keypointset, sight, sight.target)
     return predict_view(net, images, sight.view(len(images)), keypointset, indices=indices)
 

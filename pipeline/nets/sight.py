@@ -38,12 +38,14 @@ class WholeImage:
 
     target: where the keypoints of an aligned face lie, float32 (K, 2) in pixels of the frame. A first prediction then locates the face,
     the face is aligned with the target, and the prediction is refined on the aligned face. None: without refinement.
-    scale: pixels of the frame per pixel of the images, at most 1.
+    scale: pixels of the frame per pixel of the images, at most 1. refine: whether there is a second prediction, if there is a target; the
+    faces are aligned for specialists in any case.
     """
 
     side: int
     target: np.ndarray | None = None
     scale: float = 1.0
+    refine: bool = True
 
     def view(self, n: int) -> View:
         """The view of n images; with refinement, that of the first prediction."""

@@ -116,6 +116,7 @@ class Trained:
     target: np.ndarray | None = array(
         "float32", "keypoint xy", "px", "keypoints of an aligned face in the frame, for refinement; absent for specialists"
     )
+    refined: np.bool_ = array("bool", "", "", "whether the predictions are refined, if there is a target")
     located: np.ndarray | None = array(
         "float32",
         "face keypoint xy",

@@ -154,7 +154,7 @@ class Training(Learning):
         result = f"validation RMSE {trained.rmse:.3f} {unit} after {units.counted(len(trained.history.epoch), 'epoch')}"
         better = [
             *(["the mirror image"] if job.keypointset.mirror is not None else []),
-            *(["refinement"] if trained.target is not None else []),
+            *(["refinement"] if trained.refined else []),
         ]
         self.say(f"{result}, with {' and '.join(better)}, which the lines of the epochs leave out" if better else result)
         self.conclude(result=result, rmse=float(trained.rmse), device=trains_on)
@@ -227,7 +227,8 @@ class TrainBase(Structured, Training, Stage):
         side, everything = self.requires()["copies"].frame_side(stored), list(range(len(keypointset.names)))
         sight = WholeImage(side, _target(data, keypointset, side), side / stored)
         structure, start = self._start(self.structure(data), keypointset, side)
-        return TrainingJob(structure, _labelled(data), self.recipe(side, stored), everything, start, sight, keypointset)
+        recipe, free = self.recipe(side, stored), dataset().is_own
+        return TrainingJob(structure, _labelled(data), recipe, everything, start, sight, keypointset, may_drop_refinement=free)
 
     def _start(self, structure: "Structure", keypointset: "KeypointSet", side: int) -> "tuple[Structure, Start]":
         """The structure of the net, and the weights to start from. side: width and height of the net's input."""
@@ -367,11 +368,14 @@ class TrainSpecialist(Training, Stage):
 
 
 def _target(dataset: "Dataset", keypointset: "KeypointSet", side: int) -> "np.ndarray":
-    """The keypoints of an aligned face, float32 (K, 2), in pixels of the frame of side x side pixels: the mean face, made symmetric."""
+    """The keypoints of an aligned sample, float32 (K, 2), in pixels of the frame of side x side pixels, made symmetric.
+
+    They are those of the mean face or, for an own set, whose objects may have any direction, of the typical shape.
+    """
     from pipeline.geometry.alignment import upright
 
-    mean_face = dataset.mean_face[0] * (side / dataset.images.shape[1])
-    return upright(mean_face, keypointset, side=side).astype("float32")
+    shape = dataset.mean_face[0] if dataset.typical is None else dataset.typical
+    return upright(shape * (side / dataset.images.shape[1]), keypointset, side=side).astype("float32")
 
 
 def _labelled(dataset: "Dataset") -> "Labelled":
