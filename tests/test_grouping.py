@@ -58,3 +58,14 @@ def test_names_of_groups_fit_into_file_names(names, titles):
     found = grouping.guessed(placed((0, 0), (5, 5)), names, None)
     assert list(found) == titles
     assert KeypointFile().keypointset(names, title="points", mirror=None, groups=found).groups == found
+
+
+@pytest.mark.parametrize(
+    ("labelled", "groups"),
+    [(0, {"nose_eye_tail", "leg"}), (13, {"nose_eye", "tail_leg"}), (14, {"nose_eye", "tail", "leg"})],
+)
+def test_what_is_rarely_labelled_joins_the_nearest_group(labelled, groups):
+    """A specialist for it might have no label in the validation part. What is never labelled has no place."""
+    keypoints = np.tile(placed((0, 0), (1, 0), (0, 90), (40, 45)), (4, 1, 1))
+    keypoints[labelled:, 2] = np.nan
+    assert grouping.guessed(keypoints, ("nose", "eye", "tail", "leg"), None).keys() == groups

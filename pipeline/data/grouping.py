@@ -13,15 +13,19 @@ from pipeline.keypoints.file import Pairs
 MOST = 6  # groups; each is a net to train
 # Parts of a mean shape of size 1 are joined up to this diameter, even if there are few.
 NEAR = 0.5
+# A group whose keypoints are labelled in fewer samples may have no label in the validation part, unless all groups have so few.
+FEWEST_LABELLED, SHARE_LABELLED = 30, 1 / 3
 LONGEST = 32  # letters of a name
 
 
 def guessed(keypoints: np.ndarray, names: tuple[str, ...], mirror: Pairs | None) -> dict[str, tuple[str, ...]]:
     """Specialist group -> its keypoints, in the order of the set; at most six.
 
-    keypoints: (n, K, 2), pixels, NaN where not labelled. They are joined by complete linkage: first what makes the smallest group.
+    keypoints: (n, K, 2), pixels, NaN where not labelled. They are joined by complete linkage: first what makes the smallest group. What is
+    rarely labelled joins the nearest group.
     """
-    parts = _joined(_distances(keypoints, len(names)), _units(names, mirror))
+    distances = _distances(keypoints, len(names))
+    parts = _with_rare(distances, _joined(distances, _units(names, mirror)), ~np.isnan(keypoints).any(axis=2))
     return {title: tuple(names[index] for index in part) for title, part in zip(_titles(parts, names), parts, strict=True)}
 
 
@@ -51,6 +55,19 @@ def _joined(distances: np.ndarray, units: list[list[int]]) -> list[list[int]]:
         diameters[one], diameters[:, one], diameters[one, one] = merged, merged, np.inf
         diameters = np.delete(np.delete(diameters, other, 0), other, 1)
     return units
+
+
+def _with_rare(distances: np.ndarray, parts: list[list[int]], labelled: np.ndarray) -> list[list[int]]:
+    """The parts, those that are rarely labelled joined to the nearest of the others. labelled: bool (n, K)."""
+    count = [int(labelled[:, part].any(axis=1).sum()) for part in parts]
+    fewest = min(FEWEST_LABELLED, SHARE_LABELLED * max(count))
+    often = [part for part, own in zip(parts, count, strict=True) if own >= fewest]
+    found = {index: list(part) for index, part in enumerate(often)}
+    for part, own in zip(parts, count, strict=True):
+        if own < fewest:
+            nearest = min(found, key=lambda index: float(distances[np.ix_(part, often[index])].min()))
+            found[nearest] += part
+    return [sorted(part) for part in found.values()]
 
 
 def _between(distances: np.ndarray, units: list[list[int]]) -> np.ndarray:
