@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -448,3 +449,16 @@ def test_dots_of_many_keypoints_are_smaller():
 
     assert height(few) == pytest.approx(2 * 1.45 * 0.02 * 200, abs=2)
     assert height(np.repeat(few, 40, axis=1)) == pytest.approx(height(few) / 2, abs=1)
+
+
+@pytest.mark.parametrize("detector", ["face", ""])
+def test_a_base_net_alone_cannot_reject_what_a_detector_finds(place, capsys, monkeypatch, detector):
+    """It says so where a detector finds the instances."""
+    dotted((300, 200), (150, 90), 3).save("a.png")
+    monkeypatch.setattr(annotate.chains, "of_run", lambda predict, predicted, command: annotate.Nets([[place / "base.h5"]], 1.0))
+    monkeypatch.setattr(annotate.Nets, "saw_only_drawn_faces", False)
+    monkeypatch.setattr(annotate, "subject_of", lambda nets: replace(FACES, detector=detector))
+    monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
+    code, out, _ = said(capsys, "a.png")
+    assert code == 0
+    assert ("A single net cannot reject false detections of faces." in out) == (detector == "face")

@@ -71,6 +71,15 @@ class Job:
         return self.box is None and self.subject.detector == FACE
 
     @property
+    def said(self) -> list[str]:
+        """What the user should know before the work begins."""
+        alone = self.detects and all(len(chain) == 1 for chain in self.nets.chains)
+        return [
+            *([self.nets.source] if self.nets.source else []),
+            *(["A single net cannot reject false detections of faces."] if alone else []),
+        ]
+
+    @property
     def step(self) -> str:
         """What is done with each photograph before the nets see it."""
         return "finding faces" if self.detects else "reading"
@@ -90,7 +99,7 @@ def run(request: Request, stages: list[Stage], command: str, predicted: Path | N
     none contains an instance, or 130 after an interrupt. Raises InputError for a request that cannot be carried out.
     """
     job = _prepared(request, stages, command, predicted)
-    for line in (*photographs.advice(photographs.convertible(request.photos)), *([job.nets.source] if job.nets.source else [])):
+    for line in (*photographs.advice(photographs.convertible(request.photos)), *job.said):
         print(line)
     done: list[Annotated] = []
     try:

@@ -171,7 +171,7 @@ def by_heart(setup: Setup, epochs: int) -> Check:
         "px",
         LEARNED,
         0.0,
-        "images and labels do not belong together, the learning rate is unsuitable, or the net is too small",
+        "images and labels do not belong together, the learning rate is unsuitable, or the net is too small or needs more --Sanity-epochs",
     )
 
 

@@ -52,7 +52,7 @@ def chosen(what: str, stages: list[Stage]) -> Nets:
         return chosen(str(_file(path, FOLLOWED, inputs[FOLLOWED])), stages)
     name = f"{stage}@{attributes.get('key', '')} in {ancestry.root_of(path).resolve()}"
     if stage == "TrainBase":
-        return Nets([[path]], 1.0, f"Predicting only with the base net {name}. A single net cannot reject false detections of faces.")
+        return Nets([[path]], 1.0, f"Predicting only with the base net {name}.")
     chains = _chains_of(path, inputs)
     if stage.startswith("TrainSpecialist") or not chains:
         raise InputError(f"{path} was not made from a base net and its specialists. Give --nets an artifact of Predict or TrainBase.")
