@@ -259,8 +259,12 @@ def test_faults_are_sentences(album, flags, fault):
             lambda album: (album.root / "labels.csv").rename(album.root / "film.mp4"),
             "wide_csv. 1 video (mice/film.mp4) is not read; convert first, for example: ffmpeg -i film.mp4",
         ),
+        (
+            lambda album: [album.write("9.HEIC", "x"), album.labels("labels.csv", "1.png", "9.heic", "8.heic")],
+            "labels.csv labels images of a format that is not read. 1 HEIC photograph (mice/9.HEIC) is not read; convert first",
+        ),
     ],
-    ids=["label", "no labels", "key", "reference", "empty", "image", "group-by", "boxes", "video"],
+    ids=["label", "no labels", "key", "reference", "empty", "image", "group-by", "boxes", "video", "heic"],
 )
 def test_faults_of_files_are_sentences(album, change, fault):
     """With the file, the line and what to do."""

@@ -73,7 +73,7 @@ def test_scales_are_read_for_each_image(folder):
     """As units per pixel; labels have a note."""
     labels = read(folder, TWO.replace("ID=0\n", "ID=0\nSCALE=0,02\n"))
     assert tps.scales(folder, ("wings.tps",)) == {"a.png": 0.02}
-    assert labels.notes[1] == "1 specimen with a scale of 0.02 to 0.02 units per pixel (SCALE)."
+    assert labels.notes[1] == "1 specimen with a scale of 0.02 units per pixel (SCALE)."
 
 
 def test_a_specimen_without_landmarks_is_an_empty_image(folder):

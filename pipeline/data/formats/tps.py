@@ -216,5 +216,6 @@ def _notes(specimens: list[tuple[str, _Specimen]], convention: Convention) -> tu
     if empty := sum(not specimen.count for _, specimen in specimens):
         notes.append(f"{counted(empty, 'specimen')} without landmarks.")
     if found := [specimen.scale for _, specimen in specimens if specimen.scale is not None]:
-        notes.append(f"{counted(len(found), 'specimen')} with a scale of {min(found):g} to {max(found):g} units per pixel (SCALE).")
+        span = f"{min(found):g}" if min(found) == max(found) else f"{min(found):g} to {max(found):g}"
+        notes.append(f"{counted(len(found), 'specimen')} with a scale of {span} units per pixel (SCALE).")
     return tuple(notes)
