@@ -172,6 +172,14 @@ def test_a_validation_part_without_labels_divides_nothing(album, part, divided):
     assert bool(album.defined(split=split).parts) == divided
 
 
+def test_mirror_pairs_of_keypoints_toml_count_in_spite_of_the_labels(album):
+    """With a note."""
+    album.write("keypoints.toml", "mirror = [['nose', 'left_ear']]")
+    found = album.defined()
+    assert found.keypointset.mirror == (("nose", "left_ear"),)
+    assert any(note.startswith("The labels do not confirm the mirror pairs of keypoints.toml") for note in found.notes)
+
+
 def test_a_folder_of_test_images_can_be_named(album, tmp_path):
     """Inside of the set or elsewhere; they are not trained on even if they are labelled, and other images are not predicted."""
     album.images("new/1.jpg", "new/2.jpg")

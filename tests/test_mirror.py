@@ -127,3 +127,20 @@ def test_no_pairs_of_label_files_need_a_confirmation():
 def test_pairs_of_label_files_are_believed_where_nothing_can_be_known():
     """Few samples do not refute what somebody has written."""
     assert mirror.known(samples(count=3), NAMES, (EYES, EARS)) == ((EYES, EARS), "Mirror pairs are those of the label files.")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "doubt"),
+    [
+        ((EYES, EARS), ""),
+        ((("left_eye", "left_ear"),), "The labels do not confirm the mirror pairs of keypoints.toml; 40 samples would differ"),
+        ((), "The labels do not confirm that a mirrored image exchanges no keypoints, as keypoints.toml says; 40 samples"),
+    ],
+    ids=["true", "wrong", "none"],
+)
+def test_pairs_of_keypoints_toml_that_the_labels_contradict(pairs, doubt):
+    """They count, but a sentence says so; three samples say nothing."""
+    found = mirror.doubt(samples(), NAMES, pairs)
+    assert found.startswith(doubt)
+    assert bool(found) == bool(doubt)
+    assert mirror.doubt(samples(count=3), NAMES, pairs) == ""

@@ -157,7 +157,9 @@ def _defined(folder: Folder, asked: Asked) -> Definition:
 def _pairs(file: KeypointFile, labels: Labels, keypoints: Any) -> tuple[Pairs | None, tuple[str, ...]]:
     """The mirror pairs, and notes on how they are known: given by keypoints.toml, or else by the label files, or guessed from names."""
     if file.mirror is not None:
-        return file.pairs(labels.names), ()
+        given = file.pairs(labels.names)
+        doubt = "" if given is None else mirror.doubt(keypoints, labels.names, given)
+        return given, (doubt,) if doubt else ()
     pairs, note = mirror.known(keypoints, labels.names, labels.mirror)
     return pairs, (note,)
 

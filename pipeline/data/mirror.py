@@ -93,11 +93,25 @@ def known(keypoints: np.ndarray, names: tuple[str, ...], given: Pairs | None) ->
     fit = residuals(keypoints, names, given)
     if fit.samples < FEWEST and given:
         return given, "Mirror pairs are those of the label files."
-    if fit.agree if given else fit.is_symmetric:
+    if _confirmed(fit, given):
         which = "Mirror pairs are those of the label files" if given else "A mirrored image exchanges no keypoints, as the label files say"
         return given, f"{which}, and {counted(fit.samples, 'sample')} confirm it."
     own, why = found(keypoints, names)
     return own, f"The mirror pairs of the label files are not used, because the labels do not confirm them. {why}"
+
+
+def doubt(keypoints: np.ndarray, names: tuple[str, ...], pairs: Pairs) -> str:
+    """A sentence if the labels contradict the pairs of keypoints.toml, which count nevertheless; otherwise ""."""
+    fit = residuals(keypoints, names, pairs)
+    if fit.samples < FEWEST or _confirmed(fit, pairs):
+        return ""
+    what = "the mirror pairs" if pairs else "that a mirrored image exchanges no keypoints, as"
+    says = f"of {NAME}" if pairs else f"{NAME} says"
+    return f"The labels do not confirm {what} {says}; {counted(fit.samples, 'sample')} would differ from mirrored ones."
+
+
+def _confirmed(fit: Residuals, pairs: Pairs) -> bool:
+    return fit.agree if pairs else fit.is_symmetric
 
 
 def guessed(names: tuple[str, ...]) -> tuple[Pairs, tuple[str, ...]]:
