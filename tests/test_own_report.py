@@ -40,7 +40,8 @@ def origin(count):
     to_original = np.tile(np.array([[SCALE, 0, 0], [0, SCALE, -60]], np.float64), (count, 1, 1))
     images = np.array([f"{NAME}{number // 2:03}.png" for number in range(count)])
     size, white = np.tile(np.array([320, 200], np.int32), (count, 1)), np.full(count, 255, np.int32)
-    return Origin(images, np.array([f"{1 + number % 2}" for number in range(count)]), size, to_original, white)
+    instances, boxes = np.array([f"{1 + number % 2}" for number in range(count)]), np.full((count, 4), np.nan)
+    return Origin(images, instances, size, boxes, to_original, white)
 
 
 def coloured(images):
