@@ -204,3 +204,21 @@ def test_hdf5_does_not_lock_an_artifact(workplace):
         fcntl.flock(file, fcntl.LOCK_EX)
         with artifacts.reading(total.path) as content:
             assert float(content["value"][()]) == 21
+
+
+def test_a_file_with_the_key_of_an_artifact_is_quarantined_with_it(tmp_path):
+    """It was published with the artifact under another name. What a checkpoint leaves behind has the same key and stays."""
+    key = "0123456789"
+    for name in (f"predictions-{key}.h5", f"predictions-{key}.csv", f"heldout-{key}.csv", "heldout-9876543210.csv"):
+        (tmp_path / name).touch()
+    files.quarantine(tmp_path / f"predictions-{key}.h5", "forgotten")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "heldout-0123456789.csv.forgotten-1",
+        "heldout-9876543210.csv",
+        "predictions-0123456789.csv.forgotten-1",
+        "predictions-0123456789.h5.forgotten-1",
+    ]
+    for number in (1, 2):
+        (tmp_path / f"trainbase-{key}.checkpoint-{number}.h5").touch()
+    files.quarantine(tmp_path / f"trainbase-{key}.checkpoint-2.h5", "damaged")
+    assert (tmp_path / f"trainbase-{key}.checkpoint-1.h5").exists()

@@ -57,13 +57,13 @@ class TestChain:
         assert submission.Location.between(0, SIDE).all()
 
     def test_last_words(self, chain):
-        """The run ends by naming the submission, the learning curves and the validation RMSE beside the mean face."""
+        """The run ends by naming the submission, the learning curves and the validation RMSE beside the mean shape."""
         workspace, said = chain
         last = said.strip().splitlines()[-4:]
         assert any(str(workspace / "submissions" / "submission-rendered-") in line for line in last)
         assert any(".png" in line for line in last)
         assert "validation RMSE" in last[-1]
-        assert "mean face" in last[-1]
+        assert "mean shape" in last[-1]
 
     def test_shows_progress(self, chain):
         """Stage, epoch, RMSE in pixels and time left are shown while it runs."""

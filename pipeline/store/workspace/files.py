@@ -115,7 +115,7 @@ def quarantine(path: Path, why: str, *, but: Iterable[Path] = ()) -> list[Path]:
     Returns the new paths.
     """
     name = names.parse(path)
-    patterns = [f"{path.stem}.*", *([f"[!.]*-{name.key}.*"] if name and name.key else [])]
+    patterns = [f"{path.stem}.*", *([f"[!.]*-{name.key}.*"] if name and name.kind == "artifact" else [])]
     together = sorted({file for pattern in patterns for file in path.parent.glob(pattern)})
     return [_quarantined(file, why) for file in together if file not in but and not re.search(r"\.(damaged|forgotten)-\d+$", file.name)]
 
