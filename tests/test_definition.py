@@ -467,6 +467,17 @@ def test_mistakes_in_tables_beside_the_labels(album, read, text, fault):
         read(Path(album.write("table.csv", text)), Folder(album.root))
 
 
+@pytest.mark.parametrize("name", ["9.png", "../new/9.png", "new/9.png"])
+def test_boxes_of_images_outside_of_the_folder(album, name):
+    """Those to predict may be in another folder."""
+    album.images("../new/9.png")
+    rows = [f"{number}.png,5,5,30,30\n" for number in range(1, 7)]
+    album.write("boxes.csv", "image,x,y,width,height\n" + "".join([*rows, f"{name},5,5,30,30\n"]))
+    album.write("keypoints.toml", "boxes = 'boxes.csv'")
+    found = album.defined(test=str(album.root.parent / "new"))
+    assert (found.test, found.around, found.fault) == (("../new/9.png",), "box", "")
+
+
 def instances(*named):
     points = np.zeros((1, 2))
     return [Instance(image, name, points, np.zeros(1, bool), (0, 0, 1, 1), place="labels.csv") for image, name in named]

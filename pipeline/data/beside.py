@@ -1,7 +1,7 @@
 """CSV files of the user's that say something about each image: its part of the set, its group, the boxes in it, the size of its pixels.
 
-They name images as label files do, see `Folder.find`; further images that are `known`, such as
-those inside of a label file, by their names.
+They name images as label files do, see `Folder.find`; further images that are `known`, such as those inside of a label file or outside of the
+folder of the set, by their names.
 """
 
 from collections import Counter
@@ -123,9 +123,11 @@ def _entries(
     if lacking := [name for name in ("image", *needed) if name not in header]:
         raise InputError(f"{printable(path)} has no column {lacking[0]}; its first line must have {', '.join(('image', *needed))}.")
     columns = {name: header.index(name) for name in ("image", *needed, *others) if name in header}
+    names, outside = frozenset(known), {name.rsplit("/", 1)[-1]: name for name in known if name.startswith("../")}
     for row in rows:
         values = {name: row.cells[column] for name, column in columns.items()}
-        image = values["image"] if values["image"] in known else folder.find(values["image"], "")
+        text = values["image"]
+        image = text if text in names else folder.find(text, "") or outside.get(text.rsplit("/", 1)[-1])
         if image is None:
             raise InputError(f"{row.place}: there is no image {shown(values['image'])} in {printable(folder.root)}. Correct the line.")
         yield _ImageRow(image, values, row.place)

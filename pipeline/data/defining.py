@@ -241,7 +241,7 @@ def _around(labels: Labels, uses: _Uses, file: KeypointFile, folder: Folder) -> 
     boxes: Collection[str] = {instance.image for instance in labels.instances if instance.box}
     if file.boxes:
         path = file.beside(file.boxes)
-        given = beside.boxes(path, folder, tuple(image.name for image in labels.images))
+        given = beside.boxes(path, folder, (*(image.name for image in labels.images), *uses.test))
         own, boxes = beside.boxed(own, given, path), given
     return samples.framing(own, uses.test, boxes)
 

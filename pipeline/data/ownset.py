@@ -56,7 +56,7 @@ class OwnSet:
     def _given_boxes(self) -> dict[str, list[beside.Box]]:
         """The boxes of the file that keypoints.toml names; none if there is no such file."""
         path = self.definition.settings.get("boxes")
-        return beside.boxes(Path(path), self.folder, self.source.of) if path else {}
+        return beside.boxes(Path(path), self.folder, (*self.source.of, *self.definition.test)) if path else {}
 
     @cached_property
     def boxes(self) -> dict[str, list[tuple[str, Box]]]:
