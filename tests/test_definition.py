@@ -118,6 +118,7 @@ def test_two_annotators_are_two_sources(album):
     found = album.defined()
     assert found.sources == ("junior", "senior")
     assert found.keypointset.sources == {"junior": NAMES, "senior": NAMES}
+    assert any("several annotation sources: junior, senior." in note for note in found.notes)
     assert found.settings["predict"] == "junior"
     album.write("keypoints.toml", "[sources]\npredict = 'senior'")
     assert album.defined().settings["predict"] == "senior"
@@ -365,6 +366,20 @@ def test_another_file_of_boxes_is_another_definition(counted, album, tmp_path):
     assert counted(**flags)[0].around == "box"
     album.write("../boxes.csv", header + "".join(rows[1:]))
     assert counted(**flags)[0].around == "image"
+
+
+def test_a_link_to_the_folder_itself_ends(album, tmp_path):
+    """Two of them would be followed without end."""
+    for name in ("one", "two"):
+        (album.root / name).symlink_to(album.root)
+    assert definition.state((album.root,), 10**19)
+    assert album.defined().labelled == tuple(f"{number}.png" for number in range(1, 7))
+
+
+def test_predictions_are_no_labels(album):
+    """A table of them may have been copied into the folder."""
+    album.write("mine.csv", "image,instance,keypoint,x,y\n1.png,1,nose,3,4\n")
+    assert album.defined().files == ("labels.csv",)
 
 
 def test_other_flags_are_another_definition(counted, album, tmp_path):

@@ -76,3 +76,19 @@ def test_links_that_lead_nowhere_are_left_out(tmp_path):
     (tmp_path / "b.png").symlink_to("b.png")
     (tmp_path / "c.png").symlink_to("nowhere")
     assert Folder(tmp_path).files == ("a.png",)
+
+
+def test_links_to_a_folder_above_are_left_out(tmp_path):
+    """Otherwise each file would be found many times."""
+    labelsets.draw(tmp_path, "images/a.png")
+    (tmp_path / "images" / "all").symlink_to(tmp_path)
+    (tmp_path / "again").symlink_to(tmp_path / "images")
+    assert Folder(tmp_path).images == ("again/a.png", "images/a.png")
+
+
+def test_results_of_this_program_are_no_part_of_a_set(tmp_path):
+    """The workspace may be the folder of the set."""
+    labelsets.draw(tmp_path, "images/a.png", "models/learningcurves-0123456789.png", "images/frame-0123456789.png")
+    for name in ("predictions-0123456789.csv", "heldout-01234abcde.csv", "predictions-mine.csv"):
+        (tmp_path / name).write_text("")
+    assert Folder(tmp_path).files == ("images/a.png", "images/frame-0123456789.png", "predictions-mine.csv")

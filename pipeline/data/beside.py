@@ -1,7 +1,7 @@
 """CSV files of the user's that say something about each image: its part of the set, its group, the boxes in it, the size of its pixels.
 
-They name images as label files do, see `Folder.find`; further images that are `known`, such as those inside of a label file or outside of the
-folder of the set, by their names.
+They name images as label files do, see `Folder.find`; further images that are `known`, such as those inside of a label file or outside of
+the folder of the set, by their names.
 """
 
 from collections import Counter

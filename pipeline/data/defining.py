@@ -260,6 +260,9 @@ def _notes(labels: Labels, uses: _Uses, file: KeypointFile, most: Counter[tuple[
             f"{counted(len(several), 'image')} of {len(most):,} {'has' if len(several) == 1 else 'have'} several instances; "
             f"the first is {printable(several[0])}. Remove all but one of them if that is a mistake."
         )
+    if len(sources := {instance.source for instance in labels.instances}) > 1:
+        which = printable(", ".join(sorted(sources)))
+        yield f"The labels are of several annotation sources: {which}. To use only one, name its file instead of the folder."
     if around == "image" and (file.boxes or all(instance.box for instance in labels.instances)):
         yield "Samples are whole images, because boxes are not known for all images, including those to predict."
 

@@ -6,6 +6,7 @@ The graph of stages depends on the specialist groups, so it needs them before an
 
 import hashlib
 import os
+import stat
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,19 +123,21 @@ def state(paths: tuple[Path, ...], now: int) -> str | None:
     None if a folder cannot be read, or if one of the files was written shortly before the time `now`, in nanoseconds, or after it: it can
     change again without a change of its times.
     """
-    digest, newest = hashlib.sha256(), 0
+    digest, newest, seen = hashlib.sha256(), 0, set[tuple[int, int]]()
     todo = [str(path) for path in paths]
     try:
         while todo:
             path = todo.pop()
-            if os.path.isdir(path):  # noqa: PTH112  # a Path for each of thousands of files takes a multiple of the time
-                with os.scandir(path) as entries:
-                    todo += sorted(entry.path for entry in entries if not entry.name.startswith("."))
-                continue
             try:
-                status = os.stat(path)  # noqa: PTH116
+                status = os.stat(path)  # noqa: PTH116  # a Path for each of thousands of files takes a multiple of the time
             except FileNotFoundError:
                 digest.update(f"{path!r} missing\n".encode())
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                if (status.st_dev, status.st_ino) not in seen:  # a link may lead back to a folder that contains it
+                    seen.add((status.st_dev, status.st_ino))
+                    with os.scandir(path) as entries:
+                        todo += sorted(entry.path for entry in entries if not entry.name.startswith("."))
                 continue
             newest = max(newest, status.st_mtime_ns, status.st_ctime_ns)
             digest.update(f"{path!r} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}\n".encode())

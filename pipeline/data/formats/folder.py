@@ -1,6 +1,7 @@
 """The folder of a keypoint set: its files, its images by the names that label files give them, and the sizes of images."""
 
 import os
+import re
 from collections import defaultdict
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,8 @@ from pipeline.units import printable
 MOST_FILES = 2_000_000
 DEEPEST = 12  # folders below the set's own
 _REMARK = "Name the folder of one keypoint set."
+# Tables and pictures that the pipeline itself publishes: its workspace may be in the folder of the set.
+_RESULT = re.compile(r"(experiment|heldout|learningcurves|predictions|render|submission(-rendered)?)-[0-9a-f]{10}\.[a-zA-Z.]+")
 
 
 class Folder:
@@ -29,20 +32,25 @@ class Folder:
 
     @cached_property
     def files(self) -> tuple[str, ...]:
-        """All files in the folder and below it, relative to it, with slashes, sorted; hidden ones are left out.
+        """All files in the folder and below it, relative to it, with slashes, sorted; without hidden ones and results of this program.
+
+        A link to a folder that contains it is left out too.
 
         Raises InputError if there are too many, or if the folder cannot be read.
         """
         found: list[str] = []
-        todo = [(self.root, "")]
+        todo: list[tuple[Path, str, frozenset[tuple[int, int]]]] = [(self.root, "", frozenset())]
         while todo:
-            folder, prefix = todo.pop()
+            folder, prefix, above = todo.pop()
             try:
+                status = folder.stat()
+                if (status.st_dev, status.st_ino) in above:
+                    continue
                 entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
             except OSError as error:
                 raise InputError(f"{printable(folder)} cannot be read: {(error.strerror or str(error)).lower()}. {_REMARK}") from None
             for entry in entries:
-                if entry.name.startswith(".") or entry.name == "__MACOSX":
+                if entry.name.startswith(".") or entry.name == "__MACOSX" or _RESULT.fullmatch(entry.name):
                     continue
                 try:
                     is_folder, is_file = entry.is_dir(), entry.is_file()
@@ -50,7 +58,7 @@ class Folder:
                     continue
                 if is_folder:
                     if prefix.count("/") < DEEPEST:
-                        todo.append((Path(entry.path), f"{prefix}{entry.name}/"))
+                        todo.append((Path(entry.path), f"{prefix}{entry.name}/", above | {(status.st_dev, status.st_ino)}))
                 elif is_file:
                     found.append(prefix + entry.name)
             if len(found) > MOST_FILES:

@@ -51,6 +51,9 @@ class _Columns:
     others: tuple[str, ...] = ()
 
 
+_PREDICTIONS = ["image", "instance", "keypoint", "x", "y"]  # the first columns of a table of predictions, which is no label file
+
+
 def find(folder: Folder) -> tuple[str, ...]:
     """The CSV files with coordinates of keypoints in their header and an image in their first row."""
     return tuple(file for file in folder.labels(".csv", ".tsv") if _is_wide(folder, file))
@@ -61,6 +64,8 @@ def _is_wide(folder: Folder, file: str) -> bool:
     if len(rows) < 2:
         return False
     header, first = ([cell.strip() for cell in row] for row in rows)
+    if header[: len(_PREDICTIONS)] == _PREDICTIONS:
+        return False
     pairs = _pairs(header, _box(header))
     image = _image_column(header, pairs)
     if image is None or image >= len(first) or not any(len(found) == 2 for found in pairs.values()):
