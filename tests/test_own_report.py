@@ -125,7 +125,7 @@ def test_a_set_without_images_to_predict(records):
     """The page says that there are none."""
     nothing = replace(records.predictions, test=np.zeros((0, 3, 2), np.float32), test_ids=np.zeros(0, np.int64))
     text = text_of(report.page(replace(records, predictions=nothing, scores=replace(records.scores, tests=np.zeros(0, np.int64)))))
-    assert "There are none: every image of the set has labels." in text
+    assert "There are none: the label files mention every image of the set." in text
 
 
 def test_annotators_of_the_same_samples_are_compared(mice):

@@ -141,8 +141,10 @@ def _circles(mean: np.ndarray, target: np.ndarray, error: np.ndarray, pixel: flo
     """The mean of aligned samples (side, side[, 3]) with a circle for each keypoint. pixel: that of the samples, in those of the images."""
     view = Shown(mean, np.zeros(2), len(mean))
     known = np.flatnonzero(~np.isnan(error))
-    numbered = known if len(known) <= CROWDED else _with_room(target, known[np.argsort(-error[known], kind="stable")], view.unit)
     above = dict(zip(known.tolist(), _crowded_below(target[known]).tolist(), strict=True))
+    numbers = target.copy()
+    numbers[known, 1] += [(-error[k] if above[k] else error[k]) / pixel for k in known.tolist()]
+    numbered = known if len(known) <= CROWDED else _with_room(numbers, known[np.argsort(-error[known], kind="stable")], view.unit)
     marks = [
         Mark("error", *view.place(target[k]), float(error[k]) / pixel, f"{error[k]:.1f}" if k in numbered else "", above[k])
         for k in known.tolist()
@@ -151,11 +153,11 @@ def _circles(mean: np.ndarray, target: np.ndarray, error: np.ndarray, pixel: flo
     return view.face(marks, caption, f"Mean of aligned samples ({caption}) with a circle at each keypoint; the radii are {radii}")
 
 
-def _with_room(target: np.ndarray, order: np.ndarray, unit: float) -> list[int]:
-    """The keypoints of `order` whose numbers do not overlap with that of an earlier one. target: (K, 2), pixels."""
+def _with_room(places: np.ndarray, order: np.ndarray, unit: float) -> list[int]:
+    """The keypoints of `order` whose numbers do not overlap with that of an earlier one. places: of the numbers (K, 2), pixels."""
     chosen: list[int] = []
     for k in order.tolist():
-        if not (np.abs(target[chosen] - target[k]) < np.array(ROOM) * unit).all(axis=1).any():
+        if not (np.abs(places[chosen] - places[k]) < np.array(ROOM) * unit).all(axis=1).any():
             chosen.append(k)
     return chosen
 

@@ -54,7 +54,7 @@ def gain(low: float, high: float, *, noun: Wording = FACES) -> str:
 def by_keypoint(scores: Scores) -> Picture:
     """The figure of each keypoint's RMSE with its interval; the title names the easiest and the hardest keypoint."""
     own = scores.keypoint_rmse[0]
-    hardest, easiest = (words(scores.keypoints[k]) for k in (np.nanargmax(own), np.nanargmin(own)))
+    hardest, easiest = (_spoken(scores.keypoints[k]) for k in (np.nanargmax(own), np.nanargmin(own)))
     title = f"Most accurate: {easiest}, {pixels(np.nanmin(own))}. Least accurate: {hardest}, {pixels(np.nanmax(own))}"
     compared = f"RMSE of each keypoint with its 95 % interval, compared with the base net and the {scores.predictors[2]}"
     alt = f"{title}. {compared}. The table has the numbers."
@@ -70,11 +70,16 @@ def _draw_by_keypoint(figure: Figure, theme: Theme, *, scores: Scores) -> None:
         axes.plot(values, places, marker, color=colour, markersize=size, label=name)
     axes.set_yticks(places, [_short(words(name)) for name in scores.keypoints], fontsize="small")
     axes.set(xlabel="RMSE, pixels", xlim=(0, None))
-    axes.invert_yaxis()
+    axes.set_ylim(len(places) - 0.3, -0.7)
     plain(axes)
     figure.legend(
         loc="outside upper center", ncols=len(scores.predictors), frameon=False, fontsize="small", handletextpad=0.3, columnspacing=1.2
     )
+
+
+def _spoken(name: str) -> str:
+    """A name in a sentence; a numbered keypoint says that it is one."""
+    return f"keypoint {name}" if name.isdecimal() else words(name)
 
 
 def _short(name: str) -> str:
