@@ -48,3 +48,15 @@ def test_each_kind_is_one_sentence(tmp_path):
     found = unreadable(Folder(tmp_path))
     assert found.startswith(f"2 DICOM images ({tmp_path}/a.dcm among them) are not read; convert first, for example: magick a.dcm a.png ")
     assert "1 video (" in found
+
+
+def test_labels_of_yolo_without_their_description(tmp_path):
+    """It says how many keypoints there are."""
+    path = tmp_path / "labels" / "train" / "a.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text("0 0.5 0.5 0.25 1e-1 0.4 0.5 2\n")
+    assert unreadable(Folder(tmp_path)) == (
+        f"{path} seems to be a label file of YOLO-pose, which needs a data.yaml with train, val and kpt_shape. Add that file."
+    )
+    path.write_text("some notes about the seven images that I made\n")
+    assert unreadable(Folder(tmp_path)) == ""
