@@ -237,3 +237,11 @@ def test_held_out_faces_come_in_the_order_of_the_table():
     whole = make()
     assert len(parts[0].row) < len(whole.row)
     np.testing.assert_array_equal(found, np.stack([whole.row, whole.images[:, 0, 0]], axis=1))
+
+
+def test_the_middle_of_colour_images():
+    """The mean of a keypoint without labels is the middle of the image, whose side is not the number of its channels."""
+    given = tables(wide=0, narrow=30).training
+    colour = replace(given, images=np.repeat(given.images[..., None], 3, axis=3))
+    dataset = assemble(colour, TINY, splitting=SPLITTING, cleaning=CLEANING)
+    np.testing.assert_allclose(dataset.mean_face[:, 0], 10, atol=0.5)

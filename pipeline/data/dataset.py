@@ -157,7 +157,7 @@ def assemble(
         conflict=conflict[used],
         dropped=dropped,
         labelled=_by_source(labelled[used], source, keypointset).astype(np.int32),
-        mean_face=_mean_face(_without(keypoints, dropped)[~validation], source[~validation], keypointset, images.shape[-1]),
+        mean_face=_mean_face(_without(keypoints, dropped)[~validation], source[~validation], keypointset, images.shape[1]),
         typical=None if given is None else _typical(_without(keypoints, dropped)[~validation], keypointset, images.shape[1]),
         **_pixel_statistics(Selected(images, np.flatnonzero(~validation))),
         keypoint_names=np.array(keypointset.names),
