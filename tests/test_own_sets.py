@@ -58,7 +58,7 @@ def predicted(folder, tmp_path_factory):
     root = tmp_path_factory.mktemp("workspace")
     done = luigi("Predict", f"--dataset-path={folder}", f"--workspace-root={root}", *SMALL)
     assert done.returncode == 0, done.stderr
-    assert " px of samples of 64 x 64 after 1 epoch, with the mirror image and refinement, " in done.stderr
+    assert " px of samples of 64 x 64 after 1 epoch, with the mirror image" in done.stderr
     assert "in pixels of the original images" in done.stderr
     assert "by annotation source" not in done.stderr
     return root
