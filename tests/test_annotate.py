@@ -441,14 +441,20 @@ def test_a_box_around_an_instance_is_framed_as_in_the_training(mouse, capsys):
 
 
 def test_dots_of_many_keypoints_are_smaller():
-    """They cover no more of the picture than 20 would; the size of the whole photograph does not matter if the keypoints are close."""
+    """They cover no more of the picture than 20 would, and do not touch their neighbours; the size of the whole photograph does not matter
+    if the keypoints are close."""
     photo, box, few = Image.new("RGB", (400, 400), "white"), np.array([[0, 0, 400, 400]]), np.array([[[150, 200], [250, 200]]])
 
     def height(keypoints):
-        return int((np.asarray(results.draw(photo, box, keypoints)) != 255).any(axis=(1, 2)).sum())
+        """That of the drawing of the keypoints, less the distance of the outermost ones."""
+        drawn = np.flatnonzero((np.asarray(results.draw(photo, box, keypoints)) != 255).any(axis=(1, 2)))
+        return int(np.ptp(drawn)) + 1 - np.ptp(keypoints[..., 1])
 
+    grid = np.stack(np.meshgrid(np.linspace(150, 250, 9), np.linspace(150, 250, 9)), axis=-1).reshape(1, -1, 2)
     assert height(few) == pytest.approx(2 * 1.45 * 0.02 * 200, abs=2)
-    assert height(np.repeat(few, 40, axis=1)) == pytest.approx(height(few) / 2, abs=1)
+    assert height(grid[:, :80]) == pytest.approx(height(few) / 2, abs=1)
+    close = np.array([[[197, 200], [203, 200], [150, 200], [250, 200], [156, 200], [244, 200]]])
+    assert height(close) == pytest.approx(2 * 1.45 * 0.2 * 6, abs=1.5)
 
 
 @pytest.mark.parametrize("detector", ["face", ""])

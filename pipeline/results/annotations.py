@@ -13,6 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 # Radius of a dot, width of a line and height of a number, each as a fraction of the size of the instance, and the smallest of each in
 # pixels.
 DOT, SMALLEST_DOT = 0.02, 1.2
+# A dot's radius is also at most this share of the distance to the nearest keypoint, as the median over all keypoints.
+OF_SPACING = 0.2
 LINE, SMALLEST_LINE = 0.012, 1
 NUMBER, SMALLEST_NUMBER = 0.22, 12
 # The size of an instance is the longer side of its box, but at most this multiple of the extent of its keypoints, because the box may be
@@ -81,7 +83,7 @@ def draw(photo: Image.Image, boxes: np.ndarray, keypoints: np.ndarray, lines: tu
     for number, (box, points) in enumerate(zip(boxes, keypoints, strict=True), start=1):
         size = _size(box, points)
         _join(picture, points, lines, size)
-        radius = max(SMALLEST_DOT, DOT * size * min(1, MANY / len(points)) ** 0.5)
+        radius = max(SMALLEST_DOT, min(DOT * size * min(1, MANY / len(points)) ** 0.5, OF_SPACING * _spacing(points)))
         for point in points:
             _disc(picture, point, 1.45 * radius, RIM)
             _disc(picture, point, radius, COLOUR)
@@ -94,6 +96,13 @@ def _size(box: np.ndarray, points: np.ndarray) -> float:
     """The size of an instance with this box (4,) and these keypoints (K, 2), pixels; see OF_EXTENT."""
     side, extent = float(box[2:].max()), float(np.ptp(points, axis=0).max())
     return max(OF_BOX * side, min(side, OF_EXTENT * extent))
+
+
+def _spacing(points: np.ndarray) -> float:
+    """The median distance of keypoints (K, 2) from their nearest neighbours, pixels; infinite for a single one."""
+    apart = np.linalg.norm(points[:, None] - points, axis=2)
+    np.fill_diagonal(apart, np.inf)
+    return float(np.median(apart.min(axis=1)))
 
 
 def _join(picture: Image.Image, points: np.ndarray, lines: tuple[tuple[int, int], ...], size: float) -> None:
