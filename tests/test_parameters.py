@@ -199,7 +199,7 @@ def test_a_variable_that_is_not_set(workplace):
     """Luigi replaces ${NAME} by a variable of the environment."""
     workplace.configure("[Scale]\nfactor = ${NO_SUCH_VARIABLE}")
     done = workplace.run("Total")
-    assert done.returncode == 40
+    assert done.returncode == 2
     assert "[Scale] factor = ${NO_SUCH_VARIABLE}: there is no such variable." in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -149,7 +149,7 @@ class TestChain:
         result = run("-c", code, *two, *flags, "--TrainBase-seed=1")
         assert result.returncode == 0, result.stderr
         assert "TrainBase: seed 0 -> 1" in result.stdout
-        assert "8 validation faces that both share" in result.stdout
+        assert "8 validation samples that both share" in result.stdout
         assert "mouth_center_top_lip" in result.stdout
         assert "95 % interval" in result.stdout
         assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
@@ -307,7 +307,7 @@ class TestInterface:
         from pipeline import Predict, Report
 
         found = Report(overrides={"Predict": {"folds": 2}})
-        assert set(Report().provenance["files"]) == {"report.html", "report.css", "report.js"}
+        assert set(Report().provenance["files"]) == {"report.html", "parts.html", "report.css", "report.js"}
         assert [faces.fold for faces in found.requires()["faces"]] == [0, 1]
         first = Predict(folds=2).requires()["chains"][0]
         assert found.requires()["nets"] == {"base": first["base"], **first["specialists"]}
