@@ -52,7 +52,7 @@ def coloured(images):
 @pytest.fixture(scope="module")
 def mice(faces):  # noqa: F811
     """The dot faces as samples in colour of a set of the user's that must not be mirrored."""
-    named = replace(StoredSet.of(DOTS), name=np.array("<mice>"), may_mirror=np.array(False), mirror=np.zeros((0, 2), np.int16))
+    named = replace(StoredSet.of(DOTS), name=np.array("own set"), may_mirror=np.array(False), mirror=np.zeros((0, 2), np.int16))
     return replace(faces, images=coloured(faces.images), origin=origin(len(faces.row)), keypointset=named)
 
 
@@ -73,7 +73,7 @@ def records(mice, wanted, nets, versions):  # noqa: F811
     found = scores.scores(predicted, [mice], wanted, shown=SHOWN)
     drawn = AugmentedVersions(coloured(versions.images), versions.keypoints)
     made = provenance(faces="mice, labels in the format coco", files={"label files": "ab" * 32})
-    said = {"notes": ("Images are not mirrored: <no pairs>.",), "skeleton": (("left_eye", "nose_tip"),)}
+    said = {"notes": ("Images are not mirrored: <no pairs>.",), "skeleton": (("left_eye", "nose_tip"),), "title": "<mice>"}
     return report.RunRecords(found, predicted, [mice], wanted, drawn, nets, made, **said)
 
 
@@ -188,5 +188,5 @@ def test_words_of_drawn_and_kaggles_faces(faces, mice):  # noqa: F811
     from pipeline.results.wording import FACES, wording
 
     assert wording(faces) is FACES
-    assert (wording(mice).title, wording(mice).one) == ("<mice>", "sample")
+    assert (wording(mice, "<mice>").title, wording(mice).one) == ("<mice>", "sample")
     assert style.words("nose_tip") == "nose tip"

@@ -167,12 +167,16 @@ GROUPS = '[groups]\ndots = ["left_dot", "right_dot"]\nrest = ["top", "base"]\n'
         ("# a comment\n" + GROUPS, set()),
         ('normalise = {pair = ["top", "base"]}\n' + GROUPS, {"Predict"}),
         ('skeleton = [["top", "base"]]\n' + GROUPS, set()),
+        ('name = "dots"\n' + GROUPS, set()),
+        ('detector = "face"\n' + GROUPS, set()),
+        ('origin = "lower-left"\n' + GROUPS, {"all"}),
+        (GROUPS + '[sources]\nlabels = ["left_dot", "right_dot", "top", "base"]\nwide = ["left_dot", "right_dot"]\n', {"all"}),
         ("mirror = []\n" + GROUPS, {"all"}),
         ('names = ["left_dot", "right_dot", "base", "top"]\n' + GROUPS, {"all"}),
         ('group-by = "(.*)\\\\d.png"\n' + GROUPS, {"all"}),
         ('[groups]\ndots = ["left_dot", "right_dot"]\nrest = ["top"]\nbase_of = ["base"]\n', {"TrainSpecialist:rest", "Predict"}),
     ],
-    ids=["comment", "normalise", "skeleton", "mirror", "names", "group-by", "groups"],
+    ids=["comment", "normalise", "skeleton", "name", "detector", "origin", "sources", "mirror", "names", "group-by", "groups"],
 )
 def test_a_value_of_keypoints_toml_concerns_the_stages_that_use_it(folder, tmp_path, changed, stale):
     """A reworded comment concerns none; what Load uses concerns all that are made from it."""

@@ -79,7 +79,7 @@ class Dataset:
     keypoint_names: np.ndarray = array("text", "keypoint", "", "names of the keypoints")
     source_names: np.ndarray = array("text", "source", "", "names of the annotation sources")
     occluded: np.ndarray | None = array("bool", "face keypoint", "", "labelled but not visible, where the label files say so")
-    keypointset: StoredSet  # without groups and skeleton, so that a new group does not make the data set stale
+    keypointset: StoredSet  # without groups and skeleton, and of an own set without its name: they do not make the data set stale
     origin: Origin | None
 
     PLOT = Plot("images", (".", ".", "."), "image")
@@ -163,7 +163,7 @@ def assemble(
         keypoint_names=np.array(keypointset.names),
         source_names=np.array(keypointset.source_names),
         occluded=given.occluded[used] if given else None,
-        keypointset=StoredSet.of(replace(keypointset, groups={}, skeleton=())),
+        keypointset=StoredSet.of(replace(keypointset, name=keypointset.name if given is None else "own set", groups={}, skeleton=())),
         origin=given.origin.of(used) if given else None,
     )
 

@@ -46,7 +46,7 @@ class RunRecords:
     findings: name of a net -> what the checks of its training found, see `diagnosis.findings`.
     snapshots: of the base net's weights, where its training kept some.
     notes: what a reader should know about how the labels were understood.
-    skeleton: pairs of keypoints that are joined by a line.
+    skeleton: pairs of keypoints that are joined by a line. title: the name of an own set.
     """
 
     scores: Scores
@@ -60,6 +60,7 @@ class RunRecords:
     snapshots: Snapshots | None = None
     notes: tuple[str, ...] = ()
     skeleton: tuple[tuple[str, str], ...] = ()
+    title: str = "Keypoints"
 
     @property
     def dataset(self) -> Dataset:
@@ -93,7 +94,7 @@ PARTS: Mapping[str, Callable[[RunRecords], Any]] = MappingProxyType(
     {
         "scores": lambda run: run.scores,
         "rows": lambda run: score_summary.rows(run.scores),
-        "noun": lambda run: wording(run.dataset),
+        "noun": lambda run: wording(run.dataset, run.title),
         "own": lambda run: run.dataset.origin is not None,
         "notes": lambda run: run.notes,
         "stored": lambda run: run.dataset.images.shape[1],

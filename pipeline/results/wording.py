@@ -24,8 +24,8 @@ class Wording:
 FACES = Wording("Facial keypoints", "face", "faces", "mean face", "the image")
 
 
-def wording(dataset: Dataset) -> Wording:
-    """The words for a data set."""
+def wording(dataset: Dataset, title: str = "Keypoints") -> Wording:
+    """The words for a data set. title: the name of an own set."""
     if dataset.origin is None:
         return FACES
-    return Wording(printable(str(dataset.keypointset.name)), "sample", "samples", "mean shape", "the original images")
+    return Wording(printable(title), "sample", "samples", "mean shape", "the original images")

@@ -217,8 +217,11 @@ class Report(Stage):
         return {"predictions": predict, "faces": faces, "test": test, "nets": nets, "copies": versions, "styles": styles}
 
     def facts(self) -> dict[str, Any]:
-        """The lines that drawings of an own set show."""
-        return {"skeleton": dataset().keypointset().skeleton} if dataset().is_own and dataset().groups() else {}
+        """The name of an own set, and the lines that drawings of it show."""
+        if not dataset().is_own or not dataset().groups():
+            return {}
+        keypointset = dataset().keypointset()
+        return {"name": keypointset.name, "skeleton": keypointset.skeleton}
 
     def run(self):
         from pipeline.results import report
@@ -241,8 +244,9 @@ class Report(Stage):
         )
 
     def _understood(self):
-        """How the labels were understood, in sentences, and the skeleton."""
-        return dataset().definition().notes, dataset().keypointset().skeleton
+        """How the labels were understood, in sentences, the skeleton, and the name of the set."""
+        keypointset = dataset().keypointset()
+        return dataset().definition().notes, keypointset.skeleton, keypointset.name
 
     def _loaded(self):
         """The predictions, the data sets of the chains, the test samples, the first chain's nets by name, versions of one sample."""
