@@ -27,6 +27,7 @@ try:
         from pipeline.tasks.sections import checkpoint, dataset, device
         from pipeline.tasks.studies import Experiment, Sanity, Trial
         from pipeline.tasks.training import TrainBase, TrainSpecialist
+    configuration.check_luigis_own()
 except InputError as error:
     environment.end(error)
 

@@ -59,6 +59,23 @@ def test_a_configuration_file_that_cannot_be_read(script, tmp_path, name, conten
     assert (done.returncode, done.stdout, done.stderr) == (40, "", f"{said}\n")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[core]\nlogging_conf_file = none.ini\n", "[core] logging_conf_file = none.ini: there is no such file. Correct the path."),
+        ("[resources]\ngpu = x\n", "[resources] gpu = x: must be a whole number."),
+    ],
+    ids=["logging", "resources"],
+)
+def test_a_setting_of_luigis_own_that_cannot_be_used(script, tmp_path, content, said):
+    """Luigi itself ends with a traceback."""
+    (tmp_path / "luigi.cfg").write_text(content)
+    done = script("Load")
+    assert (done.returncode, done.stdout) == (40, "")
+    assert done.stderr.splitlines()[-1].endswith(f"configuration file: {said}")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_byte_order_mark_is_accepted(script, tmp_path):
     """Windows editors write one. The setting after it counts: the fold does not exist."""
     (tmp_path / "luigi.cfg").write_text("[Load]\nfold = 99\n", encoding="utf-8-sig")

@@ -4,6 +4,7 @@ import atexit
 import configparser
 import logging
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
@@ -135,6 +136,18 @@ class _Plain(logging.Filter):
             record.msg, record.args, record.exc_info, record.exc_text = str(error), (), None, None
         record.msg, record.args = console.escaped(record.getMessage()), ()
         return True
+
+
+def check_luigis_own() -> None:
+    """Raises InputError for settings of Luigi's own that would end it with a traceback before any task exists."""
+    config = luigi.configuration.get_config()
+    log = str(config.get("core", "logging_conf_file", "") or "")
+    if log and not Path(log).is_file():
+        raise InputError(f"configuration file: [core] logging_conf_file = {log}: there is no such file. Correct the path.")
+    if isinstance(config, configparser.ConfigParser) and config.has_section("resources"):
+        for name, value in config.items("resources", raw=True):
+            if not re.fullmatch(r"\s*-?\d+\s*", value):
+                raise InputError(f"configuration file: [resources] {name} = {value}: must be a whole number.")
 
 
 def settle_luigi() -> None:
