@@ -59,9 +59,9 @@ def dataset(folder: Path | None, drawn: int) -> datasets.Dataset:
         with tempfile.TemporaryDirectory() as made:
             rendered.write_kaggle_files(made, KAGGLE, side=SIDE, training=drawn, test=max(6, drawn // 4), seed=0)
             return dataset(Path(made), drawn)
-    tables = kaggle.read_tables(files(folder), KAGGLE, side=SIDE)
+    samples = kaggle.read_training(files(folder).training, KAGGLE, side=SIDE)
     rules = {"splitting": of(datasets.Splitting, pipeline.Load), "cleaning": of(datasets.Cleaning, pipeline.Load)}
-    return datasets.assemble(tables, KAGGLE, **rules)
+    return datasets.assemble(samples, KAGGLE, **rules)
 
 
 def target(data: datasets.Dataset) -> np.ndarray:

@@ -174,7 +174,7 @@ def predict(options: argparse.Namespace) -> None:
     from pipeline.inference import prediction
 
     data, n = defaults.dataset(options.folder, 0), options.images
-    images, source = np.resize(data.test_images, (n, SIDE, SIDE)), np.resize(data.test_source, n)
+    images, source = np.resize(data.images, (n, SIDE, SIDE)), np.resize(data.source, n)
     nets = [defaults.untrained(data, group) for group in (None, *KAGGLE.groups)]
     bare = [bare_passes(net, n) for net in nets]
     for run in bare:
