@@ -92,18 +92,10 @@ def read_photograph(path: Path) -> Photograph:
 
     Raises UnreadableError if the file is no regular file, if it cannot be read, or if it has too many pixels.
     """
-    start = b""
-    try:
-        with _opened(path) as file, _unlimited():
-            start = file.read(12)
-            file.seek(0)
-            with Image.open(file, formats=photographs.formats()) as image:
-                if image.format == "TIFF" and photographs.unsupported(path, start):
-                    raise ValueError("a raw photograph is a TIFF file with a small preview as its first picture")
-                return _photograph(image)
-    # For broken files Pillow raises SyntaxError, IndexError, struct.error and more.
-    except Exception as error:
-        raise UnreadableError(f"{printable(path)} cannot be read as a picture: {_why(path, start, error)}") from error
+    with _image(path) as (image, start, _):
+        if image.format == "TIFF" and photographs.unsupported(path, start):
+            raise ValueError("a raw photograph is a TIFF file with a small preview as its first picture")
+        return _photograph(image)
 
 
 def glance(path: Path, side: int) -> Glance:
@@ -111,19 +103,12 @@ def glance(path: Path, side: int) -> Glance:
 
     Raises UnreadableError as `read_photograph` does.
     """
-    start = b""
-    try:
-        with _opened(path) as file, _unlimited():
-            start = file.read(12)
-            file.seek(0)
-            with Image.open(file, formats=photographs.formats()) as image:
-                mode = image.mode
-                image.draft(None, (2 * side, 2 * side))
-                reduced = _photograph(image).image
+    with _image(path) as (image, _, _):
+        mode = image.mode
+        image.draft(None, (2 * side, 2 * side))
+        reduced = _photograph(image).image
         reduced.thumbnail((side, side), reducing_gap=2.0)
         return Glance(reduced, size(path), mode)
-    except Exception as error:
-        raise UnreadableError(f"{printable(path)} cannot be read as a picture: {_why(path, start, error)}") from error
 
 
 class _TooLargeError(ValueError):
@@ -145,6 +130,21 @@ def _why(path: Path, start: bytes, error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "there is not enough memory. Reduce it, or leave it out."
     return f"{printable(error)[:200] or type(error).__name__}. Convert it to PNG or JPEG, or leave it out."
+
+
+@contextlib.contextmanager
+def _image(path: Path) -> Iterator[tuple[ImageFile.ImageFile, bytes, BinaryIO]]:
+    """An image file that Pillow has opened, its first bytes, and the open file. Raises UnreadableError for whatever goes wrong with it."""
+    start = b""
+    try:
+        with _opened(path) as file, _unlimited():
+            start = file.read(12)
+            file.seek(0)
+            with Image.open(file, formats=photographs.formats()) as image:
+                yield image, start, file
+    # For broken files Pillow raises SyntaxError, IndexError, struct.error and more.
+    except Exception as error:
+        raise UnreadableError(f"{printable(path)} cannot be read as a picture: {_why(path, start, error)}") from error
 
 
 @contextlib.contextmanager
@@ -336,23 +336,16 @@ def decoded(content: bytes, label: str) -> Photograph:
 
 def size(path: Path) -> tuple[int, int]:
     """Width and height of the upright image, pixels, from the beginning of its file. Raises UnreadableError if it cannot be read."""
-    start = b""
-    try:
-        with _opened(path) as file, _unlimited():
-            start = file.read(12)
-            file.seek(0)
-            with Image.open(file, formats=photographs.formats()) as image:
-                width, height = image.size
-                if isinstance(image, TiffImagePlugin.TiffImageFile):  # since Pillow 11 its size is the upright one before it is loaded
-                    width, height = image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH]
-                if image.format == "PNG" and not _may_have_exif(file):
-                    return width, height
-                with contextlib.suppress(Exception):
-                    if _UPRIGHT.get(image.getexif().get(ORIENTATION, 1)) in _ON_ITS_SIDE:
-                        return height, width
-                return width, height
-    except Exception as error:
-        raise UnreadableError(f"{printable(path)} cannot be read as a picture: {_why(path, start, error)}") from error
+    with _image(path) as (image, _, file):
+        width, height = image.size
+        if isinstance(image, TiffImagePlugin.TiffImageFile):  # since Pillow 11 its size is the upright one before it is loaded
+            width, height = image.tag_v2[TiffImagePlugin.IMAGEWIDTH], image.tag_v2[TiffImagePlugin.IMAGELENGTH]
+        if image.format == "PNG" and not _may_have_exif(file):
+            return width, height
+        with contextlib.suppress(Exception):
+            if _UPRIGHT.get(image.getexif().get(ORIENTATION, 1)) in _ON_ITS_SIDE:
+                return height, width
+        return width, height
 
 
 def _may_have_exif(file: BinaryIO) -> bool:
