@@ -1,6 +1,7 @@
 """From parsed tables to the data set that all stages share."""
 
 from dataclasses import asdict, fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from pipeline.data import dataset as module
 from pipeline.data import summary, testset, trainable
 from pipeline.data.dataset import Cleaning, Dataset, Splitting, assemble, held_out, labels, sources
-from pipeline.data.tables import LabelledFaces, Lookup, Tables, UnlabelledFaces
+from pipeline.data.tables import LabelledFaces, Lookup, UnlabelledFaces
 from pipeline.errors import InputError
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.keypoints.kaggle import KAGGLE
@@ -40,7 +41,7 @@ def tables(*, wide=WIDE, narrow=NARROW, seed=0):
         keypoint=np.array([1, 1, 3, 2], np.int16),
         axis=np.array([0, 1, 0, 1], np.int8),
     )
-    return Tables(training, test, lookup)
+    return SimpleNamespace(training=training, test=test, lookup=lookup)
 
 
 def make(given=None, *, clean=True, **splitting):

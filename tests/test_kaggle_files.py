@@ -5,6 +5,7 @@ import re
 import stat
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,6 @@ from pipeline.data.formats.archives import find_file
 from pipeline.data.formats.kaggle import (
     KaggleFiles,
     read_lookup,
-    read_tables,
     read_test,
     read_training,
     write_lookup,
@@ -219,6 +219,13 @@ def test_a_face_without_labels(tmp_path):
     refused(written(tmp_path, "\n".join([HEADER, *(bare + text for text in PIXELS)])), "no labelled keypoint", "3 rows")
 
 
+def read_all(files):
+    """The content of all three files."""
+    test = read_test(files.test, side=SIDE)
+    training, lookup = read_training(files.training, SMALL, side=SIDE), read_lookup(files.lookup, SMALL, test.image_ids)
+    return SimpleNamespace(training=training, test=test, lookup=lookup)
+
+
 def test_what_is_written_is_read_back(tmp_path):
     """Images, keypoints to six decimals, and the requested values; rows and images are numbered from 1."""
     files = KaggleFiles(tmp_path / "training.csv", tmp_path / "test.csv", tmp_path / "IdLookupTable.csv")
@@ -226,7 +233,7 @@ def test_what_is_written_is_read_back(tmp_path):
     write_training(files.training, SMALL, IMAGES, KEYPOINTS)
     write_test(files.test, IMAGES[::-1])
     write_lookup(files.lookup, SMALL, requested)
-    tables = read_tables(files, SMALL, side=SIDE)
+    tables = read_all(files)
     np.testing.assert_array_equal(tables.training.images, IMAGES)
     np.testing.assert_allclose(tables.training.keypoints, KEYPOINTS, atol=1e-6)
     np.testing.assert_array_equal(tables.test.images, IMAGES[::-1])
@@ -578,7 +585,7 @@ def test_one_zip_with_all_files(tmp_path, layout, method):
         method,
     )
     files = KaggleFiles(*(find_file(path, stem) for stem in ("training", "test", "IdLookupTable")))
-    tables = read_tables(files, SMALL, side=SIDE)
+    tables = read_all(files)
     np.testing.assert_array_equal(tables.training.images, IMAGES)
     np.testing.assert_array_equal(tables.training.keypoints, KEYPOINTS)
     np.testing.assert_array_equal(tables.test.images, IMAGES)

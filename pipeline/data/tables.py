@@ -1,7 +1,5 @@
 """Samples with what label files say of them, checked and parsed, before anything is derived from it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pipeline.lazyrows import Images, Index
@@ -50,12 +48,3 @@ class Origin:
     def of(self, index: Index) -> "Origin":
         """The origin of some of the samples."""
         return Origin(*(values[index] for values in vars(self).values()))
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The labelled faces, the faces to predict, and the values to predict for them."""
-
-    training: LabelledFaces
-    test: UnlabelledFaces
-    lookup: Lookup

@@ -16,7 +16,7 @@ import pandas as pd
 from pipeline.data.formats import placeholders
 from pipeline.data.formats.csvrows import Rows, read_rows
 from pipeline.data.formats.pixels import PixelError, parse_images
-from pipeline.data.tables import LabelledFaces, Lookup, Tables, UnlabelledFaces
+from pipeline.data.tables import LabelledFaces, Lookup, UnlabelledFaces
 from pipeline.errors import InputError
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Collector, Images, each
@@ -35,24 +35,6 @@ class KaggleFiles(NamedTuple):
     training: Path
     test: Path
     lookup: Path
-
-
-def read_tables(
-    files: KaggleFiles,
-    keypointset: KeypointSet,
-    *,
-    side: int,
-    collector: Callable[[], Collector] = Collector,
-    on_progress: OnProgress = ignored,
-) -> Tables:
-    """Reads the three files; see `read_training`, `read_test` and `read_lookup`.
-
-    collector: makes an empty collector for the images of a file; the default keeps them in memory.
-    on_progress: receives the numbers of bytes read from the training file and the test file.
-    """
-    training = read_training(files.training, keypointset, side=side, images=collector(), on_progress=on_progress)
-    test = read_test(files.test, side=side, images=collector(), on_progress=on_progress)
-    return Tables(training, test, read_lookup(files.lookup, keypointset, test.image_ids))
 
 
 def read_training(
