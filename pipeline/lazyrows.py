@@ -19,7 +19,8 @@ import numpy.typing as npt
 Index = int | slice | np.ndarray
 
 BLOCK_BYTES = 16 << 20  # read or computed at once
-BLOCK_ROWS = 128  # or a multiple of it: a block consists of whole batches of a prediction and whole chunks of a file
+# Or a multiple of it: a block consists of whole batches of a prediction and whole chunks of a file. Of large rows it is a part of it.
+BLOCK_ROWS = 128
 
 
 class LazyRows(ABC):
@@ -147,15 +148,16 @@ def each(rows: Images) -> Iterator[np.ndarray]:
 
 
 def blocks(rows: Images) -> Iterator[slice]:
-    """Yields the positions of blocks of about BLOCK_BYTES and a multiple of BLOCK_ROWS. If there are no rows, one empty slice."""
+    """Yields the positions of blocks of `block_rows` rows. If there are no rows, one empty slice."""
     count = block_rows(rows.shape[1:], rows.dtype)
     for start in range(0, max(1, len(rows)), count):
         yield slice(start, min(start + count, len(rows)))
 
 
 def block_rows(row_shape: tuple[int, ...], dtype: npt.DTypeLike) -> int:
-    """The number of rows of a block."""
-    return max(1, BLOCK_BYTES // max(1, prod(row_shape) * np.dtype(dtype).itemsize) // BLOCK_ROWS) * BLOCK_ROWS
+    """The number of rows of a block of about BLOCK_BYTES: a multiple of BLOCK_ROWS or, if so many do not fit, a power of two."""
+    fitting = BLOCK_BYTES // max(1, prod(row_shape) * np.dtype(dtype).itemsize)
+    return fitting // BLOCK_ROWS * BLOCK_ROWS or 1 << max(0, fitting.bit_length() - 1)
 
 
 def runs(rows: np.ndarray) -> Iterator[tuple[slice, slice]]:

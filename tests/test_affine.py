@@ -7,8 +7,10 @@ from skimage.transform import AffineTransform
 from skimage.transform import warp as skimage_warp
 from toys import centroid, dots_at
 
+from pipeline import lazyrows
 from pipeline.geometry import affine
 from pipeline.geometry.frame import Frame
+from pipeline.lazyrows import LazyRows
 
 
 def maps(n, *, seed=0, reach=6.0):
@@ -146,6 +148,29 @@ def test_keypoints_of_a_resized_image_move_by_its_factor(side):
 def test_bilinear_interpolation_skips_no_pixel(scale, factor):
     """Images are reduced by the whole factor that leaves at least the size of the result, and only if it is less than half theirs."""
     assert affine.reduction(scale) == factor
+
+
+def test_large_images_are_warped_a_few_at_a_time(monkeypatch):
+    """A lazy warp reads no more of its images than a block at once, and the result is that of all at once."""
+    images, taken = noise(40, 64), []
+
+    class Noted(LazyRows):
+        def take(self, rows):
+            taken.append(len(rows))
+            return images[rows]
+
+    monkeypatch.setattr(lazyrows, "BLOCK_BYTES", 4 * images[0].nbytes)
+    matrix = maps(40)
+    np.testing.assert_array_equal(affine.Warped(Noted(images.shape, np.uint8), matrix, 8)[:], affine.warp(images, matrix, 8))
+    assert max(taken) == 4
+
+
+def test_levels_converted_before_or_after_they_are_taken(monkeypatch):
+    """Both ways give the same pixels."""
+    images, matrix = noise(3, 64), maps(3)
+    after = affine.warp(images, matrix, 16)
+    monkeypatch.setattr(affine, "FEW", 1000)
+    np.testing.assert_array_equal(affine.warp(images, matrix, 16), after)
 
 
 def test_as_many_images_as_maps():

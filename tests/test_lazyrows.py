@@ -87,8 +87,13 @@ def test_never_more_than_a_block_at_a_time(monkeypatch):
     np.testing.assert_array_equal(noted[:], IMAGES)
     np.testing.assert_array_equal(list(each(noted)), IMAGES)
     assert noted.taken == 3 * [128, 128, 44]
-    monkeypatch.setattr(lazyrows, "BLOCK_BYTES", 10)  # less than a row
-    assert list(blocks(noted)) == [slice(0, 128), slice(128, 256), slice(256, 300)]
+
+
+@pytest.mark.parametrize(("fitting", "rows"), [(0.5, 1), (1, 1), (11, 8), (127, 64), (128, 128), (300, 256)])
+def test_a_block_of_large_rows_has_few_of_them(monkeypatch, fitting, rows):
+    """If fewer than 128 rows fit, a block has a power of two of them, and at least one."""
+    monkeypatch.setattr(lazyrows, "BLOCK_BYTES", int(fitting * 20))
+    assert next(blocks(Noted(IMAGES))) == slice(0, rows)
 
 
 @pytest.mark.parametrize("rows", [IMAGES[:0], Noted(IMAGES[:0])], ids=["array", "lazy"])

@@ -9,6 +9,7 @@ from PIL import Image
 from pipeline.data import samples
 from pipeline.data.formats.folder import Folder
 from pipeline.data.labels import Instance
+from pipeline.data.storage import Storage
 from pipeline.errors import InputError
 from pipeline.geometry import affine
 from pipeline.keypoints.definition import KeypointSet
@@ -36,7 +37,8 @@ def cut(tmp_path, instances, *, side=64, channels="grey"):
     source = samples.ImageSource(Folder(tmp_path))
     wanted = samples.squares_of(instances, samples.framing(instances, [], ()), source)
     squares = np.array([sample.square for sample in wanted])
-    return samples.cut(wanted, source, side=samples.stored_side(squares, side), channels=channels, images_to=Collector())
+    stored, _ = Storage(side, 1, channels).chosen(squares)
+    return samples.cut(wanted, source, side=stored, channels=channels, images_to=Collector())
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 64), (100, 40), (40, 100), (301, 77)])
@@ -100,14 +102,6 @@ def test_white_of_sixteen_bits_is_recorded(tmp_path, most, white):
     found = cut(tmp_path, [instance("a.png", [[5, 5], [9, 9]])])
     assert found.origin.white.tolist() == [white]
     assert abs(int(found.images.max()) - round(255 * most / white)) <= 1
-
-
-@pytest.mark.parametrize(
-    ("sides", "most", "stored"), [([40] * 10, 256, 48), ([300] * 10, 256, 256), ([10] * 10, 256, 32), ([90] * 9 + [900], 256, 176)]
-)
-def test_stored_side(sides, most, stored):
-    """A multiple of 16 for most samples, between 32 and the given limit, that a single large one does not determine alone."""
-    assert samples.stored_side(np.array([[0, 0, side] for side in sides]), most) == stored
 
 
 def test_a_keypoint_far_outside_is_refused(tmp_path):

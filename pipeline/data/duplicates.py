@@ -12,7 +12,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from sklearn.decomposition import PCA
 
-from pipeline.lazyrows import Images, LazyRows, Selected, chosen, each, in_blocks
+from pipeline.lazyrows import Images, LazyRows, Selected, block_rows, chosen, each, in_blocks
 from pipeline.progress import OnProgress, ignored
 
 CELLS = 48  # side of the pooled image
@@ -32,18 +32,18 @@ class Patterns(LazyRows):
         cell = np.searchsorted(np.arange(cells) * side // cells, np.arange(side), side="right") - 1
         of_cell = np.eye(cells, dtype=np.float32)[:, cell]  # (cells, side), 1 where the pixel is in the cell
         self.images, self.of_cell, self.least_norm = images, of_cell, 1e-3 * cells  # rounding errors can cause a smaller norm
-        self.common = common
+        self.common, self.at_once = common, min(CHUNK, block_rows(images.shape[1:], np.float32))
         self.areas = np.outer(of_cell.sum(axis=1), of_cell.sum(axis=1))
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The patterns of these images, float32 (m, cells²)."""
         patterns = np.empty((len(rows), self.shape[1]), np.float32)
-        for start in range(0, len(rows), CHUNK):  # all at once, the sums took 0.4 GB for Kaggle's faces
-            pooled = self.pooled(rows[start : start + CHUNK])
+        for start in range(0, len(rows), self.at_once):  # all at once, the sums took 0.4 GB for Kaggle's faces
+            pooled = self.pooled(rows[start : start + self.at_once])
             if self.common is not None:
                 pooled -= self.common
             norm = np.linalg.norm(pooled, axis=1, keepdims=True)
-            patterns[start : start + CHUNK] = np.divide(pooled, norm, out=np.zeros_like(pooled), where=norm > self.least_norm)
+            patterns[start : start + self.at_once] = np.divide(pooled, norm, out=np.zeros_like(pooled), where=norm > self.least_norm)
         return patterns
 
     def pooled(self, rows: np.ndarray) -> np.ndarray:
@@ -57,8 +57,8 @@ class Patterns(LazyRows):
     def mean(self) -> np.ndarray:
         """The mean over all images of `pooled`, float32 (cells²,)."""
         total = np.zeros(self.shape[1])
-        for start in range(0, len(self), CHUNK):
-            total += self.pooled(np.arange(start, min(start + CHUNK, len(self)))).sum(axis=0)
+        for start in range(0, len(self), self.at_once):
+            total += self.pooled(np.arange(start, min(start + self.at_once, len(self)))).sum(axis=0)
         return (total / max(1, len(self))).astype(np.float32)
 
 

@@ -71,15 +71,22 @@ class OwnSet:
                 found[instance.image].append((instance.id, instance.box))
         return dict(found)
 
+    @cached_property
+    def squares(self) -> np.ndarray:
+        """The squares (n, 3) of the labelled samples, x, y and side, pixels. Raises InputError for an image that cannot be read."""
+        return np.array([sample.square for sample in self._wanted])
+
+    @cached_property
+    def _wanted(self) -> list[samples.Wanted]:
+        return samples.squares_of(self.instances, self.definition.around, self.source)
+
     def labelled(self, side: int, channels: str, images_to: Collector, on_progress: OnProgress) -> tuple[LabelledFaces, Given]:
-        """The labelled samples. side: the largest at which they are stored. channels: "grey" or "colour".
+        """The labelled samples. side: at which they are stored, pixels. channels: "grey" or "colour".
 
         Raises InputError for images and keypoints that cannot be used.
         """
         samples.check_places(self.instances, self.keypointset.names, self.source)
-        wanted = samples.squares_of(self.instances, self.definition.around, self.source)
-        stored = samples.stored_side(np.array([sample.square for sample in wanted]), side)
-        cut = samples.cut(wanted, self.source, side=stored, channels=channels, images_to=images_to, on_progress=on_progress)
+        cut = samples.cut(self._wanted, self.source, side=side, channels=channels, images_to=images_to, on_progress=on_progress)
         return samples.labelled(self.instances, cut, self.keypointset, self.parts)
 
     def to_predict(self, shape: tuple[int, ...], images_to: Collector, on_progress: OnProgress) -> UnlabelledSamples:

@@ -28,10 +28,6 @@ from pipeline.units import printable
 BOX_FRAME, KEYPOINT_FRAME = 1.25, 1.6
 # A crop has at least this share of the shorter side of its image: the box around a single keypoint has no size.
 SMALLEST_SHARE = 0.125
-MULTIPLE = 16  # of which the stored side is one, because the nets halve it four times
-SMALLEST_SIDE = 32
-# The stored side is that of the larger samples: not of the largest, because one large image would enlarge all others.
-SIDE_QUANTILE = 0.9
 
 Box = tuple[float, float, float, float]  # x, y, width and height, pixels
 
@@ -114,12 +110,6 @@ def whole(size: tuple[int, int]) -> tuple[float, float, float]:
     """The smallest square that contains an image of this size, with the same centre."""
     side = max(size)
     return (size[0] - side) / 2, (size[1] - side) / 2, float(side)
-
-
-def stored_side(squares: np.ndarray, most: int) -> int:
-    """The side at which samples with these squares (n, 3) are stored: a multiple of 16, at least 32 and at most `most` pixels."""
-    wanted = np.ceil(np.quantile(squares[:, 2], SIDE_QUANTILE) / MULTIPLE) * MULTIPLE
-    return int(np.clip(wanted, SMALLEST_SIDE, max(SMALLEST_SIDE, most // MULTIPLE * MULTIPLE)))
 
 
 def usable(labels: Labels) -> tuple[Instance, ...]:

@@ -80,7 +80,13 @@ class Load(Stage):
             return f"fold {values['fold'] + 1} of {round(1 / values['validation_share'])}"
         return super().overridden(values)
 
-    side = whole(256, "own sets: largest width and height at which samples are stored, pixels", 32, 4096)
+    side = whole(
+        0,
+        "own sets: largest width and height at which samples are stored, pixels; 0: that of the images, as far as --Load-limit allows",
+        0,
+        4096,
+    )
+    limit = whole(1000, "own sets: MB of stored samples at most, if --Load-side is 0; samples of up to 256 pixels are not reduced", 1)
     channels = choice("grey", "own sets: whether samples are stored in grey or in colour", ("grey", "colour"))
 
     def requires(self):
@@ -98,8 +104,9 @@ class Load(Stage):
         if chosen and (fixed := dataset().definition().fixed):
             flags = " and ".join(f"--Load-{name.replace('_', '-')}" for name in chosen)
             raise InputError(f"{flags} would have no effect, because {fixed}. Leave it out.")
-        if not dataset().is_own and (self.side, self.channels) != (256, "grey"):
-            raise InputError("--Load-side and --Load-channels have an effect only for a keypoint set of your own. Leave them out.")
+        if not dataset().is_own and (self.side, self.limit, self.channels) != (0, 1000, "grey"):
+            flags = "--Load-side, --Load-limit and --Load-channels"
+            raise InputError(f"{flags} have an effect only for a keypoint set of your own. Leave them out.")
 
     def run(self):
         from pipeline.data import dataset as datasets
@@ -124,11 +131,15 @@ class Load(Stage):
 
     def _own(self) -> "tuple[LabelledFaces, Given]":
         """The labelled samples of an own set, cut out of its images."""
+        from pipeline.data.storage import Storage
+
         found: OwnSet = importlib.import_module(READER).opened(dataset().definition(), test=False)
         for note in (*found.definition.notes, *(f"warning: {doubt}" for doubt in found.doubts())):
             self.say(note)
+        side, why = from_parameters(Storage, self).chosen(found.squares)
+        self.say(why)
         with self.collecting() as collector, self.progress(len(found.instances), "sample cut") as progress:
-            return found.labelled(self.side, self.channels, collector(), progress.add)
+            return found.labelled(side, self.channels, collector(), progress.add)
 
     def _samples(self) -> "LabelledFaces":
         """What the training table contains, read and checked."""

@@ -18,9 +18,10 @@ if typing.TYPE_CHECKING:
 
 Content = typing.TypeVar("Content")
 
-# Rows per chunk, so that reading one version of an augmented set touches only its own chunks; chunks of small rows have more.
+# Rows per chunk, so that reading one version of an augmented set touches only its own chunks; chunks of small rows have more, and those of
+# large rows have fewer, because a whole chunk is read for each of its rows.
 CHUNK_ROWS = 64
-CHUNK_BYTES = 1 << 16
+CHUNK_BYTES, CHUNK_BYTES_MOST = 1 << 16, 1 << 20
 # Of an extendible array: large enough for a net of 16 million weights to be appended a thousand times, see `bytereader.MOST`.
 CHUNK_BYTES_GROWING = 1 << 20
 
@@ -123,7 +124,8 @@ def _chunk(value: "Images", size: int = CHUNK_BYTES) -> tuple[int, ...]:
     """The shape of a chunk of about `size` bytes; () for a scalar or an empty array, which HDF5 cannot chunk."""
     if not value.size or not value.shape:
         return ()
-    return (min(len(value), max(CHUNK_ROWS, size * len(value) // value.nbytes)), *value.shape[1:])
+    row = value.nbytes // len(value)
+    return (max(1, min(len(value), max(min(CHUNK_ROWS, CHUNK_BYTES_MOST // row), size // row))), *value.shape[1:])
 
 
 def _create(
