@@ -191,7 +191,7 @@ def test_nothing_half_written_remains(error, tmp_path, monkeypatch):
         (["--to", "tps", "--out", "out.csv"], "tps is a file that ends in .tps"),
         (["--to", "labelme", "--out", "out.json"], "labelme is a folder of label files"),
         (["--to", "tps", "--out", "set/a.png/out.tps"], "could not be written"),
-        (["--to", "tps", "--out", "out.tps", "--TrainBase-epochs", "3"], "convert has no option --TrainBase-epochs"),
+        (["--to", "tps", "--out", "out.tps", "--TrainBase-epochs", "3"], "--TrainBase-epochs=3 selects a run"),
         (["--to", "tps", "--out", "out.tps", "--format", "yolo"], "yolo"),
         (["--to", "tps", "--out", "out.tps", "--source", "me"], "the labels are of one source"),
     ],

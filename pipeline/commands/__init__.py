@@ -177,7 +177,7 @@ def _add_annotate_arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_set_arguments(name: str, sub: argparse.ArgumentParser) -> None:
-    what = "" if name == "describe" else ", or predictions-KEY.csv"
+    what = "" if name == "describe" else "; or predictions: predictions-KEY.csv, heldout-KEY.csv, Predict[@key] or a key"
     sub.add_argument("set", metavar="FOLDER_OR_FILE", help=f"the folder of a keypoint set, or its label file{what}")
     sub.add_argument("--format", default="", metavar="FORMAT", help="the label format, if it is not recognised")
     sub.add_argument("--category", default="", metavar="NAME", help="the category to read, if the label files have several")
@@ -236,15 +236,15 @@ def _run(options: argparse.Namespace, flags: list[str]) -> int:
 
 
 def _on_set(options: argparse.Namespace, flags: list[str]) -> int:
-    """Runs a subcommand that refers to a keypoint set and to no run."""
+    """Runs a subcommand that refers to a keypoint set: to no run, unless it converts the predictions of one."""
     from pipeline.commands import convert, describe
     from pipeline.data.definition import Asked
 
-    if flags:
+    if flags and (options.command != "convert" or not LUIGIS_FLAG.match(flags[0])):
         raise InputError(f"{options.command} has no option {flags[0]}; `{called('keypoints', options.command, '--help')}` lists them.")
     own = Asked(options.set, options.keypoints, options.format, options.category)
     if options.command == "convert":
-        return convert.run(convert.Converted(own, options.to, options.out, options.source, options.dataset_path))
+        return convert.run(convert.Converted(own, options.to, options.out, options.source, options.dataset_path, tuple(flags)))
     own = dataclasses.replace(own, test=options.test, split=options.split)
     return describe.run(describe.Described(own, options.out, options.write))
 

@@ -124,10 +124,10 @@ def converted(labels: Labels, folder: Folder, to: str, out: Path) -> list[str]:
 
 def read_again(labels: Labels, folder: Folder, to: str, out: Path) -> Labels:
     """Labels that were written as they are read, with the names of the images in `folder`."""
-    module = format_module(to)
+    module, reading = format_module(to), Reading(predictions=bool(labels.model))
     for below in ("", "images/"):
         written = WrittenFolder(folder, out, below)
-        if (files := module.find(written)) and (found := module.read(written, files, Reading())).instances:
+        if (files := module.find(written)) and (found := module.read(written, files, reading)).instances:
             break
     else:
         if labels.instances:

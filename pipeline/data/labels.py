@@ -69,7 +69,8 @@ class Instance:
     image: the name of its image. id: the label file's identifier of the instance, or its number in the image, from 1. keypoints: float64
     (K, 2), pixels, NaN where not labelled. occluded: bool (K,), labelled but not visible. box: x, y, width and height in pixels, or None.
     source: the annotation source if there are several, see `formats.several.sources`, otherwise "".
-    place: the file and the row or entry that it was read from, for messages.
+    place: the file and the row or entry that it was read from, for messages. scores: of predicted keypoints, float64 (K,), how certain each
+    is, from 0 to 1, NaN where that is not known; None for labels.
     """
 
     image: str
@@ -79,6 +80,13 @@ class Instance:
     box: tuple[float, float, float, float] | None = None
     source: str = ""
     place: str = ""
+    scores: np.ndarray | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The mean of the scores that are known, or None."""
+        known = [] if self.scores is None else self.scores[~np.isnan(self.scores)].tolist()
+        return sum(known) / len(known) if known else None
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,8 @@ class Labels:
     format: the name of the format. files: the label files, relative to the folder of the set. names: the keypoints, in the order of every
     instance's. images: all images that the files mention, also those without an instance. mirror: pairs of keypoints that exchange places
     in a mirrored image, as the files give them; None if they do not. skeleton: pairs of keypoints that are joined by a line. notes: what a
-    user should know about how the files were understood, one sentence each.
+    user should know about how the files were understood, one sentence each. category: what the instances are, in formats that say so;
+    otherwise "". model: the name of what has predicted the keypoints; "" for labels, which people have placed.
     """
 
     format: str
@@ -99,6 +108,8 @@ class Labels:
     mirror: tuple[tuple[str, str], ...] | None = None
     skeleton: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    category: str = ""
+    model: str = ""
 
     def keypoints(self) -> np.ndarray:
         """The keypoints of all instances, float64 (n, K, 2), pixels, NaN where not labelled."""
@@ -110,11 +121,12 @@ class Reading:
     """What the user says about how label files are read.
 
     category: the category of a format that has several; "" if there is only one with keypoints. upwards: whether y grows upwards; None
-    leaves it to the format.
+    leaves it to the format. predictions: whether predictions that a file has beside labels, or in their place, are read instead of them.
     """
 
     category: str = ""
     upwards: bool | None = None
+    predictions: bool = False
 
     def of(self, convention: Convention) -> Convention:
         """The convention of a format, with the direction of y as the user says."""
@@ -136,7 +148,13 @@ def arranged(labels: Labels, order: Sequence[int], names: tuple[str, ...]) -> La
         labels,
         names=names,
         instances=tuple(
-            replace(instance, keypoints=instance.keypoints[chosen], occluded=instance.occluded[chosen]) for instance in labels.instances
+            replace(
+                instance,
+                keypoints=instance.keypoints[chosen],
+                occluded=instance.occluded[chosen],
+                scores=None if instance.scores is None else instance.scores[chosen],
+            )
+            for instance in labels.instances
         ),
         mirror=None if labels.mirror is None else kept(labels.mirror),
         skeleton=kept(labels.skeleton),

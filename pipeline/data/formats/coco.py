@@ -9,9 +9,9 @@ files, such as person_keypoints_train2017.json and person_keypoints_val2017.json
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ CONVENTION = Convention(
     boxes=True,
 )
 _LOOKED_AT = 1 << 16  # bytes at each end, to recognise a file
+_DIGITS = 15  # of a name that is an identifier: larger numbers are not exact in every program
 _LISTS = ("images", "annotations", "categories")
 _SUFFIXES: dict[Part, str] = {"": "", "training": "_train", "validation": "_val", "test": "_test"}
 
@@ -49,6 +50,7 @@ class _Category:
     """The category that is read from a file. skeleton: pairs of names. others: the identifiers of the other categories."""
 
     id: object
+    name: str
     names: tuple[str, ...]
     skeleton: tuple[tuple[str, str], ...]
     others: frozenset[object]
@@ -61,6 +63,7 @@ class _Reader:
     folder: Folder
     reading: Reading
     names: tuple[str, ...] = ()
+    category: str = ""
     skeleton: tuple[tuple[str, str], ...] = ()
     images: dict[str, LabelledImage] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -79,8 +82,8 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
     notes += [f"{counted(skipped['box'], 'instance')} with a box without an area; the box is not used."] if skipped["box"] else []
     if not any(instances.values()):
         raise InputError(f"{printable(folder.path(files[0]))} has no annotation with a labelled keypoint. Check that it is the right file.")
-    sourced = several.with_sources(instances)
-    return Labels("coco", files, reader.names, tuple(reader.images.values()), sourced, skeleton=reader.skeleton, notes=tuple(notes))
+    images, sourced, skeleton = tuple(reader.images.values()), several.with_sources(instances), reader.skeleton
+    return Labels("coco", files, reader.names, images, sourced, skeleton=skeleton, notes=tuple(notes), category=reader.category)
 
 
 def _read_file(reader: _Reader, file: str, first: str, part: Part) -> list[Instance]:
@@ -91,7 +94,7 @@ def _read_file(reader: _Reader, file: str, first: str, part: Part) -> list[Insta
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise InputError(f"{place} has no list {key!r}, as COCO's files have. Export the labels again.")
     category = _category(content["categories"], reader.reading.category, place)
-    reader.names = reader.names or category.names
+    reader.names, reader.category = reader.names or category.names, reader.category or category.name
     reader.skeleton = reader.skeleton or category.skeleton
     several.check_names(reader.names, category.names, first, file)
     entries = _images(content["images"], place)
@@ -140,7 +143,7 @@ def _category(categories: list[Any], wanted: str, place: str) -> _Category:
             f"{place}: the keypoints of the category {shown(entry['name'])} are not a list of different names. Correct the list."
         )
     others = frozenset(other["id"] for other in categories if other["id"] != entry["id"])
-    return _Category(entry["id"], tuple(names), _skeleton(entry.get("skeleton"), names), others)
+    return _Category(entry["id"], entry["name"], tuple(names), _skeleton(entry.get("skeleton"), names), others)
 
 
 def _skeleton(lines: Any, names: list[str]) -> tuple[tuple[str, str], ...]:
@@ -246,7 +249,9 @@ def write(labels: Labels, folder: Folder, out: Path) -> None:
     """Writes the file `out` if its name has a suffix, otherwise the folder `out` with a file for each part and annotation source.
 
     One file does not say which image is in which part of the set. An instance without a box gets the one around its keypoints. The category
-    is called object. Raises InputError for several sources in one file, and for an image whose size cannot be read.
+    is called as in the label files, otherwise object. An image gets the number that its name is, if all names are numbers, as COCO's are.
+    Annotations of predictions have a score, so that their list is one of results. Raises InputError for several sources in one file, and
+    for an image whose size cannot be read.
     """
     written.check_sources(labels, out)
     sources = sorted({one.source for one in labels.instances}) or [""]
@@ -266,7 +271,7 @@ def _content(labels: Labels, folder: Folder, images: Mapping[LabelledImage, list
     annotations: list[dict[str, Any]] = []
     identifiers = [one.id for found in images.values() for one in found]
     keep = len(set(identifiers)) == len(identifiers) and all(identifier.isdecimal() for identifier in identifiers)
-    for image_id, (image, found) in enumerate(images.items(), 1):
+    for image_id, (image, found) in zip(_image_ids(images), images.items(), strict=True):
         width, height = folder.size(image.name)
         entries.append({"id": image_id, "file_name": image.name, "width": width, "height": height})
         for one in found:
@@ -282,9 +287,19 @@ def _content(labels: Labels, folder: Folder, images: Mapping[LabelledImage, list
                     "keypoints": written.plain(np.column_stack([points, visible]).ravel()),
                     "num_keypoints": int((~missing).sum()),
                     "bbox": written.plain(box),
-                    "area": box[2] * box[3],
+                    "area": round(box[2] * box[3], 6),
                     "iscrowd": 0,
+                    **({} if one.score is None else {"score": round(one.score, 6)}),
                 }
             )
-    category = {"id": 1, "name": "object", "supercategory": "object", "keypoints": list(labels.names), "skeleton": skeleton}
-    return {"images": entries, "annotations": annotations, "categories": [category]}
+    name = written.category(labels)
+    category = {"id": 1, "name": name, "supercategory": name, "keypoints": list(labels.names), "skeleton": skeleton}
+    info = {"info": {"description": labels.model}} if labels.model else {}
+    return {**info, "images": entries, "annotations": annotations, "categories": [category]}
+
+
+def _image_ids(images: Iterable[LabelledImage]) -> list[int]:
+    """The identifiers of the images: their names, if these are different numbers, otherwise numbers from 1."""
+    stems = [PurePosixPath(image.name).stem for image in images]
+    numbers = [int(stem) for stem in stems if stem.isascii() and stem.isdecimal() and len(stem) <= _DIGITS]
+    return numbers if len(set(numbers)) == len(stems) else list(range(1, len(stems) + 1))

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from pipeline.data.formats import documents
+from pipeline.data.formats import documents, written
 from pipeline.data.formats.folder import Folder
 from pipeline.data.formats.numbers import box, check_near, number, shown, whole
 from pipeline.data.formats.references import checked_size, images
@@ -77,22 +77,25 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
         file: with_unique_ids([each for entry in own for each in _instances(folder, kind, entry, reading)]) for file, own in entries.items()
     }
     labelled = tuple(LabelledImage(name, part) for name, part in parts.items())
-    return Labels("cvat", files, kind.names, labelled, with_sources(instances), skeleton=kind.edges)
+    return Labels("cvat", files, kind.names, labelled, with_sources(instances), skeleton=kind.edges, category=kind.label)
 
 
 def write(labels: Labels, folder: Folder, out: Path) -> None:
-    """Writes an XML file of "CVAT for images 1.1" with a skeleton called `object`, to be uploaded to a task with this label and the images.
+    """Writes an XML file of "CVAT for images 1.1", to be uploaded to a task that has the images and the label of the skeleton.
 
-    The box of an instance is one called `box` with the same group. Raises InputError if the labels are of several annotation sources.
+    The label is that of the label files if they are CVAT's or COCO's, otherwise `object`. The box of an instance is one called `box` with
+    the same group. Predictions have the source `auto`. Raises InputError if the labels are of several annotation sources.
     """
     check_one_source(labels)
     root = ET.Element("annotations")
     ET.SubElement(root, "version").text = "1.1"
     defined = ET.SubElement(ET.SubElement(ET.SubElement(root, "meta"), "task"), "labels")
-    _define(defined, "object", "skeleton", svg=_drawing(labels))
+    label, placed_by = written.category(labels), "auto" if labels.model else "manual"
+    _define(defined, label, "skeleton", svg=_drawing(labels))
     for name in labels.names:
-        _define(defined, name, "points", parent="object")
-    _define(defined, "box", "rectangle")
+        _define(defined, name, "points", parent=label)
+    if any(instance.box for instance in labels.instances):
+        _define(defined, "box", "rectangle")
     own: defaultdict[str, list[Instance]] = defaultdict(list)
     for instance in labels.instances:
         own[instance.image].append(instance)
@@ -103,7 +106,7 @@ def write(labels: Labels, folder: Folder, out: Path) -> None:
         element = ET.SubElement(root, "image", facts | ({"subset": _SUBSETS[image.part]} if image.part else {}))
         for instance in own[image.name]:
             group += 1
-            _add(element, labels.names, instance, group)
+            _add(element, label, labels.names, instance, {"source": placed_by, "z_order": "0", "group_id": str(group)})
     ET.indent(root)
     ET.ElementTree(root).write(out, encoding="utf-8", xml_declaration=True)
 
@@ -343,16 +346,19 @@ def _drawing(labels: Labels) -> str:
     return "".join(ET.tostring(element, encoding="unicode", short_empty_elements=False) for element in root)
 
 
-def _add(image: ET.Element, names: tuple[str, ...], instance: Instance, group: int) -> None:
-    """Adds an instance to an image; missing keypoints lie in the middle of the others, because CVAT wants all of them to be somewhere."""
-    common = {"source": "manual", "z_order": "0"}
-    grouped = {} if instance.box is None else {"group_id": str(group)}
+def _add(image: ET.Element, label: str, names: tuple[str, ...], instance: Instance, facts: dict[str, str]) -> None:
+    """Adds an instance to an image; missing keypoints lie in the middle of the others, because CVAT wants all of them to be somewhere.
+
+    label: of the skeleton. facts: the source, the order and the group of the shapes; only a skeleton with a box needs the group.
+    """
+    common = {name: value for name, value in facts.items() if name != "group_id"}
+    grouped = {} if instance.box is None else {"group_id": facts["group_id"]}
     if instance.box is not None:
         x, y, width, height = instance.box
         (left, top), (right, bottom) = CONVENTION.outwards(np.array([(x, y), (x + width, y + height)])).tolist()
         sides = {"xtl": str(left), "ytl": str(top), "xbr": str(right), "ybr": str(bottom)}
         ET.SubElement(image, "box", {"label": "box", "occluded": "0", **sides, **common, **grouped})
-    skeleton = ET.SubElement(image, "skeleton", {"label": "object", "occluded": "0", "points": "", **common, **grouped})
+    skeleton = ET.SubElement(image, "skeleton", {"label": label, "occluded": "0", "points": "", **common, **grouped})
     points = CONVENTION.outwards(instance.keypoints)
     missing = np.isnan(points).any(axis=1)
     middle = points[~missing].mean(axis=0) if not missing.all() else np.zeros(2)

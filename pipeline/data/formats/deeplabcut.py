@@ -184,7 +184,8 @@ def _skeleton(folder: Folder, file: str, names: tuple[str, ...]) -> tuple[tuple[
 def write(labels: Labels, folder: Folder, out: Path) -> None:
     """Writes the table `out` if that ends in .csv, otherwise the folder `out` with a table CollectedData_SOURCE.csv for each source.
 
-    Several instances of an image become individuals. Boxes, parts of the set and occlusion are lost, because the format has none.
+    Several instances of an image become individuals. Predictions have the name of their model as the scorer, and no likelihoods, so that
+    they are read as labels to be corrected. Boxes, parts of the set and occlusion are lost, because the format has none.
     Raises InputError for several annotation sources in one table.
     """
     written.write_tables(labels, out, lambda own: cells.table(_lines(labels, own)), prefix="CollectedData_")
@@ -194,7 +195,7 @@ def _lines(labels: Labels, own: Sequence[Instance]) -> Iterator[list[object]]:
     images = written.by_image(labels, own)
     individuals = _individuals(images)
     pairs = [(individual, name) for individual in individuals or [""] for name in labels.names for _ in "xy"]
-    yield ["scorer", *[own[0].source or "labels" if own else "labels"] * len(pairs)]
+    yield ["scorer", *[(own[0].source if own else "") or labels.model or "labels"] * len(pairs)]
     if individuals:
         yield ["individuals", *(individual for individual, _ in pairs)]
     yield ["bodyparts", *(name for _, name in pairs)]

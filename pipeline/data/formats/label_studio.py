@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import numpy as np
 
-from pipeline.data.formats import documents, photographs
+from pipeline.data.formats import documents, photographs, written
 from pipeline.data.formats.folder import Folder
 from pipeline.data.formats.numbers import box, check_near, number, shown, whole
 from pipeline.data.formats.references import checked_size, images
@@ -49,10 +49,10 @@ def read(folder: Folder, files: tuple[str, ...], reading: Reading) -> Labels:
 
     If a task has annotations of several people, each is an annotation source; otherwise the first that is not cancelled counts. A task
     without any annotation is not labelled yet, so its image is not mentioned; one with an empty annotation is empty. Predictions are
-    ignored. Raises InputError for any fault.
+    ignored unless `reading.predictions`. Raises InputError for any fault.
     """
     exports = [file for file in files if file.lower().endswith(".json")]
-    works = [work for file in exports for work in _works(folder, file)]
+    works = [work for file in exports for work in _works(folder, file, "predictions" if reading.predictions else "annotations")]
     keypoints = {id(work): _keypoints(work) for work in works}
     used = tuple(dict.fromkeys(keypoint.label for own in keypoints.values() for keypoint in own))
     if not used:
@@ -82,6 +82,7 @@ def write(labels: Labels, folder: Folder, out: Path) -> None:
     The tasks name images as local files relative to the folder of the set, which has to be LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT. Each
     annotation source is an annotator. Where an image has several instances, one without a box gets the smallest box around its keypoints,
     because keypoints are grouped by a region. Instances without keypoints have no place in the format, nor have occlusion and parts.
+    Predictions become pre-annotations (https://labelstud.io/guide/predictions), which an annotator sees and corrects.
     """
     own: defaultdict[str, defaultdict[str, list[Instance]]] = defaultdict(lambda: defaultdict(list))
     for instance in labels.instances:
@@ -91,11 +92,11 @@ def write(labels: Labels, folder: Folder, out: Path) -> None:
     tasks = []
     for number_, image in enumerate(labels.images, 1):
         size = folder.size(image.name)
-        annotations = []
+        kind, drawn = "predictions" if labels.model else "annotations", []
         for source, instances in own[image.name].items() or [("", [])]:
             by = {"completed_by": {"id": sources.index(source) + 1, "email": source}} if source else {}
-            annotations.append({**by, "result": _results(labels.names, instances, size)})
-        tasks.append({"id": number_, "data": {"image": f"/data/local-files/?d={quote(image.name)}"}, "annotations": annotations})
+            drawn.append({**(_predicted_by(labels.model, instances) if labels.model else by), "result": _results(labels, instances, size)})
+        tasks.append({"id": number_, "data": {"image": f"/data/local-files/?d={quote(image.name)}"}, kind: drawn})
     out.mkdir(parents=True, exist_ok=True)
     (out / "tasks.json").write_text(json.dumps(tasks, indent=1, ensure_ascii=False), encoding="utf-8")
     root = ET.Element("View")
@@ -103,9 +104,15 @@ def write(labels: Labels, folder: Folder, out: Path) -> None:
     keypoints = ET.SubElement(root, "KeyPointLabels", name="keypoints", toName="image")
     for name in labels.names:
         ET.SubElement(keypoints, "Label", value=name)
-    ET.SubElement(ET.SubElement(root, "RectangleLabels", name="boxes", toName="image"), "Label", value="object")
+    ET.SubElement(ET.SubElement(root, "RectangleLabels", name="boxes", toName="image"), "Label", value=written.category(labels))
     ET.indent(root)
     ET.ElementTree(root).write(out / "label_config.xml", encoding="utf-8")
+
+
+def _predicted_by(model: str, instances: list[Instance]) -> dict[str, Any]:
+    """What a prediction says of its model: its name, and the mean of the scores, by which tasks can be sorted, if they are known."""
+    scores = [instance.score for instance in instances if instance.score is not None]
+    return {"model_version": model, **({"score": round(sum(scores) / len(scores), 6)} if scores else {})}
 
 
 @dataclass(frozen=True)
@@ -143,15 +150,20 @@ def _has_keypoints(path: Path) -> bool:
     return False
 
 
-def _works(folder: Folder, file: str) -> list[_Work]:
-    """The annotations of a file that count: one for each task and annotator, and one without regions for a task of cancelled ones only."""
+def _works(folder: Folder, file: str, kind: str) -> list[_Work]:
+    """The annotations of a file that count: one for each task and annotator, and one without regions for a task of cancelled ones only.
+
+    kind: annotations, or predictions in their place.
+    """
     place, tasks = printable(folder.path(file)), documents.read_json(folder.path(file))
     if not isinstance(tasks, list):
         raise InputError(f"{place} is not a list of tasks. Export the labels again as JSON.")
     counting = []
     for index, task in enumerate(tasks, 1):
         where = f"{place}, task {shown(task.get('id', index))}" if isinstance(task, dict) else f"{place}, task {index}"
-        annotations = task.get("annotations") if isinstance(task, dict) else None
+        annotations = task.get(kind) if isinstance(task, dict) else None
+        if annotations is None and isinstance(task, dict) and isinstance(task.get("predictions"), list):
+            raise InputError(f"{where} has only predictions, which are not labels. Check them in Label Studio, and export again as JSON.")
         if not isinstance(annotations, list) or not all(isinstance(each, dict) for each in annotations):
             raise InputError(f"{where} has no list of annotations. Export the labels again as JSON, not as JSON-MIN.")
         if annotations:
@@ -293,7 +305,7 @@ def _corners(work: _Work, parent: str, size: tuple[int, int]) -> np.ndarray | No
     return np.stack([corners.real, corners.imag], axis=-1)
 
 
-def _results(names: tuple[str, ...], instances: list[Instance], size: tuple[int, int]) -> list[dict[str, Any]]:
+def _results(labels: Labels, instances: list[Instance], size: tuple[int, int]) -> list[dict[str, Any]]:
     """The regions of an annotation."""
     common = {"to_name": "image", "image_rotation": 0, "original_width": size[0], "original_height": size[1]}
     regions: list[dict[str, Any]] = []
@@ -306,11 +318,15 @@ def _results(names: tuple[str, ...], instances: list[Instance], size: tuple[int,
         group = {} if area is None else {"parentID": f"instance{index}"}
         if area is not None:
             x, y, width, height = ((100 * np.array(area)) / (*size, *size)).tolist()
-            value = {"x": x, "y": y, "width": width, "height": height, "rotation": 0, "rectanglelabels": ["object"]}
+            value = {"x": x, "y": y, "width": width, "height": height, "rotation": 0, "rectanglelabels": [written.category(labels)]}
             regions.append({"id": f"instance{index}", "type": "rectanglelabels", "from_name": "boxes", "value": value, **common})
-        for name, (x, y) in zip(names, (100 * points / size).tolist(), strict=True):
+        scores = np.full(len(points), np.nan) if instance.scores is None else instance.scores
+        for name, (x, y), score in zip(labels.names, (100 * points / size).tolist(), scores.tolist(), strict=True):
             if not np.isnan(x):
+                certain = {} if np.isnan(score) else {"score": score}
                 value = {"x": x, "y": y, "width": 0.5, "keypointlabels": [name]}
                 key = f"instance{index}-{name}"
-                regions.append({"id": key, "type": "keypointlabels", "from_name": "keypoints", "value": value, **group, **common})
+                regions.append(
+                    {"id": key, "type": "keypointlabels", "from_name": "keypoints", "value": value, **group, **certain, **common}
+                )
     return regions

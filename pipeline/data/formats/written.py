@@ -37,6 +37,11 @@ def check_sources(labels: Labels, out: Path) -> None:
         )
 
 
+def category(labels: Labels) -> str:
+    """What the instances are called in a format that has categories: as in the label files, so that an existing project knows it."""
+    return labels.category or "object"
+
+
 def by_image(labels: Labels, instances: Sequence[Instance]) -> dict[LabelledImage, list[Instance]]:
     """All images of the labels, in their order, each with those of the instances that it has."""
     found: dict[str, list[Instance]] = {image.name: [] for image in labels.images}
