@@ -47,6 +47,17 @@ def rmse(predicted, truth):
     return (sum(errors) / len(errors)) ** 0.5 if errors else float("nan")
 
 
+def mean_distance(predicted, truth, length=None, limit=None):
+    """Mean over the labelled keypoints of the distance, of its ratio to each sample's length, or of whether this is at most a limit."""
+    found = []
+    for row in range(len(truth)):
+        for (x, y), (own_x, own_y) in zip(predicted[row].tolist(), truth[row].tolist(), strict=True):
+            distance = ((x - own_x) ** 2 + (y - own_y) ** 2) ** 0.5 / (1 if length is None else float(length[row]))
+            if distance == distance:
+                found.append(distance if limit is None else float(distance <= limit))
+    return sum(found) / len(found) if found else float("nan")
+
+
 def masked_mean(values, known):
     """Mean of the values where known is 1, or 0 if there are none."""
     counted = [v for v, k in zip(values.ravel().tolist(), known.ravel().tolist(), strict=True) if k]

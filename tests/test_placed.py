@@ -8,6 +8,7 @@ import pytest
 from pipeline.data.labels import Convention
 from pipeline.data.tables import Origin
 from pipeline.results import placed
+from pipeline.results.error_scale import Normalise
 from pipeline.results.predictions import Predictions
 
 CENTRES = Convention(first=0.0, upwards=False, visibility="", boxes=True)
@@ -41,35 +42,42 @@ def predictions():
         "test": np.zeros((0, 2, 2), np.float32),
         "test_origin": origin([]),
         "validation_origin": origin([[0, 0, 10, 40], [np.nan] * 4]),
+        "validation_occluded": None,
     }
     return Predictions(**{**arrays, **own})
 
 
 def test_original_pixels_in_the_convention_of_the_format(predictions):
     """Twice the sample's pixels, shifted, and half a pixel less where integers are centres; y may grow upwards."""
-    table = placed.held_out(predictions, CENTRES, None)
+    table = placed.held_out(predictions, CENTRES)
     assert list(table.columns) == [*placed.COLUMNS, "source", "label_x", "label_y", "distance"]
     assert table.loc[0, ["x", "y", "label_x", "label_y", "distance"]].tolist() == [17.5, 29.5, 11.5, 21.5, 10]
     assert np.isnan(table.loc[3, ["label_x", "label_y", "distance"]].astype(float)).all()
-    upwards = placed.held_out(predictions, replace(CENTRES, first=0.5, upwards=True), None)
+    upwards = placed.held_out(predictions, replace(CENTRES, first=0.5, upwards=True))
     assert upwards.loc[0, ["x", "y"]].tolist() == [18, 80 - 30]
     assert len(placed.predicted(predictions, CENTRES)) == 0
+
+
+def test_hidden_keypoints_are_marked(predictions):
+    """The column is there only where the label files say what is not visible."""
+    hidden = replace(predictions, validation_occluded=np.array([[False, True], [False, False]]))
+    assert placed.held_out(hidden, CENTRES)["occluded"].tolist() == [0, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
     ("setting", "scales", "column", "wanted", "words"),
     [
-        ({"pair": ("a", "b")}, {}, "relative_distance", [0.5, 0.5, np.nan, np.nan], "50.00 % of the distance from a to b"),
-        ({"box": True}, {}, "relative_distance", [0.5, 0.5, np.nan, np.nan], "50.00 % of the size of the box"),
-        ({"mm_per_pixel": 0.2}, {}, "distance_mm", [2, 2, 2, np.nan], "2.000 mm"),
-        ({"file": "x.csv"}, {"0.png": 0.1, "1.png": 0.4}, "distance_mm", [1, 1, 4, np.nan], "2.000 mm"),
+        ({"pair": ("a", "b")}, {}, "relative_distance", [0.5, 0.5, np.nan, np.nan], "the distance from a to b"),
+        ({"box": True}, {}, "relative_distance", [0.5, 0.5, np.nan, np.nan], "the size of the box"),
+        ({"mm_per_pixel": 0.2}, {}, "distance_mm", [2, 2, 2, np.nan], ""),
+        ({"file": "x.csv"}, {"0.png": 0.1, "1.png": 0.4}, "distance_mm", [1, 1, 4, np.nan], ""),
     ],
     ids=["pair", "box", "mm", "file"],
 )
 def test_distances_in_other_units(predictions, setting, scales, column, wanted, words):
     """All labelled keypoints are 10 px off; where the length of a sample is not known, there is no value."""
-    scale = placed.error_scale(predictions, setting, scales)
-    table = placed.held_out(predictions, CENTRES, scale)
-    np.testing.assert_allclose(table[column], wanted)
-    assert scale.summary(table) == f"mean distance of held-out keypoints: 10.00 px, {words}"
-    assert placed.error_scale(predictions, {}, {}) is None
+    normalise = Normalise(setting, scales)
+    np.testing.assert_allclose(placed.held_out(predictions, CENTRES, normalise)[column], wanted)
+    scale = normalise.scale(predictions.validation_truth, predictions.validation_origin, ["a", "b"])
+    assert scale.words == words
+    assert Normalise().scale(predictions.validation_truth, predictions.validation_origin, ["a", "b"]) is None

@@ -63,6 +63,7 @@ def faces():
         validation=np.arange(10) >= 6,
         mean_face=rng.uniform(5, 25, (2, 3, 2)).astype(np.float32),
         origin=None,
+        occluded=None,
     )
 
 

@@ -17,7 +17,9 @@ class ChainPredictions:
     All keypoints are (n, K, 2), pixels, x then y. `test` and `validation` are the chain's predictions, `test_base` and `validation_base`
     those of its base net. `truth` has the labels of the held-out faces, NaN where not labelled, and `mean_face` the mean face of each
     one's annotation source. `face`, `source` and `group` (n,) are the held-out faces' rows in the training table, their annotation
-    sources and their duplicate groups. `origin` is where the held-out samples of an own set were cut from.
+    sources and their duplicate groups. `origin` is where the held-out samples of an own set were cut from, and `occluded` (n, K) which of
+    their keypoints are labelled but not visible. `confidence` and `test_confidence` (n, K) are the heights of the heat maps' peaks, 0 to
+    1, for the held-out and the test faces; None if the nets do not give them.
     """
 
     test: np.ndarray
@@ -30,6 +32,9 @@ class ChainPredictions:
     source: np.ndarray
     group: np.ndarray
     origin: Origin | None = None
+    occluded: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    test_confidence: np.ndarray | None = None
 
 
 def chain_predictions(dataset: Dataset, nets: Sequence[Trained], tests: Sequence[np.ndarray], *, base_share: float) -> ChainPredictions:
@@ -51,6 +56,7 @@ def chain_predictions(dataset: Dataset, nets: Sequence[Trained], tests: Sequence
         source=dataset.source[held_out],
         group=dataset.duplicate_group[held_out],
         origin=dataset.origin.of(held_out) if dataset.origin else None,
+        occluded=None if dataset.occluded is None else dataset.occluded[held_out],
     )
 
 

@@ -1,1 +1,1 @@
-"""How good predictions are: root mean squared errors, and bootstrap intervals over groups of samples."""
+"""How good predictions are: RMSE, distances in several units, OKS-AP, and bootstrap intervals over groups of samples."""

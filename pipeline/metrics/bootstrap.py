@@ -1,5 +1,6 @@
-"""Bootstrap intervals of the RMSE over groups of samples that belong together."""
+"""Bootstrap intervals of metrics over groups of samples that belong together."""
 
+from collections.abc import Callable
 from typing import TypedDict
 
 import numpy as np
@@ -34,6 +35,32 @@ def bootstrap_interval(
     return _percentiles(_rmse_of_draws(predicted, truth, group, drawn), confidence)
 
 
+def mean_interval(values: np.ndarray, group: np.ndarray, *, draws: int, confidence: float, rng: np.random.Generator) -> tuple[float, float]:
+    """Percentile interval of the mean of the values that are not NaN, when groups are drawn with replacement: its lower and upper end.
+
+    values: (n, K), such as the distances of `pipeline.metrics.distances`. Groups without any value are not drawn; without any value at
+    all the interval is NaN. The other arguments are those of `bootstrap_interval`.
+    """
+    known = ~np.isnan(values).all(axis=1)
+    if not known.any():
+        return float("nan"), float("nan")
+    drawn = _drawn(group[known], draws, rng)
+    return _percentiles(_means_of_draws(values[known], group[known], drawn), confidence)
+
+
+def weighted_interval(
+    metric: Callable[[np.ndarray], np.ndarray], group: np.ndarray, *, draws: int, confidence: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Percentile intervals of metrics that are no means, when groups are drawn with replacement: float64 (M, 2), lower and upper ends.
+
+    metric: receives how often each sample counts in a draw, float64 (n,), and returns M values (M,). group: (n,), n > 0. The other
+    arguments are those of `bootstrap_interval`.
+    """
+    _, number = np.unique(group, return_inverse=True)
+    values = [metric(np.bincount(drawn, minlength=len(drawn))[number].astype(np.float64)) for drawn in _drawn(group, draws, rng)]
+    return np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0).T
+
+
 def difference_interval(
     predicted: np.ndarray,
     other: np.ndarray,
@@ -61,12 +88,17 @@ def _drawn(group: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarra
 
 
 def _rmse_of_draws(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    error = squared_error(predicted, truth)
+    return np.sqrt(_means_of_draws(squared_error(predicted, truth), group, drawn))
+
+
+def _means_of_draws(values: np.ndarray, group: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The mean of the values (n, ...) that are not NaN in each draw, (draws,)."""
+    axes = tuple(range(1, values.ndim))
     _, number = np.unique(group, return_inverse=True)
-    total = np.bincount(number, np.nansum(error, axis=(1, 2)))
-    known = np.bincount(number, np.sum(~np.isnan(error), axis=(1, 2)))
+    total = np.bincount(number, np.nansum(values, axis=axes))
+    known = np.bincount(number, np.sum(~np.isnan(values), axis=axes))
     with np.errstate(invalid="ignore"):
-        return np.sqrt(total[drawn].sum(axis=1) / known[drawn].sum(axis=1))
+        return total[drawn].sum(axis=1) / known[drawn].sum(axis=1)
 
 
 def _percentiles(values: np.ndarray, confidence: float) -> tuple[float, float]:

@@ -1,9 +1,6 @@
 """The predictions for an own set as tables: keypoints in the pixels of the original images, as the label format counts them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +8,7 @@ import pandas as pd
 from pipeline.data.labels import Convention
 from pipeline.data.tables import Origin
 from pipeline.geometry import affine
+from pipeline.results.error_scale import PIXELS, Normalise
 from pipeline.results.predictions import Predictions
 
 COLUMNS = ("image", "instance", "keypoint", "x", "y")
@@ -23,11 +21,12 @@ def predicted(predictions: Predictions, convention: Convention) -> pd.DataFrame:
     return _table(predictions.test_origin, predictions.test, predictions.keypoints, convention)
 
 
-def held_out(predictions: Predictions, convention: Convention, scale: "ErrorScale | None") -> pd.DataFrame:
+def held_out(predictions: Predictions, convention: Convention, normalise: Normalise = PIXELS) -> pd.DataFrame:
     """One row for each keypoint of each held-out sample: the COLUMNS, the annotation source, the label, and its distance in pixels.
 
-    With an error scale, the distance follows once more, as a share of its length or in millimetres. The columns of the label and the
-    distances are NaN where the keypoint is not labelled.
+    Where the label files say which labelled keypoints are not visible, the column occluded is 1 for these and 0 for others. If errors are
+    normalised, the distance follows once more, as a share of a length or in millimetres. The columns of the label and the distances are
+    NaN where the keypoint is not labelled.
     """
     origin = predictions.validation_origin
     if origin is None:
@@ -37,52 +36,12 @@ def held_out(predictions: Predictions, convention: Convention, scale: "ErrorScal
     table["source"] = np.repeat(predictions.sources[predictions.validation_source], len(predictions.keypoints))
     table["label_x"], table["label_y"] = truth["x"], truth["y"]
     table["distance"] = np.hypot(table["x"] - truth["x"], table["y"] - truth["y"])
-    if scale:
-        table[scale.column] = table["distance"] / np.repeat(scale.lengths, len(predictions.keypoints))
+    if predictions.validation_occluded is not None:
+        table["occluded"] = predictions.validation_occluded.ravel().astype(np.int8)
+    if scale := normalise.scale(predictions.validation_truth, origin, predictions.keypoints.tolist()):
+        column = "relative_distance" if scale.words else "distance_mm"
+        table[column] = table["distance"] / np.repeat(scale.lengths, len(predictions.keypoints))
     return table
-
-
-@dataclass(frozen=True)
-class ErrorScale:
-    """What errors are divided by, apart from pixels.
-
-    lengths: float64 (n,), of each held-out sample, pixels; NaN where it is not known. words: what the length is; "" for millimetres.
-    """
-
-    lengths: np.ndarray
-    words: str
-
-    @property
-    def column(self) -> str:
-        """The column of the normalised distances."""
-        return "relative_distance" if self.words else "distance_mm"
-
-    def summary(self, table: pd.DataFrame) -> str:
-        """The mean distances of the held-out samples in words."""
-        pixels, mean = table["distance"].mean(), table[self.column].mean()
-        normalised = f"{100 * mean:.2f} % of {self.words}" if self.words else f"{mean:.3f} mm"
-        return f"mean distance of held-out keypoints: {pixels:.2f} px, {normalised}"
-
-
-def error_scale(predictions: Predictions, setting: Mapping[str, Any], scales: Mapping[str, float]) -> ErrorScale | None:
-    """The length that a set's definition names; None if it names none.
-
-    setting: `normalise` of the definition's settings. scales: millimetres per pixel by image, if the setting is a file of them. The size of
-    a box is the square root of its area.
-    """
-    origin = predictions.validation_origin
-    if origin is None or not setting:
-        return None
-    if pair := setting.get("pair"):
-        names = predictions.keypoints.tolist()
-        one, other = (predictions.validation_truth[:, names.index(name)] for name in pair)
-        apart = np.linalg.norm(one.astype(np.float64) - other, axis=1) * predictions.pixel[:, 0, 0]
-        return ErrorScale(np.where(apart > 0, apart, np.nan), f"the distance from {pair[0]} to {pair[1]}")
-    if setting.get("box"):
-        area = origin.box[:, 2] * origin.box[:, 3]
-        return ErrorScale(np.sqrt(np.where(area > 0, area, np.nan)), "the size of the box")
-    sizes = [scales.get(image, np.nan) if "file" in setting else setting["mm_per_pixel"] for image in origin.image.tolist()]
-    return ErrorScale(1 / np.array(sizes, np.float64), "")
 
 
 def _table(origin: Origin, keypoints: np.ndarray, names: np.ndarray, convention: Convention) -> pd.DataFrame:

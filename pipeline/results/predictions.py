@@ -12,10 +12,14 @@ from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
 from pipeline.metrics.bootstrap import BOOTSTRAP, bootstrap_interval
 from pipeline.metrics.rmse import rmse, rmse_by_source
+from pipeline.results import metric_text
+from pipeline.results.error_scale import PIXELS, Normalise
+from pipeline.results.metric_table import HeldOutLabels, MetricTable, metric_table
 from pipeline.results.submission import locations
 from pipeline.scatter import Points, points
 from pipeline.schema import array, record
 
+PREDICTORS = ("specialists", "base net", "mean shape")  # of an own set
 # The fields of ChainPredictions that describe held-out faces.
 HELD_OUT = ("validation", "validation_base", "truth", "mean_face", "face", "source", "group")
 
@@ -50,6 +54,12 @@ class Predictions:
     rmse_mean_face: np.ndarray = array("float32", "", "px", "validation RMSE of predicting the mean face of each annotation source")
     row_ids: np.ndarray | None = array("int64", "row", "", "RowId of each row of the submission; absent for an own set")
     locations: np.ndarray | None = array("float32", "row", "px", "Location in each row of the submission; absent for an own set")
+    validation_occluded: np.ndarray | None = array(
+        "bool", "face keypoint", "", "labelled but not visible, where the label files of an own set say so"
+    )
+    validation_confidence: np.ndarray | None = array("float32", "face keypoint", "", "height of the heat map's peak for validation samples")
+    test_confidence: np.ndarray | None = array("float32", "face keypoint", "", "height of the heat map's peak for the samples to predict")
+    metrics: MetricTable | None  # of the validation samples of an own set
     points: Points  # of the test faces
     test_origin: Origin | None  # of the test samples of an own set
     validation_origin: Origin | None  # of the validation samples of an own set
@@ -74,10 +84,13 @@ def pixel_of(origin: Origin) -> np.ndarray:
     return affine.magnification(origin.to_original).astype(np.float32)[:, None, None]
 
 
-def predictions(samples: UnlabelledSamples, keypointset: KeypointSet, chains: Sequence[ChainPredictions]) -> Predictions:
+def predictions(
+    samples: UnlabelledSamples, keypointset: KeypointSet, chains: Sequence[ChainPredictions], normalise: Normalise = PIXELS
+) -> Predictions:
     """Combines the chains: their mean for the test faces, and for each held-out face the prediction of the chain that held it out.
 
-    samples: the samples to predict. All RMSE are in pixels of the images that the samples were cut from.
+    samples: the samples to predict. normalise: what the errors of an own set are divided by. All RMSE are in pixels of the images that the
+    samples were cut from.
     """
     held_out = _held_out(chains)
     source, origin = held_out["source"], _origin(chains)
@@ -107,6 +120,10 @@ def predictions(samples: UnlabelledSamples, keypointset: KeypointSet, chains: Se
         rmse_mean_face=np.array(rmse(mean_face, truth), np.float32),
         row_ids=samples.lookup_row,
         locations=_locations(test, samples),
+        validation_occluded=_of_all(chains, "occluded"),
+        validation_confidence=_of_all(chains, "confidence"),
+        test_confidence=_mean_confidence(chains),
+        metrics=_metrics(chains, (validation, base, mean_face), keypointset, normalise),
         points=points(test, samples.images.shape[1]),
         test_origin=samples.origin,
         validation_origin=origin,
@@ -126,12 +143,42 @@ def _held_out(chains: Sequence[ChainPredictions]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([getattr(chain, name) for chain in chains])[order] for name in HELD_OUT}
 
 
+def _metrics(
+    chains: Sequence[ChainPredictions], predicted: Sequence[np.ndarray], keypointset: KeypointSet, normalise: Normalise
+) -> MetricTable | None:
+    """The metrics of an own set; None for Kaggle's faces. predicted: of each of the PREDICTORS, (n, K, 2), pixels of the images."""
+    origin, held_out, confidence = _origin(chains), _held_out(chains), _of_all(chains, "confidence")
+    if origin is None:
+        return None
+    labels = HeldOutLabels(
+        truth=held_out["truth"] * pixel_of(origin),
+        source=held_out["source"],
+        group=held_out["group"],
+        occluded=_of_all(chains, "occluded"),
+        score=np.ones(len(held_out["truth"])) if confidence is None else confidence.mean(axis=1, dtype=np.float64),
+        origin=origin,
+        scale=normalise.scale(held_out["truth"], origin, keypointset.names),
+    )
+    return metric_table(labels, dict(zip(PREDICTORS, predicted, strict=True)), keypointset)
+
+
 def _origin(chains: Sequence[ChainPredictions]) -> Origin | None:
     """The origin of the held-out samples of all chains, in the order of the label files; None for Kaggle's faces."""
     origins = [chain.origin for chain in chains if chain.origin is not None]
     if not origins:
         return None
     return Origin(*(np.concatenate(parts) for parts in zip(*(vars(origin).values() for origin in origins), strict=True))).of(_order(chains))
+
+
+def _of_all(chains: Sequence[ChainPredictions], name: str) -> np.ndarray | None:
+    """What all chains say about held-out samples, in the order of the training table; None if a chain does not say it."""
+    values = [value for chain in chains if (value := getattr(chain, name)) is not None]
+    return np.concatenate(values)[_order(chains)] if len(values) == len(chains) else None
+
+
+def _mean_confidence(chains: Sequence[ChainPredictions]) -> np.ndarray | None:
+    values = [chain.test_confidence for chain in chains if chain.test_confidence is not None]
+    return np.mean(values, axis=0) if len(values) == len(chains) else None
 
 
 def _order(chains: Sequence[ChainPredictions]) -> np.ndarray:
@@ -143,10 +190,12 @@ def _interval(predicted: np.ndarray, truth: np.ndarray, group: np.ndarray) -> tu
 
 
 def table(predictions: Predictions) -> str:
-    """The validation RMSE as text: overall, by specialist group and by annotation source, compared with the base net.
+    """The accuracy on the validation samples as text: the table of metrics of an own set, and the RMSE for Kaggle's faces.
 
-    The unit is a pixel of the original images.
+    The RMSE is given overall, by specialist group and by annotation source, compared with the base net.
     """
+    if predictions.metrics is not None:
+        return metric_text.text(predictions.metrics)
     sources = [f"{name} {value:.2f}" for name, value in zip(predictions.sources, predictions.source_rmse, strict=True)]
     lines = [f"{'validation RMSE, px':<24}{'specialists':>12}{'base net':>10}{'mean shape':>11}"]
     lines.append(f"{'all keypoints':<24}{predictions.rmse:12.3f}{predictions.rmse_base:10.3f}{predictions.rmse_mean_face:11.3f}")
@@ -154,5 +203,4 @@ def table(predictions: Predictions) -> str:
     lines += [f"{'  ' + name:<24}{own:12.3f}{base:10.3f}" for name, own, base in rows]
     low, high = predictions.rmse_interval
     lines += [f"by annotation source: {', '.join(sources)}"] if len(sources) > 1 else []
-    lines += ["in pixels of the original images"] if predictions.validation_origin is not None else []
     return "\n".join([*lines, f"95 % interval over all keypoints, bootstrap over duplicate groups: {low:.2f} to {high:.2f}"])

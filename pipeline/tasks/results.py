@@ -21,6 +21,7 @@ from pipeline.units import printable
 if TYPE_CHECKING:
     from pipeline.data.testset import UnlabelledSamples
     from pipeline.inference.ensemble import ChainPredictions
+    from pipeline.results.error_scale import Normalise
     from pipeline.results.predictions import Predictions
     from pipeline.results.report import RunRecords
     from pipeline.store.workspace.console import Progress
@@ -124,6 +125,14 @@ class Predict(Stage):
         """What errors are divided by, apart from pixels, as keypoints.toml says."""
         return dict(dataset().definition().settings.get("normalise", {}))
 
+    def _lengths(self) -> "Normalise":
+        """The same with the values of the file that it may name, read."""
+        from pipeline.results.error_scale import Normalise
+
+        if not dataset().is_own:
+            return Normalise()
+        return Normalise(*importlib.import_module(READER).normalise(dataset().definition()))
+
     def run(self):
         from pipeline.data.testset import UnlabelledSamples
         from pipeline.nets import device as devices
@@ -134,17 +143,18 @@ class Predict(Stage):
         test = self.input()["test"].load(UnlabelledSamples)
         with self.progress(self.folds * (1 + len(dataset().groups())), "net") as progress:
             chains = [self._chain_predictions(chain, test, progress) for chain in self.input()["chains"]]
-        self._publish(predictions.predictions(test, dataset().keypointset(), chains))
+        self._publish(predictions.predictions(test, dataset().keypointset(), chains, self._lengths()))
 
     def _publish(self, content: "Predictions") -> None:
         """Writes the tables and the artifact, and reports the scores."""
-        from pipeline.results import predictions
+        from pipeline.results import metric_text, predictions
 
         self.save(content, siblings=self._publish_own(content) if dataset().is_own else self._publish_submission(content))
         self.say("\n" + predictions.table(content))
         figures = {name: float(getattr(content, name)) for name in ("rmse", "rmse_base", "rmse_mean_face")}
         beside = f"base net {content.rmse_base:.3f}, mean shape {content.rmse_mean_face:.3f}"
-        self.conclude(result=f"validation RMSE {content.rmse:.3f} px ({beside})", **figures)
+        more = "" if content.metrics is None else f"; {metric_text.headline(content.metrics)}"
+        self.conclude(result=f"validation RMSE {content.rmse:.3f} px ({beside}){more}", **figures)
 
     def _publish_submission(self, content: "Predictions") -> tuple[str, ...]:
         """Publishes the submission to Kaggle; returns the suffix of its file."""
@@ -158,14 +168,10 @@ class Predict(Stage):
         """Publishes the tables of an own set; returns the suffix and the name of their files."""
         from pipeline.results import placed
 
-        found, reader, names = dataset().definition(), importlib.import_module(READER), (".csv", HELD_OUT)
-        convention, scale = reader.convention(found), placed.error_scale(content, *reader.normalise(found))
-        held_out = placed.held_out(content, convention, scale)
+        convention, names = importlib.import_module(READER).convention(dataset().definition()), (".csv", HELD_OUT)
         with self.publishing(*names) as (csv, beside):
             placed.write_csv(csv, placed.predicted(content, convention))
-            placed.write_csv(beside, held_out)
-        if scale:
-            self.say(scale.summary(held_out))
+            placed.write_csv(beside, placed.held_out(content, convention, self._lengths()))
         if not len(content.test):
             self.say(f"there are no images to predict; the predictions for held-out samples are in {self.sibling(HELD_OUT)}")
         return names
