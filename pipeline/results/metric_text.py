@@ -48,7 +48,7 @@ def text(table: MetricTable) -> str:
 
 def notes(table: MetricTable) -> list[str]:
     """What a reader should know about the columns, a sentence for each."""
-    found = ["The unit px is a pixel of the original images. The interval is from a bootstrap over duplicate groups."]
+    found = ["Values in px are in pixels of the original images. The interval comes from a bootstrap over duplicate groups."]
     if length := str(table.length):
         found.append(f"NME and PCK divide distances by {length}.")
     return found
