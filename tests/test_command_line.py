@@ -233,7 +233,7 @@ def test_python_m_pipeline_is_keypoints():
         ("status --Sanity-epochs 2", "--Sanity-epochs would have no effect on this command. Leave it out."),
         (
             "status --Predict-folds 3 --Load-fold 1",
-            "--Predict-folds 3 holds out each of 3 parts of the faces in turn, so --Load-fold 1 would",
+            "--Predict-folds 3 holds out each of 3 parts of the samples in turn, so --Load-fold 1 would",
         ),
         ("inspect TrainSpecialist:mouht", "There is no stage TrainSpecialist:mouht; did you mean TrainSpecialist:mouth?"),
         ("forget Report", "The run that is meant has no artifact of Report."),

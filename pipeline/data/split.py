@@ -26,7 +26,9 @@ def split(source: np.ndarray, group: np.ndarray, *, validation_share: float, fol
         raise InputError(_too_few(validation_share, folds, distinct, largest, len(source)))
     validation = _deal(source, group, folds, seed) == fold
     if not 0 < validation.sum() < len(source):
-        raise InputError(f"Fold {fold} of {folds} would hold out {validation.sum()} of {len(source)} faces. Choose another fold or share.")
+        raise InputError(
+            f"Fold {fold} of {folds} would hold out {validation.sum()} of {len(source)} samples. Choose another fold or share."
+        )
     return validation
 
 

@@ -60,7 +60,7 @@ def _dead(health: Health) -> Iterator[str]:
     for place in np.flatnonzero(health.dead[-1:].sum(axis=0) == 1):
         since = len(health.dead) - np.argmin(health.dead[::-1, place] == 1) if (health.dead[:, place] < 1).any() else 0
         yield (
-            f"{health.layers[place]} has been dead since epoch {since + 1}: all its ReLUs output 0 for every face."
+            f"{health.layers[place]} has been dead since epoch {since + 1}: all its ReLUs output 0 for every sample."
             " The usual cause is too high a learning rate; lower it or choose a net with batch normalisation."
         )
 
@@ -88,7 +88,7 @@ def _standing(history: History, health: Health) -> Iterator[str]:
         yield (
             f"nothing was learned: after epoch 1 neither the training RMSE ({rmse[0, 0]:.2f} px) nor the validation RMSE"
             f" ({rmse[1, 0]:.2f} px) fell by {LEARNED:.0%}."
-            " The usual cause is a learning rate that is far too low or too high, or labels that do not belong to their faces."
+            " The usual cause is a learning rate that is far too low or too high, or labels that do not belong to their samples."
         )
 
 
@@ -121,7 +121,7 @@ def _overfitting(history: History) -> Iterator[str]:
         yield (
             f"it has overfitted since epoch {best + 1}: the validation RMSE was best there, {validation[best]:.2f} px, and is"
             f" {smooth[-1] / validation[best] - 1:.0%} worse at the end, while the training RMSE fell."
-            " More faces, more augmented versions, dropout, weight-decay or patience can help."
+            " More samples, more augmented versions, dropout, weight-decay or patience can help."
         )
 
 

@@ -50,22 +50,22 @@ class Render(Stage):
 
 
 class Load(Stage):
-    """Reads and checks the files, finds duplicates and outliers, splits the labelled faces into a training and a validation part."""
+    """Reads and checks the files, finds duplicates and outliers, splits the labelled samples into a training and a validation part."""
 
     folder = "data"
     validation_share = real(
         0.1,
-        "fraction of the labelled faces held out for validation, by duplicate group; rounded to one of n folds: 0.3 is one of 3",
+        "fraction of the labelled samples held out for validation, by duplicate group; rounded to one of n folds: 0.3 is one of 3",
         0.01,
         0.5,
     )
     fold = whole(0, "which of the 1 / validation-share folds is the validation part", 0)
-    faces = whole(0, "maximum number of training faces, sampled at random (0: all); the validation part is unchanged", 0)
+    faces = whole(0, "maximum number of training samples, chosen at random (0: all); the validation part is unchanged", 0)
     seed = whole(0, "seed of the split", 0)
     clean = switch(True, "ignore grossly wrong labels of the training part: outliers and contradicting duplicates")
     twin_correlation = real(0.985, "correlation above which two images are near duplicates", 0.5, 1.0)
     outlier_deviations = real(4.5, "an outlier deviates by more than this many robust standard deviations", 0.0)
-    outlier_distance = fraction("5/96", "minimum distance of an outlier from where the other keypoints of the face suggest")
+    outlier_distance = fraction("5/96", "minimum distance of an outlier from where the other keypoints of the sample suggest")
     conflict_distance = fraction("8/96", "labels of identical images contradict each other if they are farther apart than this")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -225,7 +225,7 @@ def _paths(stage: Stage, *stems: str) -> list[Path]:
     return [inside(Path(inputs[stem].path), stem) for stem in stems]
 
 
-EXAMPLES = 16  # versions of one face that are stored to show the augmentation if the trainings draw their own
+EXAMPLES = 16  # versions of one sample that are stored to show the augmentation if the trainings draw their own
 
 
 class Augment(Stage):
@@ -233,17 +233,17 @@ class Augment(Stage):
 
     folder = "data"
     side = multiple(96, "largest width and height in pixels of the base net's input, to which larger samples are reduced", 16)
-    copies = whole(16, "number of augmented versions of each training face; 0: each training epoch draws its own", 0)
+    copies = whole(16, "number of augmented versions of each training sample; 0: each training epoch draws its own", 0)
     limit = whole(4000, "MB of augmented versions that are stored at most; instead of more, each training epoch draws its own", 0)
     seed = whole(0, "seed of the random transforms", 0)
-    flip = real(0.5, "fraction of mirrored faces", 0.0, 1.0)
+    flip = real(0.5, "fraction of mirrored samples", 0.0, 1.0)
     rotation = real(20.0, "maximum rotation in degrees to either side", 0.0, 180.0)
     shear = real(8.5, "maximum shear in degrees", 0.0, 60.0)
     shift = fraction("8/96", "maximum shift in x and in y")
     scale = real(1.17, "maximum scale factor; its inverse is the minimum", 1.0, 4.0)
     stretch = real(1.08, "maximum factor by which x is stretched against y; its inverse is the minimum", 1.0, 2.0)
-    small_share = real(0.25, "fraction of faces that are also shrunk and moved away from the centre", 0.0, 1.0)
-    small_scale = real(0.45, "smallest scale factor of these faces", 0.1, 1.0)
+    small_share = real(0.25, "fraction of samples that are also shrunk and moved away from the centre", 0.0, 1.0)
+    small_scale = real(0.45, "smallest scale factor of these samples", 0.1, 1.0)
     gain = real(0.3, "maximum relative change of the contrast", 0.0, 1.0)
     bias = real(0.15, "maximum change of the brightness, as a fraction of the full range", 0.0, 1.0)
 
@@ -265,21 +265,21 @@ class Augment(Stage):
 
     @property
     def _count(self) -> int:
-        """The number of versions in the artifact; if the trainings draw their own, it has as many of one face."""
+        """The number of versions in the artifact; if the trainings draw their own, it has as many of one sample."""
         return self.copies or EXAMPLES
 
     def stores(self, size: int) -> bool:
-        """Whether the artifact has the versions of all faces, whose images in the base net's input have `size` bytes."""
+        """Whether the artifact has the versions of all samples, whose images in the base net's input have `size` bytes."""
         return 0 < self.copies * size <= self.limit * 10**6
 
     def _stored(self, images: "Images", labels: "np.ndarray") -> "tuple[Images, np.ndarray]":
-        """The faces of the training part of which versions are stored: all of them, or one as an example."""
+        """The samples of the training part of which versions are stored: all of them, or one as an example."""
         from pipeline.geometry import augmentation
         from pipeline.lazyrows import chosen
 
         if self.stores(images.size):
             return images, labels
-        self.say("stores the versions of one face as an example; each epoch of a training draws its own")
+        self.say("stores the versions of one sample as an example; each epoch of a training draws its own")
         one = slice(place := augmentation.example(labels), place + 1)
         return chosen(images, one), labels[one]
 

@@ -46,7 +46,7 @@ class Structured(_OfStage):
     hidden = whole(1000, "kfkd: number of units in each of the two hidden layers", 1)
     normalisation = choice(
         "standard",
-        "compact and kfkd: scaling of the pixels: standard (zero mean and unit variance over the training faces), unit (0 to 1)"
+        "compact and kfkd: scaling of the pixels: standard (zero mean and unit variance over the training samples), unit (0 to 1)"
         " or none (grey levels)",
         NORMALISATIONS,
     )
@@ -79,7 +79,7 @@ class Learning(_OfStage):
 
     on_backend = True
     epochs = whole(75, "maximum number of epochs", 1)
-    batch = whole(64, "number of faces in a training step", 1)
+    batch = whole(64, "number of samples in a training step", 1)
     optimizer = choice("adamw", "optimizer", OPTIMIZERS)
     schedule = choice("cosine", "how the learning rate changes during the training", SCHEDULES)
     learning_rate = real(3e-3, "highest learning rate", 1e-9)

@@ -31,7 +31,7 @@ HELD_OUT = "heldout.csv"  # the table of the held-out samples of an own set
 
 
 def _chain(overrides: dict) -> dict:
-    """A base net, its specialists and the faces that they are trained on, all under the same overrides."""
+    """A base net, its specialists and the samples that they are trained on, all under the same overrides."""
     specialists = {group: TrainSpecialist(group=group, overrides=overrides) for group in dataset().groups()}
     return {"faces": Load(overrides=overrides), "base": TrainBase(overrides=overrides), "specialists": specialists}
 
@@ -60,11 +60,11 @@ class LearningCurves(Stage):
 
 
 class Predict(Stage):
-    """Predicts the test faces, as a submission for Kaggle, and the validation faces, for comparison with their labels."""
+    """Predicts the test samples, as a table or as a submission to Kaggle, and the validation samples, to compare them with their labels."""
 
     folder = "submissions"
     on_backend = True
-    folds = whole(1, "number of chains of nets, each with another part of the faces held out; the prediction is their mean", 1)
+    folds = whole(1, "number of chains of nets, each with another part of the samples held out; the prediction is their mean", 1)
     base_share = real(0.33, "weight of the base net in the mean of its prediction and the specialist's; 0: only the specialist", 0.0, 1.0)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -75,7 +75,7 @@ class Predict(Stage):
             )
         if self.folds > 1 and (chosen := self._chosen_split()):
             raise InputError(
-                f"--Predict-folds {self.folds} holds out each of {self.folds} parts of the faces in turn, so {' and '.join(chosen)} would"
+                f"--Predict-folds {self.folds} holds out each of {self.folds} parts of the samples in turn, so {' and '.join(chosen)} would"
                 " have no effect. Leave out one or the other."
             )
 
@@ -207,10 +207,10 @@ def _place() -> str:
 
 
 class Report(Stage):
-    """One HTML page to send to a colleague: accuracy, faces with predictions, data, nets, and what was run."""
+    """One HTML page to send to a colleague: accuracy, samples with predictions, data, nets, and what was run."""
 
     folder = "submissions"
-    faces = whole(6, "number of faces to show of each kind", 1, 24)
+    faces = whole(6, "number of samples to show of each kind", 1, 24)
 
     def requires(self):
         predict = Predict(overrides=self.overrides)

@@ -244,10 +244,10 @@ def _seconds(trials: Iterable[list[Trial]]) -> list[list[float]]:
 
 
 class Sanity(Structured, Learning, Stage):
-    """Checks that a fresh net and its training work: that it can memorise a few faces, learns nothing from grey images, and the like."""
+    """Checks that a fresh net and its training work: that it can memorise a few samples, learns nothing from grey images, and the like."""
 
-    epochs = whole(50, "number of epochs of memorising a few faces, of 8 steps each", 1)
-    batch = whole(32, "number of faces in a training step, for checks on many faces", 1)
+    epochs = whole(50, "number of epochs of memorising a few samples, of 8 steps each", 1)
+    batch = whole(32, "number of samples in a training step, for checks on many samples", 1)
     side = multiple(96, "largest width and height in pixels of the net's input, to which larger samples are reduced", 16)
 
     def requires(self) -> dict[str, luigi.Task]:
@@ -269,7 +269,7 @@ class Sanity(Structured, Learning, Stage):
         self.conclude(result=f"{passed}; failed: {', '.join(failed)}" if failed else passed)
 
     def _setup(self) -> "Setup":
-        """The net, the recipe and the faces of the checks. The trainings run to the end, so the recipe has no patience."""
+        """The net, the recipe and the samples of the checks. The trainings run to the end, so the recipe has no patience."""
         from pipeline.data import dataset as datasets
         from pipeline.geometry import affine, frame
         from pipeline.nets import sanity

@@ -262,20 +262,20 @@ class TrainBase(Structured, Training, Stage):
 
 
 class TrainSpecialist(Training, Stage):
-    """A net for one group of keypoints: the base net, fine-tuned on the faces that have labels for these keypoints."""
+    """A net for one group of keypoints: the base net, fine-tuned on the samples that have labels for these keypoints."""
 
     group = luigi.Parameter(default="", description="name of the keypoint group")
     view = choice(
         "window",
-        "what the net sees: window (the part around the group of the face that the base net has located) or face (the whole image)",
+        "what the net sees: window (the part around the group that the base net has located) or face (the whole image)",
         VIEWS,
     )
-    margin = fraction("18/96", "window: distance from the outermost keypoints of the group on the mean face to the edge")
+    margin = fraction("18/96", "window: distance from the outermost keypoints of the group on the mean shape to the edge")
     extent = fraction("64/96", "window: minimum width and height; the surroundings of a keypoint help to find it")
     zoom = real(
         1.0, "window: its pixels per pixel of the base net's input; more shows finer detail of larger samples and takes longer", 0.1, 8.0
     )
-    flip = real(0.5, "window: fraction of mirrored faces", 0.0, 1.0)
+    flip = real(0.5, "window: fraction of mirrored samples", 0.0, 1.0)
     rotation = real(15.0, "window: maximum rotation in degrees to either side", 0.0, 180.0)
     shift = fraction("5/96", "window: maximum shift in x and in y")
     scale = real(1.16, "window: maximum scale factor; its inverse is the minimum", 1.0, 4.0)
@@ -287,9 +287,11 @@ class TrainSpecialist(Training, Stage):
     )
     head = choice("kept", "with start base, the initial output layer: kept (that of the base net) or new (as in the tutorial)", HEADS)
     epochs = whole(
-        5, "maximum number of epochs; window: each has as many windows for every group, several of a face if few faces have the group", 1
+        5,
+        "maximum number of epochs; window: each has as many windows for every group, several of a sample if few samples have the group",
+        1,
     )
-    batch = whole(16, "number of faces in a training step", 1)
+    batch = whole(16, "number of samples in a training step", 1)
     learning_rate = real(1e-3, "highest learning rate", 1e-9)
     learning_rate_stop = real(1e-6, "learning rate at the end of the linear and cosine schedules", 0.0)
     warmup = real(1.0, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
@@ -333,7 +335,7 @@ class TrainSpecialist(Training, Stage):
         return TrainingJob(structure, _labelled(data), recipe, indices, start, sight, keypointset)
 
     def _sight(self, base: "Trained", indices: list[int], target: "np.ndarray") -> "Sight":
-        """The whole image, or the window around the keypoints `indices` of the faces that the base net has aligned with the target."""
+        """The whole image, or the window around the keypoints `indices` of the samples that the base net has aligned with the target."""
         from pipeline.geometry import alignment
         from pipeline.nets.sight import AlignedWindow, WholeImage, aligned_by
 

@@ -7,13 +7,13 @@ from pipeline.store.workspace.called import called
 
 TASKS = {
     "Render": ("draws synthetic faces, if there are no others", "data/render-KEY.h5, .csv"),
-    "Load": ("reads, checks and splits the faces", "data/load-KEY.h5"),
-    "LoadTest": ("reads and checks the faces to predict", "data/loadtest-KEY.h5"),
+    "Load": ("reads, checks and splits the labelled samples", "data/load-KEY.h5"),
+    "LoadTest": ("reads and checks the samples to predict", "data/loadtest-KEY.h5"),
     "Augment": ("creates augmented versions of them", "data/augment-KEY.h5"),
     "TrainBase": ("trains one net for all keypoints", "models/trainbase-KEY.h5"),
     "TrainSpecialist": ("trains the net of one keypoint group: --group", "models/trainspecialist-GROUP-KEY.h5"),
     "LearningCurves": ("plots the RMSE over the epochs", "models/learningcurves-KEY.png, .h5"),
-    "Predict": ("predicts the test faces; runs all of the above", "submissions/submission-KEY.csv, .h5"),
+    "Predict": ("predicts the test samples; runs all of the above", "submissions/submission-KEY.csv, .h5"),
     "Report": ("shows the results on one page", "submissions/report-KEY.html, .h5"),
     "Experiment": ("compares many trainings: --file configs/experiments/...", "models/experiment-NAME-KEY.csv, .png, .h5"),
     "Sanity": ("checks that a net can learn at all", "models/sanity-KEY.h5"),
