@@ -118,7 +118,7 @@ def test_the_log_shows_the_table(labels, predictors):
         *("held-out samples", ""),
         *("specialists", "all keypoints", "95 % interval, from", "to", *PARTS),
         *("base net", "all keypoints", *PARTS),
-        "Values in px are in pi",
+        "Values in px are in pix",
     ]
     assert lines[3].split()[2:5] == ["48", f"{table.values[0, 0, 0]:.2f}", f"{table.values[0, 0, 1]:.2f}"]
     assert len({len(line) for line in lines[3:12]}) == 1
