@@ -28,7 +28,7 @@ from pipeline.data.testset import UnlabelledSamples
 from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.inference import ensemble
 from pipeline.keypoints.stored import StoredSet
-from pipeline.results import agreement, gallery, report, scores, style
+from pipeline.results import agreement, gallery, metric_text, report, scores, style
 from pipeline.results import predictions as results
 
 SCALE = 10  # pixels of an image for each pixel of a sample
@@ -190,3 +190,14 @@ def test_words_of_drawn_and_kaggles_faces(faces, mice):  # noqa: F811
     assert wording(faces) is FACES
     assert (wording(mice, "<mice>").title, wording(mice).one) == ("<mice>", "sample")
     assert style.words("nose_tip") == "nose tip"
+
+
+def test_the_page_has_the_table_of_metrics(records, page):
+    """That of the artifact: every line of the log with its cells, a line for each keypoint, and the most important metrics at the top."""
+    table, text = records.predictions.metrics, text_of(page)
+    for _, lines in metric_text.blocks(table):
+        for line in lines:
+            assert " ".join([style.words(line.title), *line.cells, line.labels]).strip() in text, line
+    assert all(" ".join([style.words(line.title), *line.cells, line.labels]) in text for line in metric_text.keypoints(table))
+    assert metric_text.headline(table)[1:] in text
+    assert "Validation RMSE in pixels. The intervals" not in text

@@ -1,6 +1,7 @@
 """The table of metrics in words: as text for the log, and its most important figures in a line."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,32 +18,50 @@ def digits(name: str, unit: str) -> int:
     return 1 if unit == "%" and name != "NME" else 2
 
 
-def row_title(table: MetricTable, row: int) -> str:
-    """What a row is about, in words."""
-    after = {"source": " labels", "visibility": " keypoints"}
-    return printable(table.rows[row]) + after.get(str(table.kinds[row]), "")
+@dataclass(frozen=True)
+class MetricLine:
+    """A line of the table as text: a part of the labels, how many there are, and a cell for each metric. kind: see `MetricTable`."""
+
+    title: str
+    kind: str
+    labels: str
+    cells: list[str]
+
+
+def blocks(table: MetricTable) -> list[tuple[str, list[MetricLine]]]:
+    """The lines of each predictor, without single keypoints. Those of the first have the interval over all keypoints below this value."""
+    shown = np.flatnonzero(table.kinds != "keypoint").tolist()
+    found = [(str(name), [_line(table, number, row) for row in shown]) for number, name in enumerate(table.predictors)]
+    bounds = [MetricLine(word, "bound", "", _cells(table, values)) for word, values in zip(BOUNDS, table.interval[0].T, strict=True)]
+    found[0][1][1:1] = bounds
+    return found
+
+
+def keypoints(table: MetricTable) -> list[MetricLine]:
+    """The lines of single keypoints, of the first predictor."""
+    return [_line(table, 0, row) for row in np.flatnonzero(table.kinds == "keypoint").tolist()]
+
+
+def _line(table: MetricTable, predictor: int, row: int) -> MetricLine:
+    kind = str(table.kinds[row])
+    title = printable(table.rows[row]) + {"source": " labels", "visibility": " keypoints"}.get(kind, "")
+    return MetricLine(title, kind, f"{table.labels[row]:,}", _cells(table, table.values[predictor, row]))
 
 
 def text(table: MetricTable) -> str:
     """The table as text, without the rows of single keypoints."""
-    shown = np.flatnonzero(table.kinds != "keypoint").tolist()
-    titles = [row_title(table, row) for row in shown]
-    width = max(map(len, (*titles, *BOUNDS))) + 4
+    all_blocks = blocks(table)
+    width = max(len(line.title) for _, own in all_blocks for line in own) + 6
     columns = [max(len(name), NARROWEST) + 2 for name in table.metrics.tolist()]
 
-    def line(name: str, labels: str, cells: Sequence[str]) -> str:
+    def joined(title: str, labels: str, cells: Sequence[str]) -> str:
         own = "".join(f"{cell:>{column}}" for cell, column in zip(cells, columns, strict=True))
-        return f"{name:<{width}}{labels:>8}{own}"
+        return f"{title:<{width}}{labels:>8}{own}"
 
-    lines = [line("held-out samples", "labels", table.metrics.tolist()), line("", "", table.units.tolist())]
-    for number, predictor in enumerate(table.predictors.tolist()):
+    lines = [joined("held-out samples", "labels", table.metrics.tolist()), joined("", "", table.units.tolist())]
+    for predictor, own in all_blocks:
         lines.append(predictor)
-        for row, title in zip(shown, titles, strict=True):
-            lines.append(line(f"  {title}", f"{table.labels[row]:,}", cells_of(table, table.values[number, row])))
-            if row == number == 0:
-                lines += [
-                    line(f"    {word}", "", cells_of(table, bound)) for word, bound in zip(BOUNDS, table.interval[row].T, strict=True)
-                ]
+        lines += [joined(("    " if line.kind == "bound" else "  ") + line.title, line.labels, line.cells) for line in own]
     return "\n".join([*lines, *notes(table)])
 
 
@@ -56,7 +75,7 @@ def notes(table: MetricTable) -> list[str]:
 
 def headline(table: MetricTable) -> str:
     """The most important metrics of the first predictor over all keypoints, with their intervals."""
-    cells = zip(*(cells_of(table, values) for values in (table.values[0, 0], *table.interval[0].T)), strict=True)
+    cells = zip(*(_cells(table, values) for values in (table.values[0, 0], *table.interval[0].T)), strict=True)
     named = zip(zip(table.metrics.tolist(), table.units.tolist(), strict=True), cells, strict=True)
     return ", ".join(
         f"{'mean distance' if name == 'distance' else name} {value} {unit} ({low} to {high})"
@@ -65,7 +84,7 @@ def headline(table: MetricTable) -> str:
     )
 
 
-def cells_of(table: MetricTable, values: np.ndarray) -> list[str]:
+def _cells(table: MetricTable, values: np.ndarray) -> list[str]:
     """The values (metric,) as text."""
     pairs = zip(table.metrics.tolist(), table.units.tolist(), values.tolist(), strict=True)
     return ["-" if np.isnan(value) else f"{value:.{digits(name, unit)}f}" for name, unit, value in pairs]

@@ -25,7 +25,7 @@ from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets import diagnosis
 from pipeline.nets.trained import Snapshots, Trained
 from pipeline.progress import OnProgress, ignored
-from pipeline.results import agreement, curves, gallery, net_summary, run_summary, score_summary
+from pipeline.results import agreement, curves, gallery, metric_text, net_summary, run_summary, score_summary
 from pipeline.results.net_summary import Findings
 from pipeline.results.predictions import Predictions
 from pipeline.results.run_summary import Provenance
@@ -96,6 +96,11 @@ PARTS: Mapping[str, Callable[[RunRecords], Any]] = MappingProxyType(
         "rows": lambda run: score_summary.rows(run.scores),
         "noun": lambda run: wording(run.dataset, run.title),
         "own": lambda run: run.dataset.origin is not None,
+        "metrics": lambda run: run.predictions.metrics,
+        "blocks": lambda run: run.predictions.metrics and metric_text.blocks(run.predictions.metrics),
+        "single": lambda run: run.predictions.metrics and metric_text.keypoints(run.predictions.metrics),
+        "explained": lambda run: run.predictions.metrics and metric_text.notes(run.predictions.metrics),
+        "headline": lambda run: run.predictions.metrics and metric_text.headline(run.predictions.metrics),
         "notes": lambda run: run.notes,
         "stored": lambda run: run.dataset.images.shape[1],
         "bones": lambda run: bool(run.skeleton),
