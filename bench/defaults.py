@@ -10,6 +10,7 @@ import numpy as np
 import pipeline
 from pipeline.data import dataset as datasets
 from pipeline.data.formats import archives, kaggle
+from pipeline.data.split import Splitting
 from pipeline.data.synthetic import rendered
 from pipeline.geometry import alignment
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
@@ -60,7 +61,7 @@ def dataset(folder: Path | None, drawn: int) -> datasets.Dataset:
             rendered.write_kaggle_files(made, KAGGLE, side=SIDE, training=drawn, test=max(6, drawn // 4), seed=0)
             return dataset(Path(made), drawn)
     samples = kaggle.read_training(files(folder).training, KAGGLE, side=SIDE)
-    rules = {"splitting": of(datasets.Splitting, pipeline.Load), "cleaning": of(datasets.Cleaning, pipeline.Load)}
+    rules = {"splitting": of(Splitting, pipeline.Load), "cleaning": of(datasets.Cleaning, pipeline.Load)}
     return datasets.assemble(samples, KAGGLE, **rules)
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.data import dataset as module
 from pipeline.data import summary, testset, trainable
-from pipeline.data.dataset import Cleaning, Dataset, Splitting, assemble, held_out, labels, sources
+from pipeline.data.dataset import Cleaning, Dataset, assemble, held_out, labels, sources
+from pipeline.data.split import Splitting
 from pipeline.data.tables import LabelledFaces, Lookup, UnlabelledFaces
 from pipeline.errors import InputError
 from pipeline.keypoints.definition import KeypointSet
@@ -21,7 +22,7 @@ TINY = KeypointSet(
     sources={"wide": ("left_eye", "right_eye", "nose", "chin"), "narrow": ("nose", "chin")},
     groups={"all": ("left_eye", "right_eye", "nose", "chin")},
 )
-SPLITTING = Splitting(validation_share=0.25, fold=0, twin_correlation=0.985, faces=0, seed=0)
+SPLITTING = Splitting(validation_share=0.25, fold=0, twin_correlation=0.985, faces=0, sequences="auto", seed=0)
 CLEANING = Cleaning(clean=True, outlier_deviations=4.5, outlier_pixels=5.0, conflict_pixels=8.0)
 WIDE, NARROW = 24, 40
 

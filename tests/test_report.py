@@ -18,6 +18,7 @@ from toys import DOTS, SIDE, TARGET, labelled, structure
 
 from pipeline.data import dataset as datasets
 from pipeline.data import testset
+from pipeline.data.split import Splitting
 from pipeline.data.tables import LabelledFaces, Lookup, UnlabelledFaces
 from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.inference import ensemble
@@ -29,7 +30,7 @@ from pipeline.results import predictions as results
 
 SHOWN = 3
 RULES = {
-    "splitting": datasets.Splitting(validation_share=0.3, fold=0, twin_correlation=0.995, faces=0, seed=0),
+    "splitting": Splitting(validation_share=0.3, fold=0, twin_correlation=0.995, faces=0, sequences="auto", seed=0),
     "cleaning": datasets.Cleaning(clean=True, outlier_deviations=4.5, outlier_pixels=5.0, conflict_pixels=8.0),
 }
 LAYERS = ("stem", "block", "keypoints")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.data import duplicates, outliers, shapes
-from pipeline.data.split import split
-from pipeline.data.tables import LabelledFaces, Origin
+from pipeline.data.split import Division, Splitting, split
+from pipeline.data.tables import Given, LabelledFaces, Origin
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.keypoints.stored import StoredSet
 from pipeline.lazyrows import Images, Selected, chosen, each
@@ -18,22 +18,8 @@ from pipeline.schema import Plot, array, record
 MOST_OUTLIERS = 0.02
 
 
-@dataclass(frozen=True)
-class Splitting:
-    """How labelled faces are divided into a training part and a validation part.
-
-    validation_share: share of the faces that is held out, above 0 and up to 0.5; it is one of round(1 / validation_share) folds.
-    fold: which of the folds is held out, counted from 0.
-    twin_correlation: correlation above which two images are near duplicates and stay together, see `duplicates.groups`.
-    faces: maximum number of training faces, sampled at random; 0 keeps all. The validation part does not depend on it.
-    seed: seed of the split and of that sample.
-    """
-
-    validation_share: float
-    fold: int
-    twin_correlation: float
-    faces: int
-    seed: int
+# Divides samples, given with their annotation sources int8 (n,) and the numbers of their images int32 (n,), equal for identical ones.
+Divide = Callable[[LabelledFaces, np.ndarray, np.ndarray, Splitting, OnProgress], Division]
 
 
 @dataclass(frozen=True)
@@ -81,6 +67,7 @@ class Dataset:
     occluded: np.ndarray | None = array("bool", "face keypoint", "", "labelled but not visible, where the label files say so")
     keypointset: StoredSet  # without groups and skeleton, and of an own set without its name: they do not make the data set stale
     origin: Origin | None
+    notes: np.ndarray | None = array("text", "note", "", "sentences on how an own set was divided, if there is something to say")
 
     PLOT = Plot("images", (".", ".", "."), "image")
 
@@ -101,22 +88,6 @@ def sources(labelled: np.ndarray, keypointset: KeypointSet) -> np.ndarray:
     return source
 
 
-@dataclass(frozen=True)
-class Given:
-    """What the label files of an own set say about its n samples, apart from images and keypoints.
-
-    source: int8 (n,), annotation sources. together: int32 (n,), equal for samples that must not be divided between training and
-    validation, such as those of one image. validation: bool (n,), the fixed validation part; None if the split is free.
-    occluded: bool (n, K). origin: where the samples come from.
-    """
-
-    source: np.ndarray
-    together: np.ndarray
-    validation: np.ndarray | None
-    occluded: np.ndarray
-    origin: Origin
-
-
 def assemble(
     training: LabelledFaces,
     keypointset: KeypointSet,
@@ -124,25 +95,25 @@ def assemble(
     splitting: Splitting,
     cleaning: Cleaning,
     given: Given | None = None,
+    divide: Divide | None = None,
     on_progress: OnProgress = ignored,
 ) -> Dataset:
     """Derives the data set from labelled samples. Raises InputError if they cannot be split as requested.
 
-    given: what the label files of an own set say; None for Kaggle's tables. on_progress: receives the numbers of samples that have been
-    compared with the others, which takes longest.
+    given: what the label files of an own set say; None for Kaggle's tables. divide: None: by duplicate groups. on_progress: receives the
+    numbers of samples that have been compared with the others, which takes longest.
     """
     labelled = ~np.isnan(training.keypoints).any(axis=2)
     source = given.source if given else sources(labelled, keypointset)
     copy = duplicates.copies(training.images)
-    group = _together(training.images, copy, splitting.twin_correlation, given, on_progress)
-    validation = _validation(source, group, splitting) if given is None or given.validation is None else given.validation
+    division = (divide or by_duplicates)(training, source, copy, splitting, on_progress)
+    group, validation = division.group, division.validation
     outlier, distance = _outliers(training.keypoints, source, cleaning, own=given is not None)
-    # The annotators of an own set may disagree.
     conflict = outliers.conflicts(training.keypoints, _pairs(copy, source) if given else copy, pixels=cleaning.conflict_pixels)
     dropped = (outlier | conflict) & ~validation[:, None] & cleaning.clean
-    used = _used(validation, splitting.faces, splitting.seed)
+    used = _used(validation, division.left_out, splitting.faces, splitting.seed)
     keypoints, source, validation, dropped = (values[used] for values in (training.keypoints, source, validation, dropped))
-    images = chosen(training.images, used)
+    images, taught = chosen(training.images, used), _without(keypoints, dropped)[~validation]
     return Dataset(
         images=images,
         keypoints=keypoints,
@@ -157,33 +128,27 @@ def assemble(
         conflict=conflict[used],
         dropped=dropped,
         labelled=_by_source(labelled[used], source, keypointset).astype(np.int32),
-        mean_face=_mean_face(_without(keypoints, dropped)[~validation], source[~validation], keypointset, images.shape[1]),
-        typical=None if given is None else _typical(_without(keypoints, dropped)[~validation], keypointset, images.shape[1]),
+        mean_face=_mean_face(taught, source[~validation], keypointset, images.shape[1]),
+        typical=_typical(taught, keypointset, images.shape[1]) if given else None,
         **_pixel_statistics(Selected(images, np.flatnonzero(~validation))),
         keypoint_names=np.array(keypointset.names),
         source_names=np.array(keypointset.source_names),
         occluded=given.occluded[used] if given else None,
         keypointset=StoredSet.of(replace(keypointset, name=keypointset.name if given is None else "own set", groups={}, skeleton=())),
         origin=given.origin.of(used) if given else None,
+        notes=np.array(division.notes) if division.notes else None,
     )
 
 
-def _together(images: Images, copy: np.ndarray, correlation: float, given: Given | None, on_progress: OnProgress) -> np.ndarray:
-    """Duplicate group int32 (n,) of each sample, joined with what the label files keep together.
-
-    The images of an own set may all have one background, as the frames of a video have. What they share is subtracted before they are
-    compared.
-    """
-    found = duplicates.groups(images, correlation=correlation, copy=copy, without_common=given is not None, on_progress=on_progress)
-    return found if given is None else duplicates.joined(found, given.together)
+def by_duplicates(training: LabelledFaces, source: np.ndarray, copy: np.ndarray, splitting: Splitting, on_progress: OnProgress) -> Division:
+    """Divides samples by duplicate groups: the division of Kaggle's faces."""
+    group = duplicates.groups(training.images, correlation=splitting.twin_correlation, copy=copy, on_progress=on_progress)
+    validation = split(source, group, validation_share=splitting.validation_share, fold=splitting.fold, seed=splitting.seed)
+    return Division(group, validation, np.zeros(len(group), bool), ())
 
 
 def _typical(keypoints: np.ndarray, keypointset: KeypointSet, side: int) -> np.ndarray:
     return shapes.typical(keypoints, None if keypointset.mirror is None else keypointset.mirror_order, side)
-
-
-def _validation(source: np.ndarray, group: np.ndarray, splitting: Splitting) -> np.ndarray:
-    return split(source, group, validation_share=splitting.validation_share, fold=splitting.fold, seed=splitting.seed)
 
 
 def _outliers(keypoints: np.ndarray, source: np.ndarray, cleaning: Cleaning, *, own: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -195,7 +160,7 @@ def _outliers(keypoints: np.ndarray, source: np.ndarray, cleaning: Cleaning, *, 
 
 
 def _pairs(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """A number int32 (n,) for each different pair of the values."""
+    """A number int32 (n,) for each different pair of the values. Annotators of an own set may disagree without a conflict."""
     return np.unique(np.stack([one, other]), axis=1, return_inverse=True)[1].reshape(-1).astype(np.int32)
 
 
@@ -211,11 +176,11 @@ def held_out(data_sets: Iterable[Dataset], value: Callable[[Dataset], Images]) -
     return values[np.argsort(rows)]
 
 
-def _used(validation: np.ndarray, faces: int, seed: int) -> np.ndarray | slice:
-    """The faces that stay, as an index: all, or the validation part and at most `faces` others."""
-    rest = np.flatnonzero(~validation)
+def _used(validation: np.ndarray, left_out: np.ndarray, faces: int, seed: int) -> np.ndarray | slice:
+    """The faces that stay, as an index: all that are not left out, or the validation part and at most `faces` others."""
+    rest = np.flatnonzero(~validation & ~left_out)
     if not 0 < faces < len(rest):
-        return slice(None)
+        return np.flatnonzero(~left_out) if left_out.any() else slice(None)
     sample = np.random.default_rng([seed, 1]).permutation(rest)[:faces]  # a smaller sample is part of a larger one
     return np.sort(np.concatenate([sample, np.flatnonzero(validation)]))
 

@@ -100,6 +100,27 @@ def groups(
     return _by_first_appearance(label[copy])
 
 
+def pairs(images: Images, *, correlation: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields all pairs (one, other) of near duplicates, copies among them, int64 (m,) each, in portions.
+
+    images: uint8 (n, side, side) or (n, side, side, 3); the mean of all of them is subtracted first. Images without contrast have no pair.
+    """
+    patterns: Images = Patterns(images, Patterns(images).mean())
+    if isinstance(images, np.ndarray):
+        patterns = patterns[:]
+    projected, contrast = _project(patterns)
+    members = np.flatnonzero(contrast)
+    own = Selected(patterns, members)
+    for _, one, other in _near(projected[members], _radius(correlation)):
+        twins = _correlations(own, one, other) > correlation
+        yield members[one[twins]], members[other[twins]]
+
+
+def _radius(correlation: float) -> float:
+    """The largest distance of two unit vectors with this correlation, with a margin for float32."""
+    return float(np.sqrt(2 - 2 * correlation)) + 1e-3
+
+
 def _twins(patterns: Images, projected: np.ndarray, correlation: float, on_progress: OnProgress) -> np.ndarray:
     """The connected component (n,) of each of the unit vectors (n, p), as the index of one of its members.
 
@@ -107,13 +128,12 @@ def _twins(patterns: Images, projected: np.ndarray, correlation: float, on_progr
     |a - b|² = 2 - 2 corr(a, b). Pairs that are connected already are not compared again, so that one group of thousands stays cheap.
     """
     label = np.arange(len(patterns))
-    radius = np.sqrt(2 - 2 * correlation) + 1e-3  # with a margin for float32
-    for count, one, other in _near(projected, radius):
+    for count, one, other in _near(projected, _radius(correlation)):
         new = label[one] != label[other]
         one, other = one[new], other[new]
         twins = _correlations(patterns, one, other) > correlation
         if twins.any():
-            label = _joined(label, one[twins], other[twins])
+            label = connected(label, one[twins], other[twins])
         on_progress(count)
     return label
 
@@ -157,8 +177,8 @@ def _correlations(patterns: Images, one: np.ndarray, other: np.ndarray) -> np.nd
     return found
 
 
-def _joined(label: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The labels of the components after these pairs have been connected as well."""
+def connected(label: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The labels of the components (n,) after these pairs of members have been connected as well."""
     links = coo_matrix((np.ones(len(one), bool), (label[one], label[other])), shape=(len(label), len(label)))
     return connected_components(links, directed=False)[1][label]
 

@@ -16,6 +16,9 @@ PATTERNS = {
     "prefix": r"((?:.*/)?[^/]*?)[-_. ]",  # the name up to its first hyphen, underscore, dot or space
 }
 _LAST_NUMBER = re.compile(r"(\d+)[^/\d]*$")
+_NUMBERED = re.compile(r"(.*?)(\d+)([^/\d]*?)(?:\.[^./]*)?")
+# Roboflow exports the file a.jpg as a_jpg.rf.HASH.jpg, and its augmented versions with other hashes.
+_ROBOFLOW = re.compile(r"(?:_(?:jpe?g|png|bmp|webp|tiff?|avif))+\.rf\.[0-9A-Za-z]{8,}(?=\.[^./]*$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,20 @@ def groupings(names: Iterable[str]) -> list[NameGroups]:
     every = list(dict.fromkeys(names))
     found = [NameGroups(kind, {name: grouped(name, pattern) for name in every}) for kind, pattern in PATTERNS.items()]
     return [grouping for grouping in found if _tells(grouping)]
+
+
+def photograph(name: str) -> str:
+    """The name of the photograph that an image is a version of: without what Roboflow adds to it; other names are unchanged."""
+    return _ROBOFLOW.sub("", name)
+
+
+def series(names: Iterable[str]) -> list[list[str]]:
+    """The images whose names are the same but for their last number, in the order of that number; only series of two images or more."""
+    members: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for name in names:
+        if found := _NUMBERED.fullmatch(photograph(name)):
+            members.setdefault((found[1], found[3]), []).append((int(found[2]), name))
+    return [[name for _, name in sorted(own)] for own in members.values() if len(own) > 1]
 
 
 def grouped(name: str, pattern: str) -> str:

@@ -1,5 +1,6 @@
 """An own set, read from its label files and images according to its definition."""
 
+import functools
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.data import beside, doubtful, samples
-from pipeline.data.dataset import Given
+from pipeline.data.dataset import Divide
 from pipeline.data.definition import Definition
+from pipeline.data.division import divided
 from pipeline.data.formats.catalogue import format_module
 from pipeline.data.formats.folder import Folder
 from pipeline.data.labels import Convention, Instance, Labels, Reading, arranged
 from pipeline.data.samples import Box, ImageSource
-from pipeline.data.tables import LabelledFaces
+from pipeline.data.tables import Given, LabelledFaces
 from pipeline.data.testset import UnlabelledSamples
 from pipeline.errors import InputError
 from pipeline.keypoints.definition import KeypointSet
@@ -129,7 +131,7 @@ class OwnSet:
         if not (pattern := settings.get("group_by")):
             return {}
         found = {image: re.search(pattern, image) for image in self.definition.labelled}
-        return {image: match.group(1) or "" for image, match in found.items() if match}
+        return {image: match.group(1) for image, match in found.items() if match and match.group(1) is not None}
 
 
 def opened(definition: Definition, *, test: bool) -> OwnSet:
@@ -146,6 +148,11 @@ def opened(definition: Definition, *, test: bool) -> OwnSet:
     if not found.instances:
         raise InputError(f"{printable(folder.root)}: no image that is not a test image has a labelled keypoint. Label some images.")
     return found
+
+
+def divider(given: Given) -> Divide:
+    """Divides the samples of which the label files say this."""
+    return functools.partial(divided, given)
 
 
 def convention(definition: Definition) -> Convention:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
+from PIL import Image
 
-from pipeline.data.dataset import Given
+from pipeline.data import filenames
 from pipeline.data.formats import images
 from pipeline.data.formats.folder import Folder
 from pipeline.data.labels import Instance, Labels
-from pipeline.data.tables import LabelledFaces, Origin
+from pipeline.data.tables import Given, LabelledFaces, Origin
 from pipeline.data.testset import UnlabelledSamples
 from pipeline.errors import InputError
 from pipeline.geometry import affine, crops
@@ -28,6 +29,7 @@ from pipeline.units import printable
 BOX_FRAME, KEYPOINT_FRAME = 1.25, 1.6
 # A crop has at least this share of the shorter side of its image: the box around a single keypoint has no size.
 SMALLEST_SHARE = 0.125
+SQUEEZED = 96  # side of the small pictures by which images are compared
 
 Box = tuple[float, float, float, float]  # x, y, width and height, pixels
 
@@ -44,10 +46,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Cut:
-    """Samples that were cut: images uint8 (n, side, side[, 3]), and where they come from."""
+    """Samples that were cut: images uint8 (n, side, side[, 3]), and where they come from.
+
+    photographs: uint8 (m, 96, 96), the images of the set from which they were cut, grey and squeezed. photograph: int32 (n,), the number
+    of each sample's image among these.
+    """
 
     images: Images
     origin: Origin
+    photographs: np.ndarray
+    photograph: np.ndarray
 
     @property
     def to_sample(self) -> np.ndarray:
@@ -135,10 +143,13 @@ def cut(
 
     Raises InputError for an image that cannot be read.
     """
-    maps, whites, sizes = [], [], []
+    maps, whites, sizes, numbers = [], [], [], []
+    photographs: list[np.ndarray] = []
     for name, group in groupby(wanted, key=lambda sample: sample.image):
         own = list(group)
         photo = source.read(name)
+        numbers += [len(photographs)] * len(own)
+        photographs.append(_squeezed(photo.image))
         squares = np.array([sample.square or whole(photo.size) for sample in own])
         images_to.add(crops.crop(photo.image, squares / photo.reduction, side, colour=channels == "colour"))
         maps += [[[square[2] / side, 0, square[0]], [0, square[2] / side, square[1]]] for square in squares.tolist()]
@@ -154,7 +165,18 @@ def cut(
         white=np.array(whites, np.int32),
     )
     shape = (0, side, side, 3) if channels == "colour" else (0, side, side)
-    return Cut(images_to.rows() if wanted else np.zeros(shape, np.uint8), origin)
+    return Cut(
+        images_to.rows() if wanted else np.zeros(shape, np.uint8),
+        origin,
+        np.stack(photographs) if wanted else np.zeros((0, SQUEEZED, SQUEEZED), np.uint8),
+        np.array(numbers, np.int32),
+    )
+
+
+def _squeezed(image: Image.Image) -> np.ndarray:
+    """An image as a small grey square, for comparisons."""
+    small = image.resize((SQUEEZED, SQUEEZED), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(small.convert("L"))
 
 
 @dataclass(frozen=True)
@@ -178,7 +200,7 @@ def labelled(instances: Sequence[Instance], cut_out: Cut, keypointset: KeypointS
     """
     points = np.array([instance.keypoints for instance in instances], np.float64)
     sources = list(keypointset.source_names)
-    names = [parts.together.get(instance.image, instance.image) for instance in instances]
+    names = [_unit(instance.image, parts) for instance in instances]
     validation = None if parts.validation is None else np.array([instance.image in parts.validation for instance in instances])
     given = Given(
         source=np.array([sources.index(instance.source) if instance.source in sources else 0 for instance in instances], np.int8),
@@ -186,8 +208,15 @@ def labelled(instances: Sequence[Instance], cut_out: Cut, keypointset: KeypointS
         validation=validation,
         occluded=np.array([instance.occluded for instance in instances], bool),
         origin=cut_out.origin,
+        photographs=cut_out.photographs,
+        photograph=cut_out.photograph,
     )
     return LabelledFaces(cut_out.images, affine.move(points, cut_out.to_sample).astype(np.float32)), given
+
+
+def _unit(image: str, parts: Parts) -> str:
+    """The name of what is not divided: a group of the user's, or the photograph, of which Roboflow exports several augmented versions."""
+    return f"group {parts.together[image]}" if image in parts.together else f"image {filenames.photograph(image)}"
 
 
 def check_places(instances: Sequence[Instance], names: Sequence[str], source: ImageSource) -> None:

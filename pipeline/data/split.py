@@ -1,6 +1,7 @@
 """The division of labelled faces into a training part and a validation part."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,7 +9,48 @@ from pipeline.errors import InputError
 from pipeline.units import counted
 
 
-def split(source: np.ndarray, group: np.ndarray, *, validation_share: float, fold: int, seed: int) -> np.ndarray:
+@dataclass(frozen=True)
+class Splitting:
+    """How labelled faces are divided into a training part and a validation part.
+
+    validation_share: share of the faces that is held out, above 0 and up to 0.5; it is one of round(1 / validation_share) folds.
+    fold: which of the folds is held out, counted from 0.
+    twin_correlation: correlation above which two images are near duplicates and stay together, see `duplicates.groups`.
+    faces: maximum number of training faces, sampled at random; 0 keeps all. The validation part does not depend on it.
+    sequences: what is done with frames of videos: "auto", "blocks" or "random", see `pipeline.data.division`.
+    seed: seed of the split and of the sample of faces.
+    """
+
+    validation_share: float
+    fold: int
+    twin_correlation: float
+    faces: int
+    sequences: str
+    seed: int
+
+    @property
+    def folds(self) -> int:
+        """The number of folds. Raises InputError if there is no such fold or no such share."""
+        return _folds(self.validation_share, self.fold)
+
+
+@dataclass(frozen=True)
+class Division:
+    """The division of n samples.
+
+    group: int32 (n,), duplicate groups. validation: bool (n,). left_out: bool (n,), samples that are in neither part. notes: sentences on
+    what has been found and done.
+    """
+
+    group: np.ndarray
+    validation: np.ndarray
+    left_out: np.ndarray
+    notes: tuple[str, ...]
+
+
+def split(
+    source: np.ndarray, group: np.ndarray, *, validation_share: float, fold: int, seed: int, fixed: np.ndarray | None = None
+) -> np.ndarray:
     """Chooses the faces that are held out: bool (n,), True for validation.
 
     No duplicate group is divided, and each annotation source has about the same share of the validation part. The faces are dealt into
@@ -17,6 +59,7 @@ def split(source: np.ndarray, group: np.ndarray, *, validation_share: float, fol
 
     source: annotation source of each face, int8 (n,).
     group: duplicate group of each face, int32 (n,).
+    fixed: int (n,), the fold of faces that are not dealt, equal for those of one group, and -1 for all others; None: all are dealt.
 
     Raises InputError if the faces cannot be split as requested.
     """
@@ -24,10 +67,10 @@ def split(source: np.ndarray, group: np.ndarray, *, validation_share: float, fol
     distinct, largest = len(np.unique(group)), np.bincount(source).max(initial=0)
     if min(distinct, largest) < folds:
         raise InputError(_too_few(validation_share, folds, distinct, largest, len(source)))
-    validation = _deal(source, group, folds, seed) == fold
+    validation = _deal(source, group, folds, seed, np.full(len(source), -1) if fixed is None else fixed) == fold
     if not 0 < validation.sum() < len(source):
         raise InputError(
-            f"Fold {fold} of {folds} would hold out {validation.sum()} of {len(source)} samples. Choose another fold or share."
+            f"--Load-fold {fold} of {folds} would hold out {validation.sum():,} of {len(source):,} samples. Choose another fold."
         )
     return validation
 
@@ -46,11 +89,11 @@ def _too_few(share: float, folds: int, distinct: int, largest: int, samples: int
     return f"--Load-validation-share {share:g} divides the set into {folds} folds. {found}. Label more images{other}."
 
 
-def _deal(source: np.ndarray, group: np.ndarray, folds: int, seed: int) -> np.ndarray:
+def _deal(source: np.ndarray, group: np.ndarray, folds: int, seed: int, fixed: np.ndarray) -> np.ndarray:
     """The fold of each face (n,), as dealt by sklearn.model_selection.StratifiedGroupKFold, which took a third of Load's time.
 
     Each group goes to the fold that leaves the sources most evenly spread over the folds, and among equal choices to the fold with the
-    fewest faces. Groups with the most uneven sources come first.
+    fewest faces. Groups with the most uneven sources come first, and before them those whose fold is fixed, see `split`.
     """
     _, source, faces = np.unique(source, return_inverse=True, return_counts=True)
     names, number = np.unique(group, return_inverse=True)
@@ -58,8 +101,11 @@ def _deal(source: np.ndarray, group: np.ndarray, folds: int, seed: int) -> np.nd
     np.add.at(counts, (number, source), 1)
     shuffled = np.random.RandomState(seed).permutation(len(names))
     order = shuffled[np.argsort(-np.std(counts[shuffled], axis=1), kind="stable")]
-    dealt, fold_of, each = np.zeros((folds, len(faces))), np.empty(len(names), int), np.arange(folds)
-    for name in order:
+    dealt, fold_of, each = np.zeros((folds, len(faces))), np.full(len(names), -1), np.arange(folds)
+    fold_of[number] = fixed
+    for name in np.flatnonzero(fold_of >= 0):
+        dealt[fold_of[name]] += counts[name]
+    for name in order[fold_of[order] < 0]:
         options = np.repeat(dealt[None], folds, axis=0)  # the outcome of each choice
         options[each, each] += counts[name]
         fold_of[name] = best = _most_even(_unevenness(options / faces), dealt.sum(axis=1).tolist())

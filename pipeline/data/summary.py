@@ -75,6 +75,11 @@ def _labels(dataset: Dataset, number: int, name: str) -> LabelCounts:
     return LabelCounts(name, dataset.labelled[:, number].tolist(), int(out), int(against))
 
 
+def lines(dataset: Dataset) -> list[str]:
+    """What the log says of a data set: the notes on its division, and the table of its counts."""
+    return [*([] if dataset.notes is None else dataset.notes.tolist()), f"\n{table(dataset)}"]
+
+
 def table(dataset: Dataset) -> str:
     """The counts as a table of text, for the log."""
     found = counts(dataset)

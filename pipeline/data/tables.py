@@ -1,5 +1,7 @@
 """Samples with what label files say of them, checked and parsed, before anything is derived from it."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from pipeline.lazyrows import Images, Index
@@ -48,3 +50,22 @@ class Origin:
     def of(self, index: Index) -> "Origin":
         """The origin of some of the samples."""
         return Origin(*(values[index] for values in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the label files of an own set say about its n samples, apart from images and keypoints, and the photographs they are cut from.
+
+    source: int8 (n,), annotation sources. together: int32 (n,), equal for samples that the user keeps together and for those of one image.
+    validation: bool (n,), the fixed validation part; None if the split is free. occluded: bool (n, K). origin: where the samples come from.
+    photographs: uint8 (m, s, s), each image of the set, grey and squeezed into a square. photograph: int32 (n,), the number of the image
+    among these.
+    """
+
+    source: np.ndarray
+    together: np.ndarray
+    validation: np.ndarray | None
+    occluded: np.ndarray
+    origin: Origin
+    photographs: np.ndarray
+    photograph: np.ndarray

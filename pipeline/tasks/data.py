@@ -87,6 +87,12 @@ class Load(Stage):
         4096,
     )
     limit = whole(1000, "own sets: MB of stored samples at most, if --Load-side is 0; samples of up to 256 pixels are not reduced", 1)
+    sequences = choice(
+        "auto",
+        "own sets: how frames of videos are divided, auto: in blocks of consecutive ones if they resemble their neighbours, blocks: "
+        "in any case, random: one by one, which leaks",
+        ("auto", "blocks", "random"),
+    )
     channels = choice("grey", "own sets: whether samples are stored in grey or in colour", ("grey", "colour"))
 
     def requires(self):
@@ -100,25 +106,28 @@ class Load(Stage):
 
     def check(self) -> None:
         overridden = self.overrides.get("Load", {})
-        chosen = [name for name in ("validation_share", "fold") if is_set(Load, name) or name in overridden]
+        chosen = [name for name in ("validation_share", "fold", "sequences") if is_set(Load, name) or name in overridden]
         if chosen and (fixed := dataset().definition().fixed):
             flags = " and ".join(f"--Load-{name.replace('_', '-')}" for name in chosen)
             raise InputError(f"{flags} would have no effect, because {fixed}. Leave it out.")
-        if not dataset().is_own and (self.side, self.limit, self.channels) != (0, 1000, "grey"):
-            flags = "--Load-side, --Load-limit and --Load-channels"
+        if not dataset().is_own and (self.side, self.limit, self.sequences, self.channels) != (0, 1000, "auto", "grey"):
+            flags = "--Load-side, --Load-limit, --Load-sequences and --Load-channels"
             raise InputError(f"{flags} have an effect only for a keypoint set of your own. Leave them out.")
 
     def run(self):
         from pipeline.data import dataset as datasets
         from pipeline.data import summary, trainable
+        from pipeline.data.split import Splitting
 
         keypointset = dataset().keypointset()
         samples, given = self._own() if dataset().is_own else (self._samples(), None)
-        splitting, cleaning = from_parameters(datasets.Splitting, self), self._cleaning(samples.images.shape[1])
+        divide = None if given is None else importlib.import_module(READER).divider(given)
+        splitting, cleaning = from_parameters(Splitting, self), self._cleaning(samples.images.shape[1])
         assembled = functools.partial(datasets.assemble, samples, keypointset, splitting=splitting, cleaning=cleaning, given=given)
         with self.progress(len(samples.images), "sample compared") as progress:
-            faces = assembled(on_progress=progress.add)
-        self.say("\n" + summary.table(faces))
+            faces = assembled(divide=divide, on_progress=progress.add)
+        for text in summary.lines(faces):
+            self.say(text)
         trainable.check(faces, keypointset)
         self.save(faces)
 
