@@ -43,6 +43,8 @@ def predictions():
         "test_origin": origin([]),
         "validation_origin": origin([[0, 0, 10, 40], [np.nan] * 4]),
         "validation_occluded": None,
+        "validation_confidence": None,
+        "test_confidence": None,
     }
     return Predictions(**{**arrays, **own})
 
@@ -62,6 +64,14 @@ def test_hidden_keypoints_are_marked(predictions):
     """The column is there only where the label files say what is not visible."""
     hidden = replace(predictions, validation_occluded=np.array([[False, True], [False, False]]))
     assert placed.held_out(hidden, CENTRES)["occluded"].tolist() == [0, 1, 0, 0]
+
+
+def test_confidence_is_the_score(predictions):
+    """Of held-out samples and of those to predict, where the net gives it."""
+    sure = replace(predictions, validation_confidence=np.array([[0.9, 0.8], [0.7, 0.6]]), test_confidence=np.zeros((0, 2)))
+    assert placed.held_out(sure, CENTRES)["score"].tolist() == [0.9, 0.8, 0.7, 0.6]
+    assert list(placed.predicted(sure, CENTRES).columns) == [*placed.COLUMNS, "score"]
+    assert list(placed.predicted(predictions, CENTRES).columns) == [*placed.COLUMNS]
 
 
 @pytest.mark.parametrize(

@@ -179,13 +179,14 @@ class Predict(Stage):
     def _chain_predictions(self, chain: dict, test: "UnlabelledSamples", progress: "Progress") -> "ChainPredictions":
         """What one chain predicts for the test samples, and for the samples that it has held out."""
         from pipeline.data.dataset import Dataset
-        from pipeline.inference import ensemble, prediction
+        from pipeline.inference import confidence, ensemble, prediction
         from pipeline.nets.trained import Trained
 
         faces = chain["faces"].load(Dataset)
         nets = [artifact.load(Trained) for artifact in (chain["base"], *chain["specialists"].values())]
         tests = prediction.predict_chain(progress.over(nets), test.images, test.source, faces.keypointset.restored())
-        return ensemble.chain_predictions(faces, nets, tests, base_share=self.base_share)
+        predicted = ensemble.chain_predictions(faces, nets, tests, base_share=self.base_share)
+        return confidence.with_confidence(predicted, nets[0], faces, test) if dataset().is_own else predicted
 
     def closing_words(self) -> dict[str, Any]:
         curves = ", ".join(str(companion.shown) for companion in self.requires()["companions"])
