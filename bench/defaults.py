@@ -15,6 +15,7 @@ from pipeline.data.synthetic import rendered
 from pipeline.geometry import alignment
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.keypoints.stored import StoredSet
+from pipeline.store.run.parameters import or_usual
 from pipeline.tasks import kaggle as kaggle_files
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ ALL_KEYPOINTS = list(range(len(KAGGLE.names)))
 def values(stage: type) -> dict[str, Any]:
     """The value of each parameter of a stage, except those that distinguish several tasks of the stage."""
     distinguishing = ("overrides", "group")
-    return {name: parameter.task_value(stage.__name__, name) for name, parameter in stage.get_params() if name not in distinguishing}
+    found = {name: parameter.task_value(stage.__name__, name) for name, parameter in stage.get_params() if name not in distinguishing}
+    return {name: or_usual(stage, name, value) for name, value in found.items()}
 
 
 def of(kind: type, stage: type, **given: Any) -> Any:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import luigi
 import pytest
@@ -14,7 +15,7 @@ from fresh import ROOT
 from pipeline import environment
 from pipeline.errors import InputError
 from pipeline.store.run import configuration
-from pipeline.store.run.parameters import choice, fraction, multiple, real, switch, whole
+from pipeline.store.run.parameters import Automatic, choice, fraction, from_parameters, is_auto, multiple, real, switch, whole
 
 
 class Options(luigi.Config):
@@ -25,6 +26,8 @@ class Options(luigi.Config):
     on = switch(True, "whether")
     length = fraction("8/96", "how long")
     side = multiple(96, "how wide", 16)
+    fitted = Automatic(real(20.0, "how far", 0.0, 180.0), "as far as needed", lambda: True)
+    usual = Automatic(fraction("8/96", "how much"), "as much as usual", lambda: False)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,11 @@ class Options(luigi.Config):
         ("length", 0, 0.0),
         ("length", "64 / 64", 1.0),
         ("side", "32", 32),
+        ("fitted", "auto", "auto"),
+        ("fitted", "AUTO ", "auto"),
+        ("fitted", 30, 30.0),
+        ("usual", "auto", "auto"),
+        ("usual", "4/96", 4 / 96),
     ],
 )
 def test_values_are_converted(name, text, value):
@@ -80,6 +88,8 @@ def test_values_are_converted(name, text, value):
         ("length", "nan", "--Options-length nan: must be a fraction of the side of the image from 0 to 1, such as 8/96."),
         ("side", "100", "--Options-side 100: must be a multiple of 16."),
         ("side", "0", "--Options-side 0: must be a multiple of 16."),
+        ("fitted", "200", "--Options-fitted 200: must be auto, or a number from 0.0 to 180.0."),
+        ("fitted", "atuo", "--Options-fitted atuo: must be auto, or a number from 0.0 to 180.0; did you mean auto?"),
     ],
 )
 def test_values_that_make_no_sense(name, value, message):
@@ -87,6 +97,31 @@ def test_values_that_make_no_sense(name, value, message):
     with pytest.raises(InputError) as error:
         Options(**{name: value})
     assert message in (None, str(error.value))
+
+
+@dataclass
+class Lengths:
+    """Two of the options."""
+
+    fitted: float
+    usual: float
+
+
+def test_auto_is_the_usual_value_unless_the_data_choose():
+    """A dataclass gets the usual values; the key does where the data do not choose, so that it is the same for the number itself."""
+    parameters, options = dict(Options.get_params()), Options()
+    assert from_parameters(Lengths, options) == Lengths(20.0, 8 / 96)
+    assert (is_auto(options, "fitted"), is_auto(options, "usual")) == (True, False)
+    assert [parameters[name].effective("auto") for name in ("fitted", "usual")] == ["auto", 8 / 96]
+    given = Options(fitted=30, usual="4/96")
+    assert from_parameters(Lengths, given) == Lengths(30.0, 4 / 96)
+    assert not is_auto(given, "fitted")
+
+
+def test_the_help_says_what_auto_means():
+    """The rule stands before the allowed values."""
+    description = "how far; auto: as far as needed (auto, or a number from 0.0 to 180.0; default auto)"
+    assert dict(Options.get_params())["fitted"].description == description
 
 
 @pytest.mark.parametrize("pixels", [1, 2, 5, 8, 18, 64])

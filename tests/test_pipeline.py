@@ -324,6 +324,12 @@ class TestInterface:
 
         assert Augment(**parameters).stores(size * 10**6) == stored
 
+    def test_auto_and_its_usual_value_have_the_same_key(self):
+        """For drawn faces nothing is chosen from the data."""
+        from pipeline import Augment
+
+        assert Augment().key == Augment(rotation=20, side="96").key != Augment(rotation=19).key
+
     def test_the_artifact_of_drawn_versions_has_an_example(self):
         """It has 16 versions of the face with the most labels; otherwise the versions of all faces are stored."""
         from pipeline import Augment

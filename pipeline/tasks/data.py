@@ -1,5 +1,6 @@
 """Stages from label files to augmented training data."""
 
+import dataclasses
 import functools
 import importlib
 from collections.abc import Iterator, Mapping
@@ -11,10 +12,11 @@ import luigi
 from pipeline.data.definition import READER
 from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
-from pipeline.store.run.parameters import choice, fraction, from_parameters, is_set, multiple, real, switch, whole
+from pipeline.store.run.parameters import choice, fraction, from_parameters, is_auto, is_set, multiple, or_usual, real, switch, whole
 from pipeline.store.run.stage import Stage
 from pipeline.tasks import own
 from pipeline.tasks.kaggle import FILES, files, inside
+from pipeline.tasks.own import suited
 from pipeline.tasks.sections import dataset
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.data.tables import LabelledFaces
     from pipeline.data.testset import UnlabelledSamples
     from pipeline.geometry.augmentation import Ranges
+    from pipeline.geometry.suited import Choice
     from pipeline.lazyrows import Images
 
 
@@ -241,18 +244,28 @@ class Augment(Stage):
     """Augmented versions of the training part; each training epoch reads one version, or draws its own if they would be too many."""
 
     folder = "data"
-    side = multiple(96, "largest width and height in pixels of the base net's input, to which larger samples are reduced", 16)
+    side = suited(
+        multiple(96, "largest width and height in pixels of the base net's input, to which larger samples are reduced", 16),
+        "from 96 to 192, so that the keypoints span about 80 of them",
+    )
     copies = whole(16, "number of augmented versions of each training sample; 0: each training epoch draws its own", 0)
     limit = whole(4000, "MB of augmented versions that are stored at most; instead of more, each training epoch draws its own", 0)
     seed = whole(0, "seed of the random transforms", 0)
     flip = real(0.5, "fraction of mirrored samples", 0.0, 1.0)
-    rotation = real(20.0, "maximum rotation in degrees to either side", 0.0, 180.0)
-    shear = real(8.5, "maximum shear in degrees", 0.0, 60.0)
-    shift = fraction("8/96", "maximum shift in x and in y")
-    scale = real(1.17, "maximum scale factor; its inverse is the minimum", 1.0, 4.0)
-    stretch = real(1.08, "maximum factor by which x is stretched against y; its inverse is the minimum", 1.0, 2.0)
-    small_share = real(0.25, "fraction of samples that are also shrunk and moved away from the centre", 0.0, 1.0)
-    small_scale = real(0.45, "smallest scale factor of these samples", 0.1, 1.0)
+    rotation = suited(
+        real(20.0, "maximum rotation in degrees to either side", 0.0, 180.0), "as far as the directions of the samples differ"
+    )
+    shear = suited(real(8.5, "maximum shear in degrees", 0.0, 60.0), "5")
+    shift = suited(fraction("8/96", "maximum shift in x and in y"), "as far as the places of the samples differ")
+    scale = suited(real(1.17, "maximum scale factor; its inverse is the minimum", 1.0, 4.0), "as far as the sizes of the samples differ")
+    stretch = suited(real(1.08, "maximum factor by which x is stretched against y; its inverse is the minimum", 1.0, 2.0), "1.1")
+    small_share = suited(
+        real(0.25, "fraction of samples that are also shrunk and moved away from the centre", 0.0, 1.0),
+        "0, or 0.25 if the sizes of the samples differ by more than a factor of 1.8",
+    )
+    small_scale = suited(
+        real(0.45, "smallest scale factor of these samples", 0.1, 1.0), "the size of the smallest samples relative to the median"
+    )
     gain = real(0.3, "maximum relative change of the contrast", 0.0, 1.0)
     bias = real(0.15, "maximum change of the brightness, as a fraction of the full range", 0.0, 1.0)
 
@@ -265,8 +278,10 @@ class Augment(Stage):
         from pipeline.store.hdf5 import artifacts
 
         faces = self.input().load(Dataset)
+        for sentence in self.sentences(faces):
+            self.say(sentence)
         images, labels = self._stored(*self._in_frame(faces))
-        given = {"keypointset": faces.keypointset.restored(), "ranges": self.ranges(faces.images.shape[1])}
+        given = {"keypointset": faces.keypointset.restored(), "ranges": self.ranges(faces)}
         made = augmentation.versions(images, labels, **given, count=self._count, seed=self.seed)
         with self.writing() as file, self.progress(self._count, "version") as progress:
             versions: Iterator[dict[str, Images]] = ({"images": images, "keypoints": labels} for images, labels in progress.over(made))
@@ -292,17 +307,40 @@ class Augment(Stage):
         one = slice(place := augmentation.example(labels), place + 1)
         return chosen(images, one), labels[one]
 
-    def frame_side(self, stored: int) -> int:
-        """Width and height of the base net's input, pixels, for samples of `stored` x `stored` pixels: at most `side`."""
+    def choices(self, faces: "Dataset") -> "list[Choice]":
+        """What the data of an own set choose of the parameters that are not given."""
+        from pipeline.data import dataset as datasets
+        from pipeline.geometry import spread, suited
+
+        if faces.typical is None:
+            return []
+        stored = faces.images.shape[1]
+        measured = spread.measured(datasets.labels(faces)[~faces.validation], faces.typical, stored)
+        return [choice for choice in suited.choices(measured, stored) if is_auto(self, choice.name)]
+
+    def sentences(self, faces: "Dataset") -> list[str]:
+        """What was chosen for an own set and why."""
+        return [choice.sentence for choice in self.choices(faces) if choice.sentence]
+
+    def frame_side(self, faces: "Dataset") -> int:
+        """Width and height of the base net's input, pixels: at most `side` or what the data choose, and the size of the samples."""
         from pipeline.geometry import frame
 
-        return frame.frame_side(stored, self.side)
+        chosen = {choice.name: choice.value for choice in self.choices(faces)}
+        return frame.frame_side(faces.images.shape[1], int(chosen.get("side", self.least_side())))
 
-    def ranges(self, stored: int) -> "Ranges":
-        """The ranges of the random transforms, in pixels of the base net's input, for samples of `stored` x `stored` pixels."""
-        from pipeline.geometry import augmentation
+    def least_side(self) -> int:
+        """The smallest value that `side` may stand for, pixels."""
+        return int(or_usual(self, "side", self.side))
 
-        return from_parameters(augmentation.Ranges, self, shift=self.shift * self.frame_side(stored))
+    def ranges(self, faces: "Dataset") -> "Ranges":
+        """The ranges of the random transforms, in pixels of the base net's input."""
+        from pipeline.geometry.augmentation import Ranges
+
+        names = {field.name for field in dataclasses.fields(Ranges)}
+        chosen = {choice.name: choice.value for choice in self.choices(faces) if choice.name in names}
+        ranges = from_parameters(Ranges, self, **chosen)
+        return dataclasses.replace(ranges, shift=ranges.shift * self.frame_side(faces))
 
     def _in_frame(self, faces: "Dataset") -> "tuple[Images, np.ndarray]":
         """The images of the training part, reduced to the base net's input, and their labels in its pixels."""
@@ -311,5 +349,5 @@ class Augment(Stage):
         from pipeline.lazyrows import chosen
 
         training, stored = ~faces.validation, faces.images.shape[1]
-        side = self.frame_side(stored)
+        side = self.frame_side(faces)
         return affine.resized(chosen(faces.images, training), side), datasets.labels(faces)[training] * (side / stored)

@@ -8,8 +8,15 @@ import luigi
 
 from pipeline.data.definition import READER, Definition
 from pipeline.data.formats.catalogue import FORMATS, KAGGLE
+from pipeline.store.run.parameters import Automatic, Checked
 from pipeline.store.run.targets import ExternalFile, ExternalFiles
 from pipeline.tasks.sections import dataset
+
+
+def suited(number: Checked[Any], how: str) -> Automatic:
+    """A parameter that suits the data of an own set unless a number is given. how: how the data choose it."""
+    usual = f"{number.shown} for Kaggle's and drawn faces"
+    return Automatic(number, f"for a keypoint set of your own {how}, {usual}", lambda: dataset().is_own)
 
 
 def files(*, test: bool) -> dict[str, luigi.Task]:

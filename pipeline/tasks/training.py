@@ -83,6 +83,12 @@ class Training(Learning):
         """The smallest number of samples in an epoch."""
         return self.fewest if self.fewest >= 0 else SMALL_SET if dataset().is_own else 0
 
+    def _data(self) -> "Dataset":
+        """The labelled samples."""
+        from pipeline.data.dataset import Dataset
+
+        return self.input()["faces"].load(Dataset)
+
     def _job(self) -> "TrainingJob":
         """What to train, on which samples, and from which weights."""
         raise NotImplementedError
@@ -93,10 +99,10 @@ class Training(Learning):
         from pipeline.geometry.augmentation import AugmentedVersions
         from pipeline.nets.samples import DrawnVersions, StoredVersions, repeated, rows_with
 
-        labelled, indices, stored, pixel = job.labelled, job.indices, job.labelled.images.shape[1], 1 / job.sight.scale
+        labelled, indices, pixel = job.labelled, job.indices, 1 / job.sight.scale
         training, augment, least = ~labelled.held_out, self.requires()["copies"], self.least()
         if training.sum() < least or not augment.stores(int(training.sum()) * job.sight.side**2 * job.structure.channels):
-            drawn = {"keypointset": job.keypointset, "ranges": augment.ranges(stored), "seed": augment.seed, "zooms": False}
+            drawn = {"keypointset": job.keypointset, "ranges": augment.ranges(self._data()), "seed": augment.seed, "zooms": False}
             rows = repeated(rows_with(labelled.keypoints, indices, among=training), least)
             yield DrawnVersions(labelled, job.sight.view(len(labelled.images)), rows=rows, indices=indices, **drawn)
             return
@@ -215,16 +221,15 @@ class TrainBase(Structured, Training, Stage):
         return {"earlier": ExternalFile(path=str(path), advice="Let --TrainBase-start name the file of a base net, or its key.")}
 
     def _largest_side(self) -> int:
-        return self.requires()["copies"].side
+        return self.requires()["copies"].least_side()
 
     def _job(self) -> "TrainingJob":
-        from pipeline.data.dataset import Dataset
         from pipeline.nets.fitting import TrainingJob
         from pipeline.nets.sight import WholeImage
 
-        data = self.input()["faces"].load(Dataset)
+        data = self._data()
         stored, keypointset = data.images.shape[1], data.keypointset.restored()
-        side, everything = self.requires()["copies"].frame_side(stored), list(range(len(keypointset.names)))
+        side, everything = self.requires()["copies"].frame_side(data), list(range(len(keypointset.names)))
         sight = WholeImage(side, _target(data, keypointset, side), side / stored)
         structure, start = self._start(self.structure(data), keypointset, side)
         recipe, free = self.recipe(side, stored), dataset().is_own
@@ -319,12 +324,11 @@ class TrainSpecialist(Training, Stage):
         return {"faces": Load(), **copies, "base": TrainBase()}
 
     def _job(self) -> "TrainingJob":
-        from pipeline.data.dataset import Dataset
         from pipeline.nets.fitting import TrainingJob
         from pipeline.nets.start import Fresh, FromBase
         from pipeline.nets.trained import Trained
 
-        data, base = self.input()["faces"].load(Dataset), self.input()["base"].load(Trained)
+        data, base = self._data(), self.input()["base"].load(Trained)
         keypointset = data.keypointset.restored()
         own = {name: getattr(self, name) for name in ("l1", "l2", "dropout", "initialisation")}
         structure = dataclasses.replace(base.structure, **own)

@@ -354,7 +354,8 @@ def _mapped(tasks: Any, overrides: Mapping[str, Any]) -> Any:
 
 
 def _plain(parameter: "luigi.Parameter[Any]", value: Any) -> Any:
-    """The value of a parameter in a form that JSON takes."""
+    """What the value of a parameter stands for, in a form that JSON takes."""
+    value = parameter.effective(value) if isinstance(parameter, parameters.Checked) else value
     return value if value is None or isinstance(value, str | int | float) else parameter.serialize(value)
 
 

@@ -82,6 +82,42 @@ class Checked(_Parameter[Value]):
         """The value as a text."""
         return str(value)
 
+    def effective(self, value: Value) -> Any:
+        """What a value stands for, as far as it is known before anything runs; it becomes part of the key."""
+        return value
+
+
+AUTO = "auto"
+
+
+class Automatic(Checked[Any]):
+    """A parameter that is a number, or `auto` to let a stage choose it from its data.
+
+    number: the parameter as it is for numbers; its default is the usual value, which counts if the data choose nothing.
+    how: how the data choose, as the rest of the sentence "auto: ...".
+    chooses: whether the data choose. If not, `auto` means the usual value, and both have the same key.
+    """
+
+    def __init__(self, number: Checked[Any], how: str, chooses: Callable[[], bool]):
+        self.usual, self.chooses = number._default, chooses
+
+        def convert(value: Any) -> Any:
+            return AUTO if isinstance(value, str) and value.strip().lower() == AUTO else number.convert(value)
+
+        super().__init__(
+            AUTO,
+            f"{number.meaning}; auto: {how}",
+            convert=convert,
+            describe=f"auto, or {number.describe}",
+            allowed=lambda value: value == AUTO or number.allowed(value),
+            options=(AUTO,),
+            advice=number.advice,
+        )
+
+    def effective(self, value: Any) -> Any:
+        """The usual value instead of `auto`, unless the data choose."""
+        return self.usual if value == AUTO and not self.chooses() else value
+
 
 def is_set(task: type[luigi.Task], name: str) -> bool:
     """Whether a flag or a configuration file sets this parameter of a task."""
@@ -160,6 +196,21 @@ def _truth(value: Any) -> bool:
 
 
 def from_parameters(kind: type[Record], task: Any, **given: Any) -> Record:
-    """An instance of the dataclass `kind`: fields that are not given have the values of the task's parameters of the same names."""
+    """An instance of the dataclass `kind`: fields that are not given have the values of the task's parameters of the same names.
+
+    A parameter that is `auto` has its usual value.
+    """
     names = [field.name for field in dataclasses.fields(kind) if field.name not in given]  # type: ignore[arg-type]  # a dataclass
-    return kind(**given, **{name: getattr(task, name) for name in names})
+    return kind(**given, **{name: or_usual(task, name, getattr(task, name)) for name in names})
+
+
+def or_usual(task: Any, name: str, value: Any) -> Any:
+    """The value of a parameter of a task, or its usual value instead of `auto`."""
+    parameter = dict(task.get_params()).get(name) if value == AUTO else None
+    return parameter.usual if isinstance(parameter, Automatic) else value
+
+
+def is_auto(task: Any, name: str) -> bool:
+    """Whether the data choose the value of this parameter of a task."""
+    parameter = dict(task.get_params())[name]
+    return isinstance(parameter, Automatic) and parameter.effective(getattr(task, name)) == AUTO
