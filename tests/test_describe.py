@@ -175,15 +175,15 @@ def test_images_to_predict_that_are_labelled_are_named():
     assert problem.startswith("1 image to predict is nearly the same as a labelled one, such as t.png and 0.png.")
 
 
-def test_neighbours_in_a_film_are_alike():
+def test_neighbours_in_a_video_are_alike():
     """Frames that change slowly resemble their neighbours; unrelated images, or frames in another order, do not."""
     rng, names = np.random.default_rng(3), tuple(f"img{number:03}.png" for number in range(40))
     steps = rng.normal(0, 12, (40, 12, 12)).cumsum(axis=0) + 128
-    film = np.clip(steps, 0, 255).astype(np.uint8).repeat(8, axis=1).repeat(8, axis=2)
-    assert Likeness(names, film, ("L",) * 40, 40).neighbours_alike([names])
+    video = np.clip(steps, 0, 255).astype(np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    assert Likeness(names, video, ("L",) * 40, 40).neighbours_alike([names])
     assert not Likeness(names, noise(40), ("L",) * 40, 40).neighbours_alike([names])
-    assert not Likeness(names, film, ("L",) * 40, 40).neighbours_alike([rng.permutation(names).tolist()])
-    assert not Likeness(names[:8], film[:8], ("L",) * 8, 8).neighbours_alike([names[:8]])
+    assert not Likeness(names, video, ("L",) * 40, 40).neighbours_alike([rng.permutation(names).tolist()])
+    assert not Likeness(names[:8], video[:8], ("L",) * 8, 8).neighbours_alike([names[:8]])
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_neighbours_in_a_film_are_alike():
         (["alice.png", "bob.png", "carol.png"], {}),
         ([], {}),
     ],
-    ids=["a film", "three films", "photographs", "parts are no groups", "names", "nothing"],
+    ids=["a video", "three videos", "photographs", "parts are no groups", "names", "nothing"],
 )
 def test_what_names_say(names, kinds):
     """Folders, series of frames and common beginnings are found, with their numbers of groups."""

@@ -118,12 +118,26 @@ def test_samples_of_one_image_stay_together(tmp_path):
     for name in ("a.png", "b.png", "c.png"):
         picture(tmp_path / name, 40, 40)
     instances = [instance(name, [[5, 5], [9, 9]]) for name in ("a.png", "a.png", "b.png", "c.png")]
-    parts = samples.Parts(frozenset({"c.png"}), {"a.png": "film", "b.png": "film"})
+    parts = samples.Parts(frozenset({"c.png"}), {"a.png": "video", "b.png": "video"})
     table, given = samples.labelled(instances, cut(tmp_path, instances), DOT, parts)
     assert len(set(given.together[:3])) == 1
     assert given.together[3] != given.together[0]
     assert given.validation.tolist() == [False, False, False, True]
     assert table.keypoints.dtype == np.float32
+
+
+def test_versions_of_one_photograph_stay_together(tmp_path):
+    """Roboflow exports augmented versions of a photograph under its name and a hash. A group of the user's with the name of an image is not
+    that image."""
+    names = ["a_jpg.rf.0123456789abcdef.jpg", "a_jpg.rf.fedcba9876543210.jpg", "b.png", "c.png"]
+    for name in names:
+        picture(tmp_path / name, 40, 40)
+    instances = [instance(name, [[5, 5], [9, 9]]) for name in names]
+    _, given = samples.labelled(instances, cut(tmp_path, instances), DOT, samples.Parts(None, {"c.png": "b.png"}))
+    assert given.together[0] == given.together[1]
+    assert len(set(given.together.tolist())) == 3
+    assert given.photograph.tolist() == [0, 1, 2, 3]
+    assert given.photographs.shape == (4, 96, 96)
 
 
 def test_images_to_predict_without_boxes_are_seen_whole(tmp_path):

@@ -49,6 +49,25 @@ def test_impossible_splits(count, options, message):
         split(np.zeros(count, np.int8), np.arange(count, dtype=np.int32), **options)
 
 
+def test_faces_whose_fold_is_fixed_are_not_dealt():
+    """They are held out in their fold; the others are dealt so that the folds are of one size."""
+    source, group, fixed = np.zeros(60, np.int8), np.arange(60, dtype=np.int32), np.full(60, -1)
+    fixed[:12] = 3  # twice as many as would be dealt to this fold
+    held_out = np.stack([split(source, group, validation_share=0.1, fold=fold, seed=1, fixed=fixed) for fold in range(10)])
+    assert (held_out.sum(axis=0) == 1).all()
+    assert np.flatnonzero(held_out[3]).tolist() == list(range(12))
+    assert sorted(held_out.sum(axis=1)) == [5] * 6 + [6] * 3 + [12]
+
+
+@pytest.mark.parametrize(
+    ("count", "advice"), [(1, r"is 1 distinct .*Label more images\.$"), (2, r"are 2 distinct .*--Load-validation-share 0\.5\.$")]
+)
+def test_one_and_two_images(count, advice):
+    """With the default share one sentence says what would do, and of one image that there must be more."""
+    with pytest.raises(InputError, match=advice):
+        split(np.zeros(count, np.int8), np.arange(count, dtype=np.int32), validation_share=0.1, fold=0, seed=0)
+
+
 def test_one_group_cannot_be_split():
     """Many faces that are all duplicates of each other are too few distinct faces."""
     with pytest.raises(InputError, match=r"form 1 group .* or are nearly the same\. Label more images\.$"):

@@ -53,7 +53,7 @@ class NameGroups:
 def groupings(names: Iterable[str]) -> list[NameGroups]:
     """The ways to group images by their names that tell something: not each image for itself, and not all of them together.
 
-    A series may be the only one: its images are numbered, and may be the frames of one film.
+    A series may be the only one: its images are numbered, and may be the frames of one video.
     """
     every = list(dict.fromkeys(names))
     found = [NameGroups(kind, {name: grouped(name, pattern) for name in every}) for kind, pattern in PATTERNS.items()]

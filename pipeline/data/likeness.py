@@ -1,4 +1,4 @@
-"""How alike the images of a set are, by reduced pictures of a sample of them: copies, near duplicates, and frames of one film."""
+"""How alike the images of a set are, by reduced pictures of a sample of them: copies, near duplicates, and frames of one video."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
@@ -14,10 +14,10 @@ from pipeline.errors import InputError
 from pipeline.progress import OnProgress, ignored
 
 MOST = 600  # pictures; 2 to 8 ms each
-RUN = 30  # images with consecutive names that are sampled together, because frames of a film resemble their neighbours
+RUN = 30  # images with consecutive names that are sampled together, because frames of a video resemble their neighbours
 SIDE = 96
 CORRELATION = 0.985  # of near duplicates, as for Kaggle's faces
-# Neighbours are frames of a film if their mean distance is below this share of the mean distance of any two images.
+# Neighbours are frames of a video if their mean distance is below this share of the mean distance of any two images.
 NEIGHBOURS_SHARE = 0.7
 
 
@@ -47,7 +47,7 @@ class Likeness:
         return self._grouped(duplicates.groups(self.pictures, correlation=CORRELATION))
 
     def neighbours_alike(self, series: Iterable[Sequence[str]]) -> bool:
-        """Whether images that follow each other in the series resemble each other more than any two images do, as frames of a film do.
+        """Whether images that follow each other in the series resemble each other more than any two images do, as frames of a video do.
 
         False if fewer than ten neighbours are in the sample.
         """

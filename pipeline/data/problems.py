@@ -126,11 +126,12 @@ def _leaks(overview: Overview, likeness: Likeness, grouping: NameGroups | None) 
         return
     if grouping.count == 1:
         yield (
-            "The images are numbered and resemble their neighbours, as frames of one film do. Errors on held-out frames are smaller than"
-            " those on another film. Label a second film for the validation, and give the part of each image in a file for --dataset-split."
+            "The images are numbered and resemble their neighbours, as frames of one video do. Blocks of consecutive frames are held out,"
+            " but errors on them are smaller than those on another video. Label a second video for the validation, and give the part of"
+            " each image in a file for --dataset-split."
         )
     else:
         yield (
-            f"The images are numbered frames of {grouping.count:,} films and resemble their neighbours. Keep each film in one part:"
-            " set group-by in keypoints.toml."
+            f"The images are numbered frames of {grouping.count:,} videos and resemble their neighbours. If there are fewer videos than"
+            " folds, blocks of consecutive frames are held out. To hold out whole videos in any case, set group-by in keypoints.toml."
         )

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.data.dataset import Dataset
 from pipeline.data.testset import UnlabelledSamples
+from pipeline.units import counted, printable
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,51 @@ class LabelCounts:
 
 
 @dataclass(frozen=True)
+class ImageCounts:
+    """Numbers of images of an own set.
+
+    images: all of them. annotated: those that several annotation sources label. several: those with several instances. repeated: those that
+    are identical with an earlier one. grouped: those in groups of near duplicates or of images that the user keeps together; `groups` is
+    the number of these, `largest` the size of the largest.
+    """
+
+    images: int
+    annotated: int
+    several: int
+    repeated: int
+    grouped: int
+    groups: int
+    largest: int
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the split keeps together."""
+        found = []
+        if self.annotated:
+            found.append(f"{self._of(self.annotated)} labelled by several annotation sources, whose samples of one image stay together.")
+        if self.several:
+            has = self._of(self.several).removesuffix(" are").removesuffix(" is")
+            found.append(f"{has} {'has' if self.several == 1 else 'have'} several instances, which stay together.")
+        if self.repeated:
+            found.append(f"{counted(self.repeated, 'image')} {'repeats' if self.repeated == 1 else 'repeat'} an earlier one.")
+        if self.grouped:
+            groups = f"{counted(self.groups, 'group')} of up to {counted(self.largest, 'image')}"
+            found.append(f"{self.grouped:,} images are near duplicates or belong together: {groups}, which are not divided.")
+        else:
+            found.append("No image is nearly the same as another one or belongs to a group of images.")
+        return found
+
+    def _of(self, count: int) -> str:
+        if count == self.images:
+            return f"All {count:,} images are" if count > 1 else "The only image is"
+        return f"{count:,} of {self.images:,} images {'is' if count == 1 else 'are'}"
+
+
+@dataclass(frozen=True)
 class Counts:
     """The numbers of a data set.
 
+    of_images: those of the images of an own set; None for Kaggle's faces, of which each has its own image.
     copies: faces whose image is identical to that of an earlier face.
     twins: faces in duplicate groups of more than one face; `groups` is the number of these, `largest` the size of the largest.
     dropped: labels that are not used for training; `dropped_faces` is the number of faces that have such labels.
@@ -47,6 +90,7 @@ class Counts:
     largest: int
     dropped: int
     dropped_faces: int
+    of_images: ImageCounts | None
 
 
 def counts(dataset: Dataset, test: UnlabelledSamples | None = None) -> Counts:
@@ -61,6 +105,26 @@ def counts(dataset: Dataset, test: UnlabelledSamples | None = None) -> Counts:
         largest=int(sizes.max()),
         dropped=int(dataset.dropped.sum()),
         dropped_faces=int(dataset.dropped.any(axis=1).sum()),
+        of_images=_images(dataset, dataset.origin.image) if dataset.origin else None,
+    )
+
+
+def _images(dataset: Dataset, names: np.ndarray) -> ImageCounts:
+    """Counts images. names: those of the samples' images."""
+    every, first, image = np.unique(names, return_index=True, return_inverse=True)
+    by_source = np.unique(np.stack([image, dataset.source]), axis=1, return_counts=True)
+    (labelled, _), instances = by_source
+    same = np.unique(np.stack([dataset.copy, image]), axis=1)  # sorted by copy
+    repeats = same[1, 1:][same[0, 1:] == same[0, :-1]]
+    sizes = np.bincount(dataset.duplicate_group[first])
+    return ImageCounts(
+        images=len(every),
+        annotated=int(np.sum(np.bincount(labelled) > 1)),
+        several=len(np.unique(labelled[instances > 1])),
+        repeated=len(np.unique(repeats)),
+        grouped=int(sizes[sizes > 1].sum()),
+        groups=int(np.sum(sizes > 1)),
+        largest=int(sizes.max()),
     )
 
 
@@ -77,7 +141,16 @@ def _labels(dataset: Dataset, number: int, name: str) -> LabelCounts:
 
 def lines(dataset: Dataset) -> list[str]:
     """What the log says of a data set: the notes on its division, and the table of its counts."""
-    return [*([] if dataset.notes is None else dataset.notes.tolist()), f"\n{table(dataset)}"]
+    return [*([] if dataset.notes is None else dataset.notes.tolist()), *_unbalanced(dataset), f"\n{table(dataset)}"]
+
+
+def _unbalanced(dataset: Dataset) -> Iterator[str]:
+    """Warnings of annotation sources that one of the parts lacks."""
+    for own in counts(dataset).faces if dataset.origin else ():
+        part, why = ("training", "nothing is learned of it") if own.validation else ("validation", "errors on it are not known")
+        if (own.training == 0) != (own.validation == 0):
+            which = f"{printable(own.source)} ({counted(own.training + own.validation, 'sample')})"
+            yield f"warning: the {part} part has no sample of the annotation source {which}, so that {why}. Label more images of it."
 
 
 def table(dataset: Dataset) -> str:
@@ -105,6 +178,9 @@ def _line(title: str, numbers: list[int]) -> str:
 
 
 def _last_lines(found: Counts) -> Iterator[str]:
-    yield f"identical images: {found.copies:,} samples repeat the image of an earlier one"
-    yield f"near duplicates: {found.twins:,} samples in {found.groups:,} groups, of up to {found.largest}"
+    if found.of_images:
+        yield from found.of_images.sentences
+    else:
+        yield f"identical images: {found.copies:,} samples repeat the image of an earlier one"
+        yield f"near duplicates: {found.twins:,} samples in {found.groups:,} groups, of up to {found.largest}"
     yield f"not used for training: {found.dropped:,} labels of {found.dropped_faces:,} samples (outliers, conflicts)"

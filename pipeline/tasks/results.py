@@ -247,13 +247,15 @@ class Report(Stage):
         content = scores.scores(predictions, data_sets, test, shown=self.faces)
         findings, snapshots = self._training_records(nets)
         return report.RunRecords(
-            content, predictions, data_sets, test, versions, nets, self._provenance(), findings, snapshots, *self._understood()
+            content, predictions, data_sets, test, versions, nets, self._provenance(), findings, snapshots, *self._understood(data_sets)
         )
 
-    def _understood(self):
-        """How the labels were understood, in sentences, the skeleton, and the name of the set."""
+    def _understood(self, data_sets):
+        """How the labels were understood and how the set was divided, in sentences, the skeleton, and the name of the set."""
         keypointset = dataset().keypointset()
-        return dataset().definition().notes, keypointset.skeleton, keypointset.name
+        division = data_sets[0].notes  # those of the other folds are alike
+        notes = *dataset().definition().notes, *(() if division is None else division.tolist())
+        return notes, keypointset.skeleton, keypointset.name
 
     def _loaded(self):
         """The predictions, the data sets of the chains, the test samples, the first chain's nets by name, versions of one sample."""
