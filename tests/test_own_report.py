@@ -1,6 +1,7 @@
 """The report about a keypoint set of the user's: words, captions, units and drawings that fit any images."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from pipeline.data.testset import UnlabelledSamples
 from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.inference import ensemble
 from pipeline.keypoints.stored import StoredSet
-from pipeline.results import agreement, gallery, metric_text, report, scores, style
+from pipeline.results import agreement, error_map, gallery, metric_text, report, scores, style
 from pipeline.results import predictions as results
 
 SCALE = 10  # pixels of an image for each pixel of a sample
@@ -103,22 +104,36 @@ def test_the_page_has_the_units_of_the_images(records):
     (own,) = scores.face_rmse(records.predictions.validation[[place]], records.predictions.validation_truth[[place]])
     source = records.predictions.sources[records.predictions.validation_source[place]]
     instance = records.predictions.validation_origin.instance[place]
-    assert face.caption == f"{SCALE * own:.2f} px, {NAME}{best // 2:03}.png, instance {instance}, {source} labels"
+    assert face.caption == f"{SCALE * own:.2f} px, frame{best // 2:03}.png, instance {instance}, {source} labels"
     (suspect,) = gallery.outliers(records.dataset, SHOWN)
     assert "nose tip, 142 px off; " in suspect.caption
-    both, _ = gallery.errors(records.held_out, records.dataset.mean_face[0], records.predictions, records.scores, DOTS)
-    np.testing.assert_allclose([mark.radius for mark in both.marks], records.scores.error_by_place[0] / SCALE, rtol=1e-6)
-    assert [mark.text for mark in both.marks] == [f"{error:.1f}" for error in records.scores.error_by_place[0]]
+    both, _ = error_map.errors(records.held_out, records.dataset, records.predictions, records.scores)
+    circles, errors = [mark for mark in both.marks if mark.kind == "error"], records.scores.error_by_place[0]
+    np.testing.assert_allclose([mark.radius / circles[0].radius for mark in circles], errors / errors[0], rtol=1e-5)
+    numbers = {mark.text.split()[-1] for mark in circles if mark.text}
+    assert numbers
+    assert numbers <= {f"{error:.1f}" for error in errors}
 
 
 def test_a_sample_is_shown_without_its_padding(records):
     """The part that lies within the image, 32 x 20 pixels of 32 x 32; marks and lines move with it."""
     (face, *_) = gallery.to_predict(records.predictions, records.scores.tests, records.lines)
-    assert face.caption == "new/0.png"
+    assert face.caption == "0.png"
     assert face.size == (32, 20)
     np.testing.assert_array_equal(pixels(face), records.test.images[0][6:26])
     np.testing.assert_allclose(places(face, "predicted"), records.predictions.test[0] - [0, 6], atol=0.051)
     assert face.bones == ((*places(face, "predicted")[0], *places(face, "predicted")[2]),)
+
+
+def test_what_was_chosen_is_listed(records):
+    """Sentences of Load and of the trainings, each once, below those on the labels; no heading without any."""
+    assert "What was chosen" not in text_of(report.page(records))
+    base = records.nets["base"]
+    noted = [SimpleNamespace(notes=np.array(["75 epochs: enough."])), SimpleNamespace(notes=None), base]
+    assert report.chosen(noted[0], {"base": noted[0], "eyes": noted[1], "mouth": noted[2]}) == ("75 epochs: enough.",)
+    text = text_of(report.page(replace(records, chosen=("75 epochs: <enough>.",))))
+    assert "What was chosen from the data" in text
+    assert "75 epochs: &lt;enough&gt;." in text
 
 
 def test_a_set_without_images_to_predict(records):
@@ -143,10 +158,36 @@ def test_annotators_of_the_same_samples_are_compared(mice):
 def test_numbers_of_many_circles_do_not_overlap(mice, records):
     """Of 68 keypoints close together, the least accurate have a number."""
     target, error = np.stack([np.linspace(10, 20, 68), np.full(68, 15.0)], axis=1), np.linspace(1, 5, 68)
-    face = gallery._circles(records.held_out[0], target, error, 1.0, "some")
+    face = error_map._circles(records.held_out[0], error_map.Circles(target, error, error), "some")
     numbers = [mark.text for mark in face.marks if mark.text]
     assert numbers[-1] == "5.0"
-    assert 2 <= len(numbers) <= 5
+    assert 2 <= len(numbers) <= 10
+
+
+def test_the_mean_shape_fills_its_frame(records):
+    """Circles have the size of the errors at the scale of the shape, and few keypoints are named: those that the typical shape has."""
+    circles = error_map.Circles(np.array([[40.0, 50], [200, 50], [120, 300]]), np.array([9.0, 3, 6]), np.array([1.5, 0.5, 1.0]))
+    face = error_map._circles(np.zeros((384, 384)), circles, "12 samples", names=("nose", "left_eye", "tail"), skeleton=((0, 2),))
+    assert [mark.text for mark in face.marks if mark.kind == "error"] == ["nose: 1.5", "left eye: 0.5", "tail: 1.0"]
+    assert [mark.kind for mark in face.marks].count("place") == 3
+    assert face.bones == ((40, 50, 120, 300),)
+    frame = error_map.Excerpt.around(np.array([[100.0, 100], [150, 120]]), 5.0, 640)
+    assert frame.extent == 80  # the smallest side; the shape spans 50 pixels, and the largest circles 10
+    np.testing.assert_allclose(frame.place(np.array([125.0, 110])), [192, 192])
+    to_frame = frame.seen(np.array([[[1.0, 0, 7], [0, 1, 9]]]))[0]
+    np.testing.assert_allclose(to_frame @ [10, 20, 1], frame.place(np.array([17.0, 29])))
+
+
+def test_a_small_object_is_shown_with_its_surroundings():
+    """Keypoints that span less than a third of the image are shown at a multiple of what they span, and marks move along."""
+    view = gallery.Shown(np.zeros((480, 640), np.uint8), np.zeros(2), 640)
+    points = np.array([[100.0, 400], [140, 430], [np.nan, np.nan]])
+    near = view.near(points)
+    assert near.image.shape == (100, 134)
+    assert near.place(points[0]) == (100 - near.corner[0], 400 - near.corner[1])
+    assert near.side == 134
+    assert view.near(np.array([[10.0, 10], [600, 400]])) is view
+    assert view.near(np.full((2, 2), np.nan)) is view
 
 
 def test_marks_of_many_keypoints_are_smaller(records):

@@ -25,7 +25,7 @@ from pipeline.inference import ensemble
 from pipeline.keypoints.stored import StoredSet
 from pipeline.nets import diagnosis
 from pipeline.nets.trained import Health, History, Snapshots, Trained
-from pipeline.results import gallery, health, net_summary, report, run_summary, score_summary, scores, style
+from pipeline.results import error_map, gallery, health, net_summary, report, run_summary, score_summary, scores, style
 from pipeline.results import predictions as results
 
 SHOWN = 3
@@ -355,7 +355,7 @@ def test_augmentation_shows_a_face_with_all_labels(faces, versions):
 
 def test_circles_are_as_large_as_the_errors(faces, predictions, content):
     """Each annotation source has a mean face with a circle for each of its keypoints, whose radius is the RMSE in pixels."""
-    both, nose = gallery.errors(faces.images[faces.validation], faces.mean_face[0], predictions, content, DOTS)
+    both, nose = error_map.errors(faces.images[faces.validation], faces, predictions, content)
     np.testing.assert_allclose([mark.radius for mark in both.marks], content.error_by_place[0], rtol=1e-6)
     np.testing.assert_allclose([mark.radius for mark in nose.marks], content.error_by_place[1, 2:], rtol=1e-6)
     # The eyes of the upright mean face mirror each other.

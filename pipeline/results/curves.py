@@ -119,15 +119,18 @@ def _nets(content: Curves, theme: Theme) -> list["NetCurve"]:
     ]
 
 
-def pictures(nets: Mapping[str, Trained]) -> list[Picture]:
-    """The learning curves of the base net and those of the specialists, if any, each as a figure of a page."""
+def pictures(nets: Mapping[str, Trained], unit: str = PIXELS) -> list[Picture]:
+    """The learning curves of the base net and those of the specialists, if any, each as a figure of a page.
+
+    unit: that of the RMSE, in words.
+    """
     content, base = curves(nets), next(iter(nets.values()))
     mean = content.mean_validation_rmse[~np.isnan(content.mean_validation_rmse)]
-    alt = "RMSE in pixels over epochs on a logarithmic scale; training is dashed, validation solid."
+    alt = f"RMSE in {unit} over epochs on a logarithmic scale; training is dashed, validation solid."
     draws: list[tuple[str, Draw]] = [(f"The base net {_reached(base.history.validation_rmse)}", draw_base)]
     if mean.size:
         draws.append((f"The mean of the specialists {_reached(mean)}", draw_specialists))
-    return [picture(title, f"{title}. {alt}", partial(_draw, draw=draw, content=content)) for title, draw in draws]
+    return [picture(title, f"{title}. {alt}", partial(_draw, draw=draw, content=content, unit=unit)) for title, draw in draws]
 
 
 def _reached(rmse: np.ndarray) -> str:
@@ -136,10 +139,11 @@ def _reached(rmse: np.ndarray) -> str:
     return f"reached {pixels(rmse[-1])} after {units.counted(len(rmse), 'epoch')}{came_from}"
 
 
-def _draw(figure: Figure, theme: Theme, *, draw: Draw, content: Curves) -> None:
+def _draw(figure: Figure, theme: Theme, *, draw: Draw, content: Curves, unit: str) -> None:
     axes = figure.subplots()
     draw(axes, content, theme)
     axes.set_title("")
+    axes.set_ylabel(f"RMSE, {unit}")
 
 
 @own_settings()

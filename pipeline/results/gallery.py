@@ -1,25 +1,23 @@
 """Samples as a page shows them: which ones, with which marks, and what their captions say."""
 
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
 
 from pipeline.data.dataset import Dataset, labels
 from pipeline.data.tables import Origin
-from pipeline.geometry import affine, alignment, augmentation
+from pipeline.geometry import augmentation
 from pipeline.geometry.augmentation import AugmentedVersions
-from pipeline.keypoints.definition import KeypointSet
-from pipeline.results.marked import DOT, RING, WARNING, Face, Mark, Shown
+from pipeline.results.marked import DOT, RING, WARNING, Face, Shown
 from pipeline.results.predictions import Predictions, pixel_of
-from pipeline.results.scores import Scores, face_rmse
+from pipeline.results.scores import face_rmse
 from pipeline.results.style import words
 from pipeline.results.wording import wording
 from pipeline.units import printable
 
-CROWDED = 15  # of more keypoints than this, a circle has its number only where there is room
-ROOM = 9, 4  # width and height of a number, in units of the size of letters
+LONGEST = 36  # characters of the name of an image in a caption
 
 Skeleton = tuple[tuple[int, int], ...]  # pairs of keypoints, counted from 0, that are joined by a line
 
@@ -41,7 +39,7 @@ def _held_out(images: np.ndarray, predictions: Predictions, place: int, skeleton
     source, origin = str(predictions.sources[predictions.validation_source[place]]), predictions.validation_origin
     name = f"row {predictions.validation_face[place] + 1}" if origin is None else _named(origin, place)
     apart = f", {source} labels" if origin is not None and len(predictions.sources) > 1 else ""
-    view = Shown.of(images[place], origin, place)
+    view = _around(Shown.of(images[place], origin, place), origin, place, predicted, truth)
     return _compared(view, predicted, truth, skeleton, caption=f"{error:.2f} px, {name}{apart}", what=f"{source} labels")
 
 
@@ -52,17 +50,17 @@ def to_predict(predictions: Predictions, ids: np.ndarray, skeleton: Skeleton = (
     found = []
     for place in places:
         caption = f"ImageId {predictions.test_ids[place]}" if origin is None else _named(origin, place)
-        view = Shown.of(predictions.test_images[place], origin, place)
+        view = _around(Shown.of(predictions.test_images[place], origin, place), origin, place, predictions.test[place])
         what = "test face" if origin is None else "sample to predict"
         found.append(_compared(view, predictions.test[place], nothing, skeleton, caption=caption, what=what))
     return found
 
 
-def outliers(faces: Dataset, shown: int) -> list[Face]:
+def outliers(faces: Dataset, shown: int, skeleton: Skeleton = ()) -> list[Face]:
     """The samples with the worst suspected labels: those farthest from where the sample's other keypoints predict them."""
     distance = np.where(faces.outlier, faces.outlier_distance, 0)
     rows = np.argsort(-distance.max(axis=1), kind="stable")[:shown].tolist()
-    return [_suspected(faces, row, distance[row]) for row in rows if distance[row].any()]
+    return [_suspected(faces, row, distance[row], skeleton) for row in rows if distance[row].any()]
 
 
 def conflicts(faces: Dataset, shown: int) -> list[Face]:
@@ -78,12 +76,12 @@ def conflicts(faces: Dataset, shown: int) -> list[Face]:
     return [_contradicted(faces, *pair) for pair in found[:shown]]
 
 
-def twins(faces: Dataset, shown: int) -> list[Face]:
+def twins(faces: Dataset, shown: int, skeleton: Skeleton = ()) -> list[Face]:
     """Two samples from each of the largest duplicate groups; `shown` samples at most."""
     sizes, one = np.bincount(faces.duplicate_group), wording(faces).one
     groups = [group for group in np.argsort(-sizes, kind="stable")[: shown // 2] if sizes[group] > 1]
     return [
-        _labelled(faces, row, f"{_name(faces, row)}, one of {sizes[group]}", f"a {one} of a duplicate group")
+        _labelled(faces, row, f"{_name(faces, row)}, one of {sizes[group]}", f"a {one} of a duplicate group", skeleton=skeleton)
         for group in groups
         for row in np.flatnonzero(faces.duplicate_group == group)[:2].tolist()
     ]
@@ -104,75 +102,27 @@ def example_versions(versions: Mapping[str, Any], faces: Dataset, count: int) ->
     return AugmentedVersions(versions["images"][:count, place], versions["keypoints"][:count, place])
 
 
-def augmented(faces: Dataset, versions: AugmentedVersions) -> list[Face]:
+def augmented(faces: Dataset, versions: AugmentedVersions, skeleton: Skeleton = ()) -> list[Face]:
     """The example without augmentation, then its augmented versions, see `example_versions`."""
     row, one = int(np.flatnonzero(~faces.validation)[example(faces)]), wording(faces).one
-    original = Shown(faces.images[row], np.zeros(2), faces.images.shape[1])  # with its padding, which the versions have too
-    shown = [original.face(original.marks("truth", faces.keypoints[row], RING), "original", f"the {one} before augmentation")]
-    for number, (image, keypoints) in enumerate(zip(versions.images, versions.keypoints, strict=True), start=1):
-        view = Shown(image, np.zeros(2), len(image))
-        shown.append(view.face(view.marks("truth", keypoints, RING), f"version {number}", f"augmented version {number} of the {one}"))
+    pictures = [(faces.images[row], faces.keypoints[row]), *zip(versions.images, versions.keypoints, strict=True)]
+    shown = []
+    for number, (image, keypoints) in enumerate(pictures):
+        view = Shown(image, np.zeros(2), len(image))  # with its padding, which the versions have too
+        caption = f"version {number}" if number else "original"
+        what = f"augmented version {number} of the {one}" if number else f"the {one} before augmentation"
+        shown.append(view.face(view.marks("truth", keypoints, RING), caption, what, bones=view.bones(keypoints, skeleton)))
     return shown
 
 
-def errors(images: np.ndarray, mean_face: np.ndarray, predictions: Predictions, scores: Scores, keypointset: KeypointSet) -> list[Face]:
-    """The mean of the validation samples of each annotation source, aligned by their predictions, with circles as large as the errors.
-
-    images: all validation samples, uint8 (n, side, side[, 3]).
-    mean_face: the mean shape that the samples are aligned to, (K, 2), pixels of the samples.
-    """
-    side = images.shape[1]
-    target = alignment.upright(mean_face, keypointset, side=side)
-    matrices = alignment.aligning(predictions.validation, target)
-    many = "faces" if predictions.validation_origin is None else "samples"
-    found = []
-    for number, (name, error) in enumerate(zip(scores.sources, scores.error_by_place, strict=True)):
-        ours = predictions.validation_source == number
-        if not ours.any() or np.isnan(error).all():
-            continue
-        mean = affine.warp(images[ours], matrices[ours], side).mean(axis=0)
-        labelled = f"{name} labels, " if len(scores.sources) > 1 else ""
-        caption = f"{labelled}{ours.sum():,} {many}"
-        found.append(_circles(mean, target, error, float(predictions.pixel[ours].mean()), caption))
-    return found
-
-
-def _circles(mean: np.ndarray, target: np.ndarray, error: np.ndarray, pixel: float, caption: str) -> Face:
-    """The mean of aligned samples (side, side[, 3]) with a circle for each keypoint. pixel: that of the samples, in those of the images."""
-    view = Shown(mean, np.zeros(2), len(mean))
-    known = np.flatnonzero(~np.isnan(error))
-    above = dict(zip(known.tolist(), _crowded_below(target[known]).tolist(), strict=True))
-    numbers = target.copy()
-    numbers[known, 1] += [(-error[k] if above[k] else error[k]) / pixel for k in known.tolist()]
-    numbered = known if len(known) <= CROWDED else _with_room(numbers, known[np.argsort(-error[known], kind="stable")], view.unit)
-    marks = [
-        Mark("error", *view.place(target[k]), float(error[k]) / pixel, f"{error[k]:.1f}" if k in numbered else "", above[k])
-        for k in known.tolist()
-    ]
-    radii = f"{error[known].min():.1f} to {error[known].max():.1f} px"
-    return view.face(marks, caption, f"Mean of aligned samples ({caption}) with a circle at each keypoint; the radii are {radii}")
-
-
-def _with_room(places: np.ndarray, order: np.ndarray, unit: float) -> list[int]:
-    """The keypoints of `order` whose numbers do not overlap with that of an earlier one. places: of the numbers (K, 2), pixels."""
-    chosen: list[int] = []
-    for k in order.tolist():
-        if not (np.abs(places[chosen] - places[k]) < np.array(ROOM) * unit).all(axis=1).any():
-            chosen.append(k)
-    return chosen
-
-
-def _crowded_below(points: np.ndarray) -> np.ndarray:
-    """Which of the points (n, 2) have their nearest vertical neighbour below them, so that their label belongs above them.
-
-    Vertical neighbours are points whose distance in y is at least that in x.
-    """
-    offset = points[None] - points[:, None]
-    beside = np.abs(offset[..., 0]) > np.abs(offset[..., 1])
-    distance = np.where(beside, np.inf, np.linalg.norm(offset, axis=2))
-    np.fill_diagonal(distance, np.inf)
-    nearest = distance.argmin(axis=1)
-    return np.isfinite(distance.min(axis=1)) & (offset[np.arange(len(points)), nearest, 1] > 0)
+def _around(view: Shown, origin: Origin | None, place: int, *points: np.ndarray) -> Shown:
+    """The view of a sample, reduced to the surroundings of these points if it is a whole image and they are only a small part of it."""
+    if origin is None:
+        return view
+    (scale, _, x), (_, _, y) = origin.to_original[place].tolist()
+    width, height = origin.size[place].tolist()
+    is_whole = max(x, y) <= 0 and x + scale * view.side >= width and y + scale * view.side >= height
+    return view.near(*points) if is_whole else view
 
 
 def _compared(view: Shown, predicted: np.ndarray, truth: np.ndarray, skeleton: Skeleton, *, caption: str, what: str) -> Face:
@@ -182,16 +132,17 @@ def _compared(view: Shown, predicted: np.ndarray, truth: np.ndarray, skeleton: S
     return view.face(marks, caption, alt, links=view.lines(zip(predicted, truth, strict=True)), bones=view.bones(predicted, skeleton))
 
 
-def _suspected(faces: Dataset, row: int, distance: np.ndarray) -> Face:
+def _suspected(faces: Dataset, row: int, distance: np.ndarray, skeleton: Skeleton) -> Face:
     worst = int(distance.argmax())
     pixels = distance[worst] * _pixel(faces, row)
     caption = f"{words(faces.keypoint_names[worst])}, {pixels:.0f} px off; {_name(faces, row)}"
     what = f"a label far from where the other keypoints of the {wording(faces).one} predict it"
-    return _labelled(faces, row, caption, what, distance > 0)
+    return _labelled(faces, row, caption, what, suspect=distance > 0, skeleton=skeleton)
 
 
 def _contradicted(faces: Dataset, distance: float, row: int, other: int, which: np.ndarray) -> Face:
-    view, both = _view(faces, row), (faces.keypoints[row, which], faces.keypoints[other, which])
+    both = faces.keypoints[row, which], faces.keypoints[other, which]
+    view = _view(faces, row, *both)
     marks = [mark for points in both for mark in view.marks("suspect", points, WARNING)]
     rows = f"rows {faces.row[row] + 1} and {faces.row[other] + 1}"
     names = rows if faces.origin is None else f"{_name(faces, row)} and {_name(faces, other)}"
@@ -199,17 +150,18 @@ def _contradicted(faces: Dataset, distance: float, row: int, other: int, which: 
     return view.face(marks, caption, f"One image with two contradicting labels: {caption}", links=view.lines(zip(*both, strict=True)))
 
 
-def _labelled(faces: Dataset, row: int, caption: str, what: str, suspect: np.ndarray | None = None) -> Face:
-    view, points = _view(faces, row), faces.keypoints[row]
+def _labelled(faces: Dataset, row: int, caption: str, what: str, *, suspect: np.ndarray | None = None, skeleton: Skeleton = ()) -> Face:
+    points = faces.keypoints[row]
+    view = _view(faces, row, points)
     doubted = np.zeros(len(points), bool) if suspect is None else suspect
     # All keypoints of the sample count for the size of the marks.
     marks = view.marks("truth", np.where(doubted[:, None], np.nan, points), RING)
     marks += view.marks("suspect", np.where(doubted[:, None], points, np.nan), WARNING)
-    return view.face(marks, caption, f"{what}: {caption}")
+    return view.face(marks, caption, f"{what}: {caption}", bones=view.bones(points, skeleton))
 
 
-def _view(faces: Dataset, row: int) -> Shown:
-    return Shown.of(faces.images[row], faces.origin, row)
+def _view(faces: Dataset, row: int, *points: np.ndarray) -> Shown:
+    return _around(Shown.of(faces.images[row], faces.origin, row), faces.origin, row, *points)
 
 
 def _pixel(faces: Dataset, row: int) -> float:
@@ -223,7 +175,16 @@ def _name(faces: Dataset, row: int) -> str:
 
 
 def _named(origin: Origin, place: int) -> str:
-    """A sample of an own set by its image, and by its instance if there are images with several."""
-    image, instance = printable(str(origin.image[place])), printable(str(origin.instance[place]))
-    several = len(set(zip(origin.image.tolist(), origin.instance.tolist(), strict=True))) > len(set(origin.image.tolist()))
-    return f"{image}, instance {instance}" if several else image
+    """A sample of an own set by its image, without the folder of all images, and by its instance if there are images with several."""
+    names = origin.image.tolist()
+    image = printable(names[place][len(_common_folder(names)) :])
+    half = LONGEST // 2
+    short = image if len(image) <= LONGEST else f"{image[:half]}\N{HORIZONTAL ELLIPSIS}{image[-half:]}"
+    several = len(set(zip(names, origin.instance.tolist(), strict=True))) > len(set(names))
+    return f"{short}, instance {printable(str(origin.instance[place]))}" if several else short
+
+
+def _common_folder(names: list[str]) -> str:
+    """The folder of all these images, with a slash at its end, or ""."""
+    least, most = (name.split("/")[:-1] for name in (min(names), max(names)))
+    return "".join(f"{one}/" for one, _ in takewhile(lambda pair: pair[0] == pair[1], zip(least, most, strict=False)))

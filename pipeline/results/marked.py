@@ -15,7 +15,11 @@ USUAL = 96
 DOT, RING, WARNING = 1.3, 2.0, 3.4
 MANY = 20  # of more keypoints than this, each mark is smaller, so that they cover no more of the image
 LARGE = 128  # longer side of the images, pixels, above which they are stored as JPEG
+LARGEST = 512  # and to which they are reduced
 QUALITY = 85
+# If keypoints span less than a third of a view's shorter side, it shows only their surroundings, with the same ratio of its sides: on the
+# shorter one this multiple of the span, and at least this share of the side.
+SMALL, SURROUNDINGS, LEAST = 1 / 3, 2.5, 0.2
 
 Line = tuple[float, float, float, float]
 
@@ -24,7 +28,7 @@ Line = tuple[float, float, float, float]
 class Mark:
     """A circle, with its centre and radius in pixels of the image.
 
-    kind: truth, predicted, suspect or error, which decides on its colour.
+    kind: truth, predicted, suspect, error or place, which decides on its colour.
     text: a label above or below the circle.
     """
 
@@ -63,7 +67,8 @@ class Face:
 class Shown:
     """What is shown of a sample: the part of it that lies within its image.
 
-    image: uint8 (h, w) or (h, w, 3). corner: float64 (2,), its upper left corner in pixels of the sample. side: that of the sample.
+    image: uint8 (h, w) or (h, w, 3). corner: float64 (2,), its upper left corner in pixels of the sample. side: that of the sample, or of
+    the part of it that is shown, to which the sizes of marks and letters are relative.
     """
 
     image: np.ndarray
@@ -79,6 +84,20 @@ class Shown:
         low = np.clip(np.floor(np.array([-x, -y]) / scale), 0, len(sample) - 1).astype(int)
         high = np.clip(np.ceil((origin.size[place] - [x, y]) / scale), low + 1, len(sample)).astype(int)
         return cls(sample[low[1] : high[1], low[0] : high[0]], low.astype(np.float64), len(sample))
+
+    def near(self, *points: np.ndarray) -> "Shown":
+        """The surroundings of the points, each (K, 2), pixels of the sample, if these are only a small part of the view; else the view."""
+        every, size = np.concatenate(points), np.array(self.image.shape[1::-1])
+        every = every[~np.isnan(every).any(axis=1)] - self.corner
+        if not len(every):
+            return self
+        low, high = np.clip(every.min(axis=0), 0, size), np.clip(every.max(axis=0), 0, size)
+        if (span := (high - low).max()) > SMALL * size.min():
+            return self
+        extent = np.ceil(size * max(SURROUNDINGS * span / size.min(), LEAST)).astype(int)
+        left, top = np.clip((low + high - extent) / 2, 0, size - extent).astype(int).tolist()
+        image = self.image[top : top + extent[1], left : left + extent[0]]
+        return Shown(image, self.corner + np.array([left, top]), int(extent.max()))
 
     @property
     def unit(self) -> float:
@@ -110,10 +129,11 @@ class Shown:
 
 
 def encoded(image: np.ndarray) -> str:
-    """An image (h, w[, 3]) as a data URI: PNG, or JPEG where PNG would take too much space."""
+    """An image (h, w[, 3]) as a data URI: PNG, or JPEG, reduced if it is very large, where PNG would take too much space."""
     picture = Image.fromarray(image.round().astype(np.uint8))
     with io.BytesIO() as file:
         if max(picture.size) > LARGE:
+            picture.thumbnail((LARGEST, LARGEST))
             picture.save(file, "JPEG", quality=QUALITY)
             return data_uri(file.getvalue(), "image/jpeg")
         picture.save(file, "PNG", optimize=True)

@@ -25,7 +25,7 @@ from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets import diagnosis
 from pipeline.nets.trained import Snapshots, Trained
 from pipeline.progress import OnProgress, ignored
-from pipeline.results import agreement, curves, gallery, metric_text, net_summary, run_summary, score_summary
+from pipeline.results import agreement, curves, error_map, gallery, metric_text, net_summary, run_summary, score_summary
 from pipeline.results.net_summary import Findings
 from pipeline.results.predictions import Predictions
 from pipeline.results.run_summary import Provenance
@@ -45,7 +45,8 @@ class RunRecords:
     nets: the base net, then the specialists, of the first chain, by name.
     findings: name of a net -> what the checks of its training found, see `diagnosis.findings`.
     snapshots: of the base net's weights, where its training kept some.
-    notes: what a reader should know about how the labels were understood.
+    notes: what a reader should know about how the labels were understood, in sentences. chosen: likewise, what was chosen from the data
+    because nobody has set it, and why.
     skeleton: pairs of keypoints that are joined by a line. title: the name of an own set.
     """
 
@@ -59,6 +60,7 @@ class RunRecords:
     findings: Mapping[str, Findings] = field(default_factory=dict)
     snapshots: Snapshots | None = None
     notes: tuple[str, ...] = ()
+    chosen: tuple[str, ...] = ()
     skeleton: tuple[tuple[str, str], ...] = ()
     title: str = "Keypoints"
 
@@ -77,6 +79,11 @@ class RunRecords:
         """The skeleton as pairs of keypoints, counted from 0."""
         index = self.keypointset.names.index
         return tuple((index(one), index(other)) for one, other in self.skeleton)
+
+    @property
+    def unit(self) -> str:
+        """The unit of the RMSE of a training, in words."""
+        return curves.PIXELS if self.dataset.origin is None else curves.stored_pixels(self.nets["base"])
 
     @property
     def shown(self) -> int:
@@ -102,9 +109,10 @@ PARTS: Mapping[str, Callable[[RunRecords], Any]] = MappingProxyType(
         "explained": lambda run: run.predictions.metrics and metric_text.notes(run.predictions.metrics),
         "headline": lambda run: run.predictions.metrics and metric_text.headline(run.predictions.metrics),
         "notes": lambda run: run.notes,
+        "chosen": lambda run: run.chosen,
         "stored": lambda run: run.dataset.images.shape[1],
         "bones": lambda run: bool(run.skeleton),
-        "crowded": lambda run: len(run.keypointset.names) > gallery.CROWDED,
+        "crowded": lambda run: len(run.keypointset.names) > error_map.CROWDED,
         "mirrored": lambda run: run.keypointset.mirror is not None,
         "gain": lambda run: score_summary.gain(*run.scores.gain.tolist()[:2], noun=wording(run.dataset)),
         "agreement": lambda run: agreement.sentences(run.dataset),
@@ -115,14 +123,14 @@ PARTS: Mapping[str, Callable[[RunRecords], Any]] = MappingProxyType(
         "tests": lambda run: gallery.to_predict(run.predictions, run.scores.tests, run.lines),
         "validation_faces": lambda run: len(run.predictions.validation_face),
         "training_faces": lambda run: int((~run.dataset.validation).sum()),
-        "errors": lambda run: gallery.errors(run.held_out, run.dataset.mean_face[0], run.predictions, run.scores, run.keypointset),
-        "curves": lambda run: curves.pictures(run.nets),
+        "errors": lambda run: error_map.errors(run.held_out, run.dataset, run.predictions, run.scores, run.lines),
+        "curves": lambda run: curves.pictures(run.nets, run.unit),
         "faces": lambda run: run.dataset,
         "counts": lambda run: summary.counts(run.dataset, run.test),
-        "outliers": lambda run: gallery.outliers(run.dataset, run.shown),
+        "outliers": lambda run: gallery.outliers(run.dataset, run.shown, run.lines),
         "conflicts": lambda run: gallery.conflicts(run.dataset, run.shown),
-        "twins": lambda run: gallery.twins(run.dataset, run.shown),
-        "augmented": lambda run: gallery.augmented(run.dataset, run.versions),
+        "twins": lambda run: gallery.twins(run.dataset, run.shown, run.lines),
+        "augmented": lambda run: gallery.augmented(run.dataset, run.versions, run.lines),
         "nets": lambda run: [net_summary.net_of(name, net) for name, net in run.nets.items()],
         "health": lambda run: net_summary.health_of(run.nets, run.findings, run.snapshots),
         "parameters": lambda run: run_summary.parameters_by_kind(run.provenance.stages),
@@ -130,6 +138,12 @@ PARTS: Mapping[str, Callable[[RunRecords], Any]] = MappingProxyType(
         "provenance": lambda run: run.provenance,
     }
 )
+
+
+def chosen(dataset: Dataset, nets: Mapping[str, Trained]) -> tuple[str, ...]:
+    """What was chosen from the data and why: the sentences that Load and the trainings have recorded as `notes`, each once."""
+    recorded = [getattr(record, "notes", None) for record in (dataset, *nets.values())]
+    return tuple(dict.fromkeys(str(sentence) for notes in recorded if notes is not None for sentence in notes))
 
 
 def page(run: RunRecords, on_progress: OnProgress = ignored) -> str:
@@ -153,7 +167,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"px": _px, "words": words, "clock": units.clock}
+    environment.filters |= {"px": _px, "words": words, "clock": units.clock, "counted": units.counted}
     return environment.get_template("report.html")
 
 

@@ -246,16 +246,22 @@ class Report(Stage):
         predictions, data_sets, test, nets, versions = self._loaded()
         content = scores.scores(predictions, data_sets, test, shown=self.faces)
         findings, snapshots = self._training_records(nets)
-        return report.RunRecords(
-            content, predictions, data_sets, test, versions, nets, self._provenance(), findings, snapshots, *self._understood(data_sets)
-        )
-
-    def _understood(self, data_sets):
-        """How the labels were understood and how the set was divided, in sentences, the skeleton, and the name of the set."""
         keypointset = dataset().keypointset()
-        division = data_sets[0].notes  # those of the other folds are alike
-        notes = *dataset().definition().notes, *(() if division is None else division.tolist())
-        return notes, keypointset.skeleton, keypointset.name
+        return report.RunRecords(
+            content,
+            predictions,
+            data_sets,
+            test,
+            versions,
+            nets,
+            self._provenance(),
+            findings,
+            snapshots,
+            notes=dataset().definition().notes,
+            chosen=report.chosen(data_sets[0], nets),
+            skeleton=keypointset.skeleton,
+            title=keypointset.name,
+        )
 
     def _loaded(self):
         """The predictions, the data sets of the chains, the test samples, the first chain's nets by name, versions of one sample."""
