@@ -74,6 +74,7 @@ def test_each_row_counts_its_own_labels(labels, predictors):
         assert value(table, "eyes", "distance", "px", number) == pytest.approx(eyes, rel=1e-6)
     low, high = table.interval[0, 0]
     assert low < table.values[0, 0, 0] < high
+    assert np.isnan(table.interval).all(axis=(1, 2)).tolist() == [kind not in ("all", "source") for kind in table.kinds]
 
 
 LENGTHS = np.linspace(10, 40, COUNT)
@@ -107,6 +108,7 @@ def test_without_boxes_there_is_no_average_precision(labels, predictors):
     assert bare.metrics.tolist() == ["RMSE", "distance"]
 
 
+BOUNDS = ("95 % interval, from", "to")
 PARTS = ("all labels", "nose labels", "visible keypoints", "occluded keypoints", "eyes", "nose")
 
 
@@ -116,12 +118,12 @@ def test_the_log_shows_the_table(labels, predictors):
     lines = metric_text.text(table).splitlines()
     assert [line[:23].strip() for line in lines] == [
         *("held-out samples", ""),
-        *("specialists", "all keypoints", "95 % interval, from", "to", *PARTS),
+        *("specialists", "all keypoints", *BOUNDS, "all labels", *BOUNDS, "nose labels", *BOUNDS, *PARTS[2:]),
         *("base net", "all keypoints", *PARTS),
         "Values in px are in pix",
     ]
     assert lines[3].split()[2:5] == ["48", f"{table.values[0, 0, 0]:.2f}", f"{table.values[0, 0, 1]:.2f}"]
-    assert len({len(line) for line in lines[3:12]}) == 1
+    assert len({len(line) for line in lines[3:16]}) == 1
     assert metric_text.headline(table).startswith(f"mean distance {table.values[0, 0, 1]:.2f} px ({table.interval[0, 1, 0]:.2f} to ")
     assert ", SDR 2 mm " in metric_text.headline(table)
 

@@ -17,6 +17,7 @@ from pipeline.results.error_scale import ErrorScale, box_area
 from pipeline.schema import array, record
 
 ALL = "all keypoints"
+WITH_INTERVAL = ("all", "source")  # kinds of rows; each interval of OKS-AP takes seconds for thousands of samples
 
 
 @record
@@ -24,7 +25,8 @@ class MetricTable:
     """Metrics on the held-out samples of an own set, in the pixels of the original images, of several predictors.
 
     A value is NaN where nothing is labelled, and OKS-AP also for single keypoints. Intervals are 95 % intervals of the first predictor's
-    values from a bootstrap over duplicate groups. The metrics are defined in `pipeline.metrics.distances` and `pipeline.metrics.oks`.
+    values from a bootstrap over duplicate groups, for all keypoints and for each annotation source; they are NaN in the other rows. The
+    metrics are defined in `pipeline.metrics.distances` and `pipeline.metrics.oks`.
     """
 
     predictors: np.ndarray = array("text", "predictor", "", "names of the predictors that are compared with the labels")
@@ -169,6 +171,8 @@ def _values(labels: HeldOutLabels, predicted: np.ndarray, row: _Row, metrics: li
 
 
 def _intervals(labels: HeldOutLabels, predicted: np.ndarray, row: _Row, metrics: list[_Metric], precision: _Precision) -> list[np.ndarray]:
+    if row.kind not in WITH_INTERVAL:
+        return [np.full(2, np.nan)] * (len(metrics) + len(precision.names))
     distance = np.where(row.mask, distances(predicted, labels.truth), np.nan)
     found = [mean_interval(metric.values(distance), labels.group, **BOOTSTRAP, rng=np.random.default_rng(0)) for metric in metrics]
     return [metric.after(np.array(own)) for metric, own in zip(metrics, found, strict=True)] + precision.intervals(predicted, row)

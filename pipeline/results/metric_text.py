@@ -29,11 +29,16 @@ class MetricLine:
 
 
 def blocks(table: MetricTable) -> list[tuple[str, list[MetricLine]]]:
-    """The lines of each predictor, without single keypoints. Those of the first have the interval over all keypoints below this value."""
-    shown = np.flatnonzero(table.kinds != "keypoint").tolist()
-    found = [(str(name), [_line(table, number, row) for row in shown]) for number, name in enumerate(table.predictors)]
-    bounds = [MetricLine(word, "bound", "", _cells(table, values)) for word, values in zip(BOUNDS, table.interval[0].T, strict=True)]
-    found[0][1][1:1] = bounds
+    """The lines of each predictor, without single keypoints. Those of the first have the intervals that there are below their values."""
+    found = []
+    for number, predictor in enumerate(table.predictors.tolist()):
+        lines = []
+        for row in np.flatnonzero(table.kinds != "keypoint").tolist():
+            lines.append(_line(table, number, row))
+            if number == 0 and not np.isnan(table.interval[row]).all():
+                bounds = zip(BOUNDS, table.interval[row].T, strict=True)
+                lines += [MetricLine(word, "bound", "", _cells(table, values)) for word, values in bounds]
+        found.append((predictor, lines))
     return found
 
 
@@ -67,7 +72,7 @@ def text(table: MetricTable) -> str:
 
 def notes(table: MetricTable) -> list[str]:
     """What a reader should know about the columns, a sentence for each."""
-    found = ["Values in px are in pixels of the original images. The interval comes from a bootstrap over duplicate groups."]
+    found = ["Values in px are in pixels of the original images. Intervals come from a bootstrap over duplicate groups."]
     if length := str(table.length):
         found.append(f"NME and PCK divide distances by {length}.")
     return found
