@@ -5,6 +5,11 @@ import numpy as np
 from pipeline.data.tables import Given, LabelledFaces, Origin
 
 SIDE = 48
+# The note on one video in five folds.
+BLOCKS = (
+    "{} images are frames of 1 video, so that each of the 5 folds holds out a block of consecutive frames of it. "
+    "Only the frames at the borders of a block are next to frames that are trained on."
+)
 
 
 def walk(count, *, seed=0, step=1.5):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filmed import anywhere, sampled, spiral
+from filmed import BLOCKS, anywhere, sampled, spiral
 
 from pipeline.data import duplicates
 from pipeline.data.division import divided
@@ -34,7 +34,7 @@ def test_each_fold_holds_out_a_block_of_a_video(annotators):
     assert (held.sum(axis=0) == 1).all()
     assert (np.diff(held.argmax(axis=0)) >= 0).all()
     assert set(held.sum(axis=1)) == {11 * annotators, 12 * annotators}
-    assert "58 images are frames of 1 video, so that each of the 5 folds holds out a block of consecutive frames of it." in parts[0].notes
+    assert BLOCKS.format(58) in parts[0].notes
     for part in parts[1:]:
         np.testing.assert_array_equal(part.group, parts[0].group)
 
@@ -93,8 +93,9 @@ def test_random_frames_leak_and_say_so():
     assert re.fullmatch(
         r"Errors on the validation part are too small: of its 12 images, .*next to, in a video, (one|an image of the training part) "
         r"\(a/img\d{4}.png and a/img\d{4}.png; .*\)\. --Load-sequences auto holds out blocks of consecutive frames\.",
-        part.notes[0],
+        part.notes[1],
     )
+    assert part.notes[0] == "60 images are frames of 1 video, which are divided at random."
 
 
 def test_what_the_user_keeps_together_is_no_video():
@@ -183,5 +184,5 @@ def test_videos_of_public_sets(name):
     notes = split(samples, given).notes
     assert len(notes) == EXPECTED[name]
     if notes:
-        assert notes == ("116 images are frames of 1 video, so that each of the 5 folds holds out a block of consecutive frames of it.",)
+        assert notes == (BLOCKS.format(116),)
         assert sorted(held.sum(axis=1)) == [23, 23, 23, 23, 24]

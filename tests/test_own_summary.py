@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from filmed import anywhere, sampled, spiral
+from filmed import BLOCKS, anywhere, sampled, spiral
 
 from pipeline.data import summary
 from pipeline.data.dataset import Cleaning, Dataset, assemble
@@ -87,7 +87,7 @@ def test_what_is_left_out_and_why_is_stored(tmp_path):
         contents.put(file, dataset)
         again = contents.take(file, Dataset)
     assert again.notes.tolist() == [
-        "60 images are frames of 1 video, so that each of the 5 folds holds out a block of consecutive frames of it.",
+        BLOCKS.format(60),
         "2 frames of the training part, nearly the same as a held-out frame of the same video, left out.",
     ]
     assert summary.lines(dataset)[:2] == again.notes.tolist()

@@ -162,15 +162,22 @@ def _found(given: Given, found: Videos, splitting: Splitting, plan: _Plan) -> It
     count, folds = len(found.members), splitting.folds
     if not count:
         return
-    frames = f"{counted(found.frames, 'image')} are frames of {counted(count, 'video')}"
+    frames = _frames(found)
     if not plan.blocks:
         yield f"{frames}, so that each video is held out as a whole or not at all."
         return
     of = "it" if count == 1 else "each"
-    yield f"{frames}, so that each of the {folds} folds holds out a block of consecutive frames of {of}."
+    yield (
+        f"{frames}, so that each of the {folds} folds holds out a block of consecutive frames of {of}. "
+        "Only the frames at the borders of a block are next to frames that are trained on."
+    )
     whole = sum(len(own) < folds for own in found.members)
     if whole:
         yield f"{counted(whole, 'video')} with fewer than {folds} frames held out as a whole or not at all."
+
+
+def _frames(found: Videos) -> str:
+    return f"{counted(found.frames, 'image')} are frames of {counted(len(found.members), 'video')}"
 
 
 def _divided(given: Given, validation: np.ndarray) -> Divided:
@@ -189,7 +196,7 @@ def _random(given: Given, copy: np.ndarray, found: Videos, validation: np.ndarra
         Kind("next to, in a video,", leaks.neighbours(parts, found)),
     ]
     said = leaks.sentence(parts, kinds, "--Load-sequences auto holds out blocks of consecutive frames.")
-    return (said,) if said else ()
+    return (*([f"{_frames(found)}, which are divided at random."] if found.members else []), *([said] if said else []))
 
 
 def _fixed(samples: LabelledFaces, given: Given, copy: np.ndarray, found: Videos, splitting: Splitting) -> tuple[str, ...]:
