@@ -1,14 +1,15 @@
-"""Facial keypoints, from Kaggle's files to a submission: `luigi --module pipeline Predict`.
+"""Keypoints in any set of labelled images: `luigi --module pipeline Predict --dataset-path FOLDER`.
 
-Files of Kaggle: training.csv, test.csv, IdLookupTable.csv. Without them, Render draws synthetic faces and writes the same files.
+The built-in example is Kaggle's facial keypoints: training.csv, test.csv, IdLookupTable.csv. Without a set, Render draws synthetic faces
+and writes the same files.
 
-  Load             reads, checks and splits the faces      data/load-KEY.h5
+  Load             reads, checks and splits the samples    data/load-KEY.h5
   LoadTest         reads and checks the images to predict  data/loadtest-KEY.h5
   Augment          creates augmented versions              data/augment-KEY.h5
   TrainBase        trains one net for all keypoints        models/trainbase-KEY.h5
   TrainSpecialist  trains one net per specialist group     models/trainspecialist-GROUP-KEY.h5
   LearningCurves   plots the RMSE over the epochs          models/learningcurves-KEY.h5, .png
-  Predict          predicts the keypoints of the test set  submissions/submission-KEY.h5, .csv
+  Predict          predicts the keypoints of the test set  submissions/predictions-KEY.h5, .csv; of Kaggle's, submission-KEY
   Report           shows the results on one page           submissions/report-KEY.html, .h5
 
 Experiment compares many trainings, each of which is a Trial. Sanity checks that a net can learn at all.

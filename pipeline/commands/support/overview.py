@@ -13,7 +13,7 @@ TASKS = {
     "TrainBase": ("trains one net for all keypoints", "models/trainbase-KEY.h5"),
     "TrainSpecialist": ("trains the net of one keypoint group: --group", "models/trainspecialist-GROUP-KEY.h5"),
     "LearningCurves": ("plots the RMSE over the epochs", "models/learningcurves-KEY.png, .h5"),
-    "Predict": ("predicts the test samples; runs all of the above", "submissions/submission-KEY.csv, .h5"),
+    "Predict": ("predicts the test samples; runs all of the above", "submissions/predictions-KEY.csv or submission-KEY.csv, .h5"),
     "Report": ("shows the results on one page", "submissions/report-KEY.html, .h5"),
     "Experiment": ("compares many trainings: --file configs/experiments/...", "models/experiment-NAME-KEY.csv, .png, .h5"),
     "Sanity": ("checks that a net can learn at all", "models/sanity-KEY.h5"),
