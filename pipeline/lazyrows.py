@@ -72,6 +72,10 @@ class Selected(LazyRows):
         super().__init__((len(index), *rows.shape[1:]), rows.dtype)
         self.rows, self.index = rows, index
 
+    def __getitem__(self, index: Index) -> np.ndarray:
+        # One row of an array is not copied: a window of a large image needs only a small part of it.
+        return self.rows[int(self.index[index])] if isinstance(index, int) else super().__getitem__(index)
+
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The rows (m, ...) with these indices (m,), in this order."""
         return self.rows[self.index[rows]]

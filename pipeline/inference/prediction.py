@@ -9,20 +9,20 @@ from pipeline.geometry import alignment
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
 from pipeline.nets import forward, network
-from pipeline.nets.sight import AlignedWindow, Sight, WholeImage, aligning_of
+from pipeline.nets.sight import AlignedWindow, KeypointWindows, Placed, Sight, WholeImage, placed
 from pipeline.nets.sources import of_source, within_image
 from pipeline.nets.trained import Trained
 
 
-def predict(trained: Trained, images: Images, keypointset: KeypointSet, aligning: np.ndarray | None = None) -> np.ndarray:
+def predict(trained: Trained, images: Images, keypointset: KeypointSet, found: Placed | None = None) -> np.ndarray:
     """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3) of any side s with a trained net.
 
     Returns float32 (n, S, k, 2), in pixels of the images, for each of S annotation sources; the k keypoints are `trained.indices`. The
     predictions are averaged with those for the mirror images, include the offsets of the sources, and are clipped to the image.
-    aligning: the maps float64 (n, 2, 3) that align the faces, see `sight.aligning_of`; only a specialist that sees a window needs them.
+    found: where the base net has found the samples; only a specialist that sees windows needs it.
     """
     indices, net, side = trained.indices.tolist(), rebuilt(trained, keypointset), images.shape[1]
-    predicted = forward.predict_sight(net, images, sight(trained, aligning, side=side), keypointset, indices=indices)
+    predicted = forward.predict_sight(net, images, sight(trained, found, side=side), keypointset, indices=indices)
     offsets = trained.offsets if side == trained.stored else trained.offsets * np.float32(side / trained.stored)
     return within_image(predicted + offsets, keypointset, indices, side=side)
 
@@ -35,17 +35,20 @@ def rebuilt(trained: Trained, keypointset: KeypointSet) -> keras.Model:
     return net
 
 
-def sight(trained: Trained, aligning: np.ndarray | None, *, side: int) -> Sight:
+def sight(trained: Trained, found: Placed | None, *, side: int) -> Sight:
     """What the net sees of images of side x side pixels.
 
-    aligning: see `predict`. Raises ValueError if it is missing for a net that sees a window.
+    found: see `predict`. Raises ValueError if it is missing for a net that sees windows.
     """
     scale = int(trained.frame) / side
-    if trained.window is None:
+    if not trained.sees_windows:
         return WholeImage(int(trained.side), trained.target, scale, bool(trained.refined))
-    if aligning is None:
-        raise ValueError("a net that sees a window of the aligned face needs the maps that align the faces")
-    return AlignedWindow(alignment.Window(trained.window, int(trained.side)), aligning, scale)
+    if found is None:
+        raise ValueError("a net that sees windows of the image needs to know where the base net has found the sample")
+    if trained.window is not None:
+        return AlignedWindow(alignment.Window(trained.window, int(trained.side)), found.aligning, scale)
+    zooms, located = tuple(np.array(trained.zooms).tolist()), found.located[:, trained.indices]
+    return KeypointWindows(int(trained.side), zooms, found.aligning, located, scale)
 
 
 def predict_chain(nets: Iterable[Trained], images: Images, source: np.ndarray, keypointset: KeypointSet) -> list[np.ndarray]:
@@ -55,10 +58,10 @@ def predict_chain(nets: Iterable[Trained], images: Images, source: np.ndarray, k
     convention each prediction follows. Returns for each net float32 (n, k, 2), in pixels of the images.
     """
     predictions: list[np.ndarray] = []
-    aligning = None
+    found = None
     for net in nets:
-        by_source = predict(net, images, keypointset, aligning)
+        by_source = predict(net, images, keypointset, found)
         if net.target is not None:
-            aligning = aligning_of(net, by_source[:, 0], side=images.shape[1])
+            found = placed(net, by_source[:, 0], side=images.shape[1])
         predictions.append(of_source(by_source, source))
     return predictions

@@ -10,8 +10,8 @@ from pipeline.keypoints.stored import StoredSet
 from pipeline.lazyrows import chosen
 from pipeline.metrics.rmse import rmse
 from pipeline.nets import forward, network, training
-from pipeline.nets.samples import Labelled, Versions, any_labelled
-from pipeline.nets.sight import AlignedWindow, Sight, WholeImage
+from pipeline.nets.samples import Labelled, Versions, any_labelled, seen
+from pipeline.nets.sight import AlignedWindow, KeypointWindows, Sight, WholeImage
 from pipeline.nets.sources import of_source, source_offsets, within_image
 from pipeline.nets.start import Start
 from pipeline.nets.structure import Structure
@@ -46,7 +46,7 @@ def train(job: TrainingJob, versions: Versions, *, hooks: training.Hooks) -> Tra
     net = network.build(job.structure, side=sight.side, keypoints=len(indices), sources=len(keypointset.sources))
     carried, new = job.start.apply(net, indices)
     known = any_labelled(labelled.keypoints, indices)
-    validation = labelled.seen(sight.view(len(labelled.images)), labelled.held_out & known, indices)
+    validation = seen(labelled, sight, labelled.held_out & known, indices)
     history, health = training.fit(net, versions, validation, job.recipe, keypointset=keypointset, hooks=hooks)
     sight = _chosen_sight(net, job)
     evaluation = _evaluated(net, replace(job, sight=sight))
@@ -67,6 +67,7 @@ def train(job: TrainingJob, versions: Versions, *, hooks: training.Hooks) -> Tra
         refined=np.bool_(isinstance(sight, WholeImage) and sight.target is not None and sight.refine),
         located=evaluation.located,
         window=sight.window.matrix if isinstance(sight, AlignedWindow) else None,
+        zooms=np.array(sight.zooms) if isinstance(sight, KeypointWindows) else None,
         structure=job.structure,
         keypointset=StoredSet.of(keypointset),
         carried_over=np.array(carried, dtype=str),

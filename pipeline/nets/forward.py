@@ -6,8 +6,8 @@ import numpy as np
 from pipeline.geometry import affine
 from pipeline.geometry.frame import Frame
 from pipeline.keypoints.definition import KeypointSet
-from pipeline.lazyrows import Images, in_blocks
-from pipeline.nets.sight import Sight, View, WholeImage
+from pipeline.lazyrows import Images, Selected, in_blocks
+from pipeline.nets.sight import KeypointWindows, Sight, View, WholeImage
 
 BATCH = 128  # images per forward pass; 256 is no faster on a CPU and needs 70 MB more
 
@@ -20,6 +20,8 @@ def predict_sight(net: keras.Model, images: Images, sight: Sight, keypointset: K
     """
     if isinstance(sight, WholeImage) and sight.target is not None and sight.refine:
         return predict_refined(net, images, keypointset, sight, sight.target)
+    if isinstance(sight, KeypointWindows):
+        return predict_windows(net, images, keypointset, sight, indices=indices)
     return predict_view(net, images, sight.view(len(images)), keypointset, indices=indices)
 
 
@@ -42,6 +44,32 @@ def predict_refined(net: keras.Model, images: Images, keypointset: KeypointSet, 
     everything = list(range(len(keypointset.names)))
     first = predict_view(net, images, sight.view(len(images)), keypointset, indices=everything)
     return (first + predict_view(net, images, sight.aligned(first[:, 0], target), keypointset, indices=everything)) / 2
+
+
+def predict_windows(
+    net: keras.Model, images: Images, keypointset: KeypointSet, sight: KeypointWindows, *, indices: list[int]
+) -> np.ndarray:
+    """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3), each in a window around it, in one pass for each zoom.
+
+    Returns the predictions of the last pass, float32 (n, S, k, 2), in pixels of the images. The first pass is the same for all annotation
+    sources; in the others each source has its own windows, because the sources may place a keypoint far apart.
+    """
+    n, count = len(images), len(indices)
+    place = np.tile(np.arange(count), n)
+    which = np.repeat(np.arange(n), count)
+    selected = Selected(images, which)
+
+    def found(centres: np.ndarray, zoom: float) -> np.ndarray:
+        """The keypoints (n, S, k, 2) that the net finds in windows around the centres (n, k, 2)."""
+        view = sight.around(centres.reshape(-1, 2), which, np.full(len(which), zoom))
+        every = predict_view(net, selected, view, keypointset, indices=indices)
+        own = every[np.arange(len(place)), :, place]
+        return own.reshape(n, count, -1, 2).swapaxes(1, 2)
+
+    passes = [found(sight.located, sight.zooms[0])]
+    for zoom in sight.zooms[1:]:
+        passes.append(np.stack([found(passes[-1][:, source], zoom)[:, source] for source in range(passes[0].shape[1])], axis=1))
+    return passes[-1].astype(np.float32)
 
 
 def predict(net: keras.Model, images: Images, keypointset: KeypointSet, *, indices: list[int], mirrored: bool) -> np.ndarray:

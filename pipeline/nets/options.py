@@ -15,7 +15,7 @@ NORMALISATIONS = ("standard", "unit", "none")
 INITIALISATIONS = ("net", "he", "glorot", "uniform")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw")
 SCHEDULES = ("constant", "linear", "inverse", "halving", "cosine")
-VIEWS = ("window", "face")
+VIEWS = ("auto", "window", "face", "keypoint")
 STARTS = ("base", "scratch")
 HEADS = ("kept", "new")
 

@@ -8,7 +8,10 @@ import numpy as np
 from pipeline.geometry import affine, augmentation
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images, Selected, block_rows, chosen
-from pipeline.nets.sight import View
+from pipeline.nets.sight import KeypointWindows, Sight, View
+
+# Windows that are predicted after each epoch: a thousand windows take as long as three hundred windows of a training step.
+MOST_WATCHED = 512
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,49 @@ class Labelled:
         keypoints = affine.move(self.keypoints[which][:, indices], part.matrix).astype(np.float32)
         pixel = (1 / affine.magnification(part.matrix)).astype(np.float32)
         return Samples(images[:] if isinstance(self.images, np.ndarray) else images, keypoints, self.source[which], pixel)
+
+
+def seen(labelled: Labelled, sight: Sight, which: np.ndarray, indices: list[int]) -> Samples:
+    """Some of the labelled samples, as a net sees them with this sight; the other arguments are those of `Labelled.seen`.
+
+    Of a net that sees windows around keypoints: one window for each label, around where the base net has found the keypoint, in the last
+    zoom. Only that label counts in it. If there are more than MOST_WATCHED labels, these are so many of them, evenly spread.
+    """
+    if not isinstance(sight, KeypointWindows):
+        return labelled.seen(sight.view(len(labelled.images)), which, indices)
+    pairs = labels_of(labelled.keypoints, np.flatnonzero(which) if which.dtype == bool else which, indices)
+    sample, place = pairs[np.linspace(0, len(pairs) - 1, min(len(pairs), MOST_WATCHED)).astype(int)].T
+    view = sight.around(sight.located[sample, place], sample, np.full(len(sample), sight.zooms[-1]))
+    keypoints = affine.move(only(labelled.keypoints[sample][:, indices], place), view.matrix).astype(np.float32)
+    pixel = (1 / affine.magnification(view.matrix)).astype(np.float32)
+    images = view.images(Selected(labelled.images, sample))
+    return Samples(images[:] if isinstance(labelled.images, np.ndarray) else images, keypoints, labelled.source[sample], pixel)
+
+
+def labels_of(labels: np.ndarray, rows: np.ndarray, indices: list[int]) -> np.ndarray:
+    """The labels that samples have: int64 (m, 2), for each the number of its sample and its place among the keypoints `indices`.
+
+    labels: (n, K, 2), NaN where not labelled. rows: the numbers of the samples, in whose order the labels are.
+    """
+    found = np.argwhere(np.isfinite(labels[rows][:, indices]).all(axis=2))
+    return np.stack([rows[found[:, 0]], found[:, 1]], axis=1)
+
+
+def balanced(pairs: np.ndarray, *, most: int = 4) -> np.ndarray:
+    """The labels (m, 2) of `labels_of`, those of rare keypoints repeated up to `most` times, so that each keypoint has about as many."""
+    if not len(pairs):
+        return pairs
+    counts = np.bincount(pairs[:, 1])
+    times = np.clip(np.round(counts.max() / np.maximum(counts, 1)), 1, most).astype(int)
+    return np.repeat(pairs, times[pairs[:, 1]], axis=0)
+
+
+def only(labels: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Labels (n, k, 2) of which only that at the place (n,) is kept; the others are NaN."""
+    kept = np.full_like(labels, np.nan)
+    each = np.arange(len(labels))
+    kept[each, place] = labels[each, place]
+    return kept
 
 
 class StoredVersions:
@@ -127,7 +173,53 @@ class DrawnVersions:
         return Samples(images[:], keypoints[:, self.indices], self.labelled.source[rows], pixel.astype(np.float32))
 
 
-Versions = StoredVersions | DrawnVersions
+@dataclass(frozen=True)
+class DrawnWindows:
+    """Augmented windows around single keypoints, drawn anew for each epoch; the interface is that of `StoredVersions`.
+
+    labelled: all samples. ranges: of the random transforms, lengths in pixels of a window. pairs: int64 (m, 2), the labels to train on: for
+    each the number of its sample and the place of its keypoint among `indices`, the keypoints of the net. size: the number of windows in an
+    epoch. The epochs go through all labels, in a random order, and then begin again. Each window has one of the zooms of the sight.
+    """
+
+    labelled: Labelled
+    sight: KeypointWindows
+    keypointset: KeypointSet
+    ranges: augmentation.Ranges
+    seed: int
+    pairs: np.ndarray
+    size: int
+    indices: list[int]
+
+    def __len__(self) -> int:
+        return self.size if len(self.pairs) else 0
+
+    def version(self, epoch: int) -> int:
+        """The number of the version that an epoch, counted from 0, trains on: each epoch has its own."""
+        return epoch
+
+    def block(self, version: int, part: slice) -> Samples:
+        """The samples `part`, a slice of the windows, of a version; equal arguments give equal samples."""
+        sample, place = self._pairs(version, part).T
+        rng, ranges = np.random.default_rng([self.seed, version, part.start]), augmentation.allowed(self.ranges, self.keypointset)
+        zoom, members = rng.choice(self.sight.zooms, len(sample)), np.array(self.indices)[place]
+        labels = only(self.labelled.keypoints[sample], members)
+        around = self.sight.around(labels[np.arange(len(sample)), members], sample, zoom)
+        drawn = augmentation.draw(len(sample), around.side, ranges, rng=rng).after(around.matrix)
+        whole = Selected(self.labelled.images, sample)
+        images, keypoints = augmentation.apply(whole, labels, drawn, self.keypointset, side=around.side, reduction=around.reduction)
+        pixel = (1 / affine.magnification(drawn.matrix)).astype(np.float32)
+        return Samples(images[:], keypoints[:, self.indices], self.labelled.source[sample], pixel)
+
+    def _pairs(self, version: int, part: slice) -> np.ndarray:
+        """The labels of a part of a version."""
+        number = version * self.size + np.arange(part.start, part.stop)
+        cycle, place = np.divmod(number, len(self.pairs))
+        order = {c: np.random.default_rng([self.seed, c]).permutation(len(self.pairs)) for c in np.unique(cycle).tolist()}
+        return self.pairs[[order[c][p] for c, p in zip(cycle.tolist(), place.tolist(), strict=True)]]
+
+
+Versions = StoredVersions | DrawnVersions | DrawnWindows
 
 
 def repeated(rows: np.ndarray, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a net sees of each image: either the whole image or a window of the aligned face."""
+"""What a net sees of each image: the whole image, a window of the aligned sample, or a small window around each keypoint."""
 
 from dataclasses import dataclass, replace
 
@@ -95,22 +95,79 @@ class AlignedWindow:
         return replace(self, aligning=self.aligning[chosen])
 
 
-Sight = WholeImage | AlignedWindow
+@dataclass(frozen=True)
+class KeypointWindows:
+    """The net sees a small window around one keypoint at a time, and predicts that keypoint in it.
+
+    All keypoints of the net share its weights; each has outputs of its own. The window is turned and scaled like the aligned sample, and
+    its middle is where the keypoint has been found before. A net sees windows of several zooms, in several passes: the first pass begins
+    where the base net has found the keypoint, the next one where the pass before has found it.
+
+    side: width and height of a window in its own pixels. zooms: pixels of a window per pixel of the aligned frame, of each pass. aligning:
+    the maps float64 (n, 2, 3) that align each of n images. located: float64 (n, k, 2), where the base net has found the net's keypoints,
+    pixels of the images. scale: pixels of the aligned frame per pixel of the images, if a sample has the typical size.
+    """
+
+    side: int
+    zooms: tuple[float, ...]
+    aligning: np.ndarray
+    located: np.ndarray
+    scale: float = 1.0
+
+    @property
+    def target(self) -> None:
+        """Windows are not refined any further than by their passes."""
+        return None
+
+    def view(self, n: int) -> View:
+        """The view of the first keypoint of each of n images in the last pass. Raises ValueError if n is not the number of images."""
+        if n != len(self.aligning):
+            raise ValueError(f"{n} images and {len(self.aligning)} alignment maps do not match")
+        return self.around(self.located[:, 0], np.arange(n), np.full(n, self.zooms[-1]))
+
+    def around(self, centres: np.ndarray, which: np.ndarray, zooms: np.ndarray) -> View:
+        """The view of m windows of the images with the indices `which` (m,).
+
+        centres: where the middles of the windows are, (m, 2), pixels of the images. zooms: of each window, (m,).
+        """
+        linear = self.aligning[which, :, :2] * zooms[:, None, None]
+        shift = self.side / 2 - np.einsum("mij,mj->mi", linear, centres)
+        matrix = np.concatenate([linear, shift[:, :, None]], axis=2)
+        # The largest zoom decides, because a reduction would take detail from it; a window of half of it is still without aliasing.
+        return View(matrix, self.side, affine.reduction(self.scale * float(zooms.max(initial=0))))
+
+    def of(self, chosen: np.ndarray) -> "KeypointWindows":
+        """What the net sees of some of the images, given by a mask (n,) or by their indices."""
+        return replace(self, aligning=self.aligning[chosen], located=self.located[chosen])
 
 
-def aligned_by(base: Trained) -> np.ndarray:
-    """The maps float64 (n, 2, 3) that align all labelled samples by the predictions of a base net. Raises ValueError for a specialist."""
+Sight = WholeImage | AlignedWindow | KeypointWindows
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a base net has found the sample in each of n images.
+
+    located: (n, K, 2), its predictions for all keypoints of the set as its first annotation source would place them, pixels of the images.
+    aligning: the maps float64 (n, 2, 3) that align the images by them, from their pixels to the aligned frame.
+    """
+
+    located: np.ndarray
+    aligning: np.ndarray
+
+
+def placed_by(base: Trained) -> Placed:
+    """Where a base net has found all labelled samples of its training. Raises ValueError for a specialist."""
     if base.located is None:
         raise ValueError("this net is not a base net, so it has no predictions that align the faces")
-    return aligning_of(base, base.located, side=int(base.stored))
+    return placed(base, base.located, side=int(base.stored))
 
 
-def aligning_of(base: Trained, located: np.ndarray, *, side: int) -> np.ndarray:
-    """The maps float64 (n, 2, 3) from images of side x side pixels to the aligned frame of a base net.
+def placed(base: Trained, located: np.ndarray, *, side: int) -> Placed:
+    """Where a base net has found the samples in images of side x side pixels, for which it predicts `located`, see `Placed`.
 
-    located: what the base net predicts for them, as its first annotation source would place it, (n, K, 2), pixels of the images.
     Raises ValueError for a specialist.
     """
     if base.target is None:
         raise ValueError("this net is not a base net, so it has no aligned face to align faces with")
-    return alignment.aligning(located, base.target, scale=int(base.frame) / side)
+    return Placed(located, alignment.aligning(located, base.target, scale=int(base.frame) / side))

@@ -126,5 +126,17 @@ class Trained:
     window: np.ndarray | None = array(
         "float64", "xy term", "", "affine map from the aligned face to the input of a specialist that sees a window; otherwise absent"
     )
+    zooms: np.ndarray | None = array(
+        "float64",
+        "pass",
+        "",
+        "pixels of a window per pixel of the aligned frame, of each pass of a specialist that sees a window around"
+        " each keypoint; otherwise absent",
+    )
     carried_over: np.ndarray = array("text", "weight", "", "names of the weights that were carried over from the base net or from ImageNet")
     new: np.ndarray = array("text", "weight", "", "names of the weights that were freshly initialised")
+
+    @property
+    def sees_windows(self) -> bool:
+        """Whether the net sees windows of the aligned sample instead of the whole image."""
+        return self.window is not None or self.zooms is not None

@@ -30,7 +30,8 @@ class Recipe:
     """The hyper-parameters of a training. The tasks' parameters of the same names document the meaning and range of each field.
 
     robust_from: pixels of the frame, see `Trained.frame`. frame_pixel: the length of one such pixel in pixels of the whole images. The loss
-    is in pixels of the frame, so that learning rates and penalties mean the same whatever the size of the images.
+    is in pixels of the frame, so that learning rates and penalties mean the same whatever the size of the images. If frame_pixel is 0, the
+    loss and robust_from are in pixels of what the net sees, so that windows of all zooms count alike.
     """
 
     epochs: int
@@ -123,10 +124,10 @@ class SamplesOnDevice(keras.Model):
         own = ops.einsum("bs,bskc->bkc", ops.take(self.own_source, x, axis=0), ops.cast(y_pred, "float32"))
         known = ops.take(self.known, x, axis=0)
         difference = self.frame.to_pixels(own) - ops.take(self.labels, x, axis=0)
-        difference = difference * ops.reshape(ops.take(self.pixel, x, axis=0), (-1, 1, 1))
-        self.squared_error.update_state(masked_mean(ops.square(difference), known), sample_weight=ops.sum(known))
-        if self.frame_pixel != 1:
-            difference = difference / self.frame_pixel
+        whole = difference * ops.reshape(ops.take(self.pixel, x, axis=0), (-1, 1, 1))
+        self.squared_error.update_state(masked_mean(ops.square(whole), known), sample_weight=ops.sum(known))
+        if self.frame_pixel:
+            difference = whole if self.frame_pixel == 1 else whole / self.frame_pixel
         loss = self.loss_scale * masked_mean(robust_square(difference, robust_from=self.robust_from), known)
         return loss + sum(self.losses) if self.losses else loss
 

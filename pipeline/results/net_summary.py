@@ -59,7 +59,7 @@ def net_of(name: str, net: Trained) -> NetSummary:
         name=words(name),
         network=net.structure.network,
         side=int(net.side),
-        window=net.window is not None,
+        window=net.sees_windows,
         carried_over=len(net.carried_over) > 0,
         keypoints=[words(keypoint) for keypoint in net.keypoints],
         epochs=len(net.history.epoch),

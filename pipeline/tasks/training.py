@@ -18,7 +18,7 @@ from pipeline.nets.options import (
     STARTS,
     VIEWS,
 )
-from pipeline.store.run.parameters import choice, fraction, from_parameters, real, whole
+from pipeline.store.run.parameters import choice, fraction, from_parameters, multiple, real, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, expanded, workspace_root
 from pipeline.store.workspace import names
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pipeline.keypoints.definition import KeypointSet
     from pipeline.nets.checkpoints import Checkpoints
     from pipeline.nets.fitting import TrainingJob
-    from pipeline.nets.samples import Labelled, Versions
-    from pipeline.nets.sight import Sight
+    from pipeline.nets.samples import DrawnWindows, Labelled, Versions
+    from pipeline.nets.sight import KeypointWindows, Sight
     from pipeline.nets.start import Start
     from pipeline.nets.structure import Structure
     from pipeline.nets.trained import History, Trained
@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 
 # Samples in an epoch on a small set: with as many epochs as for Kaggle's 5,200 faces, the training has two fifths of their steps.
 SMALL_SET = 2048
+
+
+# Windows around keypoints are shifted by up to this fraction of their side: as far as the base net misses the keypoint, but for the worst.
+WINDOW_SHIFT = 14 / 64
 
 
 class Training(Learning):
@@ -271,10 +275,15 @@ class TrainSpecialist(Training, Stage):
 
     group = luigi.Parameter(default="", description="name of the keypoint group")
     view = choice(
-        "window",
-        "what the net sees: window (the part around the group that the base net has located) or face (the whole image)",
+        "auto",
+        "what the net sees: window (the part around the group of the sample that the base net has located), face (the whole image) or"
+        " keypoint (a small window around one keypoint at a time, in the resolution of the stored samples); auto: keypoint for a keypoint"
+        " set of your own, window for Kaggle's and drawn faces",
         VIEWS,
     )
+    side = multiple(64, "keypoint: width and height of a window in pixels", 16)
+    detail = real(1.0, "keypoint: pixels of a window in the last pass per pixel of the stored samples", 0.05, 4.0)
+    passes = whole(2, "keypoint: number of passes, each with twice the detail of the one before, around where that has found it", 1, 4)
     margin = fraction("18/96", "window: distance from the outermost keypoints of the group on the mean shape to the edge")
     extent = fraction("64/96", "window: minimum width and height; the surroundings of a keypoint help to find it")
     zoom = real(
@@ -302,8 +311,13 @@ class TrainSpecialist(Training, Stage):
     warmup = real(1.0, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
 
     def check(self) -> None:
-        if self.view == "window" and (network := self.requires()["base"].network) not in ANY_SIDE:
+        if self.sees != "face" and (network := self.requires()["base"].network) not in ANY_SIDE:
             raise InputError(f"The weights of {network} fit only the whole image. Use --TrainSpecialist-view face.")
+
+    @property
+    def sees(self) -> str:
+        """What the net sees: one of the views other than auto."""
+        return self.view if self.view != "auto" else "keypoint" if dataset().is_own else "window"
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -320,7 +334,7 @@ class TrainSpecialist(Training, Stage):
     def requires(self):
         if self.group not in (groups := dataset().groups()):
             raise InputError(f"--TrainSpecialist-group {self.group}: there is no such keypoint group; {meant(self.group, groups)}")
-        copies = {"copies": Augment()} if self.view == "face" else {}
+        copies = {"copies": Augment()} if self.sees == "face" else {}
         return {"faces": Load(), **copies, "base": TrainBase()}
 
     def _job(self) -> "TrainingJob":
@@ -336,28 +350,39 @@ class TrainSpecialist(Training, Stage):
         start: Start = Fresh() if self.start == "scratch" else FromBase(base, keep_head=self.head == "kept")
         sight = self._sight(base, indices, _target(data, keypointset, int(base.frame)))
         recipe = self.recipe(int(base.frame), int(base.stored))
+        if self.sees == "keypoint":
+            recipe = dataclasses.replace(recipe, robust_from=self.robust_from * self.side, frame_pixel=0.0)
         return TrainingJob(structure, _labelled(data), recipe, indices, start, sight, keypointset)
 
     def _sight(self, base: "Trained", indices: list[int], target: "np.ndarray") -> "Sight":
-        """The whole image, or the window around the keypoints `indices` of the samples that the base net has aligned with the target."""
+        """The whole image, or windows around the keypoints `indices` of the samples that the base net has aligned with the target."""
         from pipeline.geometry import alignment
-        from pipeline.nets.sight import AlignedWindow, WholeImage, aligned_by
+        from pipeline.nets.sight import AlignedWindow, KeypointWindows, WholeImage, placed_by
 
         side, scale = int(base.frame), int(base.frame) / int(base.stored)
-        if self.view == "face":
+        if self.sees == "face":
             return WholeImage(side, scale=scale)
+        found = placed_by(base)
+        if self.sees == "keypoint":
+            zooms = tuple(self.detail / scale * 2.0**-step for step in reversed(range(self.passes)))
+            return KeypointWindows(self.side, zooms, found.aligning, found.located[:, indices], scale)
         window = alignment.window(target, indices, margin=self.margin * side, extent=self.extent * side, zoom=self.zoom)
-        return AlignedWindow(window, aligned_by(base), scale)
+        return AlignedWindow(window, found.aligning, scale)
 
     @contextlib.contextmanager
     def _versions(self, job: "TrainingJob") -> "Iterator[Versions]":
         """Windows drawn anew for each epoch; for a specialist that sees the whole image, the versions of Augment."""
-        if self.view == "face":
+        if self.sees == "face":
             with super()._versions(job) as versions:
                 yield versions
             return
         from pipeline.geometry.augmentation import Ranges
         from pipeline.nets.samples import DrawnVersions, repeated, rows_with
+        from pipeline.nets.sight import KeypointWindows
+
+        if isinstance(job.sight, KeypointWindows):
+            yield self._windows(job, job.sight)
+            return
 
         labelled, frame = job.labelled, job.sight.scale * job.labelled.images.shape[1]
         rows = rows_with(labelled.keypoints, job.indices, among=~labelled.held_out)
@@ -369,6 +394,23 @@ class TrainSpecialist(Training, Stage):
             ranges=from_parameters(Ranges, self, **own),
             seed=self.seed,
             rows=repeated(rows, max(int((~labelled.held_out).sum()), self.least())),
+            indices=job.indices,
+        )
+
+    def _windows(self, job: "TrainingJob", sight: "KeypointWindows") -> "DrawnWindows":
+        """Windows around single keypoints, drawn anew for each epoch."""
+        from pipeline.geometry.augmentation import Ranges
+        from pipeline.nets.samples import DrawnWindows, balanced, labels_of
+
+        labelled, own = job.labelled, {"shift": WINDOW_SHIFT * self.side, "shear": 0.0, "small_share": 0.0, "small_scale": 1.0}
+        return DrawnWindows(
+            labelled,
+            sight,
+            keypointset=job.keypointset,
+            ranges=from_parameters(Ranges, self, **own),
+            seed=self.seed,
+            pairs=balanced(labels_of(labelled.keypoints, (~labelled.held_out).nonzero()[0], job.indices)),
+            size=max(int((~labelled.held_out).sum()), self.least()),
             indices=job.indices,
         )
 
