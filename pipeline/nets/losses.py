@@ -27,3 +27,22 @@ def robust_square(difference: Any, *, robust_from: float) -> Any:
         return ops.square(difference)
     # Equal to the formula above, but without the subtraction of nearly equal numbers.
     return 2 * ops.square(difference) / (ops.sqrt(1 + ops.square(difference / robust_from)) + 1)
+
+
+def heat_map_entropy(maps: Any, labels: Any, known: Any, *, spread: float) -> Any:
+    """The cross-entropy between heat maps and normal densities around the labels: (B, K) float32, 0 where not labelled.
+
+    maps: (B, H, W, K) float32, before the softmax over each map. labels: (B, K, 2) float32, x then y in pixels of the maps, of which the
+    first extends from 0 to 1. known: (B, K), 1 where labelled, otherwise 0. spread: standard deviation of the densities, pixels of the
+    maps.
+
+    It tells a heat map to have one narrow peak, where the expected position only tells it to be balanced around the label (Nibali et al.
+    2018, "Numerical coordinate regression with convolutional neural networks", https://arxiv.org/abs/1801.07372, who use the
+    Jensen-Shannon divergence for the same purpose).
+    """
+    _, height, width, count = maps.shape
+    across = ops.square(ops.arange(width, dtype="float32") + 0.5 - labels[..., 0, None]) / (-2 * spread**2)  # (B, K, W)
+    down = ops.square(ops.arange(height, dtype="float32") + 0.5 - labels[..., 1, None]) / (-2 * spread**2)
+    density = ops.softmax(ops.reshape(down[..., :, None] + across[..., None, :], (-1, count, height * width)))
+    logarithm = ops.log_softmax(ops.transpose(ops.reshape(maps, (-1, height * width, count)), (0, 2, 1)))
+    return -known * ops.sum(density * logarithm, axis=-1)

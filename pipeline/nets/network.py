@@ -163,6 +163,13 @@ class MeanPosition(layers.Layer):
         return (input_shape[0], input_shape[3], 2)
 
 
+def heat_maps(net: keras.Model) -> Any:
+    """The heat maps of a compact net, before the softmax over each: symbolic, (B, H, W, S * K). Raises ValueError for another net."""
+    if not any(isinstance(layer, MeanPosition) for layer in net.layers):
+        raise ValueError(f"{net.name} has no heat maps")
+    return net.get_layer(OUTPUT).output
+
+
 def activation(net: keras.Model, layer: layers.Layer) -> layers.Layer:
     """The layer that outputs the activation of `layer`: a batch norm and activation directly behind it, or the layer itself."""
     for kind in (layers.BatchNormalization, layers.Activation):

@@ -15,10 +15,10 @@ from pipeline.errors import InputError
 from pipeline.geometry.frame import Frame
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.metrics.rmse import rmse
-from pipeline.nets import device, forward, monitoring, optimizers, schedules
+from pipeline.nets import device, forward, monitoring, network, optimizers, schedules
 from pipeline.nets.checkpoints import Checkpoints, SaveCheckpoints
 from pipeline.nets.health import MeasureHealth
-from pipeline.nets.losses import masked_mean, robust_square
+from pipeline.nets.losses import heat_map_entropy, masked_mean, robust_square
 from pipeline.nets.samples import Samples, Versions
 from pipeline.nets.snapshots import Series, TakeSnapshots
 from pipeline.nets.sources import of_source
@@ -31,7 +31,8 @@ class Recipe:
 
     robust_from: pixels of the frame, see `Trained.frame`. frame_pixel: the length of one such pixel in pixels of the whole images. The loss
     is in pixels of the frame, so that learning rates and penalties mean the same whatever the size of the images. If frame_pixel is 0, the
-    loss and robust_from are in pixels of what the net sees, so that windows of all zooms count alike.
+    loss and robust_from are in pixels of what the net sees, so that windows of all zooms count alike. heat_map: the weight of
+    `losses.heat_map_entropy` in the loss.
     """
 
     epochs: int
@@ -54,6 +55,7 @@ class Recipe:
     device_memory: int
     seed: int
     frame_pixel: float = 1.0
+    heat_map: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,15 +77,26 @@ class SamplesOnDevice(keras.Model):
     So an epoch copies its samples to the device once, and a training step copies nothing.
     """
 
-    def __init__(self, net: keras.Model, capacity: int, *, robust_from: float, unit_loss: bool = False, frame_pixel: float = 1.0) -> None:
+    def __init__(
+        self,
+        net: keras.Model,
+        capacity: int,
+        *,
+        robust_from: float,
+        unit_loss: bool = False,
+        frame_pixel: float = 1.0,
+        heat_map: float = 0.0,
+    ) -> None:
         """Reserves room for `capacity` samples as the net takes them.
 
         robust_from, frame_pixel: see `Recipe`, `losses.robust_square`. unit_loss: whether the loss is in squared unit coordinates instead
-        of square pixels, see `optimizers.STEP_WITH_THE_LOSS`.
+        of square pixels, see `optimizers.STEP_WITH_THE_LOSS`. heat_map: weight of `losses.heat_map_entropy`, 0 for a net without heat maps.
         """
         super().__init__(name="samples_on_device")
         frame = Frame(net.input_shape[1])
         self.net, self.frame, self.robust_from, self.frame_pixel = net, frame, robust_from, frame_pixel
+        self.heat_map = heat_map
+        self.with_maps = keras.Model(net.input, [net.output, network.heat_maps(net)]) if heat_map else None
         self.loss_scale = (2 / frame.side) ** 2 if unit_loss else 1.0
         sources, keypoints = net.output_shape[1:3]
 
@@ -113,15 +126,19 @@ class SamplesOnDevice(keras.Model):
             variable.assign(np.pad(value, ((0, missing),) + ((0, 0),) * (value.ndim - 1)) if missing else value)
 
     def call(self, index: Any, training: bool = False) -> Any:
-        """The net's output (B, S, K, 2), unit coordinates, for the samples on the device with the indices int32 (B,)."""
-        return self.net(ops.cast(ops.take(self.images, index, axis=0), "float32"), training=training)
+        """The net's output (B, S, K, 2), unit coordinates, for the samples on the device with the indices int32 (B,).
+
+        With a loss for heat maps, the list of this output and the heat maps.
+        """
+        return (self.with_maps or self.net)(ops.cast(ops.take(self.images, index, axis=0), "float32"), training=training)
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True) -> Any:
         """The robust loss over the labelled values plus the penalties of the layers, a scalar.
 
         x: indices of the samples, int32 (B,). y_pred: the net's output for them, of which the own annotation source of each sample counts.
         """
-        own = ops.einsum("bs,bskc->bkc", ops.take(self.own_source, x, axis=0), ops.cast(y_pred, "float32"))
+        found, *maps = y_pred if self.with_maps else [y_pred]
+        own = ops.einsum("bs,bskc->bkc", ops.take(self.own_source, x, axis=0), ops.cast(found, "float32"))
         known = ops.take(self.known, x, axis=0)
         difference = self.frame.to_pixels(own) - ops.take(self.labels, x, axis=0)
         whole = difference * ops.reshape(ops.take(self.pixel, x, axis=0), (-1, 1, 1))
@@ -129,7 +146,19 @@ class SamplesOnDevice(keras.Model):
         if self.frame_pixel:
             difference = whole if self.frame_pixel == 1 else whole / self.frame_pixel
         loss = self.loss_scale * masked_mean(robust_square(difference, robust_from=self.robust_from), known)
+        if maps:
+            loss = loss + self.loss_scale * self.heat_map * self._entropy(x, ops.cast(maps[0], "float32"))
         return loss + sum(self.losses) if self.losses else loss
+
+    def _entropy(self, x: Any, maps: Any) -> Any:
+        """The mean cross-entropy of the heat maps (B, H, W, S * K) of the own annotation sources, a scalar. x: see `compute_loss`."""
+        _, height, width, _ = maps.shape
+        own_source, labels = ops.take(self.own_source, x, axis=0), ops.take(self.labels, x, axis=0)
+        by_source = ops.reshape(maps, (-1, height, width, own_source.shape[1], labels.shape[1]))
+        own = ops.einsum("bs,bhwsk->bhwk", own_source, by_source)
+        known = ops.take(self.known, x, axis=0)[..., 0]
+        entropy = heat_map_entropy(own, labels * (width / self.frame.side), known, spread=1.0)
+        return masked_mean(entropy, known)
 
 
 def blocks_of(samples: int, *, capacity: int) -> list[slice]:
@@ -240,7 +269,7 @@ def _compiled(net: keras.Model, recipe: Recipe, *, capacity: int, steps: int) ->
     """The net with room for `capacity` samples and with the recipe's optimizer. steps: training steps in an epoch."""
     unit_loss = recipe.optimizer in optimizers.STEP_WITH_THE_LOSS
     bend, pixel = recipe.robust_from, recipe.frame_pixel
-    trainer = SamplesOnDevice(net, capacity, robust_from=bend, unit_loss=unit_loss, frame_pixel=pixel)
+    trainer = SamplesOnDevice(net, capacity, robust_from=bend, unit_loss=unit_loss, frame_pixel=pixel, heat_map=recipe.heat_map)
     trainer.compile(optimizer=_optimizer(recipe, steps))
     trainer.optimizer.build(trainer.trainable_variables)
     return trainer
