@@ -135,13 +135,13 @@ class Teller:
 
 @pytest.mark.keras
 def test_the_second_pass_begins_where_the_first_has_found_the_keypoint():
-    """A window of the second pass would miss a keypoint that the base net has placed 12 px off; with the first pass before it, each
+    """A window of the second pass would miss a keypoint that the base net has placed 27 px off; with the first pass before it, each
     keypoint is found to half a pixel."""
     from pipeline.nets import forward
 
     keypoints, sight = windows(zooms=(0.75, 3.0), indices=EYES)
     images = dots_at(keypoints[:, 1], side=WIDE)
-    off = replace(sight, located=sight.located + np.array([9.0, -8.0]))
+    off = replace(sight, located=sight.located + np.array([20.0, -18.0]))
     found = forward.predict_windows(Teller(), images, DOTS, off, indices=EYES)[:, :, [1]]
     assert found.shape == (12, 2, 1, 2)
     assert np.abs(found[:, :, 0] - keypoints[:, None, 1]).max() < 0.8
@@ -197,21 +197,27 @@ def test_the_entropy_of_heat_maps_is_that_of_the_loop():
 
 
 @pytest.mark.keras
-def test_the_loss_of_heat_maps_makes_their_peaks_narrow():
-    """With it, the heat maps of a net that was trained otherwise the same have a higher peak; the loss changes nothing at weight 0."""
+def test_the_loss_of_heat_maps_gives_them_peaks_of_its_width():
+    """With it, the heat maps of a net that was trained otherwise the same are closer to normal densities around the labels."""
     import keras
+    from keras import ops
 
     from pipeline.nets import device, network, training
+    from pipeline.nets.losses import heat_map_entropy
     from pipeline.nets.start import Fresh
 
-    def peak(weight):
+    new = labelled(8, seed=3)
+
+    def entropy(weight):
         device.prepare(seed=0, threads=0)
         net = network.build(structure("compact"), side=SIDE, keypoints=3, sources=2)
         Fresh().apply(net, [0, 1, 2])
-        plan = recipe(epochs=2, learning_rate=3e-3, heat_map=weight)
+        plan = recipe(epochs=4, learning_rate=3e-3, heat_map=weight)
         training.fit(net, versions_of(labelled(96, seed=1)), labelled(8, seed=2), plan, keypointset=DOTS, hooks=training.Hooks())
-        maps = np.asarray(keras.Model(net.input, network.heat_maps(net)).predict_on_batch(labelled(8, seed=3).images))
-        weights = np.exp(maps - maps.max(axis=(1, 2), keepdims=True))
-        return (weights.max(axis=(1, 2)) / weights.sum(axis=(1, 2))).mean()
+        maps = keras.Model(net.input, network.heat_maps(net)).predict_on_batch(new.images)[..., :3]
+        known = np.isfinite(new.keypoints).all(axis=2).astype(np.float32)
+        places = np.nan_to_num(new.keypoints) * (maps.shape[1] / SIDE)
+        found = heat_map_entropy(*map(ops.convert_to_tensor, (maps, places, known)), spread=1.0)
+        return np.asarray(found).sum() / known.sum()
 
-    assert peak(0.3) > 1.2 * peak(0.0)
+    assert entropy(1.0) < 0.9 * entropy(0.0)
