@@ -10,7 +10,7 @@ from toys import DOTS, EYES, SIDE, TARGET, labelled, recipe, sight_of, structure
 from pipeline.geometry import alignment
 from pipeline.metrics.rmse import rmse
 from pipeline.nets.samples import rows_with
-from pipeline.nets.sight import Placed, WholeImage
+from pipeline.nets.sight import Located, WholeImage
 from pipeline.nets.sources import of_source
 
 pytestmark = pytest.mark.keras
@@ -68,7 +68,7 @@ def net(request):
 
 
 def found_at(located):
-    return Placed(located, alignment.aligning(located, TARGET))
+    return Located(located, alignment.aligning(located, TARGET))
 
 
 def test_a_base_net_starts_fresh(base):

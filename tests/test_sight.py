@@ -7,7 +7,7 @@ import pytest
 from toys import EYES, SIDE, TARGET, dot_faces
 
 from pipeline.geometry import affine, alignment
-from pipeline.nets.sight import AlignedWindow, View, WholeImage, placed_by
+from pipeline.nets.sight import AlignedWindow, View, WholeImage, located_by
 
 N = 6
 IMAGES, KEYPOINTS = dot_faces(N, seed=5)
@@ -79,8 +79,8 @@ def test_a_view_needs_one_map_for_each_image():
 def test_faces_are_aligned_by_the_predictions_of_a_base_net():
     """The maps bring its predictions for the labelled faces to its target; a specialist has neither, and raises a ValueError."""
     base = SimpleNamespace(located=KEYPOINTS, target=TARGET, frame=SIDE, stored=SIDE)
-    np.testing.assert_array_equal(placed_by(base).aligning, alignment.aligning(KEYPOINTS, TARGET))
+    np.testing.assert_array_equal(located_by(base).aligning, alignment.aligning(KEYPOINTS, TARGET))
     for located in (None, KEYPOINTS):
         specialist = SimpleNamespace(located=located, target=None, stored=SIDE, frame=SIDE)
         with pytest.raises(ValueError, match="not a base net"):
-            placed_by(specialist)
+            located_by(specialist)

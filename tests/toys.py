@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.geometry import augmentation
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets.samples import DrawnVersions, Labelled, Samples, StoredVersions, rows_with
-from pipeline.nets.sight import AlignedWindow, placed_by
+from pipeline.nets.sight import AlignedWindow, located_by
 
 DOTS = KeypointSet(
     name="dots",
@@ -62,7 +62,7 @@ def versions_of(*faces, rows=None, indices=None):
 
 def sight_of(base, window):
     """The sight of a specialist that sees a window of the faces aligned by the predictions of `base`."""
-    return AlignedWindow(window, placed_by(base).aligning)
+    return AlignedWindow(window, located_by(base).aligning)
 
 
 def windows_of(faces, base, window):

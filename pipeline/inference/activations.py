@@ -9,7 +9,7 @@ from pipeline.geometry import affine
 from pipeline.inference import prediction
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets import network
-from pipeline.nets.sight import placed
+from pipeline.nets.sight import located_at
 from pipeline.nets.trained import Trained
 
 
@@ -36,7 +36,7 @@ def activations_of(trained: Trained, image: np.ndarray, keypointset: KeypointSet
     """
     images, found = image[None], None
     if trained.sees_windows and base is not None and base.target is not None:
-        found = placed(base, prediction.predict(base, images, keypointset)[:, 0], side=len(image))
+        found = located_at(base, prediction.predict(base, images, keypointset)[:, 0], side=len(image))
     view, net = prediction.sight(trained, found, side=len(image)).view(1), prediction.rebuilt(trained, keypointset)
     corners = np.array([[[0, 0], [1, 0], [1, 1], [0, 1]]], float) * view.side
     seen = view.images(images)[:]

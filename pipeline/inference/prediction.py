@@ -9,12 +9,12 @@ from pipeline.geometry import alignment
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
 from pipeline.nets import forward, network
-from pipeline.nets.sight import AlignedWindow, KeypointWindows, Placed, Sight, WholeImage, placed
+from pipeline.nets.sight import AlignedWindow, KeypointWindows, Located, Sight, WholeImage, located_at
 from pipeline.nets.sources import of_source, within_image
 from pipeline.nets.trained import Trained
 
 
-def predict(trained: Trained, images: Images, keypointset: KeypointSet, found: Placed | None = None) -> np.ndarray:
+def predict(trained: Trained, images: Images, keypointset: KeypointSet, found: Located | None = None) -> np.ndarray:
     """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3) of any side s with a trained net.
 
     Returns float32 (n, S, k, 2), in pixels of the images, for each of S annotation sources; the k keypoints are `trained.indices`. The
@@ -35,7 +35,7 @@ def rebuilt(trained: Trained, keypointset: KeypointSet) -> keras.Model:
     return net
 
 
-def sight(trained: Trained, found: Placed | None, *, side: int) -> Sight:
+def sight(trained: Trained, found: Located | None, *, side: int) -> Sight:
     """What the net sees of images of side x side pixels.
 
     found: see `predict`. Raises ValueError if it is missing for a net that sees windows.
@@ -62,6 +62,6 @@ def predict_chain(nets: Iterable[Trained], images: Images, source: np.ndarray, k
     for net in nets:
         by_source = predict(net, images, keypointset, found)
         if net.target is not None:
-            found = placed(net, by_source[:, 0], side=images.shape[1])
+            found = located_at(net, by_source[:, 0], side=images.shape[1])
         predictions.append(of_source(by_source, source))
     return predictions

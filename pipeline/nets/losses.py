@@ -36,8 +36,8 @@ def heat_map_entropy(maps: Any, labels: Any, known: Any, *, spread: float) -> An
     first extends from 0 to 1. known: (B, K), 1 where labelled, otherwise 0. spread: standard deviation of the densities, pixels of the
     maps.
 
-    It tells a heat map to have one peak of this width, where the expected position only tells it to be balanced around the label (Nibali et al.
-    2018, "Numerical coordinate regression with convolutional neural networks", https://arxiv.org/abs/1801.07372, who use the
+    It tells a heat map to have one peak of this width, where the expected position only tells it to be balanced around the label (Nibali et
+    al. 2018, "Numerical coordinate regression with convolutional neural networks", https://arxiv.org/abs/1801.07372, who use the
     Jensen-Shannon divergence for the same purpose).
     """
     _, height, width, count = maps.shape

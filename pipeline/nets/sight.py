@@ -145,7 +145,7 @@ Sight = WholeImage | AlignedWindow | KeypointWindows
 
 
 @dataclass(frozen=True)
-class Placed:
+class Located:
     """Where a base net has found the sample in each of n images.
 
     located: (n, K, 2), its predictions for all keypoints of the set as its first annotation source would place them, pixels of the images.
@@ -156,18 +156,18 @@ class Placed:
     aligning: np.ndarray
 
 
-def placed_by(base: Trained) -> Placed:
+def located_by(base: Trained) -> Located:
     """Where a base net has found all labelled samples of its training. Raises ValueError for a specialist."""
     if base.located is None:
         raise ValueError("this net is not a base net, so it has no predictions that align the faces")
-    return placed(base, base.located, side=int(base.stored))
+    return located_at(base, base.located, side=int(base.stored))
 
 
-def placed(base: Trained, located: np.ndarray, *, side: int) -> Placed:
-    """Where a base net has found the samples in images of side x side pixels, for which it predicts `located`, see `Placed`.
+def located_at(base: Trained, located: np.ndarray, *, side: int) -> Located:
+    """Where a base net has found the samples in images of side x side pixels, for which it predicts `located`, see `Located`.
 
     Raises ValueError for a specialist.
     """
     if base.target is None:
         raise ValueError("this net is not a base net, so it has no aligned face to align faces with")
-    return Placed(located, alignment.aligning(located, base.target, scale=int(base.frame) / side))
+    return Located(located, alignment.aligning(located, base.target, scale=int(base.frame) / side))

@@ -357,12 +357,12 @@ class TrainSpecialist(Training, Stage):
     def _sight(self, base: "Trained", indices: list[int], target: "np.ndarray") -> "Sight":
         """The whole image, or windows around the keypoints `indices` of the samples that the base net has aligned with the target."""
         from pipeline.geometry import alignment
-        from pipeline.nets.sight import AlignedWindow, KeypointWindows, WholeImage, placed_by
+        from pipeline.nets.sight import AlignedWindow, KeypointWindows, WholeImage, located_by
 
         side, scale = int(base.frame), int(base.frame) / int(base.stored)
         if self.sees == "face":
             return WholeImage(side, scale=scale)
-        found = placed_by(base)
+        found = located_by(base)
         if self.sees == "keypoint":
             zooms = tuple(self.detail / scale * 2.0**-step for step in reversed(range(self.passes)))
             return KeypointWindows(self.side, zooms, found.aligning, found.located[:, indices], scale)
