@@ -108,4 +108,5 @@ class Learning(_OfStage):
         """How to train, with the given fields, with a frame of frame x frame pixels of samples of stored x stored pixels."""
         from pipeline.nets.training import Recipe
 
-        return from_parameters(Recipe, self, robust_from=self.robust_from * frame, frame_pixel=stored / frame, **given)
+        own = {"robust_from": self.robust_from * frame, "frame_pixel": stored / frame, "heat_map": 0.0}
+        return from_parameters(Recipe, self, **own | given)
