@@ -40,6 +40,15 @@ def test_a_window_lies_around_its_keypoint_and_is_turned_and_scaled_like_the_ali
     np.testing.assert_allclose(placed - placed[:, [1]], 3 * (aligned - aligned[:, [1]]), atol=1e-9)
 
 
+def test_of_no_images_there_are_no_windows():
+    """A set may have no samples to predict."""
+    _, sight = windows()
+    nothing = np.zeros(0, int)
+    view = sight.around(np.zeros((0, 2)), nothing, np.zeros(0))
+    assert view.matrix.shape == (0, 2, 3)
+    assert view.reduction == sight.around(sight.located[:1, 0], np.zeros(1, int), np.array([1.5])).reduction
+
+
 def test_the_view_is_that_of_the_first_keypoint_in_the_last_pass():
     """So a picture of what such a net sees shows one of its windows. Another number of images raises a ValueError."""
     keypoints, sight = windows()

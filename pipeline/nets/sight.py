@@ -134,7 +134,7 @@ class KeypointWindows:
         shift = self.side / 2 - np.einsum("mij,mj->mi", linear, centres)
         matrix = np.concatenate([linear, shift[:, :, None]], axis=2)
         # The largest zoom decides, because a reduction would take detail from it; a window of half of it is still without aliasing.
-        return View(matrix, self.side, affine.reduction(self.scale * float(zooms.max(initial=0))))
+        return View(matrix, self.side, affine.reduction(self.scale * float(zooms.max(initial=min(self.zooms)))))
 
     def of(self, chosen: np.ndarray) -> "KeypointWindows":
         """What the net sees of some of the images, given by a mask (n,) or by their indices."""
