@@ -32,6 +32,7 @@ from pipeline.metrics.rmse import rmse, rmse_by_keypoint
 from pipeline.nets import device
 from pipeline.nets.trained import Trained
 from pipeline.results.predictions import Predictions
+from pipeline.store.run.parameters import or_usual
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def control(flags: list[str], folds: int, faces: HeldOut, more: int, predictions
 def longer(flags: list[str], more: int) -> np.ndarray:
     """The validation predictions of a base net that trains for more epochs from the start."""
     with chain.task("TrainBase", flags) as usual:
-        flags = [*flags, "--TrainBase-epochs", str(usual.epochs + more)]
+        flags = [*flags, "--TrainBase-epochs", str(or_usual(usual, "epochs", usual.epochs) + more)]
     chain.run("TrainBase", flags, show=True)
     with chain.task("TrainBase", flags) as base:
         return base.output().load(Trained).validation
@@ -134,7 +135,7 @@ def continued(flags: list[str], more: int) -> np.ndarray:
 
     with chain.task("TrainBase", flags):
         shared = {name for name, _ in ContinueBase.get_params()}
-        recipe = {name: value for name, value in defaults.values(pipeline.TrainSpecialist).items() if name in shared}
+        recipe = {name: value for name, value in defaults.values(pipeline.TrainSpecialist).items() if name in shared - {"budget"}}
         task = ContinueBase(**recipe | {"epochs": more})
         chain.make(task)
         return task.output().load(Trained).validation

@@ -32,7 +32,8 @@ class Recipe:
     robust_from: pixels of the frame, see `Trained.frame`. frame_pixel: the length of one such pixel in pixels of the whole images. The loss
     is in pixels of the frame, so that learning rates and penalties mean the same whatever the size of the images. If frame_pixel is 0, the
     loss and robust_from are in pixels of what the net sees, so that windows of all zooms count alike. heat_map: the weight of
-    `losses.heat_map_entropy` in the loss.
+    `losses.heat_map_entropy` in the loss. keypoint_weights: of the keypoints in the loss, see `rarity.keypoint_weights`; empty if all weigh
+    the same.
     """
 
     epochs: int
@@ -56,6 +57,7 @@ class Recipe:
     seed: int
     frame_pixel: float = 1.0
     heat_map: float = 0.0
+    keypoint_weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,13 @@ class SamplesOnDevice(keras.Model):
         unit_loss: bool = False,
         frame_pixel: float = 1.0,
         heat_map: float = 0.0,
+        weights: tuple[float, ...] = (),
     ) -> None:
         """Reserves room for `capacity` samples as the net takes them.
 
         robust_from, frame_pixel: see `Recipe`, `losses.robust_square`. unit_loss: whether the loss is in squared unit coordinates instead
         of square pixels, see `optimizers.STEP_WITH_THE_LOSS`. heat_map: weight of `losses.heat_map_entropy`, 0 for a net without heat maps.
+        weights: those of the keypoints, see `Recipe`.
         """
         super().__init__(name="samples_on_device")
         frame = Frame(net.input_shape[1])
@@ -98,6 +102,7 @@ class SamplesOnDevice(keras.Model):
         self.heat_map = heat_map
         self.with_maps = keras.Model(net.input, [net.output, network.heat_maps(net)]) if heat_map else None
         self.loss_scale = (2 / frame.side) ** 2 if unit_loss else 1.0
+        self.keypoint_weights = np.array(weights, np.float32)[:, None]
         sources, keypoints = net.output_shape[1:3]
 
         def resident(name: str, *shape: int, dtype: str = "float32") -> keras.Variable:
@@ -145,6 +150,8 @@ class SamplesOnDevice(keras.Model):
         self.squared_error.update_state(masked_mean(ops.square(whole), known), sample_weight=ops.sum(known))
         if self.frame_pixel:
             difference = whole if self.frame_pixel == 1 else whole / self.frame_pixel
+        if len(self.keypoint_weights):
+            known = known * self.keypoint_weights
         loss = self.loss_scale * masked_mean(robust_square(difference, robust_from=self.robust_from), known)
         if maps:
             loss = loss + self.loss_scale * self.heat_map * self._entropy(x, ops.cast(maps[0], "float32"))
@@ -269,7 +276,15 @@ def _compiled(net: keras.Model, recipe: Recipe, *, capacity: int, steps: int) ->
     """The net with room for `capacity` samples and with the recipe's optimizer. steps: training steps in an epoch."""
     unit_loss = recipe.optimizer in optimizers.STEP_WITH_THE_LOSS
     bend, pixel = recipe.robust_from, recipe.frame_pixel
-    trainer = SamplesOnDevice(net, capacity, robust_from=bend, unit_loss=unit_loss, frame_pixel=pixel, heat_map=recipe.heat_map)
+    trainer = SamplesOnDevice(
+        net,
+        capacity,
+        robust_from=bend,
+        unit_loss=unit_loss,
+        frame_pixel=pixel,
+        heat_map=recipe.heat_map,
+        weights=recipe.keypoint_weights,
+    )
     trainer.compile(optimizer=_optimizer(recipe, steps))
     trainer.optimizer.build(trainer.trainable_variables)
     return trainer

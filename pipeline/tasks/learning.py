@@ -1,5 +1,6 @@
 """The parameters of nets and of their trainings that several stages share."""
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InputError
@@ -13,12 +14,15 @@ from pipeline.nets.options import (
     SETTINGS,
     size_fault,
 )
-from pipeline.store.run.parameters import choice, fraction, from_parameters, real, whole
+from pipeline.store.run.parameters import choice, fraction, from_parameters, is_auto, real, whole
 from pipeline.store.run.stage import Stage
+from pipeline.tasks.own import suited
 
 if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
+    from pipeline.nets.fitting import TrainingJob
     from pipeline.nets.structure import Structure
+    from pipeline.nets.trained import Trained
     from pipeline.nets.training import Recipe
 
     # The mixins below are used only by stages. But Luigi registers every subclass of Task, and they are not tasks themselves.
@@ -74,11 +78,50 @@ class Structured(_OfStage):
         return from_parameters(Structure, self, channels=(*dataset.images.shape[3:], 1)[0], **given)
 
 
+WITHIN_BUDGET = "as many as the budget allows, at least 1"
+BUDGET = "keypoint sets of your own, if epochs is auto: thousand million pixels that the net sees in its training"
+
+
+class Budgeted(_OfStage):
+    """How long a training of the chain takes: a number of epochs or, for an own set, a number of pixels that the net sees."""
+
+    epochs = suited(whole(75, "maximum number of epochs", 1), WITHIN_BUDGET)
+    budget = real(1.6, f"{BUDGET}; with 2 cores, 1 takes about 5 minutes", 0.0)
+
+    def check(self) -> None:
+        if self.budget != dict(self.get_params())["budget"]._default and not is_auto(self, "epochs"):
+            advice = "It counts only for a keypoint set of your own and without a number of epochs. Leave it out."
+            raise InputError(f"--{self.task_family}-budget {self.budget:g} would have no effect. {advice}")
+
+    def sentences(self, trained: "Trained") -> list[str]:
+        """What was chosen for the training of this net of an own set and why."""
+        from pipeline.nets import budget
+
+        if getattr(self, "patience", 0) or not is_auto(self, "epochs"):
+            return []
+        return [budget.sentence(len(trained.history.epoch), self._budget(len(trained.indices), len(trained.keypointset.names)))]
+
+    def _budget(self, predicted: int, keypoints: int) -> float:
+        """Thousand million pixels for a net that predicts so many of the keypoints of a set."""
+        return float(self.budget)
+
+    def _within_budget(self, job: "TrainingJob", samples: int) -> "TrainingJob":
+        """The job with as many epochs of so many samples as its budget allows, if the data choose."""
+        from pipeline.nets import budget
+
+        if not is_auto(self, "epochs"):
+            return job
+        most = self._budget(len(job.indices), len(job.keypointset.names))
+        epochs = budget.epochs(most, samples * job.sight.side**2)
+        self.say(budget.sentence(epochs, most))
+        warmup = min(job.recipe.warmup, budget.MOST_WARMUP * epochs)
+        return dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, epochs=epochs, warmup=warmup))
+
+
 class Learning(_OfStage):
     """The parameters of every training."""
 
     on_backend = True
-    epochs = whole(75, "maximum number of epochs", 1)
     batch = whole(64, "number of samples in a training step", 1)
     optimizer = choice("adamw", "optimizer", OPTIMIZERS)
     schedule = choice("cosine", "how the learning rate changes during the training", SCHEDULES)
@@ -108,5 +151,5 @@ class Learning(_OfStage):
         """How to train, with the given fields, with a frame of frame x frame pixels of samples of stored x stored pixels."""
         from pipeline.nets.training import Recipe
 
-        own = {"robust_from": self.robust_from * frame, "frame_pixel": stored / frame, "heat_map": 0.0}
+        own = {"robust_from": self.robust_from * frame, "frame_pixel": stored / frame, "weights": ()}
         return from_parameters(Recipe, self, **own | given)

@@ -23,7 +23,8 @@ from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, expanded, workspace_root
 from pipeline.store.workspace import names
 from pipeline.tasks.data import Augment, Load
-from pipeline.tasks.learning import Learning, Structured
+from pipeline.tasks.learning import BUDGET, WITHIN_BUDGET, Budgeted, Learning, Structured
+from pipeline.tasks.own import suited
 from pipeline.tasks.sections import checkpoint, dataset, device
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ SMALL_SET = 2048
 WINDOW_SHIFT = 14 / 64
 
 
-class Training(Learning):
+class Training(Budgeted, Learning):
     """The parameters that the base net and the specialists share, and how both are trained."""
 
     patience = whole(
@@ -78,8 +79,10 @@ class Training(Learning):
         from pipeline.nets import fitting
 
         job = self._job()
-        with self._versions(job) as versions, self.progress(self.epochs, "epoch") as progress:
-            trained = fitting.train(job, versions, hooks=self._hooks(progress, trains_on))
+        with self._versions(job) as versions:
+            job = self._within_budget(job, len(versions))
+            with self.progress(job.recipe.epochs, "epoch") as progress:
+                trained = fitting.train(job, versions, hooks=self._hooks(progress, trains_on))
         self.save(trained, siblings=self._publish_snapshots(trained.history.epoch.tolist()))
         self._conclude(job, trained, trains_on)
 
@@ -236,8 +239,17 @@ class TrainBase(Structured, Training, Stage):
         side, everything = self.requires()["copies"].frame_side(data), list(range(len(keypointset.names)))
         sight = WholeImage(side, _target(data, keypointset, side), side / stored)
         structure, start = self._start(self.structure(data), keypointset, side)
-        recipe, free = self.recipe(side, stored), dataset().is_own
-        return TrainingJob(structure, _labelled(data), recipe, everything, start, sight, keypointset, may_drop_refinement=free)
+        labelled, free = _labelled(data), dataset().is_own
+        recipe = self.recipe(side, stored, **self._weights(labelled))
+        return TrainingJob(structure, labelled, recipe, everything, start, sight, keypointset, may_drop_refinement=free)
+
+    def _weights(self, labelled: "Labelled") -> "dict[str, tuple[float, ...]]":
+        """The weights of the keypoints of an own set, whose labels may be unequally frequent, as a field of the recipe."""
+        if not dataset().is_own:
+            return {"weights": ()}
+        from pipeline.nets.losses import keypoint_weights
+
+        return {"weights": keypoint_weights(labelled.keypoints[~labelled.held_out])}
 
     def _start(self, structure: "Structure", keypointset: "KeypointSet", side: int) -> "tuple[Structure, Start]":
         """The structure of the net, and the weights to start from. side: width and height of the net's input."""
@@ -300,17 +312,22 @@ class TrainSpecialist(Training, Stage):
         "base", "initial weights: base (those of the base net) or scratch (fresh ones, to see what the base net contributes)", STARTS
     )
     head = choice("kept", "with start base, the initial output layer: kept (that of the base net) or new (as in the tutorial)", HEADS)
-    epochs = whole(
-        5,
-        "maximum number of epochs; window: each has as many windows for every group, several of a sample if few samples have the group",
-        1,
+    epochs = suited(
+        whole(
+            5,
+            "maximum number of epochs; window: each has as many windows for every group, several of a sample if few samples have the group",
+            1,
+        ),
+        WITHIN_BUDGET,
     )
+    budget = real(2.4, f"{BUDGET}, of which each group has a share in proportion to the number of its keypoints", 0.0)
     batch = whole(16, "number of samples in a training step", 1)
     learning_rate = real(1e-3, "highest learning rate", 1e-9)
     learning_rate_stop = real(1e-6, "learning rate at the end of the linear and cosine schedules", 0.0)
     warmup = real(1.0, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
 
     def check(self) -> None:
+        super().check()
         if self.sees != "face" and (network := self.requires()["base"].network) not in ANY_SIDE:
             raise InputError(f"The weights of {network} fit only the whole image. Use --TrainSpecialist-view face.")
 
@@ -322,6 +339,9 @@ class TrainSpecialist(Training, Stage):
     @property
     def identity(self) -> tuple[str, ...]:
         return (self.group,)
+
+    def _budget(self, predicted: int, keypoints: int) -> float:
+        return float(self.budget) * predicted / keypoints
 
     @property
     def _members(self) -> tuple[str, ...]:
