@@ -93,8 +93,8 @@ class Budgeted(_OfStage):
             advice = "It counts only for a keypoint set of your own and without a number of epochs. Leave it out."
             raise InputError(f"--{self.task_family}-budget {self.budget:g} would have no effect. {advice}")
 
-    def sentences(self, trained: "Trained") -> list[str]:
-        """What was chosen for the training of this net of an own set and why."""
+    def sentences(self, trained: "Trained", data: "Dataset") -> list[str]:
+        """What was chosen for the training of this net of an own set and why. data: its samples."""
         from pipeline.nets import budget
 
         if getattr(self, "patience", 0) or not is_auto(self, "epochs"):
@@ -151,5 +151,5 @@ class Learning(_OfStage):
         """How to train, with the given fields, with a frame of frame x frame pixels of samples of stored x stored pixels."""
         from pipeline.nets.training import Recipe
 
-        own = {"robust_from": self.robust_from * frame, "frame_pixel": stored / frame, "weights": ()}
+        own = {"robust_from": self.robust_from * frame, "frame_pixel": stored / frame, "keypoint_weights": ()}
         return from_parameters(Recipe, self, **own | given)

@@ -240,16 +240,21 @@ class TrainBase(Structured, Training, Stage):
         sight = WholeImage(side, _target(data, keypointset, side), side / stored)
         structure, start = self._start(self.structure(data), keypointset, side)
         labelled, free = _labelled(data), dataset().is_own
-        recipe = self.recipe(side, stored, **self._weights(labelled))
+        recipe = self.recipe(side, stored, keypoint_weights=self._weights(labelled))
         return TrainingJob(structure, labelled, recipe, everything, start, sight, keypointset, may_drop_refinement=free)
 
-    def _weights(self, labelled: "Labelled") -> "dict[str, tuple[float, ...]]":
-        """The weights of the keypoints of an own set, whose labels may be unequally frequent, as a field of the recipe."""
-        if not dataset().is_own:
-            return {"weights": ()}
-        from pipeline.nets.losses import keypoint_weights
+    def sentences(self, trained: "Trained", data: "Dataset") -> list[str]:
+        from pipeline.nets import rarity
 
-        return {"weights": keypoint_weights(labelled.keypoints[~labelled.held_out])}
+        weights = self._weights(_labelled(data))
+        heavy = rarity.sentence(weights, data.keypointset.restored().names) if weights else ""
+        return [*super().sentences(trained, data), *([heavy] if heavy else [])]
+
+    def _weights(self, labelled: "Labelled") -> tuple[float, ...]:
+        """The weights of the keypoints of an own set, whose labels may be unequally frequent; empty for others."""
+        from pipeline.nets.rarity import keypoint_weights
+
+        return keypoint_weights(labelled.keypoints[~labelled.held_out]) if dataset().is_own else ()
 
     def _start(self, structure: "Structure", keypointset: "KeypointSet", side: int) -> "tuple[Structure, Start]":
         """The structure of the net, and the weights to start from. side: width and height of the net's input."""
