@@ -39,10 +39,11 @@ def of(kind: type, stage: type, **given: Any) -> Any:
 
     Lengths are in pixels of images of SIDE x SIDE pixels.
     """
-    known = {"frame_pixel": 1.0, "keypoint_weights": (), **values(stage)}
+    known = {"frame_pixel": 1.0, **values(stage)}
     known |= {name: known[name] * SIDE for name in ("shift", "robust_from") if name in known}
     known |= {name.replace("distance", "pixels"): value * SIDE for name, value in known.items() if name.endswith("_distance")}
-    return kind(**given, **{field.name: known[field.name] for field in dataclasses.fields(kind) if field.name not in given})
+    fields = [field for field in dataclasses.fields(kind) if field.name not in given]
+    return kind(**given, **{field.name: known.get(field.name, field.default) for field in fields})
 
 
 def files(folder: Path) -> kaggle.KaggleFiles:

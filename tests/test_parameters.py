@@ -105,10 +105,11 @@ class Lengths:
 
     fitted: float
     usual: float
+    other: int = 7
 
 
 def test_auto_is_the_usual_value_unless_the_data_choose():
-    """A dataclass gets the usual values; the key does where the data do not choose, so that it is the same for the number itself."""
+    """A dataclass gets the usual values, and keeps a default that has no parameter. Unless the data choose, the usual value is in the key."""
     parameters, options = dict(Options.get_params()), Options()
     assert from_parameters(Lengths, options) == Lengths(20.0, 8 / 96)
     assert (is_auto(options, "fitted"), is_auto(options, "usual")) == (True, False)

@@ -106,8 +106,21 @@ def test_a_gross_error_counts_less_in_the_loss_and_in_full_in_the_rmse(training,
     assert float(robust.squared_error.result()) == pytest.approx(float(plain.squared_error.result()), rel=1e-6)
 
 
-def trainer_with(training, net, faces, *, robust_from=0.0):
-    trainer = training.SamplesOnDevice(net, len(faces.images), robust_from=robust_from)
+def test_weights_of_keypoints_count_in_the_loss_and_not_in_the_rmse(training, faces):
+    """The loss is the weighted mean of the squared errors of the labelled values, and equal weights change nothing."""
+    count = faces.keypoints.shape[1]
+    weights = np.where(np.arange(count) == 3, 3.0, 1.0)
+    plain, equal, weighted = (trainer_with(training, linear_net(), faces, weights=w) for w in ((), (2.0,) * count, tuple(weights)))
+    squared = np.square(Frame(SIDE).to_pixels(np.asarray(plain(np.arange(len(faces.images)))))[:, 0] - faces.keypoints)
+    known = ~np.isnan(squared)
+    expected = np.nansum(squared * weights[:, None]) / (known * weights[:, None]).sum()
+    assert loss_of(equal) == pytest.approx(loss_of(plain), rel=1e-6)
+    assert loss_of(weighted) == pytest.approx(expected, rel=1e-5)
+    assert float(weighted.squared_error.result()) == pytest.approx(float(plain.squared_error.result()), rel=1e-6)
+
+
+def trainer_with(training, net, faces, *, robust_from=0.0, weights=()):
+    trainer = training.SamplesOnDevice(net, len(faces.images), robust_from=robust_from, weights=weights)
     trainer.place(faces)
     return trainer
 

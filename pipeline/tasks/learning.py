@@ -89,6 +89,7 @@ class Budgeted(_OfStage):
     budget = real(1.6, f"{BUDGET}; with 2 cores, 1 takes about 5 minutes", 0.0)
 
     def check(self) -> None:
+        """Raises InputError for a budget that would be ignored."""
         if self.budget != dict(self.get_params())["budget"]._default and not is_auto(self, "epochs"):
             advice = "It counts only for a keypoint set of your own and without a number of epochs. Leave it out."
             raise InputError(f"--{self.task_family}-budget {self.budget:g} would have no effect. {advice}")
@@ -151,5 +152,4 @@ class Learning(_OfStage):
         """How to train, with the given fields, with a frame of frame x frame pixels of samples of stored x stored pixels."""
         from pipeline.nets.training import Recipe
 
-        own = {"robust_from": self.robust_from * frame, "frame_pixel": stored / frame, "keypoint_weights": ()}
-        return from_parameters(Recipe, self, **own | given)
+        return from_parameters(Recipe, self, robust_from=self.robust_from * frame, frame_pixel=stored / frame, **given)

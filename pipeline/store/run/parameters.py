@@ -198,9 +198,10 @@ def _truth(value: Any) -> bool:
 def from_parameters(kind: type[Record], task: Any, **given: Any) -> Record:
     """An instance of the dataclass `kind`: fields that are not given have the values of the task's parameters of the same names.
 
-    A parameter that is `auto` has its usual value.
+    A parameter that is `auto` has its usual value. A field with a default for which the task has no parameter keeps the default.
     """
-    names = [field.name for field in dataclasses.fields(kind) if field.name not in given]  # type: ignore[arg-type]  # a dataclass
+    fields = [field for field in dataclasses.fields(kind) if field.name not in given]  # type: ignore[arg-type]  # a dataclass
+    names = [field.name for field in fields if field.default is dataclasses.MISSING or hasattr(task, field.name)]
     return kind(**given, **{name: or_usual(task, name, getattr(task, name)) for name in names})
 
 
