@@ -109,7 +109,7 @@ class Lengths:
 
 
 def test_auto_is_the_usual_value_unless_the_data_choose():
-    """A dataclass gets the usual values, and keeps a default that has no parameter. Unless the data choose, the usual value is in the key."""
+    """A dataclass gets the usual values, and keeps a default that has no parameter. Unless data choose, the usual value is in the key."""
     parameters, options = dict(Options.get_params()), Options()
     assert from_parameters(Lengths, options) == Lengths(20.0, 8 / 96)
     assert (is_auto(options, "fitted"), is_auto(options, "usual")) == (True, False)
