@@ -118,6 +118,19 @@ def test_near_duplicates_and_groups_are_connected():
     assert len(set(group)) == 17
 
 
+def test_photographs_are_compared_as_well_as_samples():
+    """Samples cut from two nearly equal photographs are not divided, however much they differ themselves."""
+    names, places = [f"{chr(97 + number)}.png" for number in range(20)], anywhere(20)
+    places[9] = places[8]
+    samples, given = sampled(names, places)
+    samples.images[9] = samples.images[9].T
+    group = split(samples, given).group
+    assert group[8] == group[9]
+    assert len(set(group)) == 19
+    given.photographs[9] = given.photographs[9].T
+    assert len(set(split(samples, given).group)) == 20
+
+
 def test_blocks_without_numbered_images():
     """Blocks that are asked for need frames with numbers."""
     samples, given = sampled(["a.png", "b.png", "c.png"], anywhere(3))

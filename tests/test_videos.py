@@ -27,6 +27,19 @@ def test_numbered_photographs_do_not(count, seed):
     assert not follow_each_other(pictures(places, seed=seed), keypoints(places))
 
 
+def test_two_odd_images_at_the_end_make_no_video():
+    """Neighbours are nearer on average, because only two of them are far apart; but they are so in other orders too."""
+    places = np.concatenate([np.full((10, 2), 16.0) + anywhere(10) / 50, np.full((2, 2), 40.0) + anywhere(2) / 50])
+    assert not follow_each_other(pictures(anywhere(12)), keypoints(places))
+
+
+def test_an_order_that_tells_little_makes_no_video():
+    """Things that were photographed in some order resemble their neighbours a little, as wings of one species after another."""
+    places = anywhere(60)
+    places[1::2] = 0.4 * places[::2] + 0.6 * places[1::2]
+    assert not follow_each_other(pictures(anywhere(60)), keypoints(places))
+
+
 def test_a_few_frames_tell_nothing():
     """Fewer than ten images are too few to be recognised as a video."""
     places = walk(9)
