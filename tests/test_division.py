@@ -138,6 +138,32 @@ def test_blocks_without_numbered_images():
         split(samples, given, sequences="blocks")
 
 
+@pytest.mark.parametrize(
+    ("count", "more", "message"),
+    [
+        (1, {}, r"There is 1 distinct sample of one annotation source\. Label more images\.$"),
+        (2, {"annotators": 2}, r"The 4 samples form 2 groups .* or use --Load-validation-share 0\.5\.$"),
+        (
+            20,
+            {"together": {f"{letter}.png": "all" for letter in "abcdefghijklmnopqrst"}},
+            r"The 20 samples form 1 group .* Label more images\.$",
+        ),
+    ],
+    ids=["one", "two", "one-group"],
+)
+def test_too_few_images(count, more, message):
+    """One sentence says what there is and what would do."""
+    names = [f"{chr(97 + number)}.png" for number in range(count)]
+    with pytest.raises(InputError, match=r"^--Load-validation-share 0\.2 divides the set into 5 folds\. " + message):
+        split(*sampled(names, anywhere(count), **more))
+
+
+def test_a_given_division_of_two_images():
+    """One image in each part is enough for a division that is given."""
+    part = split(*sampled(["a.png", "b.png"], anywhere(2), validation=["b.png"]))
+    assert part.validation.tolist() == [False, True]
+
+
 FIXED = "The division is kept as the labels or --dataset-split give it."
 
 

@@ -137,7 +137,7 @@ def test_versions_of_one_photograph_stay_together(tmp_path):
     assert given.together[0] == given.together[1]
     assert len(set(given.together.tolist())) == 3
     assert given.photograph.tolist() == [0, 1, 2, 3]
-    assert given.photographs.shape == (4, 96, 96)
+    assert given.photographs.shape == (4, 48, 48)
 
 
 def test_images_to_predict_without_boxes_are_seen_whole(tmp_path):

@@ -18,7 +18,7 @@ from pipeline.data.tables import Given, LabelledFaces
 from pipeline.data.videos import Videos, videos
 from pipeline.errors import InputError
 from pipeline.geometry import affine
-from pipeline.lazyrows import Images, chosen
+from pipeline.lazyrows import Images, Selected, chosen
 from pipeline.progress import OnProgress
 from pipeline.units import counted
 
@@ -85,7 +85,7 @@ def _groups(images: Images, copy: np.ndarray, given: Given, found: Videos, corre
         photographs, photograph = np.unique(given.photograph[rest], return_inverse=True)
         search = functools.partial(duplicates.groups, correlation=correlation, without_common=True)
         own = search(chosen(images, rest), copy=np.unique(copy[rest], return_inverse=True)[1], on_progress=on_progress)
-        whole = search(given.photographs[photographs])[photograph]
+        whole = search(Selected(given.photographs, photographs))[photograph]
         for near in (own, whole):
             every = np.arange(len(group)) + len(rest)
             every[rest] = near

@@ -29,7 +29,7 @@ from pipeline.units import printable
 BOX_FRAME, KEYPOINT_FRAME = 1.25, 1.6
 # A crop has at least this share of the shorter side of its image: the box around a single keypoint has no size.
 SMALLEST_SHARE = 0.125
-SQUEEZED = 96  # side of the small pictures by which images are compared
+SQUEEZED = 48  # side of the small pictures by which images are compared; all of them are in memory
 
 Box = tuple[float, float, float, float]  # x, y, width and height, pixels
 
@@ -48,7 +48,7 @@ class Wanted:
 class Cut:
     """Samples that were cut: images uint8 (n, side, side[, 3]), and where they come from.
 
-    photographs: uint8 (m, 96, 96), the images of the set from which they were cut, grey and squeezed. photograph: int32 (n,), the number
+    photographs: uint8 (m, 48, 48), the images of the set from which they were cut, grey and squeezed. photograph: int32 (n,), the number
     of each sample's image among these.
     """
 
