@@ -159,6 +159,16 @@ def test_the_second_pass_begins_where_the_first_has_found_the_keypoint():
 
 
 @pytest.mark.keras
+def test_nothing_is_predicted_for_no_images():
+    """A set may have no samples to predict; the predictions are empty."""
+    from pipeline.nets import forward
+
+    _, sight = windows(indices=EYES)
+    images = np.zeros((0, WIDE, WIDE), np.uint8)
+    assert forward.predict_windows(Teller(), images, DOTS, sight.of(np.zeros(0, int)), indices=EYES).shape == (0, 2, 2, 2)
+
+
+@pytest.mark.keras
 def test_a_specialist_trains_on_windows_and_repeats_its_predictions():
     """It starts from the base net, stores its zooms, repeats what the training stored, and comes closer than the base net."""
     from pipeline.inference import prediction

@@ -64,7 +64,7 @@ def predict_windows(
         view = sight.around(centres.reshape(-1, 2), which, np.full(len(which), zoom))
         every = predict_view(net, selected, view, keypointset, indices=indices)
         own = every[np.arange(len(place)), :, place]
-        return own.reshape(n, count, -1, 2).swapaxes(1, 2)
+        return own.reshape(n, count, every.shape[1], 2).swapaxes(1, 2)
 
     passes = [found(sight.located, sight.zooms[0])]
     for zoom in sight.zooms[1:]:
