@@ -1,7 +1,6 @@
 """The report about a keypoint set of the user's: words, captions, units and drawings that fit any images."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -126,11 +125,8 @@ def test_a_sample_is_shown_without_its_padding(records):
 
 
 def test_what_was_chosen_is_listed(records):
-    """Sentences of Load and of the trainings, each once, below those on the labels; no heading without any."""
+    """Below the sentences on the labels; without any there is no heading."""
     assert "What was chosen" not in text_of(report.page(records))
-    base = records.nets["base"]
-    noted = [SimpleNamespace(notes=np.array(["75 epochs: enough."])), SimpleNamespace(notes=None), base]
-    assert report.chosen(noted[0], {"base": noted[0], "eyes": noted[1], "mouth": noted[2]}) == ("75 epochs: enough.",)
     text = text_of(report.page(replace(records, chosen=("75 epochs: <enough>.",))))
     assert "What was chosen from the data" in text
     assert "75 epochs: &lt;enough&gt;." in text

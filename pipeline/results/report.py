@@ -140,12 +140,6 @@ PARTS: Mapping[str, Callable[[RunRecords], Any]] = MappingProxyType(
 )
 
 
-def chosen(dataset: Dataset, nets: Mapping[str, Trained]) -> tuple[str, ...]:
-    """What was chosen from the data and why: the sentences that Load and the trainings have recorded as `notes`, each once."""
-    recorded = [getattr(record, "notes", None) for record in (dataset, *nets.values())]
-    return tuple(dict.fromkeys(str(sentence) for notes in recorded if notes is not None for sentence in notes))
-
-
 def page(run: RunRecords, on_progress: OnProgress = ignored) -> str:
     """The page as HTML; the same records give the same text.
 

@@ -258,17 +258,18 @@ class Report(Stage):
             findings,
             snapshots,
             notes=dataset().definition().notes,
-            chosen=(*report.chosen(data_sets[0], nets), *self._chosen(data_sets[0], nets)),
+            chosen=self._chosen(data_sets[0], nets),
             skeleton=keypointset.skeleton,
             title=keypointset.name,
         )
 
     def _chosen(self, data, nets):
-        """What the stages of the first chain chose from the data of an own set, and why."""
+        """How an own set was divided, and what the stages of the first chain chose from its data and why, in sentences."""
+        division = () if data.notes is None else data.notes.tolist()
         stages = self.requires()
         found = {"Augment": stages["copies"].sentences(data)}
         found |= {stage.address: stage.sentences(nets[name], data) for name, stage in stages["nets"].items()}
-        return [f"{title}: {sentence}." for title, sentences in found.items() for sentence in sentences]
+        return (*division, *(f"{title}: {sentence}." for title, sentences in found.items() for sentence in sentences))
 
     def _loaded(self):
         """The predictions, the data sets of the chains, the test samples, the first chain's nets by name, versions of one sample."""
