@@ -105,6 +105,7 @@ def trained(faces, indices, *, new=True, seed=0):
         refined=np.bool_(new),
         located=None,
         window=None if new else np.eye(2, 3),
+        zooms=None,
         structure=structure("compact"),
         keypointset=StoredSet.of(DOTS),
         carried_over=np.array([] if new else list(shapes)[:-1]),
