@@ -63,6 +63,12 @@ def aligning(keypoints: np.ndarray, target: np.ndarray, *, scale: float = 1.0) -
     return np.concatenate([linear, shift[:, :, None]], axis=2)
 
 
+def extent(target: np.ndarray, *, margin: float, extent: float) -> float:
+    """Width and height, in pixels of the aligned frame, of the window around keypoints `target` (k, 2), see `window`."""
+    low, high = target.min(axis=0) - margin, target.max(axis=0) + margin
+    return max(extent, float((high - low).max()))
+
+
 def window(target: np.ndarray, indices: list[int], *, margin: float, extent: float, zoom: float) -> Window:
     """The smallest square window around the keypoints `indices` that has the margin and the extent.
 

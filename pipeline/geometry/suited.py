@@ -21,6 +21,9 @@ SHIFT, LEAST_SHIFT, MOST_SHIFT = 2.0, 0.05, 0.15
 MANY_SIZES, SMALL_SHARE, LEAST_SMALL_SCALE = 1.8, 0.25, 0.25
 # Degrees and factor. The pose of a typical set varies less than that of Kaggle's faces.
 SHEAR, STRETCH = 5.0, 1.1
+# A specialist sees the whole group in a window of at most so many pixels, unless it would have more than so many times as many in the
+# resolution of the stored samples; then it sees a small window around one keypoint at a time.
+LARGEST_WINDOW, COARSEST_WINDOW = 128, 2.5
 # The pixels of the frame that the keypoints of a typical sample span, and the smallest and largest frame.
 SPAN, SMALLEST_FRAME, LARGEST_FRAME = 80, 96, 192
 
@@ -43,6 +46,26 @@ def choices(spread: Spread, stored: int) -> list[Choice]:
     return [
         choice for choice in (_side(spread.extent, stored), *found, _shift(spread.centre), *_small(spread)) if not np.isnan(choice.value)
     ]
+
+
+@dataclass(frozen=True)
+class WindowChoice:
+    """What a specialist sees. view: window or keypoint. zoom: pixels of the window of a group per pixel of the frame. sentence: why."""
+
+    view: str
+    zoom: float
+    sentence: str
+
+
+def window_choice(extent: float, detail: float) -> WindowChoice:
+    """What suits a group whose window has extent x extent pixels of the frame. detail: pixels of the stored samples per pixel of the frame."""
+    whole = extent * detail
+    if whole > COARSEST_WINDOW * LARGEST_WINDOW:
+        why = f"because one around the whole group would have {whole:.0f} x {whole:.0f} pixels in the resolution of the samples"
+        return WindowChoice("keypoint", detail, f"the net sees a window around one keypoint at a time, {why}")
+    zoom = min(detail, LARGEST_WINDOW / extent)
+    why = "the resolution of the samples" if zoom == detail else f"{zoom / detail:.0%} of the resolution of the samples"
+    return WindowChoice("window", zoom, f"the net sees a window around the group in {why}")
 
 
 def _side(extent: float, stored: int) -> Choice:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.data.definition import READER
 from pipeline.errors import InputError
-from pipeline.store.run.parameters import is_set, real, whole
+from pipeline.store.run.parameters import AUTO, is_auto, is_set, or_usual, real, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, workspace_root
 from pipeline.store.workspace.called import called
 from pipeline.tasks import own
 from pipeline.tasks.data import Load, LoadTest
+from pipeline.tasks.own import suited
 from pipeline.tasks.sections import dataset, device
 from pipeline.tasks.training import TrainBase, TrainSpecialist
 from pipeline.units import printable
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pipeline.store.workspace.console import Progress
 
 
+# The windows of an own set's specialists show finer detail than its base net sees, whose predictions would make the mean worse.
+OWN_BASE_SHARE = 0.0
 HELD_OUT = "heldout.csv"  # the table of the held-out samples of an own set
 
 
@@ -34,6 +37,11 @@ def _chain(overrides: dict) -> dict:
     """A base net, its specialists and the samples that they are trained on, all under the same overrides."""
     specialists = {group: TrainSpecialist(group=group, overrides=overrides) for group in dataset().groups()}
     return {"faces": Load(overrides=overrides), "base": TrainBase(overrides=overrides), "specialists": specialists}
+
+
+def share_of(value: Any) -> float:
+    """The weight of the base net that a value of `Predict.base_share` in a key stands for, where `auto` is left only for own sets."""
+    return OWN_BASE_SHARE if value == AUTO else float(value)
 
 
 class LearningCurves(Stage):
@@ -65,7 +73,9 @@ class Predict(Stage):
     folder = "submissions"
     on_backend = True
     folds = whole(1, "number of chains of nets, each with another part of the samples held out; the prediction is their mean", 1)
-    base_share = real(0.33, "weight of the base net in the mean of its prediction and the specialist's; 0: only the specialist", 0.0, 1.0)
+    base_share = suited(
+        real(0.33, "weight of the base net in the mean of its prediction and the specialist's; 0: only the specialist", 0.0, 1.0), "0"
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -185,8 +195,13 @@ class Predict(Stage):
         faces = chain["faces"].load(Dataset)
         nets = [artifact.load(Trained) for artifact in (chain["base"], *chain["specialists"].values())]
         tests = prediction.predict_chain(progress.over(nets), test.images, test.source, faces.keypointset.restored())
-        predicted = ensemble.chain_predictions(faces, nets, tests, base_share=self.base_share)
+        predicted = ensemble.chain_predictions(faces, nets, tests, base_share=self.share)
         return confidence.with_confidence(predicted, nets[0], faces, test) if dataset().is_own else predicted
+
+    @property
+    def share(self) -> float:
+        """The weight of the base net in the mean."""
+        return share_of(AUTO if is_auto(self, "base_share") else or_usual(self, "base_share", self.base_share))
 
     def closing_words(self) -> dict[str, Any]:
         curves = ", ".join(str(companion.shown) for companion in self.requires()["companions"])

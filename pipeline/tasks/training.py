@@ -18,7 +18,7 @@ from pipeline.nets.options import (
     STARTS,
     VIEWS,
 )
-from pipeline.store.run.parameters import choice, fraction, from_parameters, multiple, real, whole
+from pipeline.store.run.parameters import choice, fraction, from_parameters, is_auto, multiple, or_usual, real, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, expanded, workspace_root
 from pipeline.store.workspace import names
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pipeline.nets.checkpoints import Checkpoints
     from pipeline.nets.fitting import TrainingJob
     from pipeline.nets.samples import DrawnWindows, Labelled, Versions
-    from pipeline.nets.sight import KeypointWindows, Sight
+    from pipeline.nets.sight import Sight
     from pipeline.nets.start import Start
     from pipeline.nets.structure import Structure
     from pipeline.nets.trained import History, Trained
@@ -294,8 +294,8 @@ class TrainSpecialist(Training, Stage):
     view = choice(
         "auto",
         "what the net sees: window (the part around the group of the sample that the base net has located), face (the whole image) or"
-        " keypoint (a small window around one keypoint at a time, in the resolution of the stored samples); auto: keypoint for a keypoint"
-        " set of your own, window for Kaggle's and drawn faces",
+        " keypoint (a small window around one keypoint at a time, in the resolution of the stored samples); auto: window, or keypoint for a"
+        " keypoint set of your own whose samples have many more pixels than fit in the window of a group",
         VIEWS,
     )
     side = multiple(64, "keypoint: width and height of a window in pixels", 16)
@@ -303,8 +303,9 @@ class TrainSpecialist(Training, Stage):
     passes = whole(2, "keypoint: number of passes, each with twice the detail of the one before, around where that has found it", 1, 4)
     margin = fraction("18/96", "window: distance from the outermost keypoints of the group on the mean shape to the edge")
     extent = fraction("64/96", "window: minimum width and height; the surroundings of a keypoint help to find it")
-    zoom = real(
-        1.0, "window: its pixels per pixel of the base net's input; more shows finer detail of larger samples and takes longer", 0.1, 8.0
+    zoom = suited(
+        real(1.0, "window: its pixels per pixel of the base net's input; more shows finer detail of larger samples", 0.1, 8.0),
+        "the resolution of the stored samples, as far as the window then has at most 128 pixels",
     )
     flip = real(0.5, "window: fraction of mirrored samples", 0.0, 1.0)
     rotation = real(15.0, "window: maximum rotation in degrees to either side", 0.0, 180.0)
@@ -333,13 +334,8 @@ class TrainSpecialist(Training, Stage):
 
     def check(self) -> None:
         super().check()
-        if self.sees != "face" and (network := self.requires()["base"].network) not in ANY_SIDE:
+        if self.view != "face" and (network := self.requires()["base"].network) not in ANY_SIDE:
             raise InputError(f"The weights of {network} fit only the whole image. Use --TrainSpecialist-view face.")
-
-    @property
-    def sees(self) -> str:
-        """What the net sees: one of the views other than auto."""
-        return self.view if self.view != "auto" else "keypoint" if dataset().is_own else "window"
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -359,11 +355,12 @@ class TrainSpecialist(Training, Stage):
     def requires(self):
         if self.group not in (groups := dataset().groups()):
             raise InputError(f"--TrainSpecialist-group {self.group}: there is no such keypoint group; {meant(self.group, groups)}")
-        copies = {"copies": Augment()} if self.sees == "face" else {}
+        copies = {"copies": Augment()} if self.view == "face" else {}
         return {"faces": Load(), **copies, "base": TrainBase()}
 
     def _job(self) -> "TrainingJob":
         from pipeline.nets.fitting import TrainingJob
+        from pipeline.nets.sight import KeypointWindows
         from pipeline.nets.start import Fresh, FromBase
         from pipeline.nets.trained import Trained
 
@@ -375,43 +372,50 @@ class TrainSpecialist(Training, Stage):
         start: Start = Fresh() if self.start == "scratch" else FromBase(base, keep_head=self.head == "kept")
         sight = self._sight(base, indices, _target(data, keypointset, int(base.frame)))
         recipe = self.recipe(int(base.frame), int(base.stored))
-        if self.sees == "keypoint":
+        if isinstance(sight, KeypointWindows):
             recipe = dataclasses.replace(recipe, robust_from=self.robust_from * self.side, frame_pixel=0.0)
         return TrainingJob(structure, _labelled(data), recipe, indices, start, sight, keypointset)
 
     def _sight(self, base: "Trained", indices: list[int], target: "np.ndarray") -> "Sight":
         """The whole image, or windows around the keypoints `indices` of the samples that the base net has aligned with the target."""
         from pipeline.geometry import alignment
+        from pipeline.geometry import suited as suited_windows
         from pipeline.nets.sight import AlignedWindow, KeypointWindows, WholeImage, located_by
 
         side, scale = int(base.frame), int(base.frame) / int(base.stored)
-        if self.sees == "face":
+        if self.view == "face":
             return WholeImage(side, scale=scale)
-        found = located_by(base)
-        if self.sees == "keypoint":
+        found, given = located_by(base), {"margin": self.margin * side, "extent": self.extent * side}
+        choice = suited_windows.window_choice(alignment.extent(target[indices], **given), 1 / scale)
+        view = self.view if self.view != "auto" else choice.view if dataset().is_own else "window"
+        if self.view == "auto" and dataset().is_own:
+            self.say(choice.sentence)
+        if view == "keypoint":
             zooms = tuple(self.detail / scale * 2.0**-step for step in reversed(range(self.passes)))
             return KeypointWindows(self.side, zooms, found.aligning, found.located[:, indices], scale)
-        window = alignment.window(target, indices, margin=self.margin * side, extent=self.extent * side, zoom=self.zoom)
+        zoom = choice.zoom if is_auto(self, "zoom") else or_usual(self, "zoom", self.zoom)
+        window = alignment.window(target, indices, zoom=zoom, **given)
         return AlignedWindow(window, found.aligning, scale)
 
     @contextlib.contextmanager
     def _versions(self, job: "TrainingJob") -> "Iterator[Versions]":
         """Windows drawn anew for each epoch; for a specialist that sees the whole image, the versions of Augment."""
-        if self.sees == "face":
+        if self.view == "face":
             with super()._versions(job) as versions:
                 yield versions
             return
         from pipeline.geometry.augmentation import Ranges
         from pipeline.nets.samples import DrawnVersions, repeated, rows_with
-        from pipeline.nets.sight import KeypointWindows
+        from pipeline.nets.sight import AlignedWindow
 
-        if isinstance(job.sight, KeypointWindows):
-            yield self._windows(job, job.sight)
+        if not isinstance(job.sight, AlignedWindow):
+            yield self._windows(job)
             return
-
         labelled, frame = job.labelled, job.sight.scale * job.labelled.images.shape[1]
+        # Of a chosen zoom the one that the window has; a given one is exceeded by a few pixels until the nets take the window.
+        zoom = float(job.sight.window.matrix[0, 0]) if is_auto(self, "zoom") else or_usual(self, "zoom", self.zoom)
         rows = rows_with(labelled.keypoints, job.indices, among=~labelled.held_out)
-        own = {"shift": self.shift * frame * self.zoom, "shear": 0.0, "small_share": 0.0, "small_scale": 1.0}
+        own = {"shift": self.shift * frame * zoom, "shear": 0.0, "small_share": 0.0, "small_scale": 1.0}
         yield DrawnVersions(
             labelled,
             job.sight.view(len(labelled.images)),
@@ -422,15 +426,18 @@ class TrainSpecialist(Training, Stage):
             indices=job.indices,
         )
 
-    def _windows(self, job: "TrainingJob", sight: "KeypointWindows") -> "DrawnWindows":
+    def _windows(self, job: "TrainingJob") -> "DrawnWindows":
         """Windows around single keypoints, drawn anew for each epoch."""
         from pipeline.geometry.augmentation import Ranges
         from pipeline.nets.samples import DrawnWindows, balanced, labels_of
+        from pipeline.nets.sight import KeypointWindows
 
+        if not isinstance(job.sight, KeypointWindows):
+            raise TypeError("only a sight of windows around keypoints has windows to draw")
         labelled, own = job.labelled, {"shift": WINDOW_SHIFT * self.side, "shear": 0.0, "small_share": 0.0, "small_scale": 1.0}
         return DrawnWindows(
             labelled,
-            sight,
+            job.sight,
             keypointset=job.keypointset,
             ranges=from_parameters(Ranges, self, **own),
             seed=self.seed,

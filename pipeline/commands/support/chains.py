@@ -17,7 +17,7 @@ from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, workspace_root
 from pipeline.store.workspace import names
 from pipeline.store.workspace.called import called
-from pipeline.tasks.results import Predict
+from pipeline.tasks.results import Predict, share_of
 
 # What is made from predictions leads to the nets through them.
 FOLLOWED = "Predict"
@@ -57,7 +57,7 @@ def chosen(what: str, stages: list[Stage]) -> Nets:
     if stage.startswith("TrainSpecialist") or not chains:
         raise InputError(f"{path} was not made from a base net and its specialists. Give --nets an artifact of Predict or TrainBase.")
     parameters = attributes.get("made_from", {}).get("parameters", {})
-    return Nets(chains, float(parameters.get("base_share", 0.33)), f"Predicting with the nets of {name}.")
+    return Nets(chains, share_of(parameters.get("base_share", 0.33)), f"Predicting with the nets of {name}.")
 
 
 def of_run(predict: Predict, predicted: Path | None, command: str) -> Nets:
@@ -71,7 +71,7 @@ def of_run(predict: Predict, predicted: Path | None, command: str) -> Nets:
     chains = [[chain["base"], *chain["specialists"].values()] for chain in predict.requires()["chains"]]
     lacking = [net.address for chain in chains for net in chain if not net.complete()]
     if not lacking:
-        return Nets([[net.path for net in chain] for chain in chains], predict.base_share)
+        return Nets([[net.path for net in chain] for chain in chains], predict.share)
     if predicted and (gone := _missing_files(predict)):
         nets = chosen(str(predicted), [])
         return Nets(nets.chains, nets.base_share, f"{gone[0]} is missing now, but the nets exist. {nets.source}")
