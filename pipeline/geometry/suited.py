@@ -58,7 +58,7 @@ class WindowChoice:
 
 
 def window_choice(extent: float, detail: float) -> WindowChoice:
-    """What suits a group whose window has `extent` pixels of the frame on each side. detail: pixels of the samples per pixel of the frame."""
+    """What suits a group whose window has extent x extent pixels of the frame. detail: pixels of the samples per such pixel."""
     whole = extent * detail
     if whole > COARSEST_WINDOW * LARGEST_WINDOW:
         why = f"because one around the whole group would have {whole:.0f} x {whole:.0f} pixels in the resolution of the samples"
