@@ -31,7 +31,7 @@ class ContinueBase(Training, Stage):
         return TrainingJob(
             base.structure,
             Labelled(dataset.images, datasets.labels(dataset), dataset.source, dataset.validation),
-            self.recipe(int(base.frame), int(base.stored)),
+            self.recipe(base.structure.network, int(base.frame), int(base.stored)),
             list(range(len(KAGGLE.names))),
             FromBase(base, keep_head=True),
             WholeImage(dataset.images.shape[-1], base.target),

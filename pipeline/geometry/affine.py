@@ -125,6 +125,30 @@ def resized(images: Images, side: int) -> Images:
     return images if scale == 1 else Warped(images, scaling(len(images), scale), side, reduction=reduction(scale))
 
 
+class Reduced(LazyRows):
+    """Images whose pixels are the means of factor x factor pixels, computed when rows are read; see `reduced`."""
+
+    def __init__(self, images: Images, factor: int) -> None:
+        side = -(-images.shape[1] // factor)
+        super().__init__((len(images), side, side, *images.shape[3:]), np.uint8)
+        self.images, self.factor = images, factor
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """The rows (m, ...) with these indices (m,), in this order."""
+        return _reduced(self.images[rows], self.factor)
+
+
+def reduced(images: Images, factor: int) -> Images:
+    """Square images uint8 (n, s, s) or (n, s, s, 3) whose pixels are the means of factor x factor pixels; unchanged if the factor is 1.
+
+    They are computed at once if the images are in memory, otherwise on demand.
+    """
+    if factor == 1:
+        return images
+    found = Reduced(images, factor)
+    return found[:] if isinstance(images, np.ndarray) else found
+
+
 def _check_lengths(images: Images, matrix: np.ndarray) -> None:
     if len(images) != len(matrix):
         raise ValueError(f"{len(images)} images and {len(matrix)} maps do not match")

@@ -10,6 +10,7 @@ SETTINGS = {
 NETWORKS = tuple(SETTINGS)
 PRETRAINED = ("resnet50", "vgg16")  # nets with weights trained on ImageNet
 ANY_SIDE = ("compact", *PRETRAINED)  # nets whose weights fit images of any size, so that specialists can see a window
+WITH_HEAT_MAPS = ("compact",)  # nets whose predictions are the expected positions of heat maps
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus", "tanh", "sigmoid", "linear")
 NORMALISATIONS = ("standard", "unit", "none")
 INITIALISATIONS = ("net", "he", "glorot", "uniform")

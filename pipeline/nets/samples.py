@@ -1,6 +1,7 @@
 """The samples that a training reads; each epoch trains on another augmented version of them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -166,11 +167,16 @@ class DrawnVersions:
         rows = self.rows[part]
         rng, ranges = np.random.default_rng([self.seed, version, part.start]), augmentation.allowed(self.ranges, self.keypointset)
         drawn = augmentation.draw(len(rows), self.view.side, ranges, rng=rng).after(self.view.matrix[rows])
-        whole, labels = Selected(self.labelled.images, rows), self.labelled.keypoints[rows]
-        seen = {"side": self.view.side, "reduction": self.view.reduction}
-        images, keypoints = augmentation.apply(whole, labels, drawn, self.keypointset, **seen)
+        labels = augmentation.move(self.labelled.keypoints[rows], drawn, self.keypointset, side=self.view.side)
         pixel = 1 / affine.magnification(drawn.matrix if self.zooms else self.view.matrix[rows])
-        return Samples(images[:], keypoints[:, self.indices], self.labelled.source[rows], pixel.astype(np.float32))
+        enlarged = affine.scaling(len(rows), self.view.reduction)  # from pixels of the reduced images
+        images = augmentation.warp(Selected(self._reduced, rows), drawn.after(enlarged), self.view.side)
+        return Samples(images[:], labels[:, self.indices], self.labelled.source[rows], pixel.astype(np.float32))
+
+    @cached_property
+    def _reduced(self) -> Images:
+        """The images, reduced once for all epochs if they are in memory."""
+        return affine.reduced(self.labelled.images, self.view.reduction)
 
 
 @dataclass(frozen=True)

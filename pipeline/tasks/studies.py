@@ -282,7 +282,7 @@ class Sanity(Structured, Learning, Stage):
         labelled = Labelled(affine.resized(faces.images, side), datasets.labels(faces) * scale, faces.source, faces.validation)
         return sanity.Setup(
             sanity.build(self.structure(faces), keypointset, side=side),
-            self.recipe(side, side, patience=0, patience_factor=0.0, improvement=0.0),
+            self.recipe(self.network, side, side, patience=0, patience_factor=0.0, improvement=0.0),
             keypointset,
             sanity.part_of(labelled, held_out=False, seed=self.seed),
             sanity.part_of(labelled, held_out=True, seed=self.seed),

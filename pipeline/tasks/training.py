@@ -240,7 +240,7 @@ class TrainBase(Structured, Training, Stage):
         sight = WholeImage(side, _target(data, keypointset, side), side / stored)
         structure, start = self._start(self.structure(data), keypointset, side)
         labelled, free = _labelled(data), dataset().is_own
-        recipe = self.recipe(side, stored, keypoint_weights=self._weights(labelled))
+        recipe = self.recipe(self.network, side, stored, keypoint_weights=self._weights(labelled))
         return TrainingJob(structure, labelled, recipe, everything, start, sight, keypointset, may_drop_refinement=free)
 
     def sentences(self, trained: "Trained", data: "Dataset") -> list[str]:
@@ -327,8 +327,8 @@ class TrainSpecialist(Training, Stage):
         WITHIN_BUDGET,
     )
     budget = real(2.4, f"{BUDGET}, of which each group has a share in proportion to the number of its keypoints", 0.0)
-    batch = whole(16, "number of samples in a training step", 1)
-    learning_rate = real(1e-3, "highest learning rate", 1e-9)
+    batch = suited(whole(16, "number of samples in a training step", 1), "32")
+    learning_rate = suited(real(1e-3, "highest learning rate", 1e-9), "0.003")
     learning_rate_stop = real(1e-6, "learning rate at the end of the linear and cosine schedules", 0.0)
     warmup = real(1.0, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
 
@@ -371,7 +371,7 @@ class TrainSpecialist(Training, Stage):
         indices = [keypointset.names.index(name) for name in self._members]
         start: Start = Fresh() if self.start == "scratch" else FromBase(base, keep_head=self.head == "kept")
         sight = self._sight(base, indices, _target(data, keypointset, int(base.frame)))
-        recipe = self.recipe(int(base.frame), int(base.stored))
+        recipe = self.recipe(structure.network, int(base.frame), int(base.stored))
         if isinstance(sight, KeypointWindows):
             recipe = dataclasses.replace(recipe, robust_from=self.robust_from * self.side, frame_pixel=0.0)
         return TrainingJob(structure, _labelled(data), recipe, indices, start, sight, keypointset)

@@ -70,7 +70,7 @@ def expanded(path: str, flag: str) -> Path:
 class memory(luigi.Config):
     """Limits for what a stage keeps in memory."""
 
-    images = whole(256, "MiB of an array of images in memory; a larger array stays in its file and is read block by block", 0)
+    images = whole(1024, "MiB of an array of images in memory; a larger array stays in its file and is read block by block", 0)
 
 
 def images_limit() -> int:
