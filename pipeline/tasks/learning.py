@@ -171,12 +171,5 @@ class Learning(_OfStage):
         own = {name: value for name, value in OWN_SETS.items() if is_auto(self, name)}
         if network not in WITH_HEAT_MAPS:
             own["heat_map"] = 0.0
-        weight = 0.0 if is_auto(self, "heat_map") else or_usual(self, "heat_map", self.heat_map)
-        if network not in WITH_HEAT_MAPS and weight:
-            raise InputError(f"--{self.task_family}-heat-map {weight:g}: {network} has no heat maps. Leave it at auto.")
-        own = {name: value for name, value in OWN_SETS.items() if is_auto(self, name)}
-        if network not in WITH_HEAT_MAPS:
-            own["heat_map"] = 0.0
         own |= {"robust_from": self.robust_from * frame, "frame_pixel": stored / frame}
-        return from_parameters(Recipe, self, **own | given)
         return from_parameters(Recipe, self, **own | given)
