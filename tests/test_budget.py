@@ -14,15 +14,21 @@ from pipeline.nets.rarity import keypoint_weights, sentence
 )
 def test_a_net_sees_as_many_pixels_in_small_and_large_sets(samples, side, epochs):
     """1.6 thousand million pixels, as closely as whole epochs can be, and at least one epoch."""
-    found = budget.epochs(1.6, samples * side**2)
+    found = budget.epochs(1.6, samples * side**2, samples=samples, different=samples)
     assert found == epochs
     assert epochs == 1 or abs(found * samples * side**2 - 1.6e9) <= samples * side**2 / 2
 
 
+@pytest.mark.parametrize(("different", "epochs"), [(100, 20), (5, 1), (1, 1), (2048, 85)])
+def test_a_net_sees_no_sample_more_than_400_times(different, epochs):
+    """A small set ends before the budget does: 100 samples, repeated to 2,048 in an epoch, after 20 epochs."""
+    assert budget.epochs(1.6, 2048 * 96**2, samples=2048, different=different) == epochs
+
+
 def test_the_number_of_epochs_is_explained():
     """One epoch is one epoch."""
-    assert budget.sentence(1, 1.6).startswith("trains for 1 epoch, which is as close to a budget of 1.6 thousand million pixels")
-    assert budget.sentence(21, 0.4).startswith("trains for 21 epochs, ")
+    assert budget.sentence(1, 1.6).startswith("trains for 1 epoch: for 1.6 thousand million pixels or 400 passes through the labels")
+    assert budget.sentence(21, 0.4).startswith("trains for 21 epochs: ")
 
 
 def labels(*counts, n=120):

@@ -240,3 +240,11 @@ def test_the_loss_of_heat_maps_gives_them_peaks_of_its_width():
         return np.asarray(found).sum() / known.sum()
 
     assert entropy(1.0) < 0.95 * entropy(0.0)
+
+
+def test_the_number_of_different_labels_does_not_count_repetitions():
+    """A budget in passes through the labels would otherwise last longer for rare keypoints."""
+    keypoints, sight = windows()
+    pairs = balanced(np.array([(n, 0) for n in range(12)] + [(0, 1)]))
+    assert len(pairs) == 16
+    assert drawn(keypoints, sight, pairs=pairs).different == 13

@@ -115,6 +115,11 @@ class StoredVersions:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def different(self) -> int:
+        """The number of different samples among those of an epoch."""
+        return len(np.unique(self.rows))
+
     def version(self, epoch: int) -> int:
         """The number of the version that an epoch, counted from 0, trains on."""
         return epoch % self.count
@@ -158,6 +163,11 @@ class DrawnVersions:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def different(self) -> int:
+        """The number of different samples among those of an epoch."""
+        return len(np.unique(self.rows))
+
     def version(self, epoch: int) -> int:
         """The number of the version that an epoch, counted from 0, trains on: each epoch has its own."""
         return epoch
@@ -199,6 +209,11 @@ class DrawnWindows:
 
     def __len__(self) -> int:
         return self.size if len(self.pairs) else 0
+
+    @property
+    def different(self) -> int:
+        """The number of different labels."""
+        return len(np.unique(self.pairs, axis=0))
 
     def version(self, epoch: int) -> int:
         """The number of the version that an epoch, counted from 0, trains on: each epoch has its own."""

@@ -22,6 +22,7 @@ from pipeline.tasks.own import suited
 if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
     from pipeline.nets.fitting import TrainingJob
+    from pipeline.nets.samples import Versions
     from pipeline.nets.structure import Structure
     from pipeline.nets.trained import Trained
     from pipeline.nets.training import Recipe
@@ -107,14 +108,15 @@ class Budgeted(_OfStage):
         """Thousand million pixels for a net that predicts so many of the keypoints of a set."""
         return float(self.budget)
 
-    def _within_budget(self, job: "TrainingJob", samples: int) -> "TrainingJob":
-        """The job with as many epochs of so many samples as its budget allows, if the data choose."""
+    def _within_budget(self, job: "TrainingJob", versions: "Versions") -> "TrainingJob":
+        """The job with as many epochs of these versions as its budget allows, if the data choose."""
         from pipeline.nets import budget
 
         if not is_auto(self, "epochs"):
             return job
         most = self._budget(len(job.indices), len(job.keypointset.names))
-        epochs = budget.epochs(most, samples * job.sight.side**2)
+        samples = len(versions)
+        epochs = budget.epochs(most, samples * job.sight.side**2, samples=samples, different=versions.different)
         self.say(budget.sentence(epochs, most))
         warmup = min(job.recipe.warmup, budget.MOST_WARMUP * epochs)
         return dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, epochs=epochs, warmup=warmup))

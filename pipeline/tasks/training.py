@@ -80,7 +80,7 @@ class Training(Budgeted, Learning):
 
         job = self._job()
         with self._versions(job) as versions:
-            job = self._within_budget(job, len(versions))
+            job = self._within_budget(job, versions)
             with self.progress(job.recipe.epochs, "epoch") as progress:
                 trained = fitting.train(job, versions, hooks=self._hooks(progress, trains_on))
         self.save(trained, siblings=self._publish_snapshots(trained.history.epoch.tolist()))
