@@ -169,6 +169,24 @@ def test_nothing_is_predicted_for_no_images():
 
 
 @pytest.mark.keras
+def test_the_last_pass_is_the_mean_of_several_looks():
+    """Each look moves the window, so that a net that always predicts the middle of its window is right only on average."""
+    from pipeline.nets import forward
+
+    class Middle(Teller):
+        def predict_on_batch(self, images):
+            return np.zeros((len(images), 2, 2, 2), np.float32)
+
+    keypoints, sight = windows(zooms=(3.0,), indices=EYES)
+    images = np.zeros((12, WIDE, WIDE), np.uint8)
+    once, five = (forward.predict_windows(Middle(), images, DOTS, replace(sight, looks=looks), indices=EYES) for looks in (1, 5))
+    np.testing.assert_allclose(once[:, 0], keypoints[:, EYES], atol=1e-3)
+    difference = five[:, 0] - once[:, 0]
+    assert np.abs(difference).max() < 1
+    assert np.abs(difference).min() > 0
+
+
+@pytest.mark.keras
 def test_a_specialist_trains_on_windows_and_repeats_its_predictions():
     """It starts from the base net, stores its zooms, repeats what the training stored, and comes closer than the base net."""
     from pipeline.inference import prediction

@@ -84,3 +84,20 @@ def test_faces_are_aligned_by_the_predictions_of_a_base_net():
         specialist = SimpleNamespace(located=located, target=None, stored=SIDE, frame=SIDE)
         with pytest.raises(ValueError, match="not a base net"):
             located_by(specialist)
+
+
+def test_several_looks_are_slightly_different():
+    """The first is the view itself; the others turn, scale and move the window by a few pixels, each in another way. A number that there is
+    not raises a ValueError."""
+    view = WholeImage(SIDE).view(N)
+    first, *others = view.looks(5)
+    assert first is view
+    assert len(others) == 4
+    moved = [affine.move(KEYPOINTS, other.matrix) for other in others]
+    shift = [np.abs(own - KEYPOINTS).mean() for own in moved]
+    assert min(shift) > 0.3
+    assert max(shift) < 2.5
+    np.testing.assert_allclose(np.mean(moved, axis=0).mean(axis=(0, 1)), KEYPOINTS.mean(axis=(0, 1)), atol=0.5)
+    for number in (0, 6):
+        with pytest.raises(ValueError, match=f"not {number}"):
+            view.looks(number)

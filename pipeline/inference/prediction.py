@@ -45,10 +45,11 @@ def sight(trained: Trained, found: Located | None, *, side: int) -> Sight:
         return WholeImage(int(trained.side), trained.target, scale, bool(trained.refined))
     if found is None:
         raise ValueError("a net that sees windows of the image needs to know where the base net has found the sample")
+    looks = 1 if trained.looks is None else int(trained.looks)
     if trained.window is not None:
-        return AlignedWindow(alignment.Window(trained.window, int(trained.side)), found.aligning, scale)
+        return AlignedWindow(alignment.Window(trained.window, int(trained.side)), found.aligning, scale, looks)
     zooms, located = tuple(np.array(trained.zooms).tolist()), found.located[:, trained.indices]
-    return KeypointWindows(int(trained.side), zooms, found.aligning, located, scale)
+    return KeypointWindows(int(trained.side), zooms, found.aligning, located, scale, looks)
 
 
 def predict_chain(nets: Iterable[Trained], images: Images, source: np.ndarray, keypointset: KeypointSet) -> list[np.ndarray]:

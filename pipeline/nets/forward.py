@@ -7,7 +7,7 @@ from pipeline.geometry import affine
 from pipeline.geometry.frame import Frame
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images, Selected, in_blocks
-from pipeline.nets.sight import KeypointWindows, Sight, View, WholeImage
+from pipeline.nets.sight import AlignedWindow, KeypointWindows, Sight, View, WholeImage
 
 BATCH = 128  # images per forward pass; 256 is no faster on a CPU and needs 70 MB more
 
@@ -22,7 +22,16 @@ def predict_sight(net: keras.Model, images: Images, sight: Sight, keypointset: K
         return predict_refined(net, images, keypointset, sight, sight.target)
     if isinstance(sight, KeypointWindows):
         return predict_windows(net, images, keypointset, sight, indices=indices)
-    return predict_view(net, images, sight.view(len(images)), keypointset, indices=indices)
+    number = sight.looks if isinstance(sight, AlignedWindow) else 1
+    return predict_looks(net, images, sight.view(len(images)), number, keypointset, indices=indices)
+
+
+def predict_looks(net: keras.Model, images: Images, view: View, number: int, keypointset: KeypointSet, *, indices: list[int]) -> np.ndarray:
+    """The mean of the predictions of `predict_view` through so many slightly different views, see `View.looks`."""
+    found = predict_view(net, images, view, keypointset, indices=indices)
+    for other in view.looks(number)[1:]:
+        found = found + predict_view(net, images, other, keypointset, indices=indices)
+    return found / number if number > 1 else found
 
 
 def predict_view(net: keras.Model, images: Images, view: View, keypointset: KeypointSet, *, indices: list[int]) -> np.ndarray:
@@ -59,17 +68,18 @@ def predict_windows(
     which = np.repeat(np.arange(n), count)
     selected = Selected(images, which)
 
-    def found(centres: np.ndarray, zoom: float) -> np.ndarray:
-        """The keypoints (n, S, k, 2) that the net finds in windows around the centres (n, k, 2)."""
-        view = sight.around(centres.reshape(-1, 2), which, np.full(len(which), zoom))
-        every = predict_view(net, selected, view, keypointset, indices=indices)
+    def found(centres: np.ndarray, number: int) -> np.ndarray:
+        """The keypoints (n, S, k, 2) that the net finds in pass `number`, counted from 1, in windows around the centres (n, k, 2)."""
+        view = sight.around(centres.reshape(-1, 2), which, np.full(len(which), sight.zooms[number - 1]))
+        looks = sight.looks if number == len(sight.zooms) else 1
+        every = predict_looks(net, selected, view, looks, keypointset, indices=indices)
         own = every[np.arange(len(place)), :, place]
         return own.reshape(n, count, every.shape[1], 2).swapaxes(1, 2)
 
-    passes = [found(sight.located, sight.zooms[0])]
-    for zoom in sight.zooms[1:]:
-        passes.append(np.stack([found(passes[-1][:, source], zoom)[:, source] for source in range(passes[0].shape[1])], axis=1))
-    return passes[-1].astype(np.float32)
+    latest = found(sight.located, 1)
+    for number in range(2, len(sight.zooms) + 1):
+        latest = np.stack([found(latest[:, source], number)[:, source] for source in range(latest.shape[1])], axis=1)
+    return latest.astype(np.float32)
 
 
 def predict(net: keras.Model, images: Images, keypointset: KeypointSet, *, indices: list[int], mirrored: bool) -> np.ndarray:

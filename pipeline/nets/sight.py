@@ -31,6 +31,11 @@ class View:
         """The view of some of the images, given by a mask (n,) or by their indices."""
         return replace(self, matrix=self.matrix[chosen])
 
+    def looks(self, number: int) -> "list[View]":
+        """This view and others that are slightly turned, scaled and moved, `number` in all, see `alignment.looks`."""
+        moved = [replace(self, matrix=affine.compose(look, self.matrix)) for look in alignment.looks(number, self.side)[1:]]
+        return [self, *moved]
+
 
 @dataclass(frozen=True)
 class WholeImage:
@@ -66,12 +71,13 @@ class AlignedWindow:
     """The net sees a window of the aligned face.
 
     aligning: the maps float64 (n, 2, 3) that align each of n images, see `alignment.aligning`. scale: pixels of the aligned frame per pixel
-    of the images, if a face has the size of the mean face.
+    of the images, if a face has the size of the mean face. looks: over how many slightly different windows predictions are averaged.
     """
 
     window: alignment.Window
     aligning: np.ndarray
     scale: float = 1.0
+    looks: int = 1
 
     @property
     def side(self) -> int:
@@ -105,7 +111,8 @@ class KeypointWindows:
 
     side: width and height of a window in its own pixels. zooms: pixels of a window per pixel of the aligned frame, of each pass. aligning:
     the maps float64 (n, 2, 3) that align each of n images. located: float64 (n, k, 2), where the base net has found the net's keypoints,
-    pixels of the images. scale: pixels of the aligned frame per pixel of the images, if a sample has the typical size.
+    pixels of the images. scale: pixels of the aligned frame per pixel of the images, if a sample has the typical size. looks: over how many
+    slightly different windows the predictions of the last pass are averaged.
     """
 
     side: int
@@ -113,6 +120,7 @@ class KeypointWindows:
     aligning: np.ndarray
     located: np.ndarray
     scale: float = 1.0
+    looks: int = 1
 
     @property
     def target(self) -> None:

@@ -133,6 +133,9 @@ class Trained:
         "pixels of a window per pixel of the aligned frame, of each pass of a specialist that sees a window around"
         " each keypoint; otherwise absent",
     )
+    looks: np.int32 | None = array(
+        "int32", "", "", "number of slightly different windows over which predictions of a specialist are averaged; absent if it is one"
+    )
     carried_over: np.ndarray = array("text", "weight", "", "names of the weights that were carried over from the base net or from ImageNet")
     new: np.ndarray = array("text", "weight", "", "names of the weights that were freshly initialised")
 

@@ -49,6 +49,8 @@ SMALL_SET = 2048
 
 # Windows around keypoints are shifted by up to this fraction of their side: as far as the base net misses the keypoint, but for the worst.
 WINDOW_SHIFT = 14 / 64
+# The windows over which predictions for own sets are averaged, see `alignment.LOOKS`.
+OWN_LOOKS = 5
 
 
 class Training(Budgeted, Learning):
@@ -301,6 +303,9 @@ class TrainSpecialist(Training, Stage):
     side = multiple(64, "keypoint: width and height of a window in pixels", 16)
     detail = real(1.0, "keypoint: pixels of a window in the last pass per pixel of the stored samples", 0.05, 4.0)
     passes = whole(2, "keypoint: number of passes, each with twice the detail of the one before, around where that has found it", 1, 4)
+    looks = suited(
+        whole(1, "window, keypoint: number of slightly turned, scaled and moved windows over which predictions are averaged", 1, 5), "5"
+    )
     margin = fraction("18/96", "window: distance from the outermost keypoints of the group on the mean shape to the edge")
     extent = fraction("64/96", "window: minimum width and height; the surroundings of a keypoint help to find it")
     zoom = suited(
@@ -390,12 +395,13 @@ class TrainSpecialist(Training, Stage):
         view = self.view if self.view != "auto" else choice.view if dataset().is_own else "window"
         if self.view == "auto" and dataset().is_own:
             self.say(choice.sentence)
+        looks = OWN_LOOKS if is_auto(self, "looks") else or_usual(self, "looks", self.looks)
         if view == "keypoint":
             zooms = tuple(self.detail / scale * 2.0**-step for step in reversed(range(self.passes)))
-            return KeypointWindows(self.side, zooms, found.aligning, found.located[:, indices], scale)
+            return KeypointWindows(self.side, zooms, found.aligning, found.located[:, indices], scale, looks)
         zoom = choice.zoom if is_auto(self, "zoom") else or_usual(self, "zoom", self.zoom)
         window = alignment.window(target, indices, zoom=zoom, **given)
-        return AlignedWindow(window, found.aligning, scale)
+        return AlignedWindow(window, found.aligning, scale, looks)
 
     @contextlib.contextmanager
     def _versions(self, job: "TrainingJob") -> "Iterator[Versions]":
