@@ -88,7 +88,7 @@ class Budgeted(_OfStage):
     """How long a training of the chain takes: a number of epochs or, for an own set, a number of pixels that the net sees."""
 
     epochs = suited(whole(75, "maximum number of epochs", 1), WITHIN_BUDGET)
-    budget = real(1.6, f"{BUDGET}; with 2 cores, 1 takes about 5 minutes", 0.0)
+    budget = real(1.2, f"{BUDGET}; with 2 cores, 1 takes about 5 minutes", 0.0)
 
     def check(self) -> None:
         """Raises InputError for a budget that would be ignored."""

@@ -331,7 +331,7 @@ class TrainSpecialist(Training, Stage):
         ),
         WITHIN_BUDGET,
     )
-    budget = real(2.4, f"{BUDGET}, of which each group has a share in proportion to the number of its keypoints", 0.0)
+    budget = real(4.0, f"{BUDGET}, of which each group has a share in proportion to the number of its keypoints", 0.0)
     batch = suited(whole(16, "number of samples in a training step", 1), "32")
     learning_rate = suited(real(1e-3, "highest learning rate", 1e-9), "0.003")
     learning_rate_stop = real(1e-6, "learning rate at the end of the linear and cosine schedules", 0.0)
