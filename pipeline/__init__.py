@@ -26,8 +26,9 @@ try:
         from pipeline.tasks.data import Augment, Load, LoadTest, Render
         from pipeline.tasks.results import LearningCurves, Predict, Report
         from pipeline.tasks.sections import checkpoint, dataset, device
+        from pipeline.tasks.specialist import TrainSpecialist
         from pipeline.tasks.studies import Experiment, Sanity, Trial
-        from pipeline.tasks.training import TrainBase, TrainSpecialist
+        from pipeline.tasks.training import TrainBase
     configuration.check_luigis_own()
 except InputError as error:
     environment.end(error)

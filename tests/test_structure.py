@@ -12,8 +12,9 @@ from pipeline.nets.sight import WholeImage
 from pipeline.nets.structure import normalised
 from pipeline.nets.trained import Trained
 from pipeline.store.hdf5 import artifacts
+from pipeline.tasks.specialist import TrainSpecialist
 from pipeline.tasks.studies import Sanity
-from pipeline.tasks.training import TrainBase, TrainSpecialist
+from pipeline.tasks.training import TrainBase
 
 CHANGED = {"filters": 0.5, "kernel": 5, "pool": 3, "activation": "tanh", "hidden": 20, "normalisation": "unit"}
 

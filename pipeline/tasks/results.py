@@ -16,7 +16,8 @@ from pipeline.tasks import own
 from pipeline.tasks.data import Load, LoadTest
 from pipeline.tasks.own import suited
 from pipeline.tasks.sections import dataset, device
-from pipeline.tasks.training import TrainBase, TrainSpecialist
+from pipeline.tasks.specialist import TrainSpecialist
+from pipeline.tasks.training import TrainBase
 from pipeline.units import printable
 
 if TYPE_CHECKING:

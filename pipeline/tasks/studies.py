@@ -23,7 +23,8 @@ from pipeline.tasks.data import Load
 from pipeline.tasks.learning import Learning, Structured
 from pipeline.tasks.results import Predict
 from pipeline.tasks.sections import dataset, device
-from pipeline.tasks.training import TrainBase, Training, TrainSpecialist
+from pipeline.tasks.specialist import TrainSpecialist
+from pipeline.tasks.training import TrainBase, Training
 
 if TYPE_CHECKING:
     from pipeline.nets.sanity import Setup

@@ -1,4 +1,4 @@
-"""Stages that train nets. What their `run` needs is imported there: Keras takes seconds to start."""
+"""What all trainings share, and the stage of the base net. What their `run` needs is imported there: Keras takes seconds to start."""
 
 import contextlib
 import dataclasses
@@ -10,21 +10,14 @@ from typing import TYPE_CHECKING, Any
 import luigi
 
 from pipeline import units
-from pipeline.errors import InputError, meant
-from pipeline.nets.options import (
-    ANY_SIDE,
-    HEADS,
-    PRETRAINED,
-    STARTS,
-    VIEWS,
-)
-from pipeline.store.run.parameters import choice, fraction, from_parameters, is_auto, multiple, or_usual, real, whole
+from pipeline.errors import InputError
+from pipeline.nets.options import PRETRAINED
+from pipeline.store.run.parameters import real, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, expanded, workspace_root
 from pipeline.store.workspace import names
 from pipeline.tasks.data import Augment, Load
-from pipeline.tasks.learning import BUDGET, WITHIN_BUDGET, Budgeted, Learning, Structured
-from pipeline.tasks.own import suited
+from pipeline.tasks.learning import Budgeted, Learning, Structured
 from pipeline.tasks.sections import checkpoint, dataset, device
 
 if TYPE_CHECKING:
@@ -34,8 +27,7 @@ if TYPE_CHECKING:
     from pipeline.keypoints.definition import KeypointSet
     from pipeline.nets.checkpoints import Checkpoints
     from pipeline.nets.fitting import TrainingJob
-    from pipeline.nets.samples import DrawnWindows, Labelled, Versions
-    from pipeline.nets.sight import Sight
+    from pipeline.nets.samples import Labelled, Versions
     from pipeline.nets.start import Start
     from pipeline.nets.structure import Structure
     from pipeline.nets.trained import History, Trained
@@ -45,12 +37,6 @@ if TYPE_CHECKING:
 
 # Samples in an epoch on a small set: with as many epochs as for Kaggle's 5,200 faces, the training has two fifths of their steps.
 SMALL_SET = 2048
-
-
-# Windows around keypoints are shifted by up to this fraction of their side: as far as the base net misses the keypoint, but for the worst.
-WINDOW_SHIFT = 14 / 64
-# The windows over which predictions for own sets are averaged, see `alignment.LOOKS`.
-OWN_LOOKS = 5
 
 
 class Training(Budgeted, Learning):
@@ -239,16 +225,16 @@ class TrainBase(Structured, Training, Stage):
         data = self._data()
         stored, keypointset = data.images.shape[1], data.keypointset.restored()
         side, everything = self.requires()["copies"].frame_side(data), list(range(len(keypointset.names)))
-        sight = WholeImage(side, _target(data, keypointset, side), side / stored)
+        sight = WholeImage(side, aligned_shape(data, keypointset, side), side / stored)
         structure, start = self._start(self.structure(data), keypointset, side)
-        labelled, free = _labelled(data), dataset().is_own
+        labelled, free = labelled_samples(data), dataset().is_own
         recipe = self.recipe(self.network, side, stored, keypoint_weights=self._weights(labelled))
         return TrainingJob(structure, labelled, recipe, everything, start, sight, keypointset, may_drop_refinement=free)
 
     def sentences(self, trained: "Trained", data: "Dataset") -> list[str]:
         from pipeline.nets import rarity
 
-        weights = self._weights(_labelled(data))
+        weights = self._weights(labelled_samples(data))
         heavy = rarity.sentence(weights, data.keypointset.restored().names) if weights else ""
         return [*super().sentences(trained, data), *([heavy] if heavy else [])]
 
@@ -289,171 +275,7 @@ class TrainBase(Structured, Training, Stage):
         return self._brought or pretrained.fetched(self.network)
 
 
-class TrainSpecialist(Training, Stage):
-    """A net for one group of keypoints: the base net, fine-tuned on the samples that have labels for these keypoints."""
-
-    group = luigi.Parameter(default="", description="name of the keypoint group")
-    view = choice(
-        "auto",
-        "what the net sees: window (the part around the group of the sample that the base net has located), face (the whole image) or"
-        " keypoint (a small window around one keypoint at a time, in the resolution of the stored samples); auto: window, or keypoint for a"
-        " keypoint set of your own whose samples have many more pixels than fit in the window of a group",
-        VIEWS,
-    )
-    side = multiple(64, "keypoint: width and height of a window in pixels", 16)
-    detail = real(1.0, "keypoint: pixels of a window in the last pass per pixel of the stored samples", 0.05, 4.0)
-    passes = whole(2, "keypoint: number of passes, each with twice the detail of the one before, around where that has found it", 1, 4)
-    looks = suited(
-        whole(1, "window, keypoint: number of slightly turned, scaled and moved windows over which predictions are averaged", 1, 5), "5"
-    )
-    margin = fraction("18/96", "window: distance from the outermost keypoints of the group on the mean shape to the edge")
-    extent = fraction("64/96", "window: minimum width and height; the surroundings of a keypoint help to find it")
-    zoom = suited(
-        real(1.0, "window: its pixels per pixel of the base net's input; more shows finer detail of larger samples", 0.1, 8.0),
-        "the resolution of the stored samples, as far as the window then has at most 128 pixels",
-    )
-    flip = real(0.5, "window: fraction of mirrored samples", 0.0, 1.0)
-    rotation = real(15.0, "window: maximum rotation in degrees to either side", 0.0, 180.0)
-    shift = fraction("5/96", "window: maximum shift in x and in y")
-    scale = real(1.16, "window: maximum scale factor; its inverse is the minimum", 1.0, 4.0)
-    stretch = real(1.06, "window: maximum factor by which x is stretched against y; its inverse is the minimum", 1.0, 2.0)
-    gain = real(0.3, "window: maximum relative change of the contrast", 0.0, 1.0)
-    bias = real(0.15, "window: maximum change of the brightness, as a fraction of the full range", 0.0, 1.0)
-    start = choice(
-        "base", "initial weights: base (those of the base net) or scratch (fresh ones, to see what the base net contributes)", STARTS
-    )
-    head = choice("kept", "with start base, the initial output layer: kept (that of the base net) or new (as in the tutorial)", HEADS)
-    epochs = suited(
-        whole(
-            5,
-            "maximum number of epochs; window: each has as many windows for every group, several of a sample if few samples have the group",
-            1,
-        ),
-        WITHIN_BUDGET,
-    )
-    budget = real(4.0, f"{BUDGET}, of which each group has a share in proportion to the number of its keypoints", 0.0)
-    batch = suited(whole(16, "number of samples in a training step", 1), "32")
-    learning_rate = suited(real(1e-3, "highest learning rate", 1e-9), "0.003")
-    learning_rate_stop = real(1e-6, "learning rate at the end of the linear and cosine schedules", 0.0)
-    warmup = real(1.0, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
-
-    def check(self) -> None:
-        super().check()
-        if self.view != "face" and (network := self.requires()["base"].network) not in ANY_SIDE:
-            raise InputError(f"The weights of {network} fit only the whole image. Use --TrainSpecialist-view face.")
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return (self.group,)
-
-    def _budget(self, predicted: int, keypoints: int) -> float:
-        return float(self.budget) * predicted / keypoints
-
-    @property
-    def _members(self) -> tuple[str, ...]:
-        """The names of the group's keypoints. They are not in the data set, so that another group retrains only its specialist."""
-        return dataset().keypointset().groups[self.group]
-
-    def facts(self) -> dict[str, Any]:
-        return {"keypoints": list(self._members)}
-
-    def requires(self):
-        if self.group not in (groups := dataset().groups()):
-            raise InputError(f"--TrainSpecialist-group {self.group}: there is no such keypoint group; {meant(self.group, groups)}")
-        copies = {"copies": Augment()} if self.view == "face" else {}
-        return {"faces": Load(), **copies, "base": TrainBase()}
-
-    def _job(self) -> "TrainingJob":
-        from pipeline.nets.fitting import TrainingJob
-        from pipeline.nets.sight import KeypointWindows
-        from pipeline.nets.start import Fresh, FromBase
-        from pipeline.nets.trained import Trained
-
-        data, base = self._data(), self.input()["base"].load(Trained)
-        keypointset = data.keypointset.restored()
-        own = {name: getattr(self, name) for name in ("l1", "l2", "dropout", "initialisation")}
-        structure = dataclasses.replace(base.structure, **own)
-        indices = [keypointset.names.index(name) for name in self._members]
-        start: Start = Fresh() if self.start == "scratch" else FromBase(base, keep_head=self.head == "kept")
-        sight = self._sight(base, indices, _target(data, keypointset, int(base.frame)))
-        recipe = self.recipe(structure.network, int(base.frame), int(base.stored))
-        if isinstance(sight, KeypointWindows):
-            recipe = dataclasses.replace(recipe, robust_from=self.robust_from * self.side, frame_pixel=0.0)
-        return TrainingJob(structure, _labelled(data), recipe, indices, start, sight, keypointset)
-
-    def _sight(self, base: "Trained", indices: list[int], target: "np.ndarray") -> "Sight":
-        """The whole image, or windows around the keypoints `indices` of the samples that the base net has aligned with the target."""
-        from pipeline.geometry import alignment
-        from pipeline.geometry import suited as suited_windows
-        from pipeline.nets.sight import AlignedWindow, KeypointWindows, WholeImage, located_by
-
-        side, scale = int(base.frame), int(base.frame) / int(base.stored)
-        if self.view == "face":
-            return WholeImage(side, scale=scale)
-        found, given = located_by(base), {"margin": self.margin * side, "extent": self.extent * side}
-        choice = suited_windows.window_choice(alignment.extent(target[indices], **given), 1 / scale)
-        view = self.view if self.view != "auto" else choice.view if dataset().is_own else "window"
-        if self.view == "auto" and dataset().is_own:
-            self.say(choice.sentence)
-        looks = OWN_LOOKS if is_auto(self, "looks") else or_usual(self, "looks", self.looks)
-        if view == "keypoint":
-            zooms = tuple(self.detail / scale * 2.0**-step for step in reversed(range(self.passes)))
-            return KeypointWindows(self.side, zooms, found.aligning, found.located[:, indices], scale, looks)
-        zoom = choice.zoom if is_auto(self, "zoom") else or_usual(self, "zoom", self.zoom)
-        window = alignment.window(target, indices, zoom=zoom, **given)
-        return AlignedWindow(window, found.aligning, scale, looks)
-
-    @contextlib.contextmanager
-    def _versions(self, job: "TrainingJob") -> "Iterator[Versions]":
-        """Windows drawn anew for each epoch; for a specialist that sees the whole image, the versions of Augment."""
-        if self.view == "face":
-            with super()._versions(job) as versions:
-                yield versions
-            return
-        from pipeline.geometry.augmentation import Ranges
-        from pipeline.nets.samples import DrawnVersions, repeated, rows_with
-        from pipeline.nets.sight import AlignedWindow
-
-        if not isinstance(job.sight, AlignedWindow):
-            yield self._windows(job)
-            return
-        labelled, frame = job.labelled, job.sight.scale * job.labelled.images.shape[1]
-        # Of a chosen zoom the one that the window has; a given one is exceeded by a few pixels until the nets take the window.
-        zoom = float(job.sight.window.matrix[0, 0]) if is_auto(self, "zoom") else or_usual(self, "zoom", self.zoom)
-        rows = rows_with(labelled.keypoints, job.indices, among=~labelled.held_out)
-        own = {"shift": self.shift * frame * zoom, "shear": 0.0, "small_share": 0.0, "small_scale": 1.0}
-        yield DrawnVersions(
-            labelled,
-            job.sight.view(len(labelled.images)),
-            keypointset=job.keypointset,
-            ranges=from_parameters(Ranges, self, **own),
-            seed=self.seed,
-            rows=repeated(rows, max(int((~labelled.held_out).sum()), self.least())),
-            indices=job.indices,
-        )
-
-    def _windows(self, job: "TrainingJob") -> "DrawnWindows":
-        """Windows around single keypoints, drawn anew for each epoch."""
-        from pipeline.geometry.augmentation import Ranges
-        from pipeline.nets.samples import DrawnWindows, balanced, labels_of
-        from pipeline.nets.sight import KeypointWindows
-
-        if not isinstance(job.sight, KeypointWindows):
-            raise TypeError("only a sight of windows around keypoints has windows to draw")
-        labelled, own = job.labelled, {"shift": WINDOW_SHIFT * self.side, "shear": 0.0, "small_share": 0.0, "small_scale": 1.0}
-        return DrawnWindows(
-            labelled,
-            job.sight,
-            keypointset=job.keypointset,
-            ranges=from_parameters(Ranges, self, **own),
-            seed=self.seed,
-            pairs=balanced(labels_of(labelled.keypoints, (~labelled.held_out).nonzero()[0], job.indices)),
-            size=max(int((~labelled.held_out).sum()), self.least()),
-            indices=job.indices,
-        )
-
-
-def _target(dataset: "Dataset", keypointset: "KeypointSet", side: int) -> "np.ndarray":
+def aligned_shape(dataset: "Dataset", keypointset: "KeypointSet", side: int) -> "np.ndarray":
     """The keypoints of an aligned sample, float32 (K, 2), in pixels of the frame of side x side pixels, made symmetric.
 
     They are those of the mean face or, for an own set, whose objects may have any direction, of the typical shape.
@@ -464,7 +286,7 @@ def _target(dataset: "Dataset", keypointset: "KeypointSet", side: int) -> "np.nd
     return upright(shape * (side / dataset.images.shape[1]), keypointset, side=side).astype("float32")
 
 
-def _labelled(dataset: "Dataset") -> "Labelled":
+def labelled_samples(dataset: "Dataset") -> "Labelled":
     """The labelled samples of a data set, with the labels that a training may use."""
     from pipeline.data import dataset as datasets
     from pipeline.nets.samples import Labelled
