@@ -187,3 +187,41 @@ def test_units_are_inverse_and_keep_what_is_missing():
     assert unit.dtype == np.float32
     np.testing.assert_array_equal(unit, [[-1, 1], [0, 0.5], [np.nan, np.nan]])
     np.testing.assert_array_equal(Frame(20).to_pixels(unit), pixels)
+
+
+@pytest.mark.parametrize(("zoom", "reduction"), [(1.0, 1), (0.5, 1), (0.3, 3)], ids=["same size", "half", "reduced"])
+def test_a_window_of_a_large_image_is_the_same_as_that_of_the_whole(zoom, reduction):
+    """Only the pixels that a small window needs are read, and the result differs by rounding at most, also beyond the edges."""
+    images, rng = noise(4, 300), np.random.default_rng(3)
+    angle, centre = rng.uniform(-3, 3, 40), rng.uniform(-20, 320, (40, 2))
+    linear = zoom * np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=-1).reshape(-1, 2, 2)
+    matrix = np.concatenate([linear, (16 - np.einsum("nij,nj->ni", linear, centre))[:, :, None]], axis=2)
+    rows = rng.integers(0, 4, 40)
+    found = affine.warp(lazyrows.Selected(images, rows), matrix, 32, reduction=reduction)
+    # Together with a window that needs the whole image, the windows of a chunk are computed from whole images.
+    everything = np.concatenate([[[zoom / 20, 0, 0], [0, zoom / 20, 0]]])[None]
+    expected = []
+    for row, own in zip(rows, matrix, strict=True):
+        pair = affine.warp(images[[row, row]], np.concatenate([everything, own[None]]), 32, reduction=reduction)
+        expected.append(pair[1])
+    difference = np.abs(found.astype(int) - np.array(expected))
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 0.01
+
+
+def test_images_are_reduced_to_means_of_squares():
+    """At once if they are in memory, otherwise when rows are read; the last square of a row may be smaller."""
+
+    class InFile(LazyRows):
+        def take(self, rows):
+            return images[rows]
+
+    images = noise(3, 31)
+    found = affine.reduced(images, 3)
+    assert found.shape == (3, 11, 11)
+    np.testing.assert_allclose(found[1, 2, 4], images[1, 6:9, 12:15].mean(), atol=0.51)
+    np.testing.assert_allclose(found[1, 10, 10], images[1, 30, 30], atol=0.51)
+    lazy = affine.reduced(InFile(images.shape, np.uint8), 3)
+    assert isinstance(lazy, LazyRows)
+    np.testing.assert_array_equal(lazy[:], found)
+    assert affine.reduced(images, 1) is images

@@ -134,3 +134,21 @@ def test_samples_are_reduced_further_only_if_sizes_differ_much():
 def test_an_unknown_spread_chooses_only_what_no_set_changes():
     """Shear and stretch are the same for all sets of the user's own, and nothing is said about them."""
     assert [(choice.name, choice.sentence) for choice in suited.choices(UNKNOWN, SIDE)] == [("shear", ""), ("stretch", "")]
+
+
+@pytest.mark.parametrize(
+    ("extent", "detail", "view", "zoom"),
+    [
+        (85, 1.0, "window", 1.0),
+        (85, 2.0, "window", 128 / 85),
+        (64, 2.0, "window", 2.0),
+        (128, 2.5, "window", 1.0),
+        (128, 2.6, "keypoint", 2.6),
+    ],
+    ids=["plain", "reduced", "all detail", "largest", "too large"],
+)
+def test_a_group_is_seen_whole_unless_it_would_be_too_coarse(extent, detail, view, zoom):
+    """In at most 128 pixels, as long as that is at least two fifths of the resolution of the samples."""
+    choice = suited.window_choice(extent, detail)
+    assert (choice.view, choice.zoom) == (view, pytest.approx(zoom))
+    assert choice.sentence.startswith("the net sees a window around " + ("the group" if view == "window" else "one keypoint at a time"))

@@ -498,3 +498,15 @@ def test_the_number_of_threads_is_set_and_told(training):
     said = output(started("tensorflow", THREADS))
     assert said.endswith(" 3 3")
     assert said.startswith((f"CPU, 3 threads (tensorflow {tf.__version__})", "GPU"))
+
+
+def test_a_net_without_heat_maps_takes_no_loss_for_them(monkeypatch):
+    """The message names the flag; auto leaves the loss out."""
+    import pipeline
+    from pipeline.tasks.specialist import TrainSpecialist
+
+    stage = pipeline.TrainBase(network="kfkd", heat_map=0.3)
+    with pytest.raises(InputError, match=r"--TrainBase-heat-map 0.3: kfkd has no heat maps"):
+        stage.recipe("kfkd", 96, 96)
+    assert pipeline.TrainBase(network="kfkd").recipe("kfkd", 96, 96).heat_map == 0
+    assert TrainSpecialist(group="mouth").recipe("compact", 96, 96).heat_map == 0
