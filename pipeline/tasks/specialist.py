@@ -20,6 +20,8 @@ from pipeline.tasks.training import TrainBase, Training, aligned_shape, labelled
 if TYPE_CHECKING:
     import numpy as np
 
+    from pipeline.data.dataset import Dataset
+    from pipeline.geometry.suited import WindowChoice
     from pipeline.nets.fitting import TrainingJob
     from pipeline.nets.samples import DrawnWindows, Versions
     from pipeline.nets.sight import Sight
@@ -127,14 +129,12 @@ class TrainSpecialist(Training, Stage):
     def _sight(self, base: "Trained", indices: list[int], target: "np.ndarray") -> "Sight":
         """The whole image, or windows around the keypoints `indices` of the samples that the base net has aligned with the target."""
         from pipeline.geometry import alignment
-        from pipeline.geometry import suited as suited_windows
         from pipeline.nets.sight import AlignedWindow, KeypointWindows, WholeImage, located_by
 
         side, scale = int(base.frame), int(base.frame) / int(base.stored)
         if self.view == "face":
             return WholeImage(side, scale=scale)
-        found, given = located_by(base), {"margin": self.margin * side, "extent": self.extent * side}
-        choice = suited_windows.window_choice(alignment.extent(target[indices], **given), 1 / scale)
+        found, choice = located_by(base), self._suited(target[indices], side, 1 / scale)
         view = self.view if self.view != "auto" else choice.view if dataset().is_own else "window"
         if self.view == "auto" and dataset().is_own:
             self.say(choice.sentence)
@@ -143,8 +143,23 @@ class TrainSpecialist(Training, Stage):
             zooms = tuple(self.detail / scale * 2.0**-step for step in reversed(range(self.passes)))
             return KeypointWindows(self.side, zooms, found.aligning, found.located[:, indices], scale, looks)
         zoom = choice.zoom if is_auto(self, "zoom") else or_usual(self, "zoom", self.zoom)
-        window = alignment.window(target, indices, zoom=zoom, **given)
+        window = alignment.window(target, indices, margin=self.margin * side, extent=self.extent * side, zoom=zoom)
         return AlignedWindow(window, found.aligning, scale, looks)
+
+    def _suited(self, target: "np.ndarray", frame: int, detail: float) -> "WindowChoice":
+        """The windows that suit the group's keypoints `target` (k, 2), pixels of the frame; see `geometry.suited.window_choice`."""
+        from pipeline.geometry import alignment
+        from pipeline.geometry.suited import window_choice
+
+        return window_choice(alignment.extent(target, margin=self.margin * frame, extent=self.extent * frame), detail)
+
+    def sentences(self, trained: "Trained", data: "Dataset") -> list[str]:
+        found = super().sentences(trained, data)
+        if self.view != "auto" or not dataset().is_own:
+            return found
+        frame = int(trained.frame)
+        target = aligned_shape(data, data.keypointset.restored(), frame)[trained.indices]
+        return [self._suited(target, frame, int(trained.stored) / frame).sentence, *found]
 
     @contextlib.contextmanager
     def _versions(self, job: "TrainingJob") -> "Iterator[Versions]":
