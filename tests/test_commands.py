@@ -468,7 +468,10 @@ def test_filters_are_drawn_in_the_current_folder(net, capsys, tmp_path, monkeypa
         ("filters TrainBase --out data.png", "data.png cannot be written: is a directory."),
         ("activations TrainBase --face 0", "--face 0: the rows of the training table are numbered from 1 to 80."),
         ("activations TrainBase --face 81", "--face 81: the rows of the training table are numbered from 1 to 80."),
-        ("activations TrainBase --test-face 10", "--test-face 10: the selected run has not read the test faces. Run Predict, or LoadTest."),
+        (
+            "activations TrainBase --test-face 10",
+            "--test-face 10: the selected run has not read the test images. Run Predict, or LoadTest.",
+        ),
     ],
 )
 def test_what_cannot_be_drawn(net, capsys, monkeypatch, arguments, said):

@@ -322,7 +322,17 @@ class TestInterface:
         """By default 16 versions are stored of faces of up to 250 MB, which are then 4000 MB; with 0 copies there are never any."""
         from pipeline import Augment
 
-        assert Augment(**parameters).stores(size * 10**6) == stored
+        assert Augment(**parameters).stores(10, size * 10**6) == stored
+
+    @pytest.mark.parametrize(("own", "samples", "stored"), [(True, 2047, False), (True, 2048, True), (False, 1, True)])
+    def test_versions_of_a_small_set_of_the_users_are_not_stored(self, monkeypatch, own, samples, stored):
+        """Each sample occurs several times in an epoch, so the trainings draw the versions; Kaggle's faces are stored in any number."""
+        from pipeline import Augment
+        from pipeline.tasks import data
+
+        augment = Augment()
+        monkeypatch.setattr(data, "dataset", lambda: SimpleNamespace(is_own=own))
+        assert augment.stores(samples, samples) == stored
 
     def test_auto_and_its_usual_value_have_the_same_key(self):
         """For drawn faces nothing is chosen from the data."""

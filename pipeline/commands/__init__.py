@@ -136,8 +136,16 @@ def _add_arguments(name: str, sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--all", action="store_true", help="adopt every stage whose code alone has changed")
     if name == "activations":
         faces = sub.add_mutually_exclusive_group()
-        faces.add_argument("--face", metavar="N", type=_count, default=1, help="row of the training table, counted from 1 (default: 1)")
-        faces.add_argument("--test-face", metavar="IMAGEID", type=_count, help="a face of the test table instead")
+        faces.add_argument(
+            "--face",
+            metavar="N",
+            type=_count,
+            default=1,
+            help="row of the training table, or labelled sample of an own set, counted from 1 (default: 1)",
+        )
+        faces.add_argument(
+            "--test-face", metavar="IMAGEID", type=_count, help="a face of the test table, or sample to predict of an own set, instead"
+        )
     if name in ("filters", "activations"):
         sub.add_argument("--out", metavar="FILE", help="the PNG file to write (default: named after the net, in the current folder)")
     if name == "annotate":

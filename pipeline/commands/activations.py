@@ -27,12 +27,15 @@ def run(what: str, stages: list[Stage], *, face: int, test_face: int | None, out
     """
     from pipeline.nets.trained import Trained
     from pipeline.results import feature_maps
+    from pipeline.results.style import words
 
     path = drawing.find_net(what, stages)
     net = reading.load(path, Trained)
     base = None if not net.sees_windows else reading.load(reading.made_from(path, "TrainBase")[0], Trained)
     data = reading.made_from(path, "Load")[0]
     image, name = _labelled_image(data, face) if test_face is None else _test_image(stages, test_face)
+    if net.zooms is not None:
+        name = f"{name}, window around {words(net.keypoints[0])}"
     look = _activations(net, image, base)
 
     suffix = f"face-{face}" if test_face is None else f"test-face-{test_face}"
@@ -74,7 +77,8 @@ def _labelled_image(path: Path, face: int) -> tuple[np.ndarray, str]:
         data = reading.load(path, Dataset)
         place = np.flatnonzero(data.row == face - 1)
         if not len(place):
-            raise InputError(f"--face {face}: the rows of the training table are numbered from 1 to {data.row[-1] + 1}.")
+            what = "the rows of the training table" if data.origin is None else "the labelled samples"
+            raise InputError(f"--face {face}: {what} are numbered from 1 to {data.row[-1] + 1}.")
         return data.images[place[0]], _named(data.origin, place[0]) or f"face {face} of the training table"
 
 
@@ -91,7 +95,7 @@ def _test_image(stages: list[Stage], test_face: int) -> tuple[np.ndarray, str]:
 
     made = [stage.path for stage in stages if stage.task_family == "LoadTest" and stage.complete()]
     if not made:
-        raise InputError(f"--test-face {test_face}: the selected run has not read the test faces. Run Predict, or LoadTest.")
+        raise InputError(f"--test-face {test_face}: the selected run has not read the test images. Run Predict, or LoadTest.")
     with reading.refusing(made[0]):
         test = reading.load(made[0], UnlabelledSamples)
         found = np.flatnonzero((np.arange(1, len(test.images) + 1) if test.image_id is None else test.image_id) == test_face)

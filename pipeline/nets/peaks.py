@@ -15,12 +15,13 @@ def peaks(net: keras.Model, images: Images, sources: int) -> np.ndarray | None:
 
     images: uint8 (n, side, side) or (n, side, side, 3), of the size of the net's input. sources: S, the number of annotation sources.
     """
-    position = next((layer for layer in net.layers if isinstance(layer, network.MeanPosition)), None)
-    if position is None:
+    try:
+        found = network.heat_maps(net)
+    except ValueError:
         return None
-    maps = keras.Model(net.input, position.input, name="heat_maps")
-    found = np.concatenate([_highest(forward.forward(maps, block)) for _, block in in_blocks(images)])
-    return found.reshape(len(found), sources, found.shape[1] // sources)
+    maps = keras.Model(net.input, found, name="heat_maps")
+    heights = np.concatenate([_highest(forward.forward(maps, block)) for _, block in in_blocks(images)])
+    return heights.reshape(len(heights), sources, heights.shape[1] // sources)
 
 
 def _highest(maps: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from pipeline.store.run.parameters import real, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, expanded, workspace_root
 from pipeline.store.workspace import names
-from pipeline.tasks.data import Augment, Load
+from pipeline.tasks.data import SMALL_SET, Augment, Load
 from pipeline.tasks.learning import Budgeted, Learning, Structured
 from pipeline.tasks.sections import checkpoint, dataset, device
 
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     from pipeline.nets.trained import History, Trained
     from pipeline.nets.training import Hooks
     from pipeline.store.workspace.console import Progress
-
-
-# Samples in an epoch on a small set: with as many epochs as for Kaggle's 5,200 faces, the training has two fifths of their steps.
-SMALL_SET = 2048
 
 
 class Training(Budgeted, Learning):
@@ -96,7 +92,8 @@ class Training(Budgeted, Learning):
 
         labelled, indices, pixel = job.labelled, job.indices, 1 / job.sight.scale
         training, augment, least = ~labelled.held_out, self.requires()["copies"], self.least()
-        if training.sum() < least or not augment.stores(int(training.sum()) * job.sight.side**2 * job.structure.channels):
+        samples = int(training.sum())
+        if samples < least or not augment.stores(samples, samples * job.sight.side**2 * job.structure.channels):
             drawn = {"keypointset": job.keypointset, "ranges": augment.ranges(self._data()), "seed": augment.seed, "zooms": False}
             rows = repeated(rows_with(labelled.keypoints, indices, among=training), least)
             yield DrawnVersions(labelled, job.sight.view(len(labelled.images)), rows=rows, indices=indices, **drawn)
