@@ -5,6 +5,7 @@ import json
 import os
 from dataclasses import replace
 
+import kinds
 import numpy as np
 import pytest
 from fresh import run
@@ -13,9 +14,12 @@ from test_photographs import SRGB, brightest, cmyk_profile, dotted, grey_profile
 
 from pipeline import commands
 from pipeline.commands import annotate
+from pipeline.commands.support import subject
 from pipeline.commands.support.subject import Subject
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
+from pipeline.keypoints.stored import StoredSet
+from pipeline.nets.trained import Trained
 from pipeline.results import annotations as results
 
 FACES = Subject(KAGGLE, SIDE, colour=False, detector="face")
@@ -397,6 +401,17 @@ def test_dots_are_seen_on_faces_of_any_size():
 MOUSE = Subject(
     KeypointSet("mouse", ("nose", "tail"), None, {"labels": ("nose", "tail")}, {}), 64, colour=True, detector="", lines=((0, 1),)
 )
+
+
+def test_photographs_are_cut_at_the_size_of_the_stored_samples(tmp_path, monkeypatch):
+    """Specialists see windows in the resolution of the samples, which may be finer than that of the base net's input."""
+    base = replace(
+        kinds.filled(Trained, np.random.default_rng(0)),
+        keypointset=StoredSet.of(MOUSE.keypointset),
+        **{name: np.int32(side) for name, side in (("side", 32), ("frame", 32), ("stored", 80))},
+    )
+    monkeypatch.setattr(subject.reading, "load", lambda path, kind: base)
+    assert subject.subject_of(annotate.Nets([[tmp_path / "base.h5"]], 0.0)).side == 80
 
 
 @pytest.fixture
