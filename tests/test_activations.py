@@ -134,7 +134,15 @@ def trained(name, indices, **changes):
 
     side = changes.get("side", SIDE)
     weights = network.weights(build(name, keypoints=len(indices), side=side))
-    values = {"weights": weights, "indices": np.array(indices), "structure": structure(name), "target": None, "window": None, "side": side}
+    values = {
+        "weights": weights,
+        "indices": np.array(indices),
+        "structure": structure(name),
+        "target": None,
+        "window": None,
+        "side": side,
+        "zooms": None,
+    }
     offsets = {"offsets": np.zeros((2, len(indices), 2), np.float32), "frame": np.int32(SIDE), "stored": np.int32(SIDE)}
     return dataclasses.replace(kinds.filled(Trained, np.random.default_rng(0)), **values | offsets | changes)
 

@@ -202,7 +202,15 @@ def test_keypoints_without_a_command_shows_where_to_start(capsys):
         main(["--help"])
     assert end.value.code == 0
     assert capsys.readouterr().out == alone
-    for word in (*command_line._offered.needs, "annotate", "doctor", "configs/NAME.cfg", "quick", "submissions/submission-KEY.csv"):
+    for word in (
+        *command_line._offered.needs,
+        "annotate",
+        "doctor",
+        "configs/NAME.cfg",
+        "quick",
+        "submissions/predictions-KEY.csv",
+        "submission-KEY.csv",
+    ):
         assert word in alone
 
 

@@ -355,9 +355,9 @@ def test_run_log_holds_times_and_outcome(workspace):
         ("status --bogus", "unrecognized arguments: --bogus. `keypoints parameters` lists the flags."),
         ("verify extra", "unrecognized arguments: extra. `keypoints parameters` lists the flags."),
         ("status --workspace-root", "argument --workspace-root: expected one argument. `keypoints parameters` lists the flags."),
-        ("parameters --TrainBase-epochs abc Load", "--TrainBase-epochs abc: must be a whole number of at least 1."),
-        ("status --TrainBase-epochs=abc", "--TrainBase-epochs abc: must be a whole number of at least 1."),
-        ("clean --TrainSpecialist-view=all", "--TrainSpecialist-view all: must be one of window, face."),
+        ("parameters --TrainBase-epochs abc Load", "--TrainBase-epochs abc: must be auto, or a whole number of at least 1."),
+        ("status --TrainBase-epochs=abc", "--TrainBase-epochs abc: must be auto, or a whole number of at least 1."),
+        ("clean --TrainSpecialist-view=all", "--TrainSpecialist-view all: must be one of auto, window, face, keypoint."),
         ("verify --workspace-root=README.md", "--workspace-root README.md is a file; name a folder."),
     ],
 )
@@ -442,7 +442,7 @@ def net(workspace):
         made_up = kinds.filled(Trained, rng)
         kernel = rng.normal(0, 1, (5, 5, 1, 16)).astype(np.float32)
         own = {"weights": {"stem/kernel": kernel}, "carried_over": np.array([], dtype=str), "new": np.array(["stem/kernel"])}
-        stage.save(dataclasses.replace(made_up, window=None, **own))
+        stage.save(dataclasses.replace(made_up, window=None, zooms=None, **own))
     return workspace
 
 

@@ -106,6 +106,7 @@ def trained(faces, indices, *, new=True, seed=0):
         located=None,
         window=None if new else np.eye(2, 3),
         zooms=None,
+        looks=None,
         structure=structure("compact"),
         keypointset=StoredSet.of(DOTS),
         carried_over=np.array([] if new else list(shapes)[:-1]),

@@ -12,6 +12,7 @@ import luigi
 from pipeline.data.definition import READER
 from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
+from pipeline.nets.options import SMALL_SET
 from pipeline.store.run.parameters import choice, fraction, from_parameters, is_auto, is_set, multiple, or_usual, real, switch, whole
 from pipeline.store.run.stage import Stage
 from pipeline.tasks import own
@@ -238,9 +239,6 @@ def _paths(stage: Stage, *stems: str) -> list[Path]:
 
 
 EXAMPLES = 16  # versions of one sample that are stored to show the augmentation if the trainings draw their own
-# Own sets: smallest number of samples in an epoch, see `Training.fewest`. With as many epochs as for Kaggle's 5,200 faces, the training of
-# such a set has two fifths of their steps. The trainings draw the versions of fewer samples, so that each sample has several in an epoch.
-SMALL_SET = 2048
 
 
 class Augment(Stage):
@@ -322,13 +320,14 @@ class Augment(Stage):
     def choices(self, faces: "Dataset") -> "list[Choice]":
         """What the data of an own set choose of the parameters that are not given."""
         from pipeline.data import dataset as datasets
-        from pipeline.geometry import spread, suited
+        from pipeline.geometry import spread
+        from pipeline.geometry import suited as rules
 
         if faces.typical is None:
             return []
         stored = faces.images.shape[1]
         measured = spread.measured(datasets.labels(faces)[~faces.validation], faces.typical, stored)
-        return [choice for choice in suited.choices(measured, stored) if is_auto(self, choice.name)]
+        return [choice for choice in rules.choices(measured, stored) if is_auto(self, choice.name)]
 
     def sentences(self, faces: "Dataset") -> list[str]:
         """What was chosen for an own set and why."""

@@ -15,7 +15,7 @@ from pipeline.tasks.data import Augment, Load
 from pipeline.tasks.learning import BUDGET, WITHIN_BUDGET
 from pipeline.tasks.own import suited
 from pipeline.tasks.sections import dataset
-from pipeline.tasks.training import TrainBase, Training, aligned_shape, labelled_samples
+from pipeline.tasks.training import TrainBase, Training
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,11 +120,11 @@ class TrainSpecialist(Training, Stage):
         structure = dataclasses.replace(base.structure, **own)
         indices = [keypointset.names.index(name) for name in self._members]
         start: Start = Fresh() if self.start == "scratch" else FromBase(base, keep_head=self.head == "kept")
-        sight = self._sight(base, indices, aligned_shape(data, keypointset, int(base.frame)))
+        sight = self._sight(base, indices, self.aligned_shape(data, keypointset, int(base.frame)))
         recipe = self.recipe(structure.network, int(base.frame), int(base.stored))
         if isinstance(sight, KeypointWindows):
             recipe = dataclasses.replace(recipe, robust_from=self.robust_from * self.side, frame_pixel=0.0)
-        return TrainingJob(structure, labelled_samples(data), recipe, indices, start, sight, keypointset)
+        return TrainingJob(structure, self.labelled_samples(data), recipe, indices, start, sight, keypointset)
 
     def _sight(self, base: "Trained", indices: list[int], target: "np.ndarray") -> "Sight":
         """The whole image, or windows around the keypoints `indices` of the samples that the base net has aligned with the target."""
@@ -158,7 +158,7 @@ class TrainSpecialist(Training, Stage):
         if self.view != "auto" or not dataset().is_own:
             return found
         frame = int(trained.frame)
-        target = aligned_shape(data, data.keypointset.restored(), frame)[trained.indices]
+        target = self.aligned_shape(data, data.keypointset.restored(), frame)[trained.indices]
         return [self._suited(target, frame, int(trained.stored) / frame).sentence, *found]
 
     @contextlib.contextmanager

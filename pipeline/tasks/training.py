@@ -11,12 +11,12 @@ import luigi
 
 from pipeline import units
 from pipeline.errors import InputError
-from pipeline.nets.options import PRETRAINED
+from pipeline.nets.options import PRETRAINED, SMALL_SET
 from pipeline.store.run.parameters import real, whole
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, expanded, workspace_root
 from pipeline.store.workspace import names
-from pipeline.tasks.data import SMALL_SET, Augment, Load
+from pipeline.tasks.data import Augment, Load
 from pipeline.tasks.learning import Budgeted, Learning, Structured
 from pipeline.tasks.sections import checkpoint, dataset, device
 
@@ -79,6 +79,25 @@ class Training(Budgeted, Learning):
         from pipeline.data.dataset import Dataset
 
         return self.input()["faces"].load(Dataset)
+
+    @staticmethod
+    def aligned_shape(dataset: "Dataset", keypointset: "KeypointSet", side: int) -> "np.ndarray":
+        """The keypoints of an aligned sample, float32 (K, 2), in pixels of the frame of side x side pixels, made symmetric.
+
+        They are those of the mean face or, for an own set, whose objects may have any direction, of the typical shape.
+        """
+        from pipeline.geometry.alignment import upright
+
+        shape = dataset.mean_face[0] if dataset.typical is None else dataset.typical
+        return upright(shape * (side / dataset.images.shape[1]), keypointset, side=side).astype("float32")
+
+    @staticmethod
+    def labelled_samples(dataset: "Dataset") -> "Labelled":
+        """The labelled samples of a data set, with the labels that a training may use."""
+        from pipeline.data import dataset as datasets
+        from pipeline.nets.samples import Labelled
+
+        return Labelled(dataset.images, datasets.labels(dataset), dataset.source, dataset.validation)
 
     def _job(self) -> "TrainingJob":
         """What to train, on which samples, and from which weights."""
@@ -222,16 +241,16 @@ class TrainBase(Structured, Training, Stage):
         data = self._data()
         stored, keypointset = data.images.shape[1], data.keypointset.restored()
         side, everything = self.requires()["copies"].frame_side(data), list(range(len(keypointset.names)))
-        sight = WholeImage(side, aligned_shape(data, keypointset, side), side / stored)
+        sight = WholeImage(side, self.aligned_shape(data, keypointset, side), side / stored)
         structure, start = self._start(self.structure(data), keypointset, side)
-        labelled, free = labelled_samples(data), dataset().is_own
+        labelled, free = self.labelled_samples(data), dataset().is_own
         recipe = self.recipe(self.network, side, stored, keypoint_weights=self._weights(labelled))
         return TrainingJob(structure, labelled, recipe, everything, start, sight, keypointset, may_drop_refinement=free)
 
     def sentences(self, trained: "Trained", data: "Dataset") -> list[str]:
         from pipeline.nets import rarity
 
-        weights = self._weights(labelled_samples(data))
+        weights = self._weights(self.labelled_samples(data))
         heavy = rarity.sentence(weights, data.keypointset.restored().names) if weights else ""
         return [*super().sentences(trained, data), *([heavy] if heavy else [])]
 
@@ -270,22 +289,3 @@ class TrainBase(Structured, Training, Stage):
         from pipeline.nets import pretrained
 
         return self._brought or pretrained.fetched(self.network)
-
-
-def aligned_shape(dataset: "Dataset", keypointset: "KeypointSet", side: int) -> "np.ndarray":
-    """The keypoints of an aligned sample, float32 (K, 2), in pixels of the frame of side x side pixels, made symmetric.
-
-    They are those of the mean face or, for an own set, whose objects may have any direction, of the typical shape.
-    """
-    from pipeline.geometry.alignment import upright
-
-    shape = dataset.mean_face[0] if dataset.typical is None else dataset.typical
-    return upright(shape * (side / dataset.images.shape[1]), keypointset, side=side).astype("float32")
-
-
-def labelled_samples(dataset: "Dataset") -> "Labelled":
-    """The labelled samples of a data set, with the labels that a training may use."""
-    from pipeline.data import dataset as datasets
-    from pipeline.nets.samples import Labelled
-
-    return Labelled(dataset.images, datasets.labels(dataset), dataset.source, dataset.validation)
