@@ -1,5 +1,6 @@
 """Figures of the inside of a net: its first filters, and its activations for one face."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ NUMBERED, NAMED, MANY = 32, 8, 64
 MOST_NUMBERS = 5000
 # Inches: the width of the picture, the height of the faces, the column with the names of the layers, the gap between two layers.
 WIDTH, FACES, NAMES, GAP = 12.0, 2.6, 1.4, 0.18
+LETTERS = 52  # of a line of the title
 WEIGHTS = "RdBu_r"  # diverging, white at 0
 ACTIVATIONS = "viridis"
 
@@ -74,7 +76,8 @@ def activations(net: str, face: str, image: np.ndarray, found: "Activations", ou
     figure = Figure(figsize=(WIDTH, FACES + height))
     top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(FACES, height))[:, 0]
     _faces(top, image, found)
-    top.text(0.42, 0.6, f"{net}\napplied to {face}", va="bottom", linespacing=1.4, fontsize="x-large")
+    lines = [net, *textwrap.wrap(f"applied to {face}", LETTERS, break_on_hyphens=False)]
+    top.text(0.42, 0.6, "\n".join(lines), va="bottom", linespacing=1.4, fontsize="x-large")
     top.text(0.42, 0.5, _EXPLANATION, va="top", linespacing=1.4)
     axes = bottom.add_axes((0, 0, 1, 1))
     start = 0.0
