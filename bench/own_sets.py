@@ -47,10 +47,10 @@ def _print(name: str, flags: list[str]) -> None:
         seconds = {entry["key"]: entry["seconds"] for entry in chain.logged(predict)}
         stages = {predict.key: predict} | {stage.key: stage for stage in predict.ancestors()}
         duration = sum(seconds.get(key, 0) for key in stages)
+        total = max((_labelled(stage) for stage in stages.values() if stage.task_family == "Load"), default=0)
     if content.metrics is None:
         raise SystemExit(f"{name} is not a keypoint set of its own.")
     held_out = len(content.validation)
-    total = max((_labelled(stage) for stage in stages.values() if stage.task_family == "Load"), default=0)
     for number, (metric, cells) in enumerate(_rows(content.metrics)):
         first = [name, f"{total - held_out if held_out < total else total}, {held_out}", f"{duration / 60:.0f}"] if not number else [""] * 3
         print("| " + " | ".join([*first, metric, *cells]) + " |", flush=True)
