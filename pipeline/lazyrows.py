@@ -81,6 +81,11 @@ class Selected(LazyRows):
         return self.rows[self.index[rows]]
 
 
+def in_memory(rows: Images) -> bool:
+    """Whether rows are an array, or some of the rows of an array."""
+    return isinstance(rows, np.ndarray) or (isinstance(rows, Selected) and in_memory(rows.rows))
+
+
 class Spilled(LazyRows):
     """Rows in a temporary file without a name, which disappears when the process ends, however it ends.
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
-from pipeline.lazyrows import Images, LazyRows, Selected, blocks
+from pipeline.lazyrows import Images, LazyRows, Selected, blocks, in_memory
 
 # Number of images that one thread warps at a time. Times per image of 96 x 96 pixels on two cores: 0.087 ms in chunks of 4, 0.061 in
 # chunks of 8, 0.047 in chunks of 16, 0.049 in chunks of 32.
@@ -59,7 +59,7 @@ def move(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def warp(
-    images: np.ndarray,
+    images: Images,
     matrix: np.ndarray,
     side: int,
     *,
@@ -108,6 +108,9 @@ class Warped(LazyRows):
         self.images, self.matrix, self.side, self.reduction, self.light = images, matrix, side, reduction, light
 
     def take(self, rows: np.ndarray) -> np.ndarray:
+        if in_memory(self.images):  # nothing is copied but what each window needs
+            light = {name: values[rows] for name, values in self.light.items()}
+            return warp(Selected(self.images, rows), self.matrix[rows], self.side, reduction=self.reduction, **light)
         taken = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for part in blocks(Selected(self.images, rows)):  # the images may be much larger than the result
             some = rows[part]
