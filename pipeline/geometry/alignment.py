@@ -70,8 +70,7 @@ def aligning(keypoints: np.ndarray, target: np.ndarray, *, scale: float = 1.0) -
 
 def extent(target: np.ndarray, *, margin: float, extent: float) -> float:
     """Width and height, in pixels of the aligned frame, of the window around keypoints `target` (k, 2), see `window`."""
-    low, high = target.min(axis=0) - margin, target.max(axis=0) + margin
-    return max(extent, float((high - low).max()))
+    return float(_square(target, margin, extent)[1])
 
 
 def window(target: np.ndarray, indices: list[int], *, margin: float, extent: float, zoom: float) -> Window:
@@ -81,12 +80,17 @@ def window(target: np.ndarray, indices: list[int], *, margin: float, extent: flo
     extent: minimum side of the square, in the same pixels. zoom: pixels of the window per pixel of the aligned frame; it is increased
     until the window has a side that the nets take.
     """
-    low, high = target[indices].min(axis=0) - margin, target[indices].max(axis=0) + margin
-    extent = max(extent, (high - low).max())
+    doubled, extent = _square(target[indices], margin, extent)
     side = int(np.ceil(extent * zoom / MULTIPLE)) * MULTIPLE
     factor = side / extent
-    corner = (low + high) / 2 - extent / 2
+    corner = doubled / 2 - extent / 2
     return Window(np.concatenate([np.eye(2) * factor, -factor * corner[:, None]], axis=1), side)
+
+
+def _square(target: np.ndarray, margin: float, extent: float) -> tuple[np.ndarray, float]:
+    """Twice the centre (2,) and the side of the square window around keypoints `target` (k, 2), see `window`."""
+    low, high = target.min(axis=0) - margin, target.max(axis=0) + margin
+    return low + high, max(extent, (high - low).max())
 
 
 def looks(number: int, side: int) -> np.ndarray:

@@ -91,8 +91,7 @@ class AlignedWindow:
 
     def view(self, n: int) -> View:
         """The view of the n images. Raises ValueError if their number differs from that of the alignment maps."""
-        if n != len(self.aligning):
-            raise ValueError(f"{n} images and {len(self.aligning)} alignment maps do not match")
+        _check_number(n, self.aligning)
         scale = self.scale * float(self.window.matrix[0, 0])
         return View(affine.compose(self.window.matrix, self.aligning), self.window.side, affine.reduction(scale))
 
@@ -129,8 +128,7 @@ class KeypointWindows:
 
     def view(self, n: int) -> View:
         """The view of the first keypoint of each of n images in the last pass. Raises ValueError if n is not the number of images."""
-        if n != len(self.aligning):
-            raise ValueError(f"{n} images and {len(self.aligning)} alignment maps do not match")
+        _check_number(n, self.aligning)
         return self.around(self.located[:, 0], np.arange(n), np.full(n, self.zooms[-1]))
 
     def around(self, centres: np.ndarray, which: np.ndarray, zooms: np.ndarray) -> View:
@@ -147,6 +145,11 @@ class KeypointWindows:
     def of(self, chosen: np.ndarray) -> "KeypointWindows":
         """What the net sees of some of the images, given by a mask (n,) or by their indices."""
         return replace(self, aligning=self.aligning[chosen], located=self.located[chosen])
+
+
+def _check_number(n: int, aligning: np.ndarray) -> None:
+    if n != len(aligning):
+        raise ValueError(f"{n} images and {len(aligning)} alignment maps do not match")
 
 
 Sight = WholeImage | AlignedWindow | KeypointWindows
