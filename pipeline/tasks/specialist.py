@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
     from pipeline.geometry.suited import WindowChoice
     from pipeline.nets.fitting import TrainingJob
-    from pipeline.nets.samples import DrawnWindows, Versions
-    from pipeline.nets.sight import Sight
+    from pipeline.nets.samples import DrawnVersions, DrawnWindows, Versions
+    from pipeline.nets.sight import AlignedWindow, KeypointWindows, Sight
     from pipeline.nets.start import Start
     from pipeline.nets.trained import Trained
 
@@ -164,25 +164,29 @@ class TrainSpecialist(Training, Stage):
     @contextlib.contextmanager
     def _versions(self, job: "TrainingJob") -> "Iterator[Versions]":
         """Windows drawn anew for each epoch; for a specialist that sees the whole image, the versions of Augment."""
-        if self.view == "face":
+        from pipeline.nets.sight import AlignedWindow, KeypointWindows
+
+        if isinstance(job.sight, AlignedWindow):
+            yield self._around_group(job, job.sight)
+        elif isinstance(job.sight, KeypointWindows):
+            yield self._around_keypoints(job, job.sight)
+        else:
             with super()._versions(job) as versions:
                 yield versions
-            return
+
+    def _around_group(self, job: "TrainingJob", sight: "AlignedWindow") -> "DrawnVersions":
+        """Windows around the group, drawn anew for each epoch."""
         from pipeline.geometry.augmentation import Ranges
         from pipeline.nets.samples import DrawnVersions, repeated, rows_with
-        from pipeline.nets.sight import AlignedWindow
 
-        if not isinstance(job.sight, AlignedWindow):
-            yield self._windows(job)
-            return
-        labelled, frame = job.labelled, job.sight.scale * job.labelled.images.shape[1]
+        labelled, frame = job.labelled, sight.scale * job.labelled.images.shape[1]
         # Of a chosen zoom the one that the window has; a given one is exceeded by a few pixels until the nets take the window.
-        zoom = float(job.sight.window.matrix[0, 0]) if is_auto(self, "zoom") else or_usual(self, "zoom", self.zoom)
+        zoom = float(sight.window.matrix[0, 0]) if is_auto(self, "zoom") else or_usual(self, "zoom", self.zoom)
         rows = rows_with(labelled.keypoints, job.indices, among=~labelled.held_out)
         own = {"shift": self.shift * frame * zoom, "shear": 0.0, "small_share": 0.0, "small_scale": 1.0}
-        yield DrawnVersions(
+        return DrawnVersions(
             labelled,
-            job.sight.view(len(labelled.images)),
+            sight.view(len(labelled.images)),
             keypointset=job.keypointset,
             ranges=from_parameters(Ranges, self, **own),
             seed=self.seed,
@@ -190,18 +194,15 @@ class TrainSpecialist(Training, Stage):
             indices=job.indices,
         )
 
-    def _windows(self, job: "TrainingJob") -> "DrawnWindows":
+    def _around_keypoints(self, job: "TrainingJob", sight: "KeypointWindows") -> "DrawnWindows":
         """Windows around single keypoints, drawn anew for each epoch."""
         from pipeline.geometry.augmentation import Ranges
         from pipeline.nets.samples import DrawnWindows, balanced, labels_of
-        from pipeline.nets.sight import KeypointWindows
 
-        if not isinstance(job.sight, KeypointWindows):
-            raise TypeError("only a sight of windows around keypoints has windows to draw")
         labelled, own = job.labelled, {"shift": WINDOW_SHIFT * self.side, "shear": 0.0, "small_share": 0.0, "small_scale": 1.0}
         return DrawnWindows(
             labelled,
-            job.sight,
+            sight,
             keypointset=job.keypointset,
             ranges=from_parameters(Ranges, self, **own),
             seed=self.seed,
