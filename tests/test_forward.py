@@ -188,8 +188,33 @@ def test_the_refinement_is_a_prediction_for_the_aligned_face(forward):
     np.testing.assert_allclose(second, np.broadcast_to(TARGET, (20, 3, 2)), atol=0.1)
 
 
-def test_prediction_and_refinement_are_averaged(forward, net, images):
+class Shortsighted(Teller):
+    """Finds each dot halfway between its place and that on the aligned face, so that each alignment halves the error."""
+
+    def predict_on_batch(self, images):
+        return (super().predict_on_batch(images) + Frame(SIDE).to_unit(TARGET)) / 2
+
+
+def test_faces_that_the_first_prediction_misses_are_aligned_again(forward, monkeypatch):
+    """The result is the mean of the last two predictions, and the faces that two predictions agree on are not predicted once more."""
+    images, keypoints = clear_faces(8, turn=0.5)
+    options = DOTS, WholeImage(SIDE), TARGET
+    errors, calls = [], []
+    for most in (1, 4):
+        monkeypatch.setattr(forward, "MOST_ALIGNMENTS", most)
+        net = Shortsighted([0, 1, 2])
+        found = forward.predict_refined(net, images, *options)[:, 0]
+        errors.append(np.linalg.norm(found - keypoints, axis=2).mean(axis=1))
+        calls.append(len(net.seen))
+    once, often = errors
+    far = np.abs(once - often) > 0
+    assert 0 < far.sum() < 8 and (often[far] < 0.7 * once[far]).all()
+    assert calls == [4, 6]  # each prediction is followed by that for the mirror images
+
+
+def test_prediction_and_refinement_are_averaged(forward, net, images, monkeypatch):
     """For an untrained net they differ; the result is their mean, for every source. The first source's prediction aligns the face."""
+    monkeypatch.setattr(forward, "FAR_APART", np.inf)
     first = forward.predict_view(net, images, WholeImage(SIDE).view(11), DOTS, indices=[0, 1, 2])
     aligned = View(alignment.aligning(first[:, 0], TARGET), SIDE)
     second = forward.predict_view(net, images, aligned, DOTS, indices=[0, 1, 2])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.geometry import affine
 from pipeline.geometry.frame import MULTIPLE
 from pipeline.keypoints.definition import KeypointSet
 
@@ -66,6 +67,15 @@ def aligning(keypoints: np.ndarray, target: np.ndarray, *, scale: float = 1.0) -
     linear = np.stack([cosine, -sine, sine, cosine], axis=-1).reshape(-1, 2, 2)
     shift = aim - np.einsum("nij,nj->ni", linear, centre)
     return np.concatenate([linear, shift[:, :, None]], axis=2)
+
+
+def distance(first: np.ndarray, second: np.ndarray, target: np.ndarray, *, scale: float = 1.0) -> np.ndarray:
+    """The mean distance (n,) between two predictions (n, K, 2) of the same faces, in pixels of the frame in which the second is aligned.
+
+    target, scale: see `aligning`. So the same distance counts more for a small face than for a large one.
+    """
+    enlarged = affine.magnification(aligning(second, target, scale=scale))
+    return np.linalg.norm(first - second, axis=2).mean(axis=1) * enlarged
 
 
 def extent(target: np.ndarray, *, margin: float, extent: float) -> float:
