@@ -62,7 +62,7 @@ def test_of_a_large_kernel_some_rows_are_enough(nets, monkeypatch):
     np.testing.assert_array_equal(part.gradient, whole.gradient)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "nesterov"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "nesterov"])
 def test_measuring_changes_nothing(nets, monkeypatch, optimizer):
     """Weights and history are, byte for byte, those of a training in which nothing is measured."""
     import keras

@@ -181,10 +181,42 @@ def test_clip_norm_bounds_the_step(schedules):
     np.testing.assert_allclose(free, -gradient(START), rtol=1e-5)
 
 
-def test_adamw_decays_kernels_alone(schedules):
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_adamw_and_muon_decay_kernels_alone(schedules, name):
     """Without a gradient, each step shrinks a kernel by rate * decay; bias, gamma and beta stay the same."""
     import keras
 
     variables = [keras.Variable([1.0], name=name) for name in ("kernel", "bias", "gamma", "beta")]
-    made(schedules, "adamw", 0.1, weight_decay=0.2).apply([keras.ops.zeros(1)] * 4, variables)
+    made(schedules, name, 0.1, weight_decay=0.2).apply([keras.ops.zeros(1)] * 4, variables)
     np.testing.assert_allclose([float(variable[0]) for variable in variables], [0.98, 1, 1, 1], rtol=1e-6)
+
+
+def test_muon_changes_a_convolution_in_all_directions_alike(schedules):
+    """The step of a kernel as a matrix has singular values of about 1, times rate * 0.2 * the root of its larger side."""
+    import keras
+
+    rng = np.random.default_rng(0)
+    kernel = keras.Variable(rng.normal(size=(3, 3, 8, 16)), dtype="float32", name="kernel")
+    before, slope = np.asarray(kernel).copy(), rng.normal(size=(3, 3, 8, 16)) * np.geomspace(1, 100, 16)
+    made(schedules, "muon", 0.1).apply([keras.ops.convert_to_tensor(slope, "float32")], [kernel])
+    step = (np.asarray(kernel) - before).reshape(72, 16) / (0.1 * 0.2 * np.sqrt(72))
+    values = np.linalg.svd(step, compute_uv=False)
+    assert np.linalg.cond(slope.reshape(72, 16)) > 50 and 0.5 < values.min() and values.max() < 1.3
+    assert (step * slope.reshape(72, 16)).sum() < 0
+
+
+def test_muon_leaves_the_first_and_the_last_layer_to_adamw(schedules):
+    """Their kernels, and all biases, change as they do with keras.optimizers.AdamW."""
+    import keras
+
+    def after(optimizer):
+        rng = np.random.default_rng(0)
+        net = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, name="stem"), keras.layers.Conv2D(3, 1, name="keypoints")])
+        for variable in net.trainable_variables:
+            variable.assign(rng.normal(size=variable.shape))
+        slopes = [keras.ops.convert_to_tensor(rng.normal(size=variable.shape), "float32") for variable in net.trainable_variables]
+        optimizer.apply(slopes, net.trainable_variables)
+        return [np.asarray(variable).copy() for variable in net.trainable_variables]
+
+    for ours, theirs in zip(after(made(schedules, "muon", 0.1)), after(keras.optimizers.AdamW(0.1, weight_decay=0.0)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)

@@ -9,8 +9,8 @@ from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images, Selected, in_blocks
 from pipeline.nets.sight import AlignedWindow, KeypointWindows, Sight, View, WholeImage
 
-# A face is aligned again if its last two predictions differ by more than this fraction of the frame, as lengths of the aligned face: 2 of 96
-# pixels. This is so for 4 % of Kaggle's faces, whose RMSE it reduced from 1.763 to 1.734 px (bench/README.md).
+# A face is aligned again if two predictions differ by more than this fraction of the frame, as lengths of the aligned face: 2 of 96 pixels.
+# This is so for 2 % of Kaggle's faces, and for most faces that are less than half as large; see "Lost faces" in bench/README.md.
 FAR_APART, MOST_ALIGNMENTS = 2 / 96, 4
 BATCH = 128  # images per forward pass; 256 is no faster on a CPU and needs 70 MB more
 
@@ -51,9 +51,9 @@ def predict_refined(net: keras.Model, images: Images, keypointset: KeypointSet, 
 
     The first prediction aligns each face with the target (K, 2), pixels of the frame; the net then predicts the aligned face, and the
     result is the mean of both. This improves the predictions for rotated and small faces, because most faces that the net has learned from
-    are upright and large. Where the two are far apart, the first one has hardly found the face: the second one aligns it again, up to
-    MOST_ALIGNMENTS times in all, and the result is the mean of the last two predictions. The net must predict all K keypoints of the set.
-    Returns float32 (n, S, K, 2), in pixels of the images.
+    are upright and large. Where the two are far apart, the first one has hardly found the face. The second one then aligns it again, and so
+    on as long as two successive predictions come closer to each other, at most MOST_ALIGNMENTS times; the result is the mean of those two.
+    The net must predict all K keypoints of the set. Returns float32 (n, S, K, 2), in pixels of the images.
     """
     everything = list(range(len(keypointset.names)))
 
@@ -62,14 +62,18 @@ def predict_refined(net: keras.Model, images: Images, keypointset: KeypointSet, 
         return predict_view(net, Selected(images, which), sight.aligned(located, target), keypointset, indices=everything)
 
     before = predict_view(net, images, sight.view(len(images)), keypointset, indices=everything)
-    latest = aligned(np.arange(len(images)), before[:, 0])
+    latest, far = aligned(np.arange(len(images)), before[:, 0]), np.arange(len(images))
+    found, apart = (before + latest) / 2, alignment.distance(before[:, 0], latest[:, 0], target, scale=sight.scale)
     for _ in range(MOST_ALIGNMENTS - 1):
-        distance = alignment.distance(before[:, 0], latest[:, 0], target, scale=sight.scale)
-        far = np.flatnonzero(distance > sight.side * FAR_APART)
+        far = far[apart[far] > sight.side * FAR_APART]
         if not len(far):
             break
-        before[far], latest[far] = latest[far], aligned(far, latest[far, 0])
-    return (before + latest) / 2
+        before, latest = latest, latest.copy()
+        latest[far] = aligned(far, before[far, 0])
+        closer = alignment.distance(before[far, 0], latest[far, 0], target, scale=sight.scale)
+        far, closer = far[closer < apart[far]], closer[closer < apart[far]]
+        found[far], apart[far] = (before[far] + latest[far]) / 2, closer
+    return found
 
 
 def predict_windows(
