@@ -211,7 +211,9 @@ def test_muon_leaves_the_first_and_the_last_layer_to_adamw(schedules):
 
     def after(optimizer):
         rng = np.random.default_rng(0)
-        net = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, name="stem"), keras.layers.Conv2D(3, 1, name="keypoints")])
+        net = keras.Sequential(
+            [keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, name="stem"), keras.layers.Conv2D(3, 1, name="keypoints")]
+        )
         for variable in net.trainable_variables:
             variable.assign(rng.normal(size=variable.shape))
         slopes = [keras.ops.convert_to_tensor(rng.normal(size=variable.shape), "float32") for variable in net.trainable_variables]

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.geometry import affine
+from pipeline.geometry import affine, scenes
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
 from pipeline.schema import Plot, array, record
+
+SCENE = 1  # marks the random numbers of scenes, so that they do not change those of the transforms
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Ranges:
     scale: factor for both axes, log-uniform in [1/f, f]. stretch: factor for x and its inverse for y, log-uniform in [1/f, f].
     small_share: share of faces that are also reduced by a factor log-uniform in [small_scale, 1] and then moved at random to a place where
     the reduced picture is still completely inside the image. gain: factor for the contrast, uniform in [1 - g, 1 + g].
-    bias: added brightness, uniform in [-b, b] times the full range of grey levels.
+    bias: added brightness, uniform in [-b, b] times the full range of grey levels. scene_share: share of faces in scenes, see `scenes`.
     """
 
     flip: float
@@ -35,6 +37,7 @@ class Ranges:
     small_scale: float
     gain: float
     bias: float
+    scene_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,10 @@ class Transforms:
     def after(self, matrix: np.ndarray) -> "Transforms":
         """The transforms that first apply the maps `matrix` (n, 2, 3), which must not mirror, and then these transforms."""
         return replace(self, matrix=affine.compose(self.matrix, matrix))
+
+    def placed(self, surroundings: scenes.Scenes) -> "Transforms":
+        """The transforms that then place some of the faces in scenes."""
+        return replace(self, matrix=surroundings.after(self.matrix))
 
 
 @record
@@ -129,7 +136,7 @@ def warp(images: Images, transforms: Transforms, side: int, reduction: int = 1) 
 
 def versions(
     images: Images, keypoints: np.ndarray, *, keypointset: KeypointSet, ranges: Ranges, count: int, seed: int
-) -> Iterator[tuple[affine.Warped, np.ndarray]]:
+) -> Iterator[tuple[Images, np.ndarray]]:
     """Yields `count` augmented versions (images, keypoints) of images uint8 (n, s, s) or (n, s, s, 3) and keypoints (n, K, 2), pixels,
     with the same shapes.
 
@@ -138,7 +145,9 @@ def versions(
     side, ranges = images.shape[1], allowed(ranges, keypointset)
     for version in range(count):
         transforms = draw(len(images), side, ranges, rng=np.random.default_rng([seed, version]))
-        yield apply(images, keypoints, transforms, keypointset, side=side)
+        surroundings = scenes.draw(len(images), side, ranges.scene_share, rng=np.random.default_rng([seed, version, SCENE]))
+        warped, moved = apply(images, keypoints, transforms.placed(surroundings), keypointset, side=side)
+        yield scenes.Surrounded(warped, surroundings, affine.identity(len(images))), moved
 
 
 def example(keypoints: np.ndarray) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.geometry import affine, augmentation
+from pipeline.geometry import affine, augmentation, scenes
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images, Selected, block_rows, chosen
 from pipeline.nets.sight import KeypointWindows, Sight, View
@@ -176,11 +176,15 @@ class DrawnVersions:
         """The samples `part`, a slice of the training samples, of a version; equal arguments give equal samples."""
         rows = self.rows[part]
         rng, ranges = np.random.default_rng([self.seed, version, part.start]), augmentation.allowed(self.ranges, self.keypointset)
-        drawn = augmentation.draw(len(rows), self.view.side, ranges, rng=rng).after(self.view.matrix[rows])
-        labels = augmentation.move(self.labelled.keypoints[rows], drawn, self.keypointset, side=self.view.side)
-        pixel = 1 / affine.magnification(drawn.matrix if self.zooms else self.view.matrix[rows])
+        side, whole = self.view.side, self.view.matrix[rows]
+        drawn = augmentation.draw(len(rows), side, ranges, rng=rng).after(whole)
+        surroundings = scenes.draw(len(rows), side, ranges.scene_share, rng=rng)
+        drawn = drawn.placed(surroundings)
+        labels = augmentation.move(self.labelled.keypoints[rows], drawn, self.keypointset, side=side)
+        pixel = 1 / affine.magnification(drawn.matrix if self.zooms else whole)
         enlarged = affine.scaling(len(rows), self.view.reduction)  # from pixels of the reduced images
-        images = augmentation.warp(Selected(self._reduced, rows), drawn.after(enlarged), self.view.side)
+        warped = augmentation.warp(Selected(self._reduced, rows), drawn.after(enlarged), side)
+        images = scenes.Surrounded(warped, surroundings, affine.compose(whole, enlarged))
         return Samples(images[:], labels[:, self.indices], self.labelled.source[rows], pixel.astype(np.float32))
 
     @cached_property

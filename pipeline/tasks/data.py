@@ -272,6 +272,10 @@ class Augment(Stage):
     small_scale = suited(
         real(0.45, "smallest scale factor of these samples", 0.1, 1.0), "the size of the smallest samples relative to the median"
     )
+    scene_share = suited(
+        real(0.07, "fraction of samples that are shrunk and placed in front of an enlarged part of another sample or beside one", 0.0, 1.0),
+        "0",
+    )
     gain = real(0.3, "maximum relative change of the contrast", 0.0, 1.0)
     bias = real(0.15, "maximum change of the brightness, as a fraction of the full range", 0.0, 1.0)
 
@@ -350,7 +354,8 @@ class Augment(Stage):
 
         names = {field.name for field in dataclasses.fields(Ranges)}
         chosen = {choice.name: choice.value for choice in self.choices(faces) if choice.name in names}
-        ranges = from_parameters(Ranges, self, **chosen)
+        own = {"scene_share": 0.0} if is_auto(self, "scene_share") else {}
+        ranges = from_parameters(Ranges, self, **chosen | own)
         return dataclasses.replace(ranges, shift=ranges.shift * self.frame_side(faces))
 
     def _in_frame(self, faces: "Dataset") -> "tuple[Images, np.ndarray]":
