@@ -208,7 +208,8 @@ def test_faces_that_the_first_prediction_misses_are_aligned_again(forward, monke
         calls.append(len(net.seen))
     once, often = errors
     far = np.abs(once - often) > 0
-    assert 0 < far.sum() < 8 and (often[far] < 0.7 * once[far]).all()
+    assert 0 < far.sum() < 8
+    assert (often[far] < 0.7 * once[far]).all()
     assert calls == [4, 6]  # each prediction is followed by that for the mirror images
 
 

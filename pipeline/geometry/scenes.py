@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.geometry import affine
-from pipeline.lazyrows import Images, LazyRows, Selected
+from pipeline.lazyrows import LazyRows, Selected
 
 # The factor by which a sample in a scene is reduced. The smallest of Kaggle's faces have 0.3 times the size of the mean face.
 SMALLEST, LARGEST = 0.3, 0.75
@@ -25,8 +25,8 @@ SOFT = 3.0
 class Scenes:
     """The surroundings of m of n samples, in pixels of a square of side x side pixels that a whole image fills.
 
-    rows: int64 (m,), the samples. placed: float64 (m, 2, 3), maps the square to where the sample is in the scene. behind, beside: int64 (m,),
-    the samples behind and beside it, with their maps behind_at and beside_at, float64 (m, 2, 3); beside is -1 where there is none.
+    rows: int64 (m,), the samples. placed: float64 (m, 2, 3), maps the square to where the sample is in the scene. behind, beside: int64
+    (m,), the samples behind and beside it, with their maps behind_at and beside_at, float64 (m, 2, 3); beside is -1 where there is none.
     """
 
     rows: np.ndarray
