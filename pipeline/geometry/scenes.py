@@ -57,11 +57,11 @@ def draw(n: int, side: int, share: float, *, rng: np.random.Generator) -> Scenes
     smaller = size * np.exp(rng.uniform(*np.log(RELATIVE), m))
     return Scenes(
         rows=rows,
-        placed=_centred(middle, size, side),
+        placed=centred(middle, size, side),
         behind=rng.integers(0, max(1, n), m),
-        behind_at=_centred(behind_middle, enlarged, side),
+        behind_at=centred(behind_middle, enlarged, side),
         beside=beside,
-        beside_at=_centred(farthest, smaller, side),
+        beside_at=centred(farthest, smaller, side),
     )
 
 
@@ -99,7 +99,7 @@ class Surrounded(LazyRows):
         return seen, _opacity(matrix, images.shape[1], self.front.side, seen.ndim)
 
 
-def _centred(middle: np.ndarray, size: np.ndarray, side: int) -> np.ndarray:
+def centred(middle: np.ndarray, size: np.ndarray, side: int) -> np.ndarray:
     """The maps (m, 2, 3) that scale a square of side x side pixels by `size` (m,) and move its centre to `middle` (m, 2)."""
     linear = np.eye(2) * size[:, None, None]
     return np.concatenate([linear, (middle - size[:, None] * side / 2)[:, :, None]], axis=2)
