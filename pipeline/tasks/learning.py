@@ -87,7 +87,7 @@ BUDGET = "keypoint sets of your own, if epochs is auto: thousand million pixels 
 class Budgeted(_OfStage):
     """How long a training of the chain takes: a number of epochs or, for an own set, a number of pixels that the net sees."""
 
-    epochs = suited(whole(75, "maximum number of epochs", 1), WITHIN_BUDGET)
+    epochs = suited(whole(22, "maximum number of epochs", 1), WITHIN_BUDGET)
     budget = real(1.2, f"{BUDGET}; with 2 cores, 1 takes about 5 minutes", 0.0)
 
     def check(self) -> None:
@@ -122,26 +122,25 @@ class Budgeted(_OfStage):
         return dataclasses.replace(job, recipe=dataclasses.replace(job.recipe, epochs=epochs, warmup=warmup))
 
 
-# What own sets have in the place of the usual values, which suit the 5,800 faces of Kaggle: as few samples as a laptop's owner labels need
-# more training steps. The loss of heat maps made the base nets of X-rays and faces 2 to 3 % better, see bench/README.md.
-OWN_SETS: dict[str, Any] = {"batch": 32, "learning_rate": 3e-3, "heat_map": 0.3}
+# The weight of the loss of heat maps for own sets. It made the base nets of X-rays and faces 2 to 3 % better, see bench/README.md.
+OWN_HEAT_MAP = 0.3
 
 
 class Learning(_OfStage):
     """The parameters of every training."""
 
     on_backend = True
-    batch = suited(whole(64, "number of samples in a training step", 1), "32")
-    optimizer = choice("adamw", "optimizer", OPTIMIZERS)
+    batch = whole(32, "number of samples in a training step", 1)
+    optimizer = choice("muon", "optimizer", OPTIMIZERS)
     schedule = choice("cosine", "how the learning rate changes during the training", SCHEDULES)
-    learning_rate = suited(real(3e-3, "highest learning rate", 1e-9), "0.003")
+    learning_rate = real(4e-3, "highest learning rate", 1e-9)
     learning_rate_stop = real(3e-6, "learning rate at the end of the linear and cosine schedules", 0.0)
     decay = real(0.1, "decay d of the inverse schedule: learning_rate / (1 + d * epoch)", 0.0)
     warmup = real(2.0, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
     halving_patience = whole(5, "number of epochs without improvement before the halving schedule halves the learning rate", 1)
     momentum = real(0.9, "momentum at the start (optimizers momentum and nesterov)", 0.0, 1.0)
     momentum_stop = real(0.999, "momentum at the end (optimizers momentum and nesterov)", 0.0, 1.0)
-    weight_decay = real(1e-4, "weight decay of adamw", 0.0)
+    weight_decay = real(1e-4, "weight decay of adamw and muon", 0.0)
     clip_norm = real(0.0, "upper limit for the norm of the gradient; 0: no limit", 0.0)
     heat_map = suited(
         real(0.0, "compact: weight of the cross-entropy between the heat maps and normal densities around the labels in the loss", 0.0),
@@ -167,11 +166,9 @@ class Learning(_OfStage):
         """
         from pipeline.nets.training import Recipe
 
-        weight = 0.0 if is_auto(self, "heat_map") else or_usual(self, "heat_map", self.heat_map)
+        chosen = OWN_HEAT_MAP if network in WITH_HEAT_MAPS else 0.0
+        weight = chosen if is_auto(self, "heat_map") else or_usual(self, "heat_map", self.heat_map)
         if network not in WITH_HEAT_MAPS and weight:
             raise InputError(f"--{self.task_family}-heat-map {weight:g}: {network} has no heat maps. Leave it at auto.")
-        own = {name: value for name, value in OWN_SETS.items() if is_auto(self, name)}
-        if network not in WITH_HEAT_MAPS:
-            own["heat_map"] = 0.0
-        own |= {"robust_from": self.robust_from * frame, "frame_pixel": stored / frame}
+        own = {"heat_map": weight, "robust_from": self.robust_from * frame, "frame_pixel": stored / frame}
         return from_parameters(Recipe, self, **own | given)

@@ -70,15 +70,14 @@ class TrainSpecialist(Training, Stage):
     head = choice("kept", "with start base, the initial output layer: kept (that of the base net) or new (as in the tutorial)", HEADS)
     epochs = suited(
         whole(
-            5,
+            3,
             "maximum number of epochs; window: each has as many windows for every group, several of a sample if few samples have the group",
             1,
         ),
         WITHIN_BUDGET,
     )
     budget = real(4.0, f"{BUDGET}, of which each group has a share in proportion to the number of its keypoints", 0.0)
-    batch = suited(whole(16, "number of samples in a training step", 1), "32")
-    learning_rate = suited(real(1e-3, "highest learning rate", 1e-9), "0.003")
+    learning_rate = real(3e-3, "highest learning rate", 1e-9)
     learning_rate_stop = real(1e-6, "learning rate at the end of the linear and cosine schedules", 0.0)
     warmup = real(1.0, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
 
