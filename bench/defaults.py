@@ -117,6 +117,7 @@ def untrained(data: datasets.Dataset, group: str | None = None) -> "Trained":
         shapes=network.shapes(fresh),
         offsets=np.zeros((sources, len(indices), 2), np.float32),
         validation=nothing,
+        validation_spread=None,
         rmse=np.float32(np.nan),
         indices=np.array(indices, np.int32),
         keypoints=np.array([KAGGLE.names[k] for k in indices]),

@@ -95,7 +95,7 @@ def predictions(photos: list[Image.Image], squares: np.ndarray, nets: list[Train
     from pipeline.inference import prediction
 
     cut = np.concatenate([crops.crop(photo, square[None], SIDE) for photo, square in zip(photos, squares, strict=True)])
-    return prediction.predict_chain(nets, cut, source, KAGGLE)
+    return [found.keypoints for found in prediction.predict_chain(nets, cut, source, KAGGLE)]
 
 
 def print_boxes(boxes: np.ndarray, faces: int) -> None:

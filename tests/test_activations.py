@@ -194,7 +194,7 @@ def test_a_specialist_sees_its_window_of_the_aligned_face(base):
     image = dot_faces(1, seed=0)[0]
     look = nets_insides.activations_of(trained("compact", EYES, window=window.matrix, side=window.side), image[0], DOTS, base)
     assert look.seen.shape == (window.side, window.side)
-    frame = alignment.aligning(prediction.predict(base, image, DOTS, None)[:, 0], TARGET)
+    frame = alignment.aligning(prediction.predict(base, image, DOTS, None).keypoints[:, 0], TARGET)
     matrix = affine.compose(window.matrix, frame)
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * window.side
     np.testing.assert_allclose(affine.move(look.corners[None], matrix)[0], square, atol=1e-6)

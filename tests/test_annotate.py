@@ -38,7 +38,7 @@ def place(tmp_path, monkeypatch):
 
 def predict(crops, job):
     keypoints = np.array([brightest(crop) for crop in crops])[:, None] + np.zeros((1, len(KAGGLE.names), 1))
-    return keypoints, np.zeros(len(crops))
+    return annotate.PredictedCrops(keypoints, np.zeros(len(crops)))
 
 
 def faces(photos):
@@ -131,7 +131,9 @@ def test_what_the_nets_doubt_is_no_face(place, capsys, monkeypatch):
     """A detection on which the base net and the specialists disagree is left out, but not a box that the user gave."""
     dotted((300, 200), (150, 90), 3).save("a.png")
     monkeypatch.setattr(
-        annotate, "_predict_crops", lambda *given: (predict(*given)[0], np.full(len(given[0]), annotate.DOUBTFUL * SIDE + 0.1))
+        annotate,
+        "_predict_crops",
+        lambda *given: replace(predict(*given), doubt=np.full(len(given[0]), annotate.DOUBTFUL * SIDE + 0.1)),
     )
     monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
     assert said(capsys, "a.png")[0] == 1
@@ -421,11 +423,30 @@ def mouse(place, monkeypatch):
     def predict(crops, job):
         assert crops.shape[1:] == (64, 64, 3)
         noses = np.array([brightest(crop.mean(axis=-1)) for crop in crops])
-        return np.stack([noses, noses + np.array((16, 0))], axis=1), np.full(len(crops), 50.0)
+        return annotate.PredictedCrops(np.stack([noses, noses + np.array((16, 0))], axis=1), np.full(len(crops), 50.0))
 
     monkeypatch.setattr(annotate, "subject_of", lambda nets: MOUSE)
     monkeypatch.setattr(annotate, "_predict_crops", predict)
     return place
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_expected_errors_are_listed_in_pixels_of_the_photograph(mouse, capsys, monkeypatch, kind):
+    """Each keypoint has its own, and the mean and the largest one are printed with its place; a crop of 64 pixels shows 320 here."""
+    sure = annotate._predict_crops
+    expected = np.array([[0.5, 1.0], [0.4, 2.0]])
+    monkeypatch.setattr(annotate, "_predict_crops", lambda *given: replace(sure(*given), expected=expected))
+    for name in "ab":
+        dotted((320, 320), (120.3, 90.6), 6).save(f"{name}.png")
+    code, out, _ = said(capsys, "a.png", "b.png", "--format", kind)
+    assert code == 0
+    assert "expected error: 4.88 px in the mean, at most 10.00 px (tail of instance 1 in b.png)\n" in out
+    if kind == "csv":
+        found = [[float(row[f"{name}_expected_error"]) for name in ("nose", "tail")] for row in rows(mouse / "annotated" / "keypoints.csv")]
+    else:
+        records = json.loads((mouse / "annotated" / "keypoints.json").read_text())
+        found = [list(record["instances"][0]["expected_errors"].values()) for record in records]
+    assert found == (5 * expected).tolist()
 
 
 def test_without_a_detector_each_photograph_is_one_instance(mouse, capsys):

@@ -11,7 +11,6 @@ from pipeline.geometry import alignment
 from pipeline.metrics.rmse import rmse
 from pipeline.nets.samples import rows_with
 from pipeline.nets.sight import Located, WholeImage
-from pipeline.nets.sources import of_source
 
 pytestmark = pytest.mark.keras
 
@@ -103,7 +102,10 @@ def test_predict_repeats_what_the_training_stored(models, base, net):
     """The stored net gives the same predictions for the validation faces: inside the image and with the stored RMSE."""
 
     found = found_at(base.located[HELD_OUT])
-    again = of_source(models.predict(net, FACES.images[HELD_OUT], DOTS, found), FACES.source[HELD_OUT])
+    again = models.predict(net, FACES.images[HELD_OUT], DOTS, found).of_source(FACES.source[HELD_OUT])
+    np.testing.assert_allclose(again.spread, net.validation_spread, atol=1e-4)
+    assert again.spread.min() > 0
+    again = again.keypoints
     np.testing.assert_allclose(again, net.validation, atol=1e-4)
     assert again.dtype == np.float32
     assert again.min() >= 0
@@ -129,14 +131,14 @@ def test_every_net_finds_the_eyes(net):
 
 def test_the_base_net_locates_as_the_widest_source_would(models, base):
     """`located` is the prediction for all labelled faces according to the first annotation source, the only one that labels the eyes."""
-    np.testing.assert_allclose(base.located, models.predict(base, FACES.images, DOTS, None)[:, 0], atol=1e-4)
+    np.testing.assert_allclose(base.located, models.predict(base, FACES.images, DOTS, None).keypoints[:, 0], atol=1e-4)
 
 
 def test_the_chain_repeats_what_the_training_stored(models, base, face_specialist, window_specialist):
     """predict_chain aligns the faces itself, and repeats each net's stored predictions for the validation faces."""
     nets = [base, face_specialist, window_specialist]
     for predicted, net in zip(models.predict_chain(nets, FACES.images[HELD_OUT], FACES.source[HELD_OUT], DOTS), nets, strict=True):
-        np.testing.assert_allclose(predicted, net.validation, atol=1e-3)
+        np.testing.assert_allclose(predicted.keypoints, net.validation, atol=1e-3)
 
 
 def test_the_base_net_of_a_chain_places_the_windows(models, base, window_specialist):
@@ -144,7 +146,7 @@ def test_the_base_net_of_a_chain_places_the_windows(models, base, window_special
     images, source = FACES.images[HELD_OUT], FACES.source[HELD_OUT]
     misled = replace(base, offsets=base.offsets + np.float32([4, 0]))
     located, eyes = models.predict_chain([misled, window_specialist], images, source, DOTS)
-    expected = models.predict(window_specialist, images, DOTS, found_at(models.predict(misled, images, DOTS, None)[:, 0]))
-    np.testing.assert_allclose(eyes, expected[np.arange(20), source], atol=1e-4)
-    assert np.abs(eyes - window_specialist.validation).max() > 0.2
-    assert located.max() > base.validation.max()
+    expected = models.predict(window_specialist, images, DOTS, found_at(models.predict(misled, images, DOTS, None).keypoints[:, 0]))
+    np.testing.assert_allclose(eyes.keypoints, expected.of_source(source).keypoints, atol=1e-4)
+    assert np.abs(eyes.keypoints - window_specialist.validation).max() > 0.2
+    assert located.keypoints.max() > base.validation.max()

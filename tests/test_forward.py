@@ -67,7 +67,7 @@ def test_images_that_must_not_be_mirrored_are_predicted_once(forward, net, image
     plain, averaged = (forward.predict(net, images, unmirrored, indices=[0, 1, 2], mirrored=mirrored) for mirrored in (False, True))
     np.testing.assert_array_equal(averaged, plain)
     view = WholeImage(SIDE).view(11)
-    np.testing.assert_array_equal(forward.predict_view(net, images, view, unmirrored, indices=[0, 1, 2]), plain)
+    np.testing.assert_array_equal(forward.predict_view(net, images, view, unmirrored, indices=[0, 1, 2]).keypoints, plain)
     assert np.abs(forward.predict(net, images, DOTS, indices=[0, 1, 2], mirrored=True) - plain).max() > 0.1
 
 
@@ -156,7 +156,7 @@ def test_predictions_through_any_view_are_in_pixels_of_the_image(forward, name):
     """The dots that the net finds in its input are returned at their positions in the image, to 0.1 px, for every source."""
     images, keypoints = clear_faces(20, turn=0.1)
     indices = EYES if name == "window" else [0, 1, 2]
-    found = forward.predict_view(Teller(indices), images, view_of(name, 20), DOTS, indices=indices)
+    found = forward.predict_view(Teller(indices), images, view_of(name, 20), DOTS, indices=indices).keypoints
     assert (found.shape, found.dtype) == ((20, 2, len(indices), 2), np.float32)
     np.testing.assert_allclose(found, np.repeat(keypoints[:, None, indices], 2, axis=1), atol=0.1)
 
@@ -165,7 +165,7 @@ def test_a_prediction_for_whole_images_is_the_mirrored_average(forward, net, ima
     """The view of the whole image changes nothing, byte for byte."""
     view = WholeImage(SIDE).view(11)
     np.testing.assert_array_equal(view.images(images)[:], images)
-    found = forward.predict_view(net, images, view, DOTS, indices=[0, 1, 2])
+    found = forward.predict_view(net, images, view, DOTS, indices=[0, 1, 2]).keypoints
     np.testing.assert_array_equal(found, forward.predict(net, images, DOTS, indices=[0, 1, 2], mirrored=True))
 
 
@@ -179,7 +179,7 @@ def test_the_refinement_is_a_prediction_for_the_aligned_face(forward):
     """Rotated and reduced faces are aligned, so that the net sees their dots at the target; both predictions are right."""
     images, keypoints = clear_faces(20, turn=0.25)
     net = Teller([0, 1, 2])
-    found = forward.predict_refined(net, images, DOTS, WholeImage(SIDE), TARGET)
+    found = forward.predict_refined(net, images, DOTS, WholeImage(SIDE), TARGET).keypoints
     np.testing.assert_allclose(found[:, 0], keypoints, atol=0.1)
     first, _, second, _ = (
         Frame(SIDE).to_pixels(unit[:20]) for unit in net.seen
@@ -203,7 +203,7 @@ def test_faces_that_the_first_prediction_misses_are_aligned_again(forward, monke
     for most in (1, 4):
         monkeypatch.setattr(forward, "MOST_ALIGNMENTS", most)
         net = Shortsighted([0, 1, 2])
-        found = forward.predict_refined(net, images, *options)[:, 0]
+        found = forward.predict_refined(net, images, *options).keypoints[:, 0]
         errors.append(np.linalg.norm(found - keypoints, axis=2).mean(axis=1))
         calls.append(len(net.seen))
     once, often = errors
@@ -216,23 +216,65 @@ def test_faces_that_the_first_prediction_misses_are_aligned_again(forward, monke
 def test_prediction_and_refinement_are_averaged(forward, net, images, monkeypatch):
     """For an untrained net they differ; the result is their mean, for every source. The first source's prediction aligns the face."""
     monkeypatch.setattr(forward, "FAR_APART", np.inf)
-    first = forward.predict_view(net, images, WholeImage(SIDE).view(11), DOTS, indices=[0, 1, 2])
+    first = forward.predict_view(net, images, WholeImage(SIDE).view(11), DOTS, indices=[0, 1, 2]).keypoints
     aligned = View(alignment.aligning(first[:, 0], TARGET), SIDE)
-    second = forward.predict_view(net, images, aligned, DOTS, indices=[0, 1, 2])
+    second = forward.predict_view(net, images, aligned, DOTS, indices=[0, 1, 2]).keypoints
     assert np.abs(second - first).max() > 0.1
-    np.testing.assert_allclose(forward.predict_refined(net, images, DOTS, WholeImage(SIDE), TARGET), (first + second) / 2, atol=1e-4)
+    found = forward.predict_refined(net, images, DOTS, WholeImage(SIDE), TARGET).keypoints
+    np.testing.assert_allclose(found, (first + second) / 2, atol=1e-4)
 
 
 def test_the_sight_decides_between_one_prediction_and_a_refined_one(forward, net, images):
     """With a target the prediction is refined; without one it is the prediction through the view of the sight."""
     options = {"keypointset": DOTS, "indices": [0, 1, 2]}
-    whole, refined = (forward.predict_sight(net, images, WholeImage(SIDE, target), **options) for target in (None, TARGET))
-    np.testing.assert_array_equal(whole, forward.predict_view(net, images, WholeImage(SIDE).view(11), DOTS, indices=[0, 1, 2]))
-    np.testing.assert_array_equal(refined, forward.predict_refined(net, images, DOTS, WholeImage(SIDE), TARGET))
+    whole, refined = (forward.predict_sight(net, images, WholeImage(SIDE, target), **options).keypoints for target in (None, TARGET))
+    once = forward.predict_view(net, images, WholeImage(SIDE).view(11), DOTS, indices=[0, 1, 2])
+    np.testing.assert_array_equal(whole, once.keypoints)
+    np.testing.assert_array_equal(refined, forward.predict_refined(net, images, DOTS, WholeImage(SIDE), TARGET).keypoints)
     window = alignment.window(TARGET, EYES, margin=9.0, extent=1.0, zoom=1.0)
     sight = AlignedWindow(window, affine.identity(11))
     through = forward.predict_sight(build("compact", side=window.side, keypoints=2), images, sight, DOTS, indices=EYES)
-    assert through.shape == (11, 2, 2, 2)
+    assert (through.keypoints.shape, through.spread.shape) == ((11, 2, 2, 2), (11, 2, 2))
+
+
+# ---- spread ----------------------------------------------------------------------------------------------------------------------------
+
+
+def distances(parts, mean):
+    """The root mean square distance of predictions (m, n, S, k, 2) from their mean, by definition."""
+    return np.sqrt(np.mean([np.sum((part - mean) ** 2, axis=-1) for part in parts], axis=0))
+
+
+def through(forward, net, images, view, *, mirror):
+    """The prediction through a view, or that for the mirror image, in pixels of the images, without any average."""
+    seen = view.images(images)[:]
+    if not mirror:
+        found = forward.predict(net, seen, DOTS, indices=[0, 1, 2], mirrored=False)
+    else:
+        found = mirrored(forward.predict(net, seen[:, :, ::-1], DOTS, indices=[0, 1, 2], mirrored=False))
+    return affine.move(found, affine.inverse(view.matrix))
+
+
+def test_the_spread_is_the_distance_of_all_predictions_from_their_mean(forward, net, images, monkeypatch):
+    """Of image and mirror image, of both alignments, and of several looks, in pixels of the image."""
+    monkeypatch.setattr(forward, "FAR_APART", np.inf)
+    whole, turned = WholeImage(SIDE).view(11), view_of("turned", 11)
+    aligned = View(alignment.aligning(forward.predict_view(net, images, whole, DOTS, indices=[0, 1, 2]).keypoints[:, 0], TARGET), SIDE)
+    refined = forward.predict_refined(net, images, DOTS, WholeImage(SIDE), TARGET)
+    looks = forward.predict_looks(net, images, turned, 3, DOTS, indices=[0, 1, 2])
+    for found, views in ((refined, [whole, aligned]), (looks, turned.looks(3))):
+        parts = [through(forward, net, images, view, mirror=mirror) for view in views for mirror in (False, True)]
+        np.testing.assert_allclose(found.keypoints, np.mean(parts, axis=0), atol=1e-3)
+        np.testing.assert_allclose(found.spread, distances(parts, np.mean(parts, axis=0)), atol=1e-3)
+        assert found.spread.dtype == np.float32
+        assert found.spread.min() > 0
+
+
+def test_a_single_prediction_has_no_spread(forward, net, images):
+    """Images of a set that must not be mirrored are predicted once."""
+    found = forward.predict_view(net, images, WholeImage(SIDE).view(11), replace(DOTS, mirror=None), indices=[0, 1, 2])
+    assert found.spread.shape == found.keypoints.shape[:-1]
+    assert not found.spread.any()
 
 
 # ---- offsets ---------------------------------------------------------------------------------------------------------------------------

@@ -151,10 +151,10 @@ def test_the_second_pass_begins_where_the_first_has_found_the_keypoint():
     keypoints, sight = windows(zooms=(0.75, 3.0), indices=EYES)
     images = dots_at(keypoints[:, 1], side=WIDE)
     off = replace(sight, located=sight.located + np.array([20.0, -18.0]))
-    found = forward.predict_windows(Teller(), images, DOTS, off, indices=EYES)[:, :, [1]]
+    found = forward.predict_windows(Teller(), images, DOTS, off, indices=EYES).keypoints[:, :, [1]]
     assert found.shape == (12, 2, 1, 2)
     assert np.abs(found[:, :, 0] - keypoints[:, None, 1]).max() < 0.8
-    single = forward.predict_windows(Teller(), images, DOTS, replace(off, zooms=(3.0,)), indices=EYES)
+    single = forward.predict_windows(Teller(), images, DOTS, replace(off, zooms=(3.0,)), indices=EYES).keypoints
     assert np.abs(single[:, 0, 1] - keypoints[:, 1]).max() > 4
 
 
@@ -165,7 +165,7 @@ def test_nothing_is_predicted_for_no_images():
 
     _, sight = windows(indices=EYES)
     images = np.zeros((0, WIDE, WIDE), np.uint8)
-    assert forward.predict_windows(Teller(), images, DOTS, sight.of(np.zeros(0, int)), indices=EYES).shape == (0, 2, 2, 2)
+    assert forward.predict_windows(Teller(), images, DOTS, sight.of(np.zeros(0, int)), indices=EYES).keypoints.shape == (0, 2, 2, 2)
 
 
 @pytest.mark.keras
@@ -179,7 +179,7 @@ def test_the_last_pass_is_the_mean_of_several_looks():
 
     keypoints, sight = windows(zooms=(3.0,), indices=EYES)
     images = np.zeros((12, WIDE, WIDE), np.uint8)
-    once, five = (forward.predict_windows(Middle(), images, DOTS, replace(sight, looks=looks), indices=EYES) for looks in (1, 5))
+    once, five = (forward.predict_windows(Middle(), images, DOTS, replace(sight, looks=looks), indices=EYES).keypoints for looks in (1, 5))
     np.testing.assert_allclose(once[:, 0], keypoints[:, EYES], atol=1e-3)
     difference = five[:, 0] - once[:, 0]
     assert np.abs(difference).max() < 1
@@ -206,7 +206,7 @@ def test_a_specialist_trains_on_windows_and_repeats_its_predictions():
     eyes = fitting.train(replace(job, recipe=own, indices=EYES, start=FromBase(base, True), sight=sight), versions, hooks=hooks)
     assert (eyes.zooms.tolist(), eyes.window, eyes.target, eyes.sees_windows) == ([1.0, 1.5], None, None, True)
     which = Located(found.located[faces.held_out], found.aligning[faces.held_out])
-    again = prediction.predict(eyes, faces.images[faces.held_out], DOTS, which)[np.arange(20), faces.source[faces.held_out]]
+    again = prediction.predict(eyes, faces.images[faces.held_out], DOTS, which).keypoints[np.arange(20), faces.source[faces.held_out]]
     np.testing.assert_allclose(again, eyes.validation, atol=1e-3)
     assert eyes.rmse < np.sqrt(np.nanmean(np.square(base.validation[:, EYES] - faces.keypoints[faces.held_out][:, EYES])))
     with pytest.raises(ValueError, match="needs to know where"):

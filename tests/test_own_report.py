@@ -8,6 +8,7 @@ from test_report import (  # noqa: F401  # fixtures
     LOOK,
     SHOWN,
     TABLES,
+    averaged,
     browser,
     content,
     faces,
@@ -68,7 +69,7 @@ def wanted():
 @pytest.fixture(scope="module")
 def records(mice, wanted, nets, versions):  # noqa: F811
     """The records of a run on the set."""
-    tests = [np.tile(TARGET[net.indices], (len(wanted.images), 1, 1)) for net in nets.values()]
+    tests = [averaged(np.tile(TARGET[net.indices], (len(wanted.images), 1, 1))) for net in nets.values()]
     predicted = results.predictions(wanted, DOTS, [ensemble.chain_predictions(mice, list(nets.values()), tests, base_share=0.3)])
     found = scores.scores(predicted, [mice], wanted, shown=SHOWN)
     drawn = AugmentedVersions(coloured(versions.images), versions.keypoints)

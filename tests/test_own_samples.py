@@ -10,7 +10,6 @@ from pipeline.geometry import affine, alignment
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets.samples import DrawnVersions, Labelled, StoredVersions, rows_with
 from pipeline.nets.sight import AlignedWindow, WholeImage, located_by
-from pipeline.nets.sources import of_source
 
 pytestmark = pytest.mark.keras
 
@@ -97,11 +96,13 @@ def test_a_chain_for_large_samples(models, train, prepare):
     assert base.structure.channels == eyes.structure.channels == (*faces.images.shape[3:], 1)[0]
     held_out, source = faces.images[faces.held_out], faces.source[faces.held_out]
     for net, again in zip((base, eyes), predict_chain([base, eyes], held_out, source, DOTS), strict=True):
-        np.testing.assert_allclose(again, net.validation, atol=1e-3)
-        assert again.max() > 40
+        np.testing.assert_allclose(again.keypoints, net.validation, atol=1e-3)
+        np.testing.assert_allclose(again.spread, net.validation_spread, atol=1e-3)
+        assert again.keypoints.max() > 40
     doubled = held_out.repeat(2, axis=1).repeat(2, axis=2)
     for net, larger in zip((base, eyes), predict_chain([base, eyes], doubled, source, DOTS), strict=True):
-        assert np.median(np.abs(larger / 2 - net.validation)) < 2  # a net that is hardly trained is sensitive to the last grey level
+        # A net that is hardly trained is sensitive to the last grey level.
+        assert np.median(np.abs(larger.keypoints / 2 - net.validation)) < 2
 
 
 def test_a_window_shows_the_detail_of_the_samples():
@@ -138,8 +139,8 @@ def test_sets_of_any_number_of_keypoints(models, train, count, mirror):
     sight, versions = windows(faces, base, zoom=1.0, keypointset=keypointset, indices=indices)
     part = train(faces, versions, sight, base=base, keypointset=keypointset)
     found = models[-1].predict_chain([base, part], images, faces.source, keypointset)
-    assert [one.shape for one in found] == [(40, count, 2), (40, len(indices), 2)]
-    assert all(np.isfinite(one).all() for one in found)
+    assert [one.keypoints.shape for one in found] == [(40, count, 2), (40, len(indices), 2)]
+    assert all(np.isfinite(one.keypoints).all() for one in found)
     assert part.keypointset.restored() == keypointset
 
 
@@ -148,4 +149,4 @@ def test_a_mean_face_with_all_keypoints_at_one_place(models, train):
     place = np.full((3, 2), SIDE / 2, np.float32)
     base = train(SMALL, versions_of(labelled(40, seed=1)), WholeImage(SIDE, place))
     np.testing.assert_array_equal(located_by(base).aligning[:, :, :2], np.tile(np.eye(2), (50, 1, 1)))
-    assert np.isfinite(of_source(models[-1].predict(base, SMALL.images, DOTS), SMALL.source)).all()
+    assert np.isfinite(models[-1].predict(base, SMALL.images, DOTS).of_source(SMALL.source).keypoints).all()

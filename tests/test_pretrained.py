@@ -12,7 +12,6 @@ from toys import DOTS, EYES, SIDE, TARGET, build, labelled, recipe, sight_of, st
 from pipeline.errors import InputError
 from pipeline.nets.options import PRETRAINED
 from pipeline.nets.sight import WholeImage
-from pipeline.nets.sources import of_source
 from pipeline.tasks.training import TrainBase
 
 FACES = together(labelled(40, seed=1), labelled(20, seed=2))
@@ -157,7 +156,7 @@ def test_a_base_net_starts_from_the_downloaded_weights(pretrained, small, tmp_pa
     path.unlink()
     (tmp_path / "one.h5").unlink()
     predicted = prediction.predict(base, FACES.images[FACES.held_out], DOTS, None)
-    np.testing.assert_allclose(of_source(predicted, FACES.source[FACES.held_out]), base.validation, atol=1e-4)
+    np.testing.assert_allclose(predicted.of_source(FACES.source[FACES.held_out]).keypoints, base.validation, atol=1e-4)
 
 
 # ---- unusable weights ------------------------------------------------------------------------------------------------------------------

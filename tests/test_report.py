@@ -24,6 +24,7 @@ from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.inference import ensemble
 from pipeline.keypoints.stored import StoredSet
 from pipeline.nets import diagnosis
+from pipeline.nets.averaged import Averaged
 from pipeline.nets.trained import Health, History, Snapshots, Trained
 from pipeline.results import error_map, gallery, health, net_summary, report, run_summary, score_summary, scores, style
 from pipeline.results import predictions as results
@@ -95,6 +96,7 @@ def trained(faces, indices, *, new=True, seed=0):
         },
         offsets=np.zeros((2, len(indices), 2), np.float32),
         validation=(truth + rng.normal(0, 1.5, truth.shape)).astype(np.float32),
+        validation_spread=rng.uniform(0.2, 1.0, truth.shape[:2]).astype(np.float32),
         rmse=np.float32(1.5),
         indices=np.array(indices),
         keypoints=np.array([DOTS.names[k] for k in indices]),
@@ -121,9 +123,15 @@ def nets(faces):
     return {"base": trained(faces, [0, 1, 2]), **specialists}
 
 
+def averaged(keypoints):
+    """Predictions for the test faces that are the further apart the later the face."""
+    spread = np.linspace(0.2, 1, len(keypoints), dtype=np.float32)[:, None]
+    return Averaged(keypoints, np.broadcast_to(spread, keypoints.shape[:-1]))
+
+
 @pytest.fixture(scope="module")
 def predictions(faces, test, nets):
-    tests = [np.tile(TARGET[net.indices], (6, 1, 1)) for net in nets.values()]
+    tests = [averaged(np.tile(TARGET[net.indices], (6, 1, 1))) for net in nets.values()]
     return results.predictions(test, DOTS, [ensemble.chain_predictions(faces, list(nets.values()), tests, base_share=0.3)])
 
 

@@ -11,6 +11,7 @@ from toys import DOTS, EYES
 
 from pipeline.data.testset import UnlabelledSamples
 from pipeline.inference import ensemble
+from pipeline.nets.averaged import Averaged
 from pipeline.results import curves, predictions, style, submission, weights
 
 # ---- submission ------------------------------------------------------------------------------------------------------------------------
@@ -85,8 +86,17 @@ def outputs():
     """The base net and the specialists of the eyes and the nose, as (nets with validation predictions, test predictions)."""
     rng = np.random.default_rng(1)
     indices = [[0, 1, 2], EYES, DOTS.indices("nose")]
-    nets = [SimpleNamespace(indices=np.array(i), validation=rng.uniform(5, 25, (4, len(i), 2)).astype(np.float32)) for i in indices]
-    return nets, [rng.uniform(5, 25, (2, len(i), 2)).astype(np.float32) for i in indices]
+    predicted = [averaged(rng.uniform(5, 25, (4, len(i), 2)), 1) for i in indices]
+    nets = [
+        SimpleNamespace(indices=np.array(i), validation=found.keypoints, validation_spread=found.spread)
+        for i, found in zip(indices, predicted, strict=True)
+    ]
+    return nets, [averaged(rng.uniform(5, 25, (2, len(i), 2)), 2) for i in indices]
+
+
+def averaged(keypoints, spread):
+    """Predictions whose spread is the same everywhere."""
+    return Averaged(keypoints.astype(np.float32), np.full(keypoints.shape[:-1], spread, np.float32))
 
 
 def together(faces, *outputs, base_share=0.0):
@@ -98,13 +108,13 @@ def test_each_specialist_fills_the_columns_of_its_keypoints(faces, outputs):
     """The base net's predictions are kept unchanged in arrays of their own."""
     (base, eyes, nose), tests = outputs
     table = together(faces, outputs)
-    for whole, parts in ((table.validation, (eyes.validation, nose.validation)), (table.test, tests[1:])):
+    for whole, parts in ((table.validation, (eyes.validation, nose.validation)), (table.test, [found.keypoints for found in tests[1:]])):
         np.testing.assert_array_equal(whole[:, [0, 1]], parts[0])
         np.testing.assert_array_equal(whole[:, [2]], parts[1])
     np.testing.assert_array_equal(table.validation_base, base.validation)
-    np.testing.assert_array_equal(table.test_base, tests[0])
+    np.testing.assert_array_equal(table.test_base, tests[0].keypoints)
     np.testing.assert_array_equal(table.validation_face, [6, 7, 8, 9])
-    assert table.locations.tolist() == [tests[1][0, 0, 1], tests[2][0, 0, 0], tests[1][1, 1, 0]]
+    assert table.locations.tolist() == [tests[1].keypoints[0, 0, 1], tests[2].keypoints[0, 0, 0], tests[1].keypoints[1, 1, 0]]
 
 
 def test_the_base_net_has_its_share(faces, outputs):
@@ -112,7 +122,7 @@ def test_the_base_net_has_its_share(faces, outputs):
     (base, eyes, _), tests = outputs
     table = together(faces, outputs, base_share=0.25)
     np.testing.assert_allclose(table.validation[:, EYES], 0.25 * base.validation[:, EYES] + 0.75 * eyes.validation, rtol=1e-6)
-    np.testing.assert_allclose(table.test[:, EYES], 0.25 * tests[0][:, EYES] + 0.75 * tests[1], rtol=1e-6)
+    np.testing.assert_allclose(table.test[:, EYES], 0.25 * tests[0].keypoints[:, EYES] + 0.75 * tests[1].keypoints, rtol=1e-6)
     assert table.test.dtype == table.validation.dtype == np.float32
     np.testing.assert_array_equal(table.validation_base, base.validation)
 
@@ -142,8 +152,11 @@ def folds(faces, outputs):
     chains = []
     for _ in range(2):
         keypoints = [rng.uniform(5, 25, (5, len(net.indices), 2)).astype(np.float32) for net in outputs[0]]
-        nets = [SimpleNamespace(indices=net.indices, validation=own) for net, own in zip(outputs[0], keypoints, strict=True)]
-        chains.append((nets, [rng.uniform(5, 25, test.shape).astype(np.float32) for test in outputs[1]]))
+        nets = [
+            SimpleNamespace(indices=net.indices, validation=own, validation_spread=own[..., 0])
+            for net, own in zip(outputs[0], keypoints, strict=True)
+        ]
+        chains.append((nets, [averaged(rng.uniform(5, 25, test.keypoints.shape), 1) for test in outputs[1]]))
     return (first, second), chains
 
 
@@ -152,8 +165,8 @@ def test_folds_give_the_mean_for_test_faces_and_their_own_for_those_held_out(fol
     data, (one, other) = folds
     parts = [ensemble.chain_predictions(faces, *outputs, base_share=0.0) for faces, outputs in zip(data, (one, other), strict=True)]
     table = predictions.predictions(TEST, DOTS, parts)
-    np.testing.assert_allclose(table.test[:, EYES], (one[1][1] + other[1][1]) / 2, rtol=1e-6)
-    np.testing.assert_allclose(table.test_base, (one[1][0] + other[1][0]) / 2, rtol=1e-6)
+    np.testing.assert_allclose(table.test[:, EYES], (one[1][1].keypoints + other[1][1].keypoints) / 2, rtol=1e-6)
+    np.testing.assert_allclose(table.test_base, (one[1][0].keypoints + other[1][0].keypoints) / 2, rtol=1e-6)
     assert table.test.dtype == table.test_base.dtype == np.float32
     np.testing.assert_array_equal(table.validation_face, np.arange(10))
     np.testing.assert_array_equal(table.validation_source, data[0].source)

@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -25,6 +26,9 @@ from pipeline.store.workspace import files
 from pipeline.store.workspace.console import Progress
 from pipeline.tasks.results import Predict
 from pipeline.tasks.sections import device
+
+if TYPE_CHECKING:
+    from pipeline.inference.expected_error import ErrorModel
 
 TABLES = {"csv": write_csv, "json": write_json}
 # Disagreement between the base net and the specialists, as a fraction of the side of the samples, above which a detection is not taken for
@@ -57,13 +61,18 @@ class Request:
 
 @dataclass(frozen=True)
 class Job:
-    """A request that can be carried out: the photographs, a picture to write for each, the box, the nets, and what they predict."""
+    """A request that can be carried out: the photographs, a picture to write for each, the box, the nets, and what they predict.
+
+    model: of the expected errors; None if it is not known.
+    """
 
     photos: list[Path]
     targets: list[Path]
     box: tuple[float, ...] | None
     nets: Nets
     subject: Subject
+
+    model: "ErrorModel | None" = None
 
     @property
     def detects(self) -> bool:
@@ -115,7 +124,7 @@ def run(request: Request, stages: list[Stage], command: str, predicted: Path | N
         print(
             f"{units.printable(request.out)} also contains {what}; {request.table.name} does not list them. Keep them apart with --out DIR."
         )
-    return _summarise(done, request.out, job.subject.noun)
+    return _summarise(done, request.out, job.subject)
 
 
 # Before the work
@@ -133,7 +142,20 @@ def _prepared(request: Request, stages: list[Stage], command: str, predicted: Pa
     else:
         (predict,) = (stage for stage in stages if isinstance(stage, Predict))
         nets = chains.of_run(predict, predicted, command)
-    return Job(photos, targets, box, nets, subject_of(nets))
+    return Job(photos, targets, box, nets, subject_of(nets), _error_model(nets))
+
+
+def _error_model(nets: Nets) -> "ErrorModel | None":
+    """The model of the errors of these nets on held-out samples; None if it is not known, or the predictions cannot be read."""
+    from pipeline.results.predictions import Predictions
+
+    if nets.predicted is None:
+        return None
+    try:
+        found = reading.load(nets.predicted, Predictions).expected_error
+    except InputError:  # the nets can predict without it
+        return None
+    return found.model if found else None
 
 
 def _box(text: str | None) -> tuple[float, ...] | None:
@@ -233,44 +255,64 @@ def _predict(found: list[tuple[Annotated, np.ndarray]], job: Job) -> list[Annota
     cropped = np.concatenate([crop for _, crop in found])
     if not len(cropped):
         return [annotated for annotated, _ in found]
-    keypoints, doubt = _predict_crops(cropped, job)
+    predicted = _predict_crops(cropped, job)
     result, start = [], 0
     for annotated, own in found:
-        rows = slice(start, start := start + len(own))
-        result.append(_with_keypoints(annotated, keypoints[rows], doubt[rows], job))
+        result.append(_with_keypoints(annotated, predicted.of(np.arange(start, start + len(own))), job))
+        start += len(own)
     return result
 
 
-def _predict_crops(cropped: np.ndarray, job: Job) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints (n, K, 2) in pixels of the crops, and the disagreement of the nets (n,); means over the chains.
+@dataclass(frozen=True)
+class PredictedCrops:
+    """Predictions for n crops; means over the chains.
 
-    A base net alone does not disagree. The keypoints follow the convention of the subject's annotation source.
+    keypoints: (n, K, 2), pixels of the crops. doubt: (n,), the disagreement of the nets; a base net alone does not disagree. expected:
+    (n, K), expected errors, pixels of the crops; None if they are not known.
     """
+
+    keypoints: np.ndarray
+    doubt: np.ndarray
+    expected: np.ndarray | None = None
+
+    def of(self, rows: np.ndarray) -> "PredictedCrops":
+        """The predictions for some of the crops."""
+        return PredictedCrops(self.keypoints[rows], self.doubt[rows], None if self.expected is None else self.expected[rows])
+
+
+def _predict_crops(cropped: np.ndarray, job: Job) -> PredictedCrops:
+    """The predictions for crops. The keypoints follow the convention of the subject's annotation source."""
     from pipeline.nets import device as devices
 
     devices.prepare(seed=0, threads=device().threads)
     from pipeline.inference import ensemble, prediction
     from pipeline.nets.trained import Trained
 
-    keypoints, doubt, source = [], [], np.full(len(cropped), job.subject.source)
+    keypoints, doubt, spreads, source = [], [], [], np.full(len(cropped), job.subject.source)
     with Progress("predicting", sum(map(len, job.nets.chains)), "net") as progress:
         for chain in job.nets.chains:
             nets = [reading.load(path, Trained) for path in chain]
-            predictions = prediction.predict_chain(progress.over(nets), cropped, source, job.subject.keypointset)
+            averaged = prediction.predict_chain(progress.over(nets), cropped, source, job.subject.keypointset)
+            predictions = [found.keypoints for found in averaged]
             keypoints.append(ensemble.combined(nets, predictions, base_share=job.nets.base_share))
             doubt.append(ensemble.disagreement(nets, predictions))
-    return np.mean(keypoints, axis=0), np.mean(doubt, axis=0)
+            spreads.append(ensemble.spreads(nets, averaged))
+    mean = ensemble.Spreads.joined(spreads, lambda parts: np.mean(parts, axis=0))
+    expected = None if job.model is None else job.model.expected(mean, source)
+    return PredictedCrops(np.mean(keypoints, axis=0), np.mean(doubt, axis=0), expected)
 
 
-def _with_keypoints(annotated: Annotated, keypoints: np.ndarray, doubt: np.ndarray, job: Job) -> Annotated:
-    """The photograph with its instances; a detected face on which the nets disagree (n,), or that another detection shows, is left out."""
-    squares = job.subject.seen(annotated.boxes, annotated.size, given=job.box is not None)
-    placed = crops.to_photo(keypoints, squares, job.subject.side)
+def _with_keypoints(annotated: Annotated, predicted: PredictedCrops, job: Job) -> Annotated:
+    """The photograph with its instances; a detected face on which the nets disagree, or that another detection shows, is left out."""
+    squares, doubt = job.subject.seen(annotated.boxes, annotated.size, given=job.box is not None), predicted.doubt
+    placed = crops.to_photo(predicted.keypoints, squares, job.subject.side)
+    expected = None if predicted.expected is None else predicted.expected * (squares[:, 2:] / job.subject.side)
     if not job.detects:
-        return replace(annotated, keypoints=placed)
+        return replace(annotated, keypoints=placed, expected=expected)
     distinct = detection.distinct(crops.around(annotated.boxes), placed, doubt)
     faces = [face for face in distinct if doubt[face] <= DOUBTFUL * job.subject.side]
-    return replace(annotated, boxes=annotated.boxes[faces], keypoints=placed[faces])
+    own = None if expected is None else expected[faces]
+    return replace(annotated, boxes=annotated.boxes[faces], keypoints=placed[faces], expected=own)
 
 
 def _write_pictures(annotated: list[Annotated], targets: list[Path], subject: Subject, done: list[Annotated]) -> None:
@@ -310,7 +352,8 @@ def _write_table(table: Path, done: list[Annotated], subject: Subject) -> None:
 # What it prints
 
 
-def _summarise(done: list[Annotated], folder: Path, noun: str) -> int:
+def _summarise(done: list[Annotated], folder: Path, subject: Subject) -> int:
+    noun = subject.noun
     instances, bad = sum(len(one.boxes) for one in done), [one for one in done if one.error]
     unread = [one for one in bad if not len(one.boxes)]
     for one in done:
@@ -319,6 +362,8 @@ def _summarise(done: list[Annotated], folder: Path, noun: str) -> int:
             print(f"reduced: {units.printable(one.photo)} has {size}; its picture has 1/{one.reduction} of its width and height")
         if not one.error and not len(one.boxes):
             print(f"no {noun} found: {units.printable(one.photo)}")
+    if uncertain := _most_uncertain(done, subject):
+        print(uncertain)
     for one in bad:
         print(f"not {'drawn' if len(one.boxes) else 'readable'}: {one.error}")
     found = f"{units.counted(instances, noun)} in {sum(bool(len(one.boxes)) for one in done):,} of {units.counted(len(done), 'photograph')}"
@@ -326,6 +371,18 @@ def _summarise(done: list[Annotated], folder: Path, noun: str) -> int:
     undrawn = f", {len(bad) - len(unread):,} could not be drawn" if len(bad) > len(unread) else ""
     print(f"{found}{lost}{undrawn}{_where(folder)}")
     return 1 if bad or not instances else 0
+
+
+def _most_uncertain(done: list[Annotated], subject: Subject) -> str:
+    """The mean of the expected errors and the largest one, in a sentence; "" if they are not known."""
+    known = [(one, one.expected) for one in done if one.expected is not None and len(one.boxes)]
+    if not known:
+        return ""
+    one, errors = max(known, key=lambda pair: pair[1].max())
+    instance, keypoint = np.unravel_index(errors.argmax(), errors.shape)
+    mean = np.concatenate([expected for _, expected in known]).mean()
+    where = f"{subject.keypointset.names[keypoint]} of {subject.noun} {instance + 1} in {units.printable(one.photo)}"
+    return f"expected error: {mean:.2f} px in the mean, at most {errors.max():.2f} px ({where})"
 
 
 def _earlier(request: Request, done: list[Annotated]) -> list[str]:

@@ -36,7 +36,7 @@ def activations_of(trained: Trained, image: np.ndarray, keypointset: KeypointSet
     """
     images, found = image[None], None
     if trained.sees_windows and base is not None and base.target is not None:
-        found = located_at(base, prediction.predict(base, images, keypointset)[:, 0], side=len(image))
+        found = located_at(base, prediction.predict(base, images, keypointset).keypoints[:, 0], side=len(image))
     view, net = prediction.sight(trained, found, side=len(image)).view(1), prediction.rebuilt(trained, keypointset)
     corners = np.array([[[0, 0], [1, 0], [1, 1], [0, 1]]], float) * view.side
     seen = view.images(images)[:]

@@ -9,22 +9,22 @@ from pipeline.geometry import alignment
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
 from pipeline.nets import forward, network
+from pipeline.nets.averaged import Averaged
 from pipeline.nets.sight import AlignedWindow, KeypointWindows, Located, Sight, WholeImage, located_at
-from pipeline.nets.sources import of_source, within_image
 from pipeline.nets.trained import Trained
 
 
-def predict(trained: Trained, images: Images, keypointset: KeypointSet, found: Located | None = None) -> np.ndarray:
+def predict(trained: Trained, images: Images, keypointset: KeypointSet, found: Located | None = None) -> Averaged:
     """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3) of any side s with a trained net.
 
-    Returns float32 (n, S, k, 2), in pixels of the images, for each of S annotation sources; the k keypoints are `trained.indices`. The
+    Returns keypoints (n, S, k, 2), in pixels of the images, for each of S annotation sources; the k keypoints are `trained.indices`. The
     predictions are averaged with those for the mirror images, include the offsets of the sources, and are clipped to the image.
     found: where the base net has found the samples; only a specialist that sees windows needs it.
     """
     indices, net, side = trained.indices.tolist(), rebuilt(trained, keypointset), images.shape[1]
     predicted = forward.predict_sight(net, images, sight(trained, found, side=side), keypointset, indices=indices)
     offsets = trained.offsets if side == trained.stored else trained.offsets * np.float32(side / trained.stored)
-    return within_image(predicted + offsets, keypointset, indices, side=side)
+    return predicted.shifted(offsets, keypointset, indices, side=side)
 
 
 def rebuilt(trained: Trained, keypointset: KeypointSet) -> keras.Model:
@@ -52,17 +52,17 @@ def sight(trained: Trained, found: Located | None, *, side: int) -> Sight:
     return KeypointWindows(int(trained.side), zooms, found.aligning, located, scale, looks)
 
 
-def predict_chain(nets: Iterable[Trained], images: Images, source: np.ndarray, keypointset: KeypointSet) -> list[np.ndarray]:
+def predict_chain(nets: Iterable[Trained], images: Images, source: np.ndarray, keypointset: KeypointSet) -> list[Averaged]:
     """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3) with each net of a chain.
 
     nets: the base net, which locates the faces for the others, and then the specialists. source: int8 (n,), the annotation source whose
-    convention each prediction follows. Returns for each net float32 (n, k, 2), in pixels of the images.
+    convention each prediction follows. Returns for each net keypoints (n, k, 2), in pixels of the images.
     """
-    predictions: list[np.ndarray] = []
+    predictions: list[Averaged] = []
     found = None
     for net in nets:
         by_source = predict(net, images, keypointset, found)
         if net.target is not None:
-            found = located_at(net, by_source[:, 0], side=images.shape[1])
-        predictions.append(of_source(by_source, source))
+            found = located_at(net, by_source.keypoints[:, 0], side=images.shape[1])
+        predictions.append(by_source.of_source(source))
     return predictions

@@ -10,9 +10,10 @@ from pipeline.keypoints.stored import StoredSet
 from pipeline.lazyrows import chosen
 from pipeline.metrics.rmse import rmse
 from pipeline.nets import forward, network, training
+from pipeline.nets.averaged import Averaged
 from pipeline.nets.samples import Labelled, Versions, any_labelled, seen
 from pipeline.nets.sight import AlignedWindow, KeypointWindows, Sight, WholeImage
-from pipeline.nets.sources import of_source, source_offsets, within_image
+from pipeline.nets.sources import source_offsets
 from pipeline.nets.start import Start
 from pipeline.nets.structure import Structure
 from pipeline.nets.trained import Trained
@@ -56,7 +57,8 @@ def train(job: TrainingJob, versions: Versions, *, hooks: training.Hooks) -> Tra
         weights=network.weights(net),
         shapes=network.shapes(net),
         offsets=evaluation.offsets,
-        validation=evaluation.validation,
+        validation=evaluation.validation.keypoints,
+        validation_spread=evaluation.validation.spread,
         rmse=np.float32(evaluation.rmse),
         indices=np.array(indices, np.int32),
         keypoints=np.array([keypointset.names[k] for k in indices]),
@@ -85,17 +87,18 @@ def _chosen_sight(net: keras.Model, job: TrainingJob) -> Sight:
     images, labels, source = chosen(labelled.images, which), labelled.keypoints[which][:, indices], labelled.source[which]
     options = [replace(sight, refine=refine) for refine in (True, False)]
     errors = [
-        rmse(of_source(forward.predict_sight(net, images, option, job.keypointset, indices=indices), source), labels) for option in options
+        rmse(forward.predict_sight(net, images, option, job.keypointset, indices=indices).of_source(source).keypoints, labels)
+        for option in options
     ]
     return options[int(errors[1] < errors[0])]
 
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """The results of a trained net on the labelled samples; the fields are those of `Trained`."""
+    """The results of a trained net on the labelled samples; the fields are those of `Trained`, with `validation_spread` in `validation`."""
 
     offsets: np.ndarray
-    validation: np.ndarray
+    validation: Averaged
     rmse: float
     located: np.ndarray | None
 
@@ -125,8 +128,8 @@ def _evaluated(net: keras.Model, job: TrainingJob) -> _Evaluation:
         wanted &= labelled.held_out | few(wanted)
     labels, source, held_out = labelled.keypoints[wanted][:, indices], labelled.source[wanted], labelled.held_out[wanted]
     unshifted = forward.predict_sight(net, chosen(labelled.images, wanted), sight.of(wanted), keypointset, indices=indices)
-    offsets = source_offsets(unshifted[~held_out], labels[~held_out], source[~held_out])
-    predicted = within_image(unshifted + offsets, keypointset, indices, side=labelled.images.shape[1])
-    validation = of_source(predicted, source)[held_out]
-    located = None if sight.target is None else predicted[:, 0]
-    return _Evaluation(offsets, validation, rmse(validation, labels[held_out]), located)
+    offsets = source_offsets(unshifted.keypoints[~held_out], labels[~held_out], source[~held_out])
+    predicted = unshifted.shifted(offsets, keypointset, indices, side=labelled.images.shape[1])
+    validation = predicted.of_source(source)[held_out]
+    located = None if sight.target is None else predicted.keypoints[:, 0]
+    return _Evaluation(offsets, validation, rmse(validation.keypoints, labels[held_out]), located)

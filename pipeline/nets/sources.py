@@ -6,7 +6,7 @@ from pipeline.keypoints.definition import KeypointSet
 
 
 def widest_where_unlabelled(by_source: np.ndarray, keypointset: KeypointSet, indices: list[int]) -> np.ndarray:
-    """Predictions (n, S, k, 2) in which keypoints that a source does not label are replaced by those of the widest source, the first.
+    """Predictions (n, S, k, ...) in which keypoints that a source does not label are replaced by those of the widest source, the first.
 
     No label has taught a net where a source with four keypoints would place the other eleven. indices: the k keypoints of the net.
     """
@@ -41,7 +41,7 @@ def source_offsets(predicted: np.ndarray, keypoints: np.ndarray, source: np.ndar
 
 
 def of_source(predicted: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """The predictions (n, K, 2) for the own source of each face, from predictions (n, S, K, 2) for every source.
+    """The predictions (n, K, ...) for the own source of each face, from predictions (n, S, K, ...) for every source.
 
     source: (n,), ignored if S = 1. Raises ValueError if the lengths differ.
     """

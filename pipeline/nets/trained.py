@@ -105,6 +105,12 @@ class Trained:
         "px",
         "predictions for the validation faces, averaged with the mirror image, for the own source of each face",
     )
+    validation_spread: np.ndarray | None = array(
+        "float32",
+        "face keypoint",
+        "px",
+        "root mean square distance, from their mean, of the predictions that are averaged; absent from older nets",
+    )
     rmse: np.float32 = array("float32", "", "px", "RMSE of these predictions over all labelled values")
     indices: np.ndarray = array("int32", "keypoint", "", "indices, in the keypoint set, of the keypoints that the net predicts")
     keypoints: np.ndarray = array("text", "keypoint", "", "names of the keypoints that the net predicts")

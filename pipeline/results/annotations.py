@@ -36,6 +36,7 @@ class Annotated:
     picture: the file with the drawing, or None if there are no instances.
     error: why the photograph could not be used, or why there is no drawing of its instances, or "".
     reduction: 1, or 2, 4 or 8 if the photograph is so large that it was read, and is drawn, at a fraction of its size.
+    expected: float (n, K), the expected error of each keypoint, pixels; None if it is not known.
     """
 
     photo: Path
@@ -45,6 +46,7 @@ class Annotated:
     picture: Path | None = None
     error: str = ""
     reduction: int = 1
+    expected: np.ndarray | None = None
 
 
 # Pictures
@@ -148,15 +150,20 @@ def shown(path: Path) -> str:
 def write_csv(path: Path, found: list[Annotated], names: tuple[str, ...], noun: str) -> None:
     """Writes a row for each instance: photograph, number, box, NAME_x and NAME_y of each keypoint, with two decimals.
 
+    If expected errors are known, NAME_expected_error of each keypoint follows.
     noun: what an instance is called in the header, such as face.
     """
     box, columns = ("x", "y", "width", "height"), [f"{name}_{axis}" for name in names for axis in "xy"]
+    if any(annotated.expected is not None for annotated in found):
+        columns += [f"{name}_expected_error" for name in names]
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["photo", noun, *(f"{noun}_{name}" for name in box), *columns])
         for annotated in found:
-            for number, (box, points) in enumerate(zip(annotated.boxes, annotated.keypoints, strict=True), start=1):
-                rows.writerow([shown(annotated.photo), number, *(f"{value:.2f}" for value in [*box, *points.ravel()])])
+            expected = np.zeros((len(annotated.boxes), 0)) if annotated.expected is None else annotated.expected
+            own = zip(annotated.boxes, annotated.keypoints, expected, strict=True)
+            for number, (box, points, errors) in enumerate(own, start=1):
+                rows.writerow([shown(annotated.photo), number, *(f"{value:.2f}" for value in [*box, *points.ravel(), *errors])])
 
 
 def write_json(path: Path, found: list[Annotated], names: tuple[str, ...], noun: str) -> None:
@@ -178,6 +185,15 @@ def _record(annotated: Annotated, names: tuple[str, ...], noun: str) -> dict[str
         "height": annotated.size[1],
         "picture": shown(annotated.picture) if annotated.picture else None,
         f"{noun}s": [
-            {"box": box, "keypoints": dict(zip(names, points, strict=True))} for box, points in zip(boxes, keypoints, strict=True)
+            {"box": box, "keypoints": dict(zip(names, points, strict=True)), **more}
+            for box, points, more in zip(boxes, keypoints, _expected(annotated, names), strict=True)
         ],
     }
+
+
+def _expected(annotated: Annotated, names: tuple[str, ...]) -> list[dict[str, dict[str, float]]]:
+    """What a record says about the expected errors of each instance: nothing if they are not known."""
+    if annotated.expected is None:
+        return [{}] * len(annotated.boxes)
+    rounded = np.round(annotated.expected.astype(np.float64), 2).tolist()
+    return [{"expected_errors": dict(zip(names, errors, strict=True))} for errors in rounded]

@@ -44,12 +44,17 @@ def _held_out(images: np.ndarray, predictions: Predictions, place: int, skeleton
 
 
 def to_predict(predictions: Predictions, ids: np.ndarray, skeleton: Skeleton = ()) -> list[Face]:
-    """Samples to predict, with dots at the predictions; ids: their ImageIds, or numbers from 1 for those of an own set."""
+    """Samples to predict, with dots at the predictions and their expected error, if it is known.
+
+    ids: their ImageIds, or numbers from 1 for those of an own set.
+    """
     places = [int(np.flatnonzero(predictions.test_ids == number)[0]) for number in ids]
     nothing, origin = np.full(predictions.test.shape[1:], np.nan), predictions.test_origin
     found = []
     for place in places:
         caption = f"ImageId {predictions.test_ids[place]}" if origin is None else _named(origin, place)
+        if predictions.expected_error is not None:
+            caption += f", expected {np.sqrt(np.square(predictions.expected_error.test[place]).mean()):.2f} px"
         view = _around(Shown.of(predictions.test_images[place], origin, place), origin, place, predictions.test[place])
         what = "test face" if origin is None else "sample to predict"
         found.append(_compared(view, predictions.test[place], nothing, skeleton, caption=caption, what=what))

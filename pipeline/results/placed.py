@@ -15,22 +15,24 @@ COLUMNS = ("image", "instance", "keypoint", "x", "y")
 
 
 def predicted(predictions: Predictions, convention: Convention) -> pd.DataFrame:
-    """One row for each keypoint of each sample to predict, with the COLUMNS and, if it is known, the score; no rows if there are none.
+    """One row for each keypoint of each sample to predict, with the COLUMNS; no rows if there are none.
 
-    The score is the net's confidence, 0 to 1.
+    Score and expected error follow if they are known. The score is the net's confidence, 0 to 1. The expected error is in pixels of the image.
     """
     if predictions.test_origin is None:
         raise ValueError("only an own set has an origin")
     table = _table(predictions.test_origin, predictions.test, predictions.keypoints, convention)
     if predictions.test_confidence is not None:
         table["score"] = predictions.test_confidence.ravel()
+    if predictions.expected_error is not None:
+        table["expected_error"] = predictions.expected_error.test.ravel()
     return table
 
 
 def held_out(predictions: Predictions, convention: Convention, normalise: Normalise = PIXELS) -> pd.DataFrame:
     """One row for each keypoint of each held-out sample: the COLUMNS, the annotation source, the label, and its distance in pixels.
 
-    The score follows if it is known, see `predicted`.
+    The score and the expected error follow if they are known, see `predicted`.
 
     Where the label files say which labelled keypoints are not visible, the column occluded is 1 for these and 0 for others. If errors are
     normalised, the distance follows once more, as a share of a length or in millimetres. The columns of the label and the distances are
@@ -46,6 +48,8 @@ def held_out(predictions: Predictions, convention: Convention, normalise: Normal
     table["distance"] = np.hypot(table["x"] - truth["x"], table["y"] - truth["y"])
     if predictions.validation_confidence is not None:
         table["score"] = predictions.validation_confidence.ravel()
+    if predictions.expected_error is not None:
+        table["expected_error"] = predictions.expected_error.validation.ravel()
     if predictions.validation_occluded is not None:
         table["occluded"] = predictions.validation_occluded.ravel().astype(np.int8)
     if scale := normalise.scale(predictions.validation_truth, origin, predictions.keypoints.tolist()):

@@ -7,7 +7,9 @@ import numpy as np
 from pipeline.data.tables import Origin
 from pipeline.data.testset import UnlabelledSamples
 from pipeline.geometry import affine
-from pipeline.inference.ensemble import ChainPredictions
+from pipeline.inference import expected_error
+from pipeline.inference.ensemble import ChainPredictions, Spreads
+from pipeline.inference.expected_error import ExpectedError, HeldOut
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
 from pipeline.metrics.bootstrap import BOOTSTRAP, bootstrap_interval
@@ -59,6 +61,7 @@ class Predictions:
     )
     validation_confidence: np.ndarray | None = array("float32", "face keypoint", "", "height of the heat map's peak for validation samples")
     test_confidence: np.ndarray | None = array("float32", "face keypoint", "", "height of the heat map's peak for the samples to predict")
+    expected_error: ExpectedError | None  # absent if there are too few labels of validation samples
     metrics: MetricTable | None  # of the validation samples of an own set
     points: Points  # of the test faces
     test_origin: Origin | None  # of the test samples of an own set
@@ -123,6 +126,7 @@ def predictions(
         validation_occluded=_of_all(chains, "occluded"),
         validation_confidence=_of_all(chains, "confidence"),
         test_confidence=_mean_confidence(chains),
+        expected_error=_expected_error(chains, samples, np.linalg.norm(validation - truth, axis=2), len(keypointset.sources)),
         metrics=_metrics(chains, (validation, base, mean_face), keypointset, normalise),
         points=points(test, samples.images.shape[1]),
         test_origin=samples.origin,
@@ -179,6 +183,30 @@ def _of_all(chains: Sequence[ChainPredictions], name: str) -> np.ndarray | None:
 def _mean_confidence(chains: Sequence[ChainPredictions]) -> np.ndarray | None:
     values = [chain.test_confidence for chain in chains if chain.test_confidence is not None]
     return np.mean(values, axis=0) if len(values) == len(chains) else None
+
+
+def _expected_error(
+    chains: Sequence[ChainPredictions], samples: UnlabelledSamples, errors: np.ndarray, sources: int
+) -> ExpectedError | None:
+    """The expected errors, from those of the held-out faces (n, K), NaN where not labelled, in pixels of the images.
+
+    The spreads of a test face are the means over the chains.
+    """
+    own, tests = [chain.spreads for chain in chains], [chain.test_spreads for chain in chains]
+    known, known_tests = [one for one in own if one is not None], [one for one in tests if one is not None]
+    if len(known) < len(chains) or len(known_tests) < len(chains):
+        return None
+    held_out, origin = _held_out(chains), _origin(chains)
+    spreads = Spreads.joined(known, np.concatenate).of(_order(chains))
+    test_spreads = Spreads.joined(known_tests, lambda parts: np.mean(parts, axis=0))
+    predicted = expected_error.Predicted(spreads, held_out["source"], _pixel(origin, len(errors)))
+    test = expected_error.Predicted(test_spreads, samples.source, _pixel(samples.origin, len(samples.source)))
+    return expected_error.expected_error(HeldOut(predicted, errors, held_out["group"], sources, samples.images.shape[1]), test)
+
+
+def _pixel(origin: Origin | None, n: int) -> np.ndarray:
+    """The length of a pixel of each sample in pixels of its image, float32 (n, 1)."""
+    return np.ones((n, 1), np.float32) if origin is None else pixel_of(origin)[:, :, 0]
 
 
 def _order(chains: Sequence[ChainPredictions]) -> np.ndarray:

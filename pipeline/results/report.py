@@ -25,7 +25,7 @@ from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets import diagnosis
 from pipeline.nets.trained import Snapshots, Trained
 from pipeline.progress import OnProgress, ignored
-from pipeline.results import agreement, curves, error_map, gallery, metric_text, net_summary, run_summary, score_summary
+from pipeline.results import agreement, curves, error_map, gallery, metric_text, net_summary, reliability, run_summary, score_summary
 from pipeline.results.net_summary import Findings
 from pipeline.results.predictions import Predictions
 from pipeline.results.run_summary import Provenance
@@ -121,6 +121,9 @@ PARTS: Mapping[str, Callable[[RunRecords], Any]] = MappingProxyType(
         "typical": lambda run: gallery.validation(run.held_out, run.predictions, run.scores.typical, run.lines),
         "worst": lambda run: gallery.validation(run.held_out, run.predictions, run.scores.worst, run.lines),
         "tests": lambda run: gallery.to_predict(run.predictions, run.scores.tests, run.lines),
+        "certainty": lambda run: reliability.sentences(run.predictions),
+        "calibration": lambda run: run.predictions.expected_error and reliability.calibration(run.predictions.expected_error),
+        "doubtful": lambda run: gallery.to_predict(run.predictions, reliability.doubtful(run.predictions, run.shown), run.lines),
         "validation_faces": lambda run: len(run.predictions.validation_face),
         "training_faces": lambda run: int((~run.dataset.validation).sum()),
         "errors": lambda run: error_map.errors(run.held_out, run.dataset, run.predictions, run.scores, run.lines),

@@ -158,10 +158,11 @@ class Predict(Stage):
 
     def _publish(self, content: "Predictions") -> None:
         """Writes the tables and the artifact, and reports the scores."""
-        from pipeline.results import metric_text, predictions
+        from pipeline.results import metric_text, predictions, reliability
 
         self.save(content, siblings=self._publish_own(content) if dataset().is_own else self._publish_submission(content))
         self.say("\n" + predictions.table(content))
+        self.say(" ".join(reliability.sentences(content)))
         figures = {name: float(getattr(content, name)) for name in ("rmse", "rmse_base", "rmse_mean_face")}
         beside = f"base net {content.rmse_base:.3f}, mean shape {content.rmse_mean_face:.3f}"
         more = "" if content.metrics is None else f"; {metric_text.headline(content.metrics)}"

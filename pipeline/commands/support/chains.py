@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,14 @@ FOLLOWED = "Predict"
 class Nets:
     """Chains of nets: the artifacts of the base net and of the specialists of each, and the weight of the base net in the mean.
 
-    source: what they are, as a sentence; empty for those of the selected run.
+    source: what they are, as a sentence; empty for those of the selected run. predicted: the artifact of Predict that was made with them,
+    which says what errors are to be expected; None if there is none.
     """
 
     chains: list[list[Path]]
     base_share: float
     source: str = ""
+    predicted: Path | None = None
 
     @property
     def saw_only_drawn_faces(self) -> bool:
@@ -57,7 +59,8 @@ def chosen(what: str, stages: list[Stage]) -> Nets:
     if stage.startswith("TrainSpecialist") or not chains:
         raise InputError(f"{path} was not made from a base net and its specialists. Give --nets an artifact of Predict or TrainBase.")
     parameters = attributes.get("made_from", {}).get("parameters", {})
-    return Nets(chains, share_of(parameters.get("base_share", 0.33)), f"Predicting with the nets of {name}.")
+    predicted = path if stage == FOLLOWED else None
+    return Nets(chains, share_of(parameters.get("base_share", 0.33)), f"Predicting with the nets of {name}.", predicted)
 
 
 def of_run(predict: Predict, predicted: Path | None, command: str) -> Nets:
@@ -71,10 +74,11 @@ def of_run(predict: Predict, predicted: Path | None, command: str) -> Nets:
     chains = [[chain["base"], *chain["specialists"].values()] for chain in predict.requires()["chains"]]
     lacking = [net.address for chain in chains for net in chain if not net.complete()]
     if not lacking:
-        return Nets([[net.path for net in chain] for chain in chains], predict.share)
+        own = predict.path if predict.complete() else None
+        return Nets([[net.path for net in chain] for chain in chains], predict.share, predicted=own)
     if predicted and (gone := _missing_files(predict)):
         nets = chosen(str(predicted), [])
-        return Nets(nets.chains, nets.base_share, f"{gone[0]} is missing now, but the nets exist. {nets.source}")
+        return replace(nets, source=f"{gone[0]} is missing now, but the nets exist. {nets.source}")
     raise InputError(
         f"There are no trained nets to predict with: {len(lacking)} of {sum(map(len, chains))} are missing or stale, {lacking[0]} among"
         f" them (`{called('keypoints', 'status')}` says why). To train them: {command}{_usable_instead()}"
