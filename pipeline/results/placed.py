@@ -17,7 +17,8 @@ COLUMNS = ("image", "instance", "keypoint", "x", "y")
 def predicted(predictions: Predictions, convention: Convention) -> pd.DataFrame:
     """One row for each keypoint of each sample to predict, with the COLUMNS; no rows if there are none.
 
-    Score and expected error follow if they are known. The score is the net's confidence, 0 to 1. The expected error is in pixels of the image.
+    Score and expected error follow if they are known. The score is the net's confidence, 0 to 1. The expected error is in pixels of the
+    image.
     """
     if predictions.test_origin is None:
         raise ValueError("only an own set has an origin")
