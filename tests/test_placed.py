@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.data.labels import Convention
 from pipeline.data.tables import Origin
+from pipeline.inference.expected_error import ExpectedError
 from pipeline.results import placed
 from pipeline.results.error_scale import Normalise
 from pipeline.results.predictions import Predictions
@@ -45,6 +46,7 @@ def predictions():
         "validation_occluded": None,
         "validation_confidence": None,
         "test_confidence": None,
+        "expected_error": None,
     }
     return Predictions(**{**arrays, **own})
 
@@ -72,6 +74,22 @@ def test_confidence_is_the_score(predictions):
     assert placed.held_out(sure, CENTRES)["score"].tolist() == [0.9, 0.8, 0.7, 0.6]
     assert list(placed.predicted(sure, CENTRES).columns) == [*placed.COLUMNS, "score"]
     assert list(placed.predicted(predictions, CENTRES).columns) == [*placed.COLUMNS]
+
+
+def made_up(validation, test):
+    """Expected errors, pixels of the images, without the model and the figures that belong to them."""
+    arrays = dict.fromkeys(ExpectedError.__dataclass_fields__, NOTHING) | {"model": None}
+    return ExpectedError(**arrays | {"validation": np.array(validation), "test": np.array(test)})
+
+
+def test_expected_errors_follow_the_score(predictions):
+    """In pixels of the images, as they are; of held-out samples and of those to predict."""
+    known = replace(predictions, expected_error=made_up([[1.5, 2], [3, 4]], np.zeros((0, 2))))
+    table = placed.held_out(known, CENTRES)
+    assert list(table.columns) == [*placed.COLUMNS, "source", "label_x", "label_y", "distance", "expected_error"]
+    assert table["expected_error"].tolist() == [1.5, 2, 3, 4]
+    sure = replace(known, test_confidence=np.zeros((0, 2)))
+    assert list(placed.predicted(sure, CENTRES).columns) == [*placed.COLUMNS, "score", "expected_error"]
 
 
 @pytest.mark.parametrize(

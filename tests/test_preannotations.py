@@ -37,6 +37,7 @@ def written(folder: Path, source: str, *, scores: bool = True, name: str = "pred
     table["x"], table["y"] = rng.uniform(2, 38, len(rows)).round(3), rng.uniform(2, 28, len(rows)).round(3)
     if scores:
         table["score"] = np.linspace(0.5, 1, len(rows)).round(3)
+        table["expected_error"] = np.linspace(0.1, 9.5, len(rows)).round(3)
     table.to_csv(folder / name, index=False)
     return folder / name, table
 
@@ -156,7 +157,7 @@ def test_a_table_without_predictions_names_the_other(tmp_path, capsys):
 def test_a_score_is_checked(score, said, tmp_path, capsys):
     """The message names the line."""
     path, _ = written(tmp_path, "pts")
-    path.write_text(path.read_text().replace(",0.5\n", f",{score}\n"))
+    path.write_text(path.read_text().replace(",0.5,", f",{score},", 1))
     assert convert(path, "coco")[0] == 2
     message = capsys.readouterr().err
     assert "line 2" in message

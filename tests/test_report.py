@@ -22,6 +22,7 @@ from pipeline.data.split import Splitting
 from pipeline.data.tables import LabelledFaces, Lookup, UnlabelledFaces
 from pipeline.geometry.augmentation import AugmentedVersions
 from pipeline.inference import ensemble
+from pipeline.inference.expected_error import ErrorModel, ExpectedError
 from pipeline.keypoints.stored import StoredSet
 from pipeline.nets import diagnosis
 from pipeline.nets.averaged import Averaged
@@ -176,9 +177,49 @@ def page(records, nets):
     return report.page(replace(records, findings=found, snapshots=kept))
 
 
+@pytest.fixture(scope="module")
+def expecting(records):
+    """The records of a run with expected errors, of which the last test face has the largest."""
+    rng, n = np.random.default_rng(0), len(records.predictions.validation_face)
+    tenths, model = np.linspace(0.5, 3, 10, dtype=np.float32), ErrorModel(*[np.zeros(1)] * 4)
+    known = ExpectedError(
+        model=model,
+        validation=rng.uniform(0.5, 3, (n, 3)).astype(np.float32),
+        test=np.outer(np.arange(1, 7), [1, 1, 1]).astype(np.float32),
+        expected=tenths,
+        observed=(tenths * np.float32(1.125)),
+        found=np.array(0.375, np.float32),
+        found_samples=np.array(0.5, np.float32),
+    )
+    return replace(records, predictions=replace(records.predictions, expected_error=known))
+
+
 def text_of(page):
     """The visible text of a page."""
     return " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<(style|script)>.*?</\1>|<wbr>", "", page, flags=re.DOTALL)).split())
+
+
+# ---- expected errors ------------------------------------------------------------------------------------------------------------------
+
+
+def test_expected_errors_have_a_section(expecting):
+    """With a sentence, the figure, and the test faces with the largest expected errors, the largest first."""
+    page = report.page(expecting)
+    text = text_of(page)
+    assert "agree within 11 % with the observed ones" in text
+    assert "from 0.56 px in the best tenth to 3.38 px in the worst" in text
+    assert "38 % of the keypoints and 50 % of the samples belong to the worst tenth" in text
+    assert "Observed and expected error of the held-out keypoints, by tenths" in page
+    shown = [face.caption for face in report.PARTS["doubtful"](expecting)]
+    assert shown == ["ImageId 16, expected 6.00 px", "ImageId 15, expected 5.00 px", "ImageId 14, expected 4.00 px"]
+    assert all(caption in text for caption in shown)
+
+
+def test_without_expected_errors_the_page_says_why(page):
+    """There are 42 labels of held-out faces, and there is no figure."""
+    text = text_of(page)
+    assert re.search(r"There are no expected errors: they take 300 held-out labels, and there are \d+\.", text)
+    assert "with the largest expected errors" not in text
 
 
 # ---- numbers ---------------------------------------------------------------------------------------------------------------------------
