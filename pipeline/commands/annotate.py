@@ -20,7 +20,7 @@ from pipeline.data.formats import images, photographs
 from pipeline.errors import InputError
 from pipeline.geometry import crops
 from pipeline.inference import detection
-from pipeline.results.annotations import Annotated, draw, pictures, save_picture, write_csv, write_json
+from pipeline.results.annotations import Annotated, draw, most_uncertain, pictures, save_picture, write_csv, write_json
 from pipeline.store.run.stage import Stage
 from pipeline.store.workspace import files
 from pipeline.store.workspace.console import Progress
@@ -142,10 +142,11 @@ def _prepared(request: Request, stages: list[Stage], command: str, predicted: Pa
     else:
         (predict,) = (stage for stage in stages if isinstance(stage, Predict))
         nets = chains.of_run(predict, predicted, command)
-    return Job(photos, targets, box, nets, subject_of(nets), _error_model(nets))
+    subject = subject_of(nets)
+    return Job(photos, targets, box, nets, subject, _error_model(nets, subject))
 
 
-def _error_model(nets: Nets) -> "ErrorModel | None":
+def _error_model(nets: Nets, subject: Subject) -> "ErrorModel | None":
     """The model of the errors of these nets on held-out samples; None if it is not known, or the predictions cannot be read."""
     from pipeline.results.predictions import Predictions
 
@@ -155,7 +156,9 @@ def _error_model(nets: Nets) -> "ErrorModel | None":
         found = reading.load(nets.predicted, Predictions).expected_error
     except InputError:  # the nets can predict without it
         return None
-    return found.model if found else None
+    keypointset = subject.keypointset
+    fits = found is not None and found.model.levels.shape == (len(keypointset.sources), len(keypointset.names))
+    return found.model if found is not None and fits else None
 
 
 def _box(text: str | None) -> tuple[float, ...] | None:
@@ -362,7 +365,7 @@ def _summarise(done: list[Annotated], folder: Path, subject: Subject) -> int:
             print(f"reduced: {units.printable(one.photo)} has {size}; its picture has 1/{one.reduction} of its width and height")
         if not one.error and not len(one.boxes):
             print(f"no {noun} found: {units.printable(one.photo)}")
-    if uncertain := _most_uncertain(done, subject):
+    if uncertain := most_uncertain(done, subject.keypointset.names, noun):
         print(uncertain)
     for one in bad:
         print(f"not {'drawn' if len(one.boxes) else 'readable'}: {one.error}")
@@ -371,18 +374,6 @@ def _summarise(done: list[Annotated], folder: Path, subject: Subject) -> int:
     undrawn = f", {len(bad) - len(unread):,} could not be drawn" if len(bad) > len(unread) else ""
     print(f"{found}{lost}{undrawn}{_where(folder)}")
     return 1 if bad or not instances else 0
-
-
-def _most_uncertain(done: list[Annotated], subject: Subject) -> str:
-    """The mean of the expected errors and the largest one, in a sentence; "" if they are not known."""
-    known = [(one, one.expected) for one in done if one.expected is not None and len(one.boxes)]
-    if not known:
-        return ""
-    one, errors = max(known, key=lambda pair: pair[1].max())
-    instance, keypoint = np.unravel_index(errors.argmax(), errors.shape)
-    mean = np.concatenate([expected for _, expected in known]).mean()
-    where = f"{subject.keypointset.names[keypoint]} of {subject.noun} {instance + 1} in {units.printable(one.photo)}"
-    return f"expected error: {mean:.2f} px in the mean, at most {errors.max():.2f} px ({where})"
 
 
 def _earlier(request: Request, done: list[Annotated]) -> list[str]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.units import printable
+
 # Radius of a dot, width of a line and height of a number, each as a fraction of the size of the instance, and the smallest of each in
 # pixels.
 DOT, SMALLEST_DOT = 0.02, 1.2
@@ -137,6 +139,24 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     """Writes a picture as JPEG or PNG, by the suffix of its path, with the photograph's colour profile."""
     options: dict[str, Any] = {"quality": 92, "subsampling": 0} if path.suffix.lower() in JPEG else {}
     picture.save(path, icc_profile=picture.info.get("icc_profile"), **options)
+
+
+# Words
+
+
+def most_uncertain(found: list[Annotated], names: tuple[str, ...], noun: str) -> str:
+    """The mean of the expected errors and the largest one with its place, in words; "" if they are not known.
+
+    noun: what an instance is called.
+    """
+    known = [(one, one.expected) for one in found if one.expected is not None and len(one.boxes)]
+    if not known:
+        return ""
+    one, errors = max(known, key=lambda pair: pair[1].max())
+    instance, keypoint = np.unravel_index(errors.argmax(), errors.shape)
+    mean = np.concatenate([expected for _, expected in known]).mean()
+    where = f"{names[keypoint]} of {noun} {instance + 1} in {printable(one.photo)}"
+    return f"expected error: {mean:.2f} px in the mean, at most {errors.max():.2f} px ({where})"
 
 
 # Tables

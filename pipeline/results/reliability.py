@@ -9,10 +9,13 @@ from pipeline.inference.expected_error import FEWEST, ExpectedError
 from pipeline.results.predictions import Predictions
 from pipeline.results.style import Picture, Theme, picture, plain
 
+MANY = 100  # With fewer samples, the worst tenth of them is too small for a share.
+
 
 def sentences(predictions: Predictions) -> list[str]:
     """How well the expected errors agree with those of the held-out samples; or why there are none."""
-    found, labels = predictions.expected_error, int(np.isfinite(predictions.validation_truth).all(axis=2).sum())
+    found, known = predictions.expected_error, np.isfinite(predictions.validation_truth).all(axis=2)
+    labels, samples = int(known.sum()), int(known.any(axis=1).sum())
     if found is None and labels >= FEWEST:
         return [
             f"There are no expected errors, which take {FEWEST} held-out labels in several duplicate groups, and nets that keep spreads."
@@ -20,11 +23,11 @@ def sentences(predictions: Predictions) -> list[str]:
     if found is None:
         return [f"There are no expected errors: they take {FEWEST} held-out labels, and there are {labels}."]
     low, high = found.observed[[0, -1]]
+    also = f" and {100 * found.found_samples:.0f} % of the samples" if samples >= MANY else ""
     return [
         f"Expected errors from the disagreement of the predictions agree within {100 * worst_ratio(found):.0f} % with the observed ones in"
         f" each tenth of the held-out keypoints, from {low:.2f} px in the best tenth to {high:.2f} px in the worst.",
-        f"Of the tenth that is expected worst, {100 * found.found:.0f} % of the keypoints and {100 * found.found_samples:.0f} % of the"
-        " samples belong to the worst tenth.",
+        f"Of the tenth that is expected worst, {100 * found.found:.0f} % of the keypoints{also} belong to the worst tenth.",
     ]
 
 
