@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.inference import expected_error
 from pipeline.inference.ensemble import Spreads
-from pipeline.inference.expected_error import FEWEST, ErrorModel, HeldOut, Predicted
+from pipeline.inference.expected_error import FEWEST, ErrorModel, HeldOutErrors, Predicted
 from pipeline.store.hdf5 import artifacts
 
 SIDE, KEYPOINTS = 100, 8
@@ -30,7 +30,7 @@ def held_out(n=400, seed=0, pixel=1.0):
     errors[rng.random((n, KEYPOINTS)) < 0.1] = np.nan
     errors[source == 1, 0] = np.nan
     size = np.full((n, 1), pixel)
-    return HeldOut(Predicted(own, source, size), errors * size, np.arange(n) // 2, 2, SIDE)
+    return HeldOutErrors(Predicted(own, source, size), errors * size, np.arange(n) // 2, 2, SIDE)
 
 
 @pytest.fixture(scope="module")

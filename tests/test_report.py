@@ -660,13 +660,13 @@ def test_settings_that_differ_from_the_defaults():
     assert [one.flag for one in single] == ["--Load-validation-share", "--Load-twin-correlation"]
 
 
-def test_health_shows_what_was_found_and_the_weights_over_time(page, records):
+def test_health_shows_what_was_found_and_the_weights_over_time(page, expecting):
     """The result in words, each check of each net and each sentence are on the page; the weights only if the training kept snapshots."""
     assert "! 1 problem found in 1 of 3 nets." in text_of(page)
     assert "base: stem hardly moves." in text_of(page)
     assert f"base ! problem {'✓ fine ' * 4}eyes {'✓ fine ' * 5}nose" in text_of(page)
     assert "after epochs 1, 3" in page
-    plain = report.page(records)
+    plain = report.page(expecting)
     assert "✓ No problem found in 3 nets." in text_of(plain)
     assert page.count("<picture>") == plain.count("<picture>") + 1
 
@@ -915,5 +915,5 @@ def test_a_thumbnail_is_enlarged_by_keyboard_and_by_mouse(opened, width):
 def test_figures_follow_the_colour_scheme(opened):
     """Each plot of the dark page differs from that of the light page."""
     light, dark = (opened(1600, scheme).execute_script(LOOK, 1600)["plots"] for scheme in ("light", "dark"))
-    assert len(light) == 10
+    assert len(light) == 11
     assert not set(light) & set(dark)

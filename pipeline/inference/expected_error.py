@@ -79,7 +79,7 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutErrors:
     """Held-out samples and their errors.
 
     predicted: what is known of their predictions. errors: float (n, K), the distances from the labels in pixels of the images, NaN where
@@ -112,7 +112,7 @@ def second_half(group: np.ndarray) -> np.ndarray:
     return np.isin(group, np.random.default_rng(0).permutation(groups)[: len(groups) // 2])
 
 
-def expected_error(held_out: HeldOut, test: Predicted) -> ExpectedError | None:
+def expected_error(held_out: HeldOutErrors, test: Predicted) -> ExpectedError | None:
     """The expected error of each keypoint of held-out samples and of the test samples; None if there are too few held-out labels."""
     if not held_out.sufficient:
         return None
@@ -152,7 +152,7 @@ def features(spreads: Spreads, unit: float) -> np.ndarray:
     return np.concatenate([logarithms, np.broadcast_to(means, logarithms.shape)], axis=2)
 
 
-def fitted(held_out: HeldOut, part: np.ndarray) -> ErrorModel:
+def fitted(held_out: HeldOutErrors, part: np.ndarray) -> ErrorModel:
     """The model that is fitted to the labels of some of the held-out samples, given by a mask (n,)."""
     from sklearn.linear_model import GammaRegressor  # takes a second to import
 

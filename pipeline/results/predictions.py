@@ -9,7 +9,7 @@ from pipeline.data.testset import UnlabelledSamples
 from pipeline.geometry import affine
 from pipeline.inference import expected_error
 from pipeline.inference.ensemble import ChainPredictions, Spreads
-from pipeline.inference.expected_error import ExpectedError, HeldOut
+from pipeline.inference.expected_error import ExpectedError, HeldOutErrors
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
 from pipeline.metrics.bootstrap import BOOTSTRAP, bootstrap_interval
@@ -201,7 +201,7 @@ def _expected_error(
     test_spreads = Spreads.joined(known_tests, lambda parts: np.mean(parts, axis=0))
     predicted = expected_error.Predicted(spreads, held_out["source"], _pixel(origin, len(errors)))
     test = expected_error.Predicted(test_spreads, samples.source, _pixel(samples.origin, len(samples.source)))
-    return expected_error.expected_error(HeldOut(predicted, errors, held_out["group"], sources, samples.images.shape[1]), test)
+    return expected_error.expected_error(HeldOutErrors(predicted, errors, held_out["group"], sources, samples.images.shape[1]), test)
 
 
 def _pixel(origin: Origin | None, n: int) -> np.ndarray:
