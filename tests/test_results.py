@@ -181,6 +181,39 @@ def test_folds_give_the_mean_for_test_faces_and_their_own_for_those_held_out(fol
     assert table.locations.tolist() == [table.test[0, 0, 1], table.test[0, 2, 0], table.test[1, 1, 0]]
 
 
+def test_folds_pool_their_spreads(folds, monkeypatch):
+    """Each held-out face has those of the chain that held it out, in the table's order; test faces have the means over the chains."""
+    data, (one, other) = folds
+    parts = [ensemble.chain_predictions(faces, *outputs, base_share=0.0) for faces, outputs in zip(data, (one, other), strict=True)]
+    given = {}
+    monkeypatch.setattr(predictions.expected_error, "expected_error", lambda held_out, test: given.update(held_out=held_out, test=test))
+    table = predictions.predictions(TEST, DOTS, parts)
+    held_out, test = given["held_out"], given["test"]
+    pooled = np.concatenate([other[0][0].validation_spread, one[0][0].validation_spread])
+    np.testing.assert_array_equal(held_out.predicted.spreads.base, pooled)
+    np.testing.assert_array_equal(held_out.errors, np.linalg.norm(table.validation - data[0].keypoints, axis=2))
+    np.testing.assert_array_equal(held_out.group, data[0].duplicate_group)
+    apart = [np.linalg.norm(tests[2].keypoints - tests[0].keypoints[:, [2]], axis=2) for _, tests in (one, other)]
+    np.testing.assert_allclose(test.spreads.between[:, [2]], np.mean(apart, axis=0), rtol=1e-6)
+
+
+def test_spreads_of_a_keypoint_without_specialist(outputs):
+    """The base net's spread is known, the others are NaN."""
+    (base, eyes, _), tests = outputs
+    found = ensemble.spreads([base, eyes], tests[:2])
+    np.testing.assert_array_equal(found.base, tests[0].spread)
+    assert np.isnan(found.specialist).tolist() == np.isnan(found.between).tolist() == [[False, False, True]] * 2
+
+
+def test_nets_that_kept_no_spread_give_no_expected_errors(faces, outputs):
+    """As nets that were trained by older code and adopted."""
+    nets, tests = outputs
+    old = [SimpleNamespace(**vars(net) | {"validation_spread": None}) for net in nets]
+    chain = ensemble.chain_predictions(faces, old, tests, base_share=0.0)
+    assert chain.spreads is None
+    assert together(faces, (old, tests)).expected_error is None
+
+
 def test_the_table_shows_every_group_and_source(faces, outputs):
     """All keypoints have a line, each group has one that compares it with the base net, then come the sources and the interval."""
     table = together(faces, outputs)
