@@ -67,7 +67,7 @@ def measured(chains: list[Chain], kind: str, keypointset: KeypointSet) -> str:
     for number, own in enumerate(chains):
         images, truth = (own.images, own.truth) if kind == KINDS[0] else placed(own, kind, seed=number)
         start = time.perf_counter()
-        each = prediction.predict_chain(own.nets, images, own.source, keypointset)
+        each = [net.keypoints for net in prediction.predict_chain(own.nets, images, own.source, keypointset)]
         seconds += time.perf_counter() - start
         found.append(ensemble.combined(own.nets, each, base_share=own.share))
         base.append(each[0])
