@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.data import dataset as datasets
 from pipeline.geometry import affine, scenes
-from pipeline.inference import ensemble, prediction
+from pipeline.inference import ensemble
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.metrics.rmse import rmse
 from pipeline.nets import device
@@ -63,6 +63,8 @@ def main() -> None:
 
 def measured(chains: list[Chain], kind: str, keypointset: KeypointSet) -> str:
     """A line with what the chains predict for the held-out faces in scenes of a kind."""
+    from pipeline.inference import prediction
+
     found, base, labels, seconds = [], [], [], 0.0
     for number, own in enumerate(chains):
         images, truth = (own.images, own.truth) if kind == KINDS[0] else placed(own, kind, seed=number)
