@@ -54,7 +54,7 @@ def draw(n: int, side: int, share: float, *, rng: np.random.Generator) -> Scenes
     beside = np.where(rng.random(m) < BESIDE, rng.integers(0, max(1, n), m), -1)
     places = rng.uniform(-0.1, 1.1, (6, m, 2)) * side
     farthest = places[np.linalg.norm(places - middle, axis=2).argmax(axis=0), np.arange(m)]
-    smaller = size * np.exp(rng.uniform(*np.log(RELATIVE), m))
+    smaller = size * np.exp(rng.uniform(np.log(RELATIVE[0]), np.log(RELATIVE[1]), m))
     return Scenes(
         rows=rows,
         placed=centred(middle, size, side),
