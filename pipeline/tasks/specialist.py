@@ -79,7 +79,7 @@ class TrainSpecialist(Training, Stage):
     budget = real(4.0, f"{BUDGET}, of which each group has a share in proportion to the number of its keypoints", 0.0)
     learning_rate = real(3e-3, "highest learning rate", 1e-9)
     learning_rate_stop = real(1e-6, "learning rate at the end of the linear and cosine schedules", 0.0)
-    warmup = real(1.0, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
+    warmup = real(0.3, "number of epochs in which the learning rate of the cosine schedule rises", 0.0)
 
     def check(self) -> None:
         super().check()
