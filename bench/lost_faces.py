@@ -93,7 +93,7 @@ def placed(own: Chain, kind: str, *, seed: int) -> tuple[np.ndarray, np.ndarray]
     if kind == "beside another":
         others, places = rng.integers(0, n, n), rng.uniform(-1, 1, (n, 2))
         opposite = side / 2 - room * np.sign(places) * rng.uniform(0.8, 1.4, (n, 2))
-        smaller = size * np.exp(rng.uniform(*np.log(scenes.RELATIVE), n))
+        smaller = size * np.exp(rng.uniform(np.log(scenes.RELATIVE[0]), np.log(scenes.RELATIVE[1]), n))
         drawn = replace(drawn, beside=others, beside_at=scenes.centred(opposite, smaller, side))
     else:
         drawn = replace(drawn, beside=np.full(n, -1))
