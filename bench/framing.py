@@ -64,7 +64,7 @@ def main() -> None:
         inputs = predict.input()["chains"][0]
         data = inputs["faces"].load(datasets.Dataset)
         nets = [artifact.load(Trained) for artifact in (inputs["base"], *inputs["specialists"].values())]
-        share = predict.base_share
+        share = predict.share
     print(device.prepare(seed=0, threads=0))
     faces = detected(data)
     print_boxes(faces.boxes, int(data.validation.sum()))

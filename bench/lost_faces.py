@@ -54,7 +54,7 @@ def main() -> None:
             data = inputs["faces"].load(datasets.Dataset)
             held_out, keypointset = np.flatnonzero(data.validation), data.keypointset.restored()
             nets = [artifact.load(Trained) for artifact in (inputs["base"], *inputs["specialists"].values())]
-            chains.append(Chain(nets, predict.base_share, data.images[held_out], datasets.labels(data)[held_out], data.source[held_out]))
+            chains.append(Chain(nets, predict.share, data.images[held_out], datasets.labels(data)[held_out], data.source[held_out]))
     print(device.prepare(seed=0, threads=0))
     print(f"\n{'held-out faces':<18}{'faces':>7}{'lost':>9}{'by the base net':>17}{'median, px':>12}{'RMSE, px':>10}{'s per 1,000':>13}")
     for kind in KINDS:
