@@ -8,6 +8,7 @@ from toys import DOTS, EYES, SIDE, TARGET, build, dot_faces
 
 from pipeline.geometry import affine, alignment
 from pipeline.geometry.frame import Frame
+from pipeline.nets.averaged import Averaged
 from pipeline.nets.sight import AlignedWindow, View, WholeImage
 from pipeline.nets.sources import source_offsets, widest_where_unlabelled
 
@@ -211,6 +212,42 @@ def test_faces_that_the_first_prediction_misses_are_aligned_again(forward, monke
     assert 0 < far.sum() < 8
     assert (often[far] < 0.7 * once[far]).all()
     assert calls == [4, 6]  # each prediction is followed by that for the mirror images
+
+
+def one_face_is_small(forward, monkeypatch, n):
+    """Predictions for n faces of which the last is small and in a corner. The net finds a face only if it is at least half as large as the
+    target, and otherwise answers with a place that depends on the view. Returns (predictions, true keypoints), each (n, 3, 2)."""
+    truth = np.repeat(TARGET[None], n, axis=0)
+    truth[-1] = (TARGET - 16) * 0.3 + np.array([25.0, 24.0])
+    images = np.repeat(np.arange(n, dtype=np.uint8), SIDE * SIDE).reshape(n, SIDE, SIDE)
+
+    def predict_view(net, images, view, keypointset, *, indices):
+        own = truth[images[:][:, 0, 0]]
+        seen = affine.move(own, view.matrix)
+        size = np.linalg.norm(seen[:, 0] - seen[:, 1], axis=1) / np.linalg.norm(TARGET[0] - TARGET[1])
+        there = (size > 0.5) & (size < 2) & ((seen > 0) & (seen < SIDE)).all(axis=(1, 2))
+        astray = 16 + 9 * np.sin(1e3 * view.matrix.sum(axis=(1, 2)))[:, None, None] + (TARGET - 16)
+        unit = np.where(there[:, None, None], seen, astray)
+        found = affine.move(unit, affine.inverse(view.matrix)).astype(np.float32)[:, None].repeat(2, axis=1)
+        return Averaged(found, np.zeros(found.shape[:-1], np.float32))
+
+    monkeypatch.setattr(forward, "predict_view", predict_view)
+    found = forward.predict_refined(None, images, DOTS, WholeImage(SIDE), TARGET).keypoints[:, 0]
+    return found, truth
+
+
+def test_a_lost_face_is_searched_for_in_parts_of_the_image(forward, monkeypatch):
+    """Several enlarged parts show it, and their predictions agree; the other faces are unchanged."""
+    found, truth = one_face_is_small(forward, monkeypatch, 10)
+    np.testing.assert_allclose(found, truth, atol=0.2)
+
+
+def test_nets_that_find_hardly_any_face_do_not_search(forward, monkeypatch):
+    """If too many faces are lost, the predictions for the whole images stay."""
+    monkeypatch.setattr(forward, "FEW_LOST", 0)
+    found, truth = one_face_is_small(forward, monkeypatch, 10)
+    np.testing.assert_allclose(found[:-1], truth[:-1], atol=0.2)
+    assert np.abs(found[-1] - truth[-1]).max() > 3
 
 
 def test_prediction_and_refinement_are_averaged(forward, net, images, monkeypatch):

@@ -1,9 +1,11 @@
 """Prediction with one net: forward pass, average with the mirror image, and refinement."""
 
+from dataclasses import dataclass, replace
+
 import keras
 import numpy as np
 
-from pipeline.geometry import affine, alignment
+from pipeline.geometry import affine, alignment, candidates
 from pipeline.geometry.frame import Frame
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images, Selected, in_blocks
@@ -13,6 +15,9 @@ from pipeline.nets.sight import AlignedWindow, KeypointWindows, Sight, View, Who
 # A face is aligned again if two predictions differ by more than this fraction of the frame, as lengths of the aligned face: 2 of 96 pixels.
 # This is so for 2 % of Kaggle's faces, and for most faces that are less than half as large; see "Lost faces" in bench/README.md.
 FAR_APART, MOST_ALIGNMENTS = 2 / 96, 4
+# Faces that are lost even so are searched for in parts of the image, which costs as much as the predictions for ten other faces. There may
+# be at most so many, or at most this share of all faces: a net that finds few faces at all is no judge of where they are.
+FEW_LOST, MOST_LOST = 4, 0.01
 BATCH = 128  # images per forward pass; 256 is no faster on a CPU and needs 70 MB more
 
 
@@ -52,34 +57,71 @@ def predict_refined(net: keras.Model, images: Images, keypointset: KeypointSet, 
 
     The first prediction aligns each face with the target (K, 2), pixels of the frame; the net then predicts the aligned face, and the
     result is the mean of both. This improves the predictions for rotated and small faces, because most faces that the net has learned from
-    are upright and large. Where the two are far apart, the first one has hardly found the face. The second one then aligns it again, and so
-    on as long as two successive predictions come closer to each other, at most MOST_ALIGNMENTS times; the result is the mean of those two.
+    are upright and large. Where the two are far apart, the first one has hardly found the face, and the second one aligns it again, see
+    `_Refinement.followed`. A face that is not found in this way is searched for in parts of the image, unless the net finds hardly any.
     The net must predict all K keypoints of the set. Returns keypoints (n, S, K, 2), in pixels of the images.
     """
-    everything = list(range(len(keypointset.names)))
-
-    def aligned(which: np.ndarray, located: np.ndarray) -> Averaged:
-        """The predictions for some of the images, aligned by their keypoints `located` (m, K, 2)."""
-        return predict_view(net, Selected(images, which), sight.aligned(located, target), keypointset, indices=everything)
-
-    def apart(one: Averaged, other: Averaged) -> np.ndarray:
-        """The distances (m,) of two predictions of the same images, see `alignment.distance`."""
-        return alignment.distance(one.keypoints[:, 0], other.keypoints[:, 0], target, scale=sight.scale)
-
-    first = predict_view(net, images, sight.view(len(images)), keypointset, indices=everything)
-    latest = aligned(np.arange(len(images)), first.keypoints[:, 0])
-    found, distance, far = mean_of([first, latest]), apart(first, latest), np.arange(len(images))
-    for _ in range(MOST_ALIGNMENTS - 1):
-        chosen = distance[far] > sight.side * FAR_APART
-        far, latest = far[chosen], latest[chosen]
-        if not len(far):
-            break
-        again = aligned(far, latest.keypoints[:, 0])
-        closer = apart(latest, again)
-        better = closer < distance[far]
-        far, before, latest = far[better], latest[better], again[better]
-        found, distance[far] = found.replaced(far, mean_of([before, latest])), closer[better]
+    refinement, everything = _Refinement(net, images, keypointset, sight, target), np.arange(len(images))
+    found, distance = refinement.followed(refinement.seen(everything, sight.view(len(images))), everything)
+    lost = np.flatnonzero(distance > sight.side * FAR_APART)
+    if 0 < len(lost) <= max(FEW_LOST, MOST_LOST * len(images)):
+        found = refinement.searched(found, lost)
     return found
+
+
+@dataclass(frozen=True)
+class _Refinement:
+    """The refinement of predictions; the fields are the arguments of `predict_refined`."""
+
+    net: keras.Model
+    images: Images
+    keypointset: KeypointSet
+    sight: WholeImage
+    target: np.ndarray
+
+    def seen(self, which: np.ndarray, view: View) -> Averaged:
+        """The predictions for the images `which` (m,) through a view of m images."""
+        everything = list(range(len(self.keypointset.names)))
+        return predict_view(self.net, Selected(self.images, which), view, self.keypointset, indices=everything)
+
+    def followed(self, first: Averaged, which: np.ndarray) -> tuple[Averaged, np.ndarray]:
+        """The refined predictions for the images `which` (m,), given a first one of each.
+
+        Each prediction aligns its face for the next one, as long as the last two are far apart and come closer to each other, at most
+        MOST_ALIGNMENTS times. Returns the mean of the last two, and their distance (m,), see `alignment.distance`.
+        """
+        latest = self._aligned(first, which)
+        found, distance, far = mean_of([first, latest]), self._apart(first, latest), np.arange(len(which))
+        for _ in range(MOST_ALIGNMENTS - 1):
+            chosen = distance[far] > self.sight.side * FAR_APART
+            far, latest = far[chosen], latest[chosen]
+            if not len(far):
+                break
+            again = self._aligned(latest, which[far])
+            closer = self._apart(latest, again)
+            better = closer < distance[far]
+            far, before, latest = far[better], latest[better], again[better]
+            found, distance[far] = found.replaced(far, mean_of([before, latest])), closer[better]
+        return found, distance
+
+    def searched(self, found: Averaged, lost: np.ndarray) -> Averaged:
+        """The predictions for all images, those for the images `lost` (m,) replaced where predictions from parts of the image agree."""
+        parts = candidates.parts(self.sight.side)
+        which, whole = np.repeat(lost, len(parts)), self.sight.view(len(lost) * len(parts))
+        view = replace(whole, matrix=affine.compose(np.tile(parts, (len(lost), 1, 1)), whole.matrix))
+        others, distance = self.followed(self.seen(which, view), which)
+        located, shape = others.keypoints[:, 0].reshape(len(lost), len(parts), *self.target.shape), (len(lost), len(parts))
+        chosen = candidates.most_agreed(located, distance.reshape(shape), self.target, side=self.sight.side, scale=self.sight.scale)
+        agreed = np.flatnonzero(chosen >= 0)
+        return found.replaced(lost[agreed], others[agreed * len(parts) + chosen[agreed]])
+
+    def _aligned(self, located: Averaged, which: np.ndarray) -> Averaged:
+        """The predictions for the images `which` (m,), aligned by those `located`."""
+        return self.seen(which, self.sight.aligned(located.keypoints[:, 0], self.target))
+
+    def _apart(self, one: Averaged, other: Averaged) -> np.ndarray:
+        """The distances (m,) of two predictions of the same images, see `alignment.distance`."""
+        return alignment.distance(one.keypoints[:, 0], other.keypoints[:, 0], self.target, scale=self.sight.scale)
 
 
 def predict_windows(net: keras.Model, images: Images, keypointset: KeypointSet, sight: KeypointWindows, *, indices: list[int]) -> Averaged:
