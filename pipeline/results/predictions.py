@@ -61,9 +61,9 @@ class Predictions:
     )
     validation_confidence: np.ndarray | None = array("float32", "face keypoint", "", "height of the heat map's peak for validation samples")
     test_confidence: np.ndarray | None = array("float32", "face keypoint", "", "height of the heat map's peak for the samples to predict")
-    expected_error: ExpectedError | None  # absent if there are too few labels of validation samples
     metrics: MetricTable | None  # of the validation samples of an own set
-    points: Points  # of the test faces
+    points: Points  # of the test faces; the first plot, which viewers show
+    expected_error: ExpectedError | None  # absent if there are too few labels of validation samples
     test_origin: Origin | None  # of the test samples of an own set
     validation_origin: Origin | None  # of the validation samples of an own set
 
