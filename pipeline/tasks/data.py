@@ -273,7 +273,7 @@ class Augment(Stage):
         real(0.45, "smallest scale factor of these samples", 0.1, 1.0), "the size of the smallest samples relative to the median"
     )
     scene_share = suited(
-        real(0.07, "fraction of samples that are shrunk and placed in front of an enlarged part of another sample or beside one", 0.0, 1.0),
+        real(0.03, "fraction of samples that are shrunk and placed in front of an enlarged part of another sample or beside one", 0.0, 1.0),
         "0",
     )
     gain = real(0.3, "maximum relative change of the contrast", 0.0, 1.0)
