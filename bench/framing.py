@@ -12,7 +12,6 @@ False detections: everything that the detector finds in pictures without faces, 
 pipeline/commands/annotate.py was chosen from these figures.
 """
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +53,7 @@ class Detected:
 
 def main() -> None:
     """Runs Predict and prints three tables: the boxes, the RMSE by framing, and the disagreement of the nets."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("workspace", type=Path)
-    options, flags = chain.arguments(parser)
-    flags = [*chain.dataset_path(options.folder), "--workspace-root", str(options.workspace.resolve()), *flags]
-    chain.run("Predict", flags, show=True)
+    flags = chain.predicted(__doc__)
     with chain.task("Predict", flags) as predict:
         inputs = predict.input()["chains"][0]
         data = inputs["faces"].load(datasets.Dataset)

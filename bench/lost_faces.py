@@ -8,10 +8,8 @@ the centre or in a corner, and beside a second face, which has no labels and is 
 distance between its labels and the predictions of the chain that was not trained on it exceeds a tenth of the side of the image.
 """
 
-import argparse
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import chain
 import numpy as np
@@ -42,12 +40,7 @@ class Chain:
 
 def main() -> None:
     """Runs Predict and prints a line for each kind of scene."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("workspace", type=Path)
-    options, flags = chain.arguments(parser)
-    flags = [*chain.dataset_path(options.folder), "--workspace-root", str(options.workspace.resolve()), *flags]
-    chain.run("Predict", flags, show=True)
+    flags = chain.predicted(__doc__)
     chains, keypointset = [], None
     with chain.task("Predict", flags) as predict:
         for inputs in predict.input()["chains"]:
