@@ -14,15 +14,15 @@ from test_photographs import SRGB, brightest, cmyk_profile, dotted, grey_profile
 
 from pipeline import commands
 from pipeline.commands import annotate
-from pipeline.commands.support import subject
-from pipeline.commands.support.subject import Subject
+from pipeline.commands.support import loading
+from pipeline.inference.loaded import LoadedNets, PredictedCrops, SampleFrame
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.keypoints.stored import StoredSet
 from pipeline.nets.trained import Trained
 from pipeline.results import annotations as results
 
-FACES = Subject(KAGGLE, SIDE, colour=False, detector="face")
+FACES = LoadedNets(((),), KAGGLE, 0.33, SampleFrame(SIDE, 1), detector="face")
 COLUMNS = ["photo", "face", "face_x", "face_y", "face_width", "face_height", *KAGGLE.columns]
 
 
@@ -30,15 +30,15 @@ COLUMNS = ["photo", "face", "face_x", "face_y", "face_width", "face_height", *KA
 def place(tmp_path, monkeypatch):
     """A current folder with finished nets that place all keypoints at the brightest spot of the crop, without disagreement."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(annotate.chains, "of_run", lambda predict, predicted, command: annotate.Nets([[]], 0.33))
-    monkeypatch.setattr(annotate, "subject_of", lambda nets: FACES)
+    monkeypatch.setattr(annotate.chains, "of_run", lambda predict, predicted, command: annotate.chains.Nets([[]], 0.33))
+    monkeypatch.setattr(annotate, "loaded", lambda files: FACES)
     monkeypatch.setattr(annotate, "_predict_crops", predict)
     return tmp_path
 
 
 def predict(crops, job):
     keypoints = np.array([brightest(crop) for crop in crops])[:, None] + np.zeros((1, len(KAGGLE.names), 1))
-    return annotate.PredictedCrops(keypoints, np.zeros(len(crops)))
+    return PredictedCrops(keypoints, np.zeros(len(crops)))
 
 
 def faces(photos):
@@ -400,8 +400,8 @@ def test_dots_are_seen_on_faces_of_any_size():
         assert changed[-1, 0]
 
 
-MOUSE = Subject(
-    KeypointSet("mouse", ("nose", "tail"), None, {"labels": ("nose", "tail")}, {}), 64, colour=True, detector="", lines=((0, 1),)
+MOUSE = LoadedNets(
+    ((),), KeypointSet("mouse", ("nose", "tail"), None, {"labels": ("nose", "tail")}, {}, (("nose", "tail"),)), 0.0, SampleFrame(64, 3)
 )
 
 
@@ -412,8 +412,8 @@ def test_photographs_are_cut_at_the_size_of_the_stored_samples(tmp_path, monkeyp
         keypointset=StoredSet.of(MOUSE.keypointset),
         **{name: np.int32(side) for name, side in (("side", 32), ("frame", 32), ("stored", 80))},
     )
-    monkeypatch.setattr(subject.reading, "load", lambda path, kind: base)
-    assert subject.subject_of(annotate.Nets([[tmp_path / "base.h5"]], 0.0)).side == 80
+    monkeypatch.setattr(loading.reading, "load", lambda path, kind: base)
+    assert loading.loaded(annotate.chains.Nets([[tmp_path / "base.h5"]], 0.0)).frame.side == 80
 
 
 @pytest.fixture
@@ -423,9 +423,9 @@ def mouse(place, monkeypatch):
     def predict(crops, job):
         assert crops.shape[1:] == (64, 64, 3)
         noses = np.array([brightest(crop.mean(axis=-1)) for crop in crops])
-        return annotate.PredictedCrops(np.stack([noses, noses + np.array((16, 0))], axis=1), np.full(len(crops), 50.0))
+        return PredictedCrops(np.stack([noses, noses + np.array((16, 0))], axis=1), np.full(len(crops), 50.0))
 
-    monkeypatch.setattr(annotate, "subject_of", lambda nets: MOUSE)
+    monkeypatch.setattr(annotate, "loaded", lambda files: MOUSE)
     monkeypatch.setattr(annotate, "_predict_crops", predict)
     return place
 
@@ -493,13 +493,13 @@ def test_dots_of_many_keypoints_are_smaller():
     assert height(close) == pytest.approx(2 * 1.45 * 0.2 * 6, abs=1.5)
 
 
-@pytest.mark.parametrize("detector", ["face", ""])
+@pytest.mark.parametrize("detector", ["face", None])
 def test_a_base_net_alone_cannot_reject_what_a_detector_finds(place, capsys, monkeypatch, detector):
     """It says so where a detector finds the instances."""
     dotted((300, 200), (150, 90), 3).save("a.png")
-    monkeypatch.setattr(annotate.chains, "of_run", lambda predict, predicted, command: annotate.Nets([[place / "base.h5"]], 1.0))
-    monkeypatch.setattr(annotate.Nets, "saw_only_drawn_faces", False)
-    monkeypatch.setattr(annotate, "subject_of", lambda nets: replace(FACES, detector=detector))
+    monkeypatch.setattr(annotate.chains, "of_run", lambda predict, predicted, command: annotate.chains.Nets([[place / "base.h5"]], 1.0))
+    monkeypatch.setattr(annotate.chains.Nets, "saw_only_drawn_faces", False)
+    monkeypatch.setattr(annotate, "loaded", lambda files: replace(FACES, chains=((None,),), detector=detector))
     monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
     code, out, _ = said(capsys, "a.png")
     assert code == 0

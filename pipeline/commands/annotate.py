@@ -7,28 +7,24 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from pipeline import units
-from pipeline.commands.support import chains, reading
-from pipeline.commands.support.chains import Nets
-from pipeline.commands.support.subject import FACE, Subject, subject_of
+from pipeline.commands.support import chains
+from pipeline.commands.support.loading import loaded
 from pipeline.data.formats import images, photographs
 from pipeline.errors import InputError
 from pipeline.geometry import crops
 from pipeline.inference import detection
+from pipeline.inference.loaded import FACE, LoadedNets, PredictedCrops
 from pipeline.results.annotations import Annotated, draw, most_uncertain, pictures, save_picture, write_csv, write_json
 from pipeline.store.run.stage import Stage
 from pipeline.store.workspace import files
 from pipeline.store.workspace.console import Progress
 from pipeline.tasks.results import Predict
 from pipeline.tasks.sections import device
-
-if TYPE_CHECKING:
-    from pipeline.inference.expected_error import ErrorModel
 
 TABLES = {"csv": write_csv, "json": write_json}
 # Disagreement between the base net and the specialists, as a fraction of the side of the samples, above which a detection is not taken for
@@ -61,30 +57,25 @@ class Request:
 
 @dataclass(frozen=True)
 class Job:
-    """A request that can be carried out: the photographs, a picture to write for each, the box, the nets, and what they predict.
-
-    model: of the expected errors; None if it is not known.
-    """
+    """A request that can be carried out: the photographs, a picture to write for each, the box, and the nets, in memory and as files."""
 
     photos: list[Path]
     targets: list[Path]
     box: tuple[float, ...] | None
-    nets: Nets
-    subject: Subject
-
-    model: "ErrorModel | None" = None
+    nets: LoadedNets
+    files: chains.Nets
 
     @property
     def detects(self) -> bool:
         """Whether a detector finds the instances."""
-        return self.box is None and self.subject.detector == FACE
+        return self.box is None and self.nets.detector == FACE
 
     @property
     def said(self) -> list[str]:
         """What the user should know before the work begins."""
         alone = self.detects and all(len(chain) == 1 for chain in self.nets.chains)
         return [
-            *([self.nets.source] if self.nets.source else []),
+            *([self.files.source] if self.files.source else []),
             *(["A single net cannot reject false detections of faces."] if alone else []),
         ]
 
@@ -117,14 +108,14 @@ def run(request: Request, stages: list[Stage], command: str, predicted: Path | N
         finished = f"{len(done):,} of {units.counted(len(job.photos), 'photograph')} are finished"
         print(f"Interrupted. {finished}{_where(request.out) if done else '.'}")
         return 130
-    if job.nets.saw_only_drawn_faces:
+    if job.files.saw_only_drawn_faces:
         print("These nets were trained only on synthetic faces. To annotate photographs, train nets on Kaggle's faces: see --dataset-path.")
     if earlier := _earlier(request, done):
         what = f"{units.counted(len(earlier), 'file')} of earlier commands, such as {units.printable(earlier[0])}"
         print(
             f"{units.printable(request.out)} also contains {what}; {request.table.name} does not list them. Keep them apart with --out DIR."
         )
-    return _summarise(done, request.out, job.subject)
+    return _summarise(done, request.out, job.nets)
 
 
 # Before the work
@@ -138,27 +129,11 @@ def _prepared(request: Request, stages: list[Stage], command: str, predicted: Pa
     targets = pictures(photos, request.out)
     _check_folder(request.out, photos, targets)
     if request.nets:
-        nets = chains.chosen(request.nets, stages)
+        found = chains.chosen(request.nets, stages)
     else:
         (predict,) = (stage for stage in stages if isinstance(stage, Predict))
-        nets = chains.of_run(predict, predicted, command)
-    subject = subject_of(nets)
-    return Job(photos, targets, box, nets, subject, _error_model(nets, subject))
-
-
-def _error_model(nets: Nets, subject: Subject) -> "ErrorModel | None":
-    """The model of the errors of these nets on held-out samples; None if it is not known, or the predictions cannot be read."""
-    from pipeline.results.predictions import Predictions
-
-    if nets.predicted is None:
-        return None
-    try:
-        found = reading.load(nets.predicted, Predictions).expected_error
-    except InputError:  # the nets can predict without it
-        return None
-    keypointset = subject.keypointset
-    fits = found is not None and found.model.levels.shape == (len(keypointset.sources), len(keypointset.names))
-    return found.model if found is not None and fits else None
+        found = chains.of_run(predict, predicted, command)
+    return Job(photos, targets, box, loaded(found), found)
 
 
 def _box(text: str | None) -> tuple[float, ...] | None:
@@ -203,9 +178,9 @@ def _annotate(job: Job, request: Request, done: list[Annotated]) -> None:
                 found = [_found(photo, job) for photo in progress.over(job.photos[block])]
                 annotated = _predict(found, job)
                 _make(request.out)
-                _write_pictures(annotated, job.targets[block], job.subject, done)
+                _write_pictures(annotated, job.targets[block], job.nets, done)
             finally:
-                _write_table(request.table, done, job.subject)
+                _write_table(request.table, done, job.nets)
 
 
 def _found(path: Path, job: Job) -> tuple[Annotated, np.ndarray]:
@@ -213,15 +188,15 @@ def _found(path: Path, job: Job) -> tuple[Annotated, np.ndarray]:
     try:
         photo = images.read_photograph(path)
         boxes = _boxes(photo, job)
-        squares = job.subject.seen(boxes, photo.size, given=job.box is not None)
-        cropped = crops.crop(photo.image, squares / photo.reduction, job.subject.side, colour=job.subject.colour)
+        squares = job.nets.squares(boxes, photo.size, given=job.box is not None)
+        cropped = crops.crop(photo.image, squares / photo.reduction, job.nets.frame.side, colour=job.nets.frame.colour)
     except images.UnreadableError as error:
-        return _without_instances(path, f"{error}", job.subject)
+        return _without_instances(path, f"{error}", job.nets)
     except (OSError, MemoryError) as error:
         failed = "searched for faces" if job.detects else "read"
         why = f"{units.printable(path)} could not be {failed}: {error or type(error).__name__}"
-        return _without_instances(path, why, job.subject)
-    return Annotated(path, photo.size, boxes, _nowhere(job.subject), reduction=photo.reduction), cropped
+        return _without_instances(path, why, job.nets)
+    return Annotated(path, photo.size, boxes, _nowhere(job.nets), reduction=photo.reduction), cropped
 
 
 def _boxes(photo: images.Photograph, job: Job) -> np.ndarray:
@@ -233,14 +208,14 @@ def _boxes(photo: images.Photograph, job: Job) -> np.ndarray:
     return np.array([[0.0, 0.0, *photo.size]])
 
 
-def _nowhere(subject: Subject) -> np.ndarray:
+def _nowhere(nets: LoadedNets) -> np.ndarray:
     """The keypoints of no instance."""
-    return np.zeros((0, len(subject.keypointset.names), 2), np.float32)
+    return np.zeros((0, len(nets.keypointset.names), 2), np.float32)
 
 
-def _without_instances(path: Path, error: str, subject: Subject) -> tuple[Annotated, np.ndarray]:
-    nothing = crops.crop(Image.new("L", (1, 1)), np.zeros((0, 3)), subject.side, colour=subject.colour)
-    return Annotated(path, (0, 0), np.zeros((0, 4)), _nowhere(subject), error=error), nothing
+def _without_instances(path: Path, error: str, nets: LoadedNets) -> tuple[Annotated, np.ndarray]:
+    nothing = crops.crop(Image.new("L", (1, 1)), np.zeros((0, 3)), nets.frame.side, colour=nets.frame.colour)
+    return Annotated(path, (0, 0), np.zeros((0, 4)), _nowhere(nets), error=error), nothing
 
 
 def _inside(box: tuple[float, ...], size: tuple[int, int]) -> np.ndarray:
@@ -266,71 +241,41 @@ def _predict(found: list[tuple[Annotated, np.ndarray]], job: Job) -> list[Annota
     return result
 
 
-@dataclass(frozen=True)
-class PredictedCrops:
-    """Predictions for n crops; means over the chains.
-
-    keypoints: (n, K, 2), pixels of the crops. doubt: (n,), the disagreement of the nets; a base net alone does not disagree. expected:
-    (n, K), expected errors, pixels of the crops; None if they are not known.
-    """
-
-    keypoints: np.ndarray
-    doubt: np.ndarray
-    expected: np.ndarray | None = None
-
-    def of(self, rows: np.ndarray) -> "PredictedCrops":
-        """The predictions for some of the crops."""
-        return PredictedCrops(self.keypoints[rows], self.doubt[rows], None if self.expected is None else self.expected[rows])
-
-
 def _predict_crops(cropped: np.ndarray, job: Job) -> PredictedCrops:
-    """The predictions for crops. The keypoints follow the convention of the subject's annotation source."""
+    """The predictions for crops. The keypoints follow the convention of the nets' annotation source."""
     from pipeline.nets import device as devices
 
     devices.prepare(seed=0, threads=device().threads)
-    from pipeline.inference import ensemble, prediction
-    from pipeline.nets.trained import Trained
-
-    keypoints, doubt, spreads, source = [], [], [], np.full(len(cropped), job.subject.source)
     with Progress("predicting", sum(map(len, job.nets.chains)), "net") as progress:
-        for chain in job.nets.chains:
-            nets = [reading.load(path, Trained) for path in chain]
-            averaged = prediction.predict_chain(progress.over(nets), cropped, source, job.subject.keypointset)
-            predictions = [found.keypoints for found in averaged]
-            keypoints.append(ensemble.combined(nets, predictions, base_share=job.nets.base_share))
-            doubt.append(ensemble.disagreement(nets, predictions))
-            spreads.append(ensemble.spreads(nets, averaged))
-    mean = ensemble.Spreads.joined(spreads, lambda parts: np.mean(parts, axis=0))
-    expected = None if job.model is None else job.model.expected(mean, source)
-    return PredictedCrops(np.mean(keypoints, axis=0), np.mean(doubt, axis=0), expected)
+        return job.nets.predict(cropped, progress.add)
 
 
 def _with_keypoints(annotated: Annotated, predicted: PredictedCrops, job: Job) -> Annotated:
     """The photograph with its instances; a detected face on which the nets disagree, or that another detection shows, is left out."""
-    squares, doubt = job.subject.seen(annotated.boxes, annotated.size, given=job.box is not None), predicted.doubt
-    placed = crops.to_photo(predicted.keypoints, squares, job.subject.side)
-    expected = None if predicted.expected is None else predicted.expected * (squares[:, 2:] / job.subject.side)
+    squares, doubt = job.nets.squares(annotated.boxes, annotated.size, given=job.box is not None), predicted.doubt
+    placed = crops.to_photo(predicted.keypoints, squares, job.nets.frame.side)
+    expected = None if predicted.expected is None else predicted.expected * (squares[:, 2:] / job.nets.frame.side)
     if not job.detects:
         return replace(annotated, keypoints=placed, expected=expected)
     distinct = detection.distinct(crops.around(annotated.boxes), placed, doubt)
-    faces = [face for face in distinct if doubt[face] <= DOUBTFUL * job.subject.side]
+    faces = [face for face in distinct if doubt[face] <= DOUBTFUL * job.nets.frame.side]
     own = None if expected is None else expected[faces]
     return replace(annotated, boxes=annotated.boxes[faces], keypoints=placed[faces], expected=own)
 
 
-def _write_pictures(annotated: list[Annotated], targets: list[Path], subject: Subject, done: list[Annotated]) -> None:
+def _write_pictures(annotated: list[Annotated], targets: list[Path], nets: LoadedNets, done: list[Annotated]) -> None:
     """Draws the photographs that have instances; appends each photograph to `done` when that is finished."""
     with Progress("drawing", len(annotated), "photo") as progress:
         for one, target in progress.over(zip(annotated, targets, strict=True)):
-            done.append(_drawn(one, target, subject) if len(one.boxes) else one)
+            done.append(_drawn(one, target, nets) if len(one.boxes) else one)
 
 
-def _drawn(annotated: Annotated, target: Path, subject: Subject) -> Annotated:
+def _drawn(annotated: Annotated, target: Path, nets: LoadedNets) -> Annotated:
     """The photograph with its picture; with an error if that fails only for this photograph. Raises InputError if the disk is full."""
     try:
         photo = images.read_photograph(annotated.photo)
         boxes, keypoints = annotated.boxes / photo.reduction, annotated.keypoints / photo.reduction
-        picture = draw(photo.image, boxes, keypoints, subject.lines)
+        picture = draw(photo.image, boxes, keypoints, nets.lines)
     except (images.UnreadableError, MemoryError) as error:  # it could be read a minute ago
         return replace(annotated, error=f"{error or units.printable(annotated.photo)}")
     try:
@@ -342,12 +287,12 @@ def _drawn(annotated: Annotated, target: Path, subject: Subject) -> Annotated:
     return replace(annotated, picture=target)
 
 
-def _write_table(table: Path, done: list[Annotated], subject: Subject) -> None:
+def _write_table(table: Path, done: list[Annotated], nets: LoadedNets) -> None:
     if not done:
         return
     try:
         with files.publishing(table) as draft:
-            TABLES[table.suffix[1:]](draft, done, subject.keypointset.names, subject.noun)
+            TABLES[table.suffix[1:]](draft, done, nets.keypointset.names, nets.noun)
     except OSError as error:
         raise InputError(f"{units.printable(table)} could not be written: {files.reason(error)}.") from None
 
@@ -355,8 +300,8 @@ def _write_table(table: Path, done: list[Annotated], subject: Subject) -> None:
 # What it prints
 
 
-def _summarise(done: list[Annotated], folder: Path, subject: Subject) -> int:
-    noun = subject.noun
+def _summarise(done: list[Annotated], folder: Path, nets: LoadedNets) -> int:
+    noun = nets.noun
     instances, bad = sum(len(one.boxes) for one in done), [one for one in done if one.error]
     unread = [one for one in bad if not len(one.boxes)]
     for one in done:
@@ -365,7 +310,7 @@ def _summarise(done: list[Annotated], folder: Path, subject: Subject) -> int:
             print(f"reduced: {units.printable(one.photo)} has {size}; its picture has 1/{one.reduction} of its width and height")
         if not one.error and not len(one.boxes):
             print(f"no {noun} found: {units.printable(one.photo)}")
-    if uncertain := most_uncertain(done, subject.keypointset.names, noun):
+    if uncertain := most_uncertain(done, nets.keypointset.names, noun):
         print(uncertain)
     for one in bad:
         print(f"not {'drawn' if len(one.boxes) else 'readable'}: {one.error}")
