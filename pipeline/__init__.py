@@ -13,10 +13,20 @@ and writes the same files.
   Report           shows the results on one page           submissions/report-KEY.html, .h5
 
 Experiment compares many trainings, each of which is a Trial. Sanity checks that a net can learn at all.
+
+In notebooks and scripts, `import pipeline as kp` offers `kp.read`, `kp.load_nets`, `kp.rmse` and `kp.draw`; see docs/python-api.md.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from pipeline import environment
-from pipeline.errors import InputError
+from pipeline.errors import InputError, near
+
+if TYPE_CHECKING:
+    from pipeline.api import Sample as Sample
+    from pipeline.api import draw as draw
+    from pipeline.api import read as read
+    from pipeline.api import rmse as rmse
 
 environment.open_standard_streams()
 try:
@@ -75,3 +85,22 @@ __all__ = [
     "memory",
     "workspace",
 ]
+
+_API = ("Sample", "draw", "read", "rmse")
+
+if not TYPE_CHECKING:  # type checkers would take any name for one of these
+
+    def __getattr__(name: str) -> Any:
+        """What `pipeline.api` offers, imported when it is first used, so that `import pipeline` stays light."""
+        if name in _API:
+            from pipeline import api
+
+            return getattr(api, name)
+        guess = None if name.startswith("__") else near(name, [*_API, *__all__])
+        hint = f"; did you mean {guess}?" if guess else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+
+
+def __dir__() -> list[str]:
+    """The names of this package, those of `pipeline.api` among them."""
+    return sorted({*globals(), *_API})

@@ -28,9 +28,10 @@ MAY_IMPORT = {
     "results": {"inference", "nets", "data", *LOW},
     "store": set(),
     "tasks": {"store", "results", "experiments", "inference", "nets", "data", *LOW},
-    "": {"tasks", "store"},
+    "api": {"tasks", "store", "results", "inference", "nets", "data", *LOW},
+    "": {"api", "tasks", "store"},
     "__main__": {"commands"},
-    "commands": {"", "tasks", "store", "results", "experiments", "inference", "nets", "data", *LOW},
+    "commands": {"", "api", "tasks", "store", "results", "experiments", "inference", "nets", "data", *LOW},
 }
 # What pipeline/tasks may import at module level, so that `import pipeline` stays cheap; the rest is imported by the methods that use it.
 TASKS_AT_IMPORT = (

@@ -81,12 +81,16 @@ def _joined(stem: str, end: str) -> str:
 def draw(photo: Image.Image, boxes: np.ndarray, keypoints: np.ndarray, lines: tuple[tuple[int, int], ...] = ()) -> Image.Image:
     """The photograph with a rimmed dot at each keypoint, visible on light and dark; several instances are numbered from 1.
 
-    boxes (n, 4) and keypoints (n, K, 2) are those of Annotated. lines: pairs of keypoints, counted from 0, that are joined by a line.
+    boxes (n, 4) and keypoints (n, K, 2) are those of Annotated; NaN is not drawn. lines: pairs of keypoints, counted from 0, that are joined
+    by a line.
     """
     picture = photo.copy()
-    for number, (box, points) in enumerate(zip(boxes, keypoints, strict=True), start=1):
+    for number, (box, given) in enumerate(zip(boxes, keypoints, strict=True), start=1):
+        points = given[~np.isnan(given).any(axis=1)]
+        if not len(points):
+            continue
         size = _size(box, points)
-        _join(picture, points, lines, size)
+        _join(picture, given, lines, size)
         radius = max(SMALLEST_DOT, min(DOT * size * min(1, MANY / len(points)) ** 0.5, OF_SPACING * _spacing(points)))
         for point in points:
             _disc(picture, point, 1.45 * radius, RIM)
@@ -114,7 +118,8 @@ def _join(picture: Image.Image, points: np.ndarray, lines: tuple[tuple[int, int]
     width, pen = max(SMALLEST_LINE, round(LINE * size)), ImageDraw.Draw(picture)
     for extra, colour in ((2, RIM), (0, COLOUR)):
         for one, other in lines:
-            pen.line([*points[one].tolist(), *points[other].tolist()], fill=colour, width=width + extra)
+            if not np.isnan(points[[one, other]]).any():
+                pen.line([*points[one].tolist(), *points[other].tolist()], fill=colour, width=width + extra)
 
 
 def _disc(picture: Image.Image, centre: np.ndarray, radius: float, colour: str) -> None:

@@ -1,0 +1,11 @@
+"""The functions for notebooks and scripts: `import pipeline as kp`, then `kp.read`, `kp.load_nets`, `kp.rmse` and `kp.draw`.
+
+`pipeline` imports this package when one of them is first used. Libraries that start slowly, such as Keras and pandas, are imported by the
+calls that need them.
+"""
+
+from pipeline.api.drawing import draw
+from pipeline.api.points import rmse
+from pipeline.api.reading import Sample, read
+
+__all__ = ["Sample", "draw", "read", "rmse"]
