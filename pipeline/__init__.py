@@ -23,8 +23,10 @@ from pipeline import environment
 from pipeline.errors import InputError, near
 
 if TYPE_CHECKING:
+    from pipeline.api import KeypointNets as KeypointNets
     from pipeline.api import Sample as Sample
     from pipeline.api import draw as draw
+    from pipeline.api import load_nets as load_nets
     from pipeline.api import read as read
     from pipeline.api import rmse as rmse
 
@@ -86,7 +88,7 @@ __all__ = [
     "workspace",
 ]
 
-_API = ("Sample", "draw", "read", "rmse")
+_API = ("KeypointNets", "Sample", "draw", "load_nets", "read", "rmse")
 
 if not TYPE_CHECKING:  # type checkers would take any name for one of these
 

@@ -5,7 +5,9 @@ calls that need them.
 """
 
 from pipeline.api.drawing import draw
+from pipeline.api.loading import load_nets
 from pipeline.api.points import rmse
+from pipeline.api.predicting import KeypointNets
 from pipeline.api.reading import Sample, read
 
-__all__ = ["Sample", "draw", "read", "rmse"]
+__all__ = ["KeypointNets", "Sample", "draw", "load_nets", "read", "rmse"]

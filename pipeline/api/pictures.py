@@ -6,20 +6,37 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.api.reading import Sample
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
+    from PIL import Image
+
     from pipeline.data.formats.images import Photograph
 
 CHANNELS = (1, 3)
 _EIGHT_BITS = "Images are arrays of uint8, with 0 for black and 255 for white"
 
 
+def is_file(image: Any) -> "TypeGuard[str | os.PathLike[str]]":
+    """Whether an image is given as the path of a file."""
+    return isinstance(image, str | os.PathLike)
+
+
+def is_pillow(image: Any) -> "TypeGuard[Image.Image]":
+    """Whether it is one of Pillow's images."""
+    from PIL import Image
+
+    return isinstance(image, Image.Image)
+
+
 def photograph(image: Any, what: str) -> "Photograph":
     """An image as the program reads photographs: upright.
 
-    image: the path of a file, an array uint8 (H, W), (H, W, 1) or (H, W, 3), or one of Pillow's images in its mode L or RGB. what: a name for
-    messages, such as "image 3".
+    image: the path of a file, an array uint8 (H, W), (H, W, 1) or (H, W, 3), or one of Pillow's images in its mode L or RGB. what: a name
+    for messages, such as "image 3".
 
     Raises InputError for anything else, and for a file that cannot be read.
     """
@@ -27,12 +44,14 @@ def photograph(image: Any, what: str) -> "Photograph":
 
     from pipeline.data.formats import images
 
-    if isinstance(image, str | os.PathLike):
+    if is_file(image):
         return images.read_photograph(Path(image).expanduser())
-    if isinstance(image, Image.Image):
+    if is_pillow(image):
         if image.mode not in ("L", "RGB"):
             raise InputError(f"{what} has the mode {image.mode} of Pillow. Convert it first: image.convert('RGB').")
         return images.Photograph(image, 1, image.size)
+    if isinstance(image, Sample):
+        raise InputError(f"{what} is a sample. Give its file, sample.path, or its pixels, sample.pixels().")
     if not isinstance(image, np.ndarray):
         raise InputError(f"{what} is a {type(image).__name__}. Give the path of a file, or an array of uint8, (H, W) or (H, W, 3).")
     check(image.dtype, what)
@@ -48,7 +67,7 @@ def check(dtype: np.dtype, what: str) -> None:
         return
     if np.issubdtype(dtype, np.floating):
         advice = "Convert values from 0 to 1 with (255 * images).round().astype('uint8')."
-    elif dtype == bool:
+    elif np.issubdtype(dtype, np.bool_):
         advice = "Convert them with 255 * images.astype('uint8')."
     elif dtype == np.uint16:
         advice = "Convert 16 bits with (images // 257).astype('uint8')."

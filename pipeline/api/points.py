@@ -11,9 +11,11 @@ from pipeline.metrics import rmse as metric
 from pipeline.units import printable
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     import pandas as pd
 
-    Keypoints = np.ndarray | pd.DataFrame | Sequence[Sample]
+    Keypoints: TypeAlias = np.ndarray | pd.DataFrame | Sequence[Sample]
 
 
 def rmse(predicted: "Keypoints", truth: "Keypoints") -> float:
@@ -57,7 +59,7 @@ def named_points(values: Any, what: str) -> tuple[tuple[str, ...], np.ndarray]:
     if isinstance(values, list | tuple) and values and isinstance(values[0], Sample):
         names = values[0].names
         if other := [each for each in values if not isinstance(each, Sample) or each.names != names]:
-            raise InputError(f"{what}: all entries must be samples of the same set, with the same keypoints, which {other[0]!r:.80} is not.")
+            raise InputError(f"{what}: the entries must be samples with the same keypoints, unlike {other[0]!r:.60}.")
         return names, np.array([sample.keypoints for sample in values], np.float64)
     try:
         points = np.asarray(values, np.float64)

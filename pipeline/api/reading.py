@@ -147,5 +147,7 @@ def _pixels(source: "ImageSource", image: str) -> np.ndarray:
     """An image as an array. Raises InputError if it cannot be read in full."""
     photo = source.read(image)
     if photo.reduction > 1:
-        raise InputError(f"{printable(image)} is too large to be read in full: {photo.size[0]:,} x {photo.size[1]:,} pixels. Reduce it first.")
+        raise InputError(
+            f"{printable(image)} is too large to be read in full: {photo.size[0]:,} x {photo.size[1]:,} pixels. Reduce it first."
+        )
     return np.array(photo.image)

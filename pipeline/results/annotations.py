@@ -81,8 +81,8 @@ def _joined(stem: str, end: str) -> str:
 def draw(photo: Image.Image, boxes: np.ndarray, keypoints: np.ndarray, lines: tuple[tuple[int, int], ...] = ()) -> Image.Image:
     """The photograph with a rimmed dot at each keypoint, visible on light and dark; several instances are numbered from 1.
 
-    boxes (n, 4) and keypoints (n, K, 2) are those of Annotated; NaN is not drawn. lines: pairs of keypoints, counted from 0, that are joined
-    by a line.
+    boxes (n, 4) and keypoints (n, K, 2) are those of Annotated; NaN is not drawn. lines: pairs of keypoints, counted from 0, that are
+    joined by a line.
     """
     picture = photo.copy()
     for number, (box, given) in enumerate(zip(boxes, keypoints, strict=True), start=1):

@@ -1,0 +1,76 @@
+"""Finished nets in memory: those of a workspace, of an artifact, or several of either as an ensemble."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.api.predicting import KeypointNets
+from pipeline.errors import InputError
+from pipeline.units import printable
+
+if TYPE_CHECKING:
+    from pipeline.commands.support.last_run import Run
+    from pipeline.inference.loaded import LoadedNets
+
+    Source = str | os.PathLike[str]
+
+
+def load_nets(nets: "Source | Sequence[Source]") -> KeypointNets:
+    """Loads finished nets into memory.
+
+    nets: a workspace, whose last finished run is meant; or an artifact of Predict, or of TrainBase for the base net without specialists; or
+    a list of these, whose predictions are averaged.
+
+    Raises InputError if there is no such file or folder, if it has no finished nets or is damaged, and if the nets of a list predict
+    different keypoints or see images differently.
+    """
+    paths = [nets] if isinstance(nets, str | os.PathLike) else list(nets)
+    if not paths:
+        raise InputError("There are no nets to load. Give a workspace, a file, or a list with at least one of them.")
+    return KeypointNets(_together([_loaded(Path(path).expanduser()) for path in paths], paths))
+
+
+def _loaded(path: Path) -> "LoadedNets":
+    """The nets of a workspace or an artifact."""
+    from pipeline.commands.support import ancestry, chains
+    from pipeline.commands.support.last_run import Run
+    from pipeline.commands.support.loading import loaded
+
+    if not path.exists():
+        raise InputError(f"{printable(path)} does not exist. Give a workspace, or an artifact of Predict or TrainBase.")
+    root = path if path.is_dir() else ancestry.root_of(path)
+    run = Run.selected_by([f"--workspace-root={root.absolute()}"])
+    # What the data set of the run says is known only while Luigi's parameters have the values of that run.
+    with run.stages():
+        return loaded(chains.chosen(str(_of_run(run, path) if path.is_dir() else path.absolute()), []))
+
+
+def _of_run(run: "Run", workspace: Path) -> Path:
+    """The artifact with the predictions of a run, or with its base net if it made no others. Raises InputError if there is neither."""
+    if not run.finished:
+        raise InputError(f"No run has finished in {printable(workspace)}. Run Predict there first, or name another folder.")
+    made = [workspace.absolute() / run.artifacts[stage] for stage in ("Predict", "TrainBase") if stage in run.artifacts]
+    if not (found := next((file for file in made if file.is_file()), None)):
+        raise InputError(f"The last finished run in {printable(workspace)} has no trained nets, or they were removed. Run Predict there.")
+    return found
+
+
+def _together(each: "list[LoadedNets]", paths: "list[Source]") -> "LoadedNets":
+    """Nets as an ensemble: the mean over the chains of all of them. Raises InputError if they do not fit together."""
+    first = each[0]
+    for nets, path in zip(each, paths, strict=True):
+        for (what, one), other in zip(_facts(first).items(), _facts(nets).values(), strict=True):
+            if one != other:
+                raise InputError(f"{printable(path)} and {printable(paths[0])} differ in the {what}. Load them one by one.")
+    return first if len(each) == 1 else replace(first, chains=tuple(chain for nets in each for chain in nets.chains), error_model=None)
+
+
+def _facts(nets: "LoadedNets") -> dict[str, Any]:
+    """What nets must have in common to predict together."""
+    return {
+        "names of the keypoints": nets.keypointset.names,
+        "size or the colour of the samples": nets.frame,
+        "weight of the base net": nets.base_share,
+    }
