@@ -9,7 +9,7 @@ is cut out and predicted as `keypoints annotate` does, and the predictions are c
 `FRAME` in pipeline/inference/detection.py was chosen from these figures.
 
 False detections: everything that the detector finds in pictures without faces, which come with scikit-image. `DOUBTFUL` in
-pipeline/commands/annotate.py was chosen from these figures.
+pipeline/inference/instances.py was chosen from these figures.
 """
 
 from dataclasses import dataclass

@@ -100,7 +100,7 @@ def test_several_faces_none_and_a_broken_photograph(place, capsys, monkeypatch):
     Image.fromarray(two).save("photos/two.jpg", quality=95)
     Image.new("RGB", (50, 50)).save("photos/none.png")
     (place / "photos" / "broken.png").write_bytes(b"no picture")
-    monkeypatch.setattr(annotate.detection, "find", faces({(400, 200): [(260, 60, 60), (60, 80, 60)], (50, 50): []}))
+    monkeypatch.setattr(annotate.instances.detection, "find", faces({(400, 200): [(260, 60, 60), (60, 80, 60)], (50, 50): []}))
     code, out, _ = said(capsys, "photos", "--format", "json")
     assert code == 1
     *_, none, broken, last = out.splitlines()
@@ -133,9 +133,9 @@ def test_what_the_nets_doubt_is_no_face(place, capsys, monkeypatch):
     monkeypatch.setattr(
         annotate,
         "_predict_crops",
-        lambda *given: replace(predict(*given), doubt=np.full(len(given[0]), annotate.DOUBTFUL * SIDE + 0.1)),
+        lambda *given: replace(predict(*given), doubt=np.full(len(given[0]), annotate.instances.DOUBTFUL * SIDE + 0.1)),
     )
-    monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
+    monkeypatch.setattr(annotate.instances.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
     assert said(capsys, "a.png")[0] == 1
     assert said(capsys, "a.png", "--box", "120,60,60,60")[0] == 0
 
@@ -187,7 +187,7 @@ BOX = ("--box", "110,50,80,80")
 
 def test_names_of_any_length(place, capsys, monkeypatch):
     """Names of up to 255 bytes get pictures of their own, with a shorter stem where the name of the picture would be too long."""
-    monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
+    monkeypatch.setattr(annotate.instances.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
     (place / "photos").mkdir()
     for name in (
         f"{'n' * 240}.png",
@@ -220,7 +220,7 @@ def test_an_error_of_one_photograph_is_its_own(place, capsys, monkeypatch):
             raise OSError(5, "Input/output error")
         return np.array([(120.0, 60, 60)])
 
-    monkeypatch.setattr(annotate.detection, "find", find)
+    monkeypatch.setattr(annotate.instances.detection, "find", find)
     code, out, _ = said(capsys, *(f"{name}.png" for name in "abcd"))
     assert code == 1
     assert "not drawn: annotated/b.png could not be written: is a directory" in out
@@ -237,7 +237,7 @@ def test_a_folder_of_a_telephone(place, capsys, monkeypatch):
         (place / "photos" / name).write_bytes(b"?")
     os.mkfifo("photos/e.jpg")
     dotted((300, 200), (151.3, 90.6), 3).save("photos/f.jpg")
-    monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
+    monkeypatch.setattr(annotate.instances.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
     code, out, _ = said(capsys, "photos")
     assert code == 0
     assert out.splitlines()[0].startswith("2 HEIC photographs (photos/a.heic among them) are not read; convert first, for example: magick ")
@@ -261,7 +261,7 @@ def test_a_photograph_read_at_a_reduced_size(place, capsys, monkeypatch):
     picture = pixels(place / "annotated" / "a.jpg").astype(int)
     assert picture.shape == (100, 151, 3)
     assert np.abs(picture[45, 75] - list(bytes.fromhex(results.COLOUR[1:]))).max() < 40
-    monkeypatch.setattr(annotate.detection, "find", faces({(151, 100): [(60, 30, 30)]}))
+    monkeypatch.setattr(annotate.instances.detection, "find", faces({(151, 100): [(60, 30, 30)]}))
     assert said(capsys, "a.jpg", "--format", "json")[0] == 0
     (record,) = json.loads((place / "annotated" / "keypoints.json").read_text())
     assert (record["width"], record["height"], record["faces"][0]["box"]) == (301, 200, [120, 60, 60, 60])
@@ -303,7 +303,7 @@ def test_interrupted_nothing_is_half_written(place, capsys, monkeypatch):
     """After Ctrl-C only finished photographs have pictures and rows in the table, and the exit code is 130."""
     for name in "abc":
         dotted((300, 200), (151.3, 90.6), 3).save(f"{name}.png")
-    monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
+    monkeypatch.setattr(annotate.instances.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
 
     def save(picture, path, real=annotate.save_picture):
         real(picture, path)
@@ -322,7 +322,7 @@ def test_many_photographs_are_done_in_blocks(place, capsys, monkeypatch):
     """No more faces than those of a block are in memory; after an interrupt, the finished blocks are in the table."""
     for name in "abcde":
         dotted((300, 200), (151.3, 90.6), 3).save(f"{name}.png")
-    monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
+    monkeypatch.setattr(annotate.instances.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
     monkeypatch.setattr(annotate, "BLOCK", 2)
     looked, tables = [], []
 
@@ -500,7 +500,7 @@ def test_a_base_net_alone_cannot_reject_what_a_detector_finds(place, capsys, mon
     monkeypatch.setattr(annotate.chains, "of_run", lambda predict, predicted, command: annotate.chains.Nets([[place / "base.h5"]], 1.0))
     monkeypatch.setattr(annotate.chains.Nets, "saw_only_drawn_faces", False)
     monkeypatch.setattr(annotate, "loaded", lambda files: replace(FACES, chains=((None,),), detector=detector))
-    monkeypatch.setattr(annotate.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
+    monkeypatch.setattr(annotate.instances.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
     code, out, _ = said(capsys, "a.png")
     assert code == 0
     assert ("A single net cannot reject false detections of faces." in out) == (detector == "face")

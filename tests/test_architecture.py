@@ -28,11 +28,13 @@ MAY_IMPORT = {
     "results": {"inference", "nets", "data", *LOW},
     "store": set(),
     "tasks": {"store", "results", "experiments", "inference", "nets", "data", *LOW},
-    "api": {"tasks", "store", "results", "inference", "nets", "data", *LOW},
-    "": {"api", "tasks", "store"},
+    "": {"tasks", "store"},
     "__main__": {"commands"},
-    "commands": {"", "api", "tasks", "store", "results", "experiments", "inference", "nets", "data", *LOW},
+    "commands": {"", "tasks", "store", "results", "experiments", "inference", "nets", "data", *LOW},
+    "api": {"commands", "tasks", "store", "results", "inference", "nets", "data", *LOW},
 }
+# The one import that leads upwards: pipeline/__init__.py hands on the functions of this room when one of them is first used.
+HANDED_ON = "api"
 # What pipeline/tasks may import at module level, so that `import pipeline` stays cheap; the rest is imported by the methods that use it.
 TASKS_AT_IMPORT = (
     *("pipeline.tasks", "pipeline.store", "pipeline.keypoints"),
@@ -207,6 +209,8 @@ def test_imports_go_from_a_room_to_the_rooms_below_it():
     for module, imported in IMPORTS:
         if is_ours(imported.module):
             here, there = room(module.name), room(imported.module)
+            if (here, there) == ("", HANDED_ON) and imported.when != "import":
+                continue
             if there != here and there not in SINGLE and there not in MAY_IMPORT.get(here, set()):
                 offenders.append(f"{module.at(imported.line)} {here or 'pipeline/__init__.py'} may not import {imported.module}")
     none(offenders)

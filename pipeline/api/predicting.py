@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
-    from pipeline.inference.instances import Placed, Shown
+    from pipeline.inference.instances import PlacedInstances, SeenInstances
     from pipeline.inference.loaded import LoadedNets, PredictedCrops
 
     Picture = str | os.PathLike[str] | np.ndarray | Image.Image
@@ -77,9 +77,9 @@ class KeypointNets:
         values = np.array([points for *_, points in rows], np.float64).reshape(len(rows), 2 * len(self.names))
         return pd.DataFrame(values, index=index, columns=list(self.loaded.keypointset.columns))
 
-    def _placed(self, given: "list[Picture]", boxes: Any) -> "Iterator[tuple[int | str, Placed]]":
+    def _placed(self, given: "list[Picture]", boxes: Any) -> "Iterator[tuple[int | str, PlacedInstances]]":
         """Yields each image's label with its instances. What is predicted together is a block of images."""
-        block: list[tuple[int | str, Shown]] = []
+        block: list[tuple[int | str, SeenInstances]] = []
         size = 0
         for number, (image, own) in enumerate(zip(given, _boxes(boxes, len(given)), strict=True)):
             shown = self._shown(image, own, f"image {number}")
@@ -89,7 +89,7 @@ class KeypointNets:
                 block, size = [], 0
         yield from self._of_block(block)
 
-    def _shown(self, image: "Picture", boxes: np.ndarray | None, what: str) -> "Shown":
+    def _shown(self, image: "Picture", boxes: np.ndarray | None, what: str) -> "SeenInstances":
         """What the nets see of an image."""
         from pipeline.inference import instances
 
@@ -98,7 +98,7 @@ class KeypointNets:
             instances.check_inside(boxes, photo.size, f"{what}: the box")
         return instances.shown(photo, self.loaded, boxes, detect=pictures.is_file(image))
 
-    def _of_block(self, block: "list[tuple[int | str, Shown]]") -> "Iterator[tuple[int | str, Placed]]":
+    def _of_block(self, block: "list[tuple[int | str, SeenInstances]]") -> "Iterator[tuple[int | str, PlacedInstances]]":
         """Yields each image's label with its instances."""
         from pipeline.inference import instances
 

@@ -9,15 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from pipeline import units
 from pipeline.commands.support import chains
 from pipeline.commands.support.loading import loaded
 from pipeline.data.formats import images, photographs
 from pipeline.errors import InputError
-from pipeline.geometry import crops
-from pipeline.inference import detection
+from pipeline.inference import instances
+from pipeline.inference.instances import SeenInstances
 from pipeline.inference.loaded import FACE, LoadedNets, PredictedCrops
 from pipeline.results.annotations import Annotated, draw, most_uncertain, pictures, save_picture, write_csv, write_json
 from pipeline.store.run.stage import Stage
@@ -27,10 +26,6 @@ from pipeline.tasks.results import Predict
 from pipeline.tasks.sections import device
 
 TABLES = {"csv": write_csv, "json": write_json}
-# Disagreement between the base net and the specialists, as a fraction of the side of the samples, above which a detection is not taken for
-# a face. 99 % of faces have at most 1.3/96; of 17 false detections in pictures without a face, the first percentile is 2.7/96
-# (bench/framing.py).
-DOUBTFUL = 1.5 / 96
 # Photographs per chain that are processed together: only their faces are in memory, and a killed run loses no more rows of the table.
 # Detecting their faces takes 40 to 200 s of one core; building the nets for them takes 5 s.
 BLOCK = 100
@@ -183,61 +178,40 @@ def _annotate(job: Job, request: Request, done: list[Annotated]) -> None:
                 _write_table(request.table, done, job.nets)
 
 
-def _found(path: Path, job: Job) -> tuple[Annotated, np.ndarray]:
-    """The photograph with the boxes of what may be instances, and their crops, uint8 (n, side, side[, 3])."""
+def _found(path: Path, job: Job) -> tuple[Annotated, SeenInstances]:
+    """The photograph, still without instances, and what the nets see of those that may be in it."""
     try:
         photo = images.read_photograph(path)
-        boxes = _boxes(photo, job)
-        squares = job.nets.squares(boxes, photo.size, given=job.box is not None)
-        cropped = crops.crop(photo.image, squares / photo.reduction, job.nets.frame.side, colour=job.nets.frame.colour)
+        boxes = np.array([job.box]) if job.box else None
+        if boxes is not None:
+            instances.check_inside(boxes, photo.size, "--box")
+        seen = instances.shown(photo, job.nets, boxes, detect=True)
     except images.UnreadableError as error:
-        return _without_instances(path, f"{error}", job.nets)
+        return _unusable(path, f"{error}"), instances.none(job.nets)
     except (OSError, MemoryError) as error:
         failed = "searched for faces" if job.detects else "read"
         why = f"{units.printable(path)} could not be {failed}: {error or type(error).__name__}"
-        return _without_instances(path, why, job.nets)
-    return Annotated(path, photo.size, boxes, _nowhere(job.nets), reduction=photo.reduction), cropped
+        return _unusable(path, why), instances.none(job.nets)
+    return Annotated(path, photo.size, seen.boxes, np.zeros((0, 0, 2)), reduction=photo.reduction), seen
 
 
-def _boxes(photo: images.Photograph, job: Job) -> np.ndarray:
-    """The boxes (n, 4) of what may be instances, pixels of the photograph."""
-    if job.box:
-        return _inside(job.box, photo.size)
-    if job.detects:
-        return detection.find(photo.image)[:, [0, 1, 2, 2]] * photo.reduction
-    return np.array([[0.0, 0.0, *photo.size]])
+def _unusable(path: Path, error: str) -> Annotated:
+    """A photograph without instances, and why."""
+    return Annotated(path, (0, 0), np.zeros((0, 4)), np.zeros((0, 0, 2)), error=error)
 
 
-def _nowhere(nets: LoadedNets) -> np.ndarray:
-    """The keypoints of no instance."""
-    return np.zeros((0, len(nets.keypointset.names), 2), np.float32)
-
-
-def _without_instances(path: Path, error: str, nets: LoadedNets) -> tuple[Annotated, np.ndarray]:
-    nothing = crops.crop(Image.new("L", (1, 1)), np.zeros((0, 3)), nets.frame.side, colour=nets.frame.colour)
-    return Annotated(path, (0, 0), np.zeros((0, 4)), _nowhere(nets), error=error), nothing
-
-
-def _inside(box: tuple[float, ...], size: tuple[int, int]) -> np.ndarray:
-    x, y, width, height = box
-    if min(width, height) < 1 or x + width > size[0] or y + height > size[1]:
-        given = ",".join(f"{value:g}" for value in box)
-        raise InputError(
-            f"--box {given} must be at least one pixel large and within the photograph, which has {size[0]} x {size[1]} pixels."
-        )
-    return np.array([box])
-
-
-def _predict(found: list[tuple[Annotated, np.ndarray]], job: Job) -> list[Annotated]:
+def _predict(found: list[tuple[Annotated, SeenInstances]], job: Job) -> list[Annotated]:
     """The photographs with their instances and keypoints; of detected faces, those that the nets agree on."""
-    cropped = np.concatenate([crop for _, crop in found])
+    cropped = np.concatenate([seen.crops for _, seen in found])
     if not len(cropped):
         return [annotated for annotated, _ in found]
     predicted = _predict_crops(cropped, job)
     result, start = [], 0
-    for annotated, own in found:
-        result.append(_with_keypoints(annotated, predicted.of(np.arange(start, start + len(own))), job))
-        start += len(own)
+    for annotated, seen in found:
+        own = predicted.of(np.arange(start, start + len(seen.crops)))
+        placed = instances.placed(seen, own, job.nets)
+        result.append(replace(annotated, boxes=placed.boxes, keypoints=placed.keypoints, expected=placed.expected))
+        start += len(seen.crops)
     return result
 
 
@@ -248,19 +222,6 @@ def _predict_crops(cropped: np.ndarray, job: Job) -> PredictedCrops:
     devices.prepare(seed=0, threads=device().threads)
     with Progress("predicting", sum(map(len, job.nets.chains)), "net") as progress:
         return job.nets.predict(cropped, progress.add)
-
-
-def _with_keypoints(annotated: Annotated, predicted: PredictedCrops, job: Job) -> Annotated:
-    """The photograph with its instances; a detected face on which the nets disagree, or that another detection shows, is left out."""
-    squares, doubt = job.nets.squares(annotated.boxes, annotated.size, given=job.box is not None), predicted.doubt
-    placed = crops.to_photo(predicted.keypoints, squares, job.nets.frame.side)
-    expected = None if predicted.expected is None else predicted.expected * (squares[:, 2:] / job.nets.frame.side)
-    if not job.detects:
-        return replace(annotated, keypoints=placed, expected=expected)
-    distinct = detection.distinct(crops.around(annotated.boxes), placed, doubt)
-    faces = [face for face in distinct if doubt[face] <= DOUBTFUL * job.nets.frame.side]
-    own = None if expected is None else expected[faces]
-    return replace(annotated, boxes=annotated.boxes[faces], keypoints=placed[faces], expected=own)
 
 
 def _write_pictures(annotated: list[Annotated], targets: list[Path], nets: LoadedNets, done: list[Annotated]) -> None:

@@ -18,7 +18,7 @@ DOUBTFUL = 1.5 / 96
 
 
 @dataclass(frozen=True)
-class Shown:
+class SeenInstances:
     """What nets see of the n instances of a photograph.
 
     size: width and height of the photograph, pixels. boxes: float64 (n, 4), x, y, width and height, pixels. squares: float64 (n, 3), what
@@ -33,7 +33,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedInstances:
     """Predicted instances of a photograph.
 
     All in pixels of the photograph. boxes: float64 (n, 4), x, y, width and height. keypoints: float (n, K, 2), x then y. expected: float
@@ -45,7 +45,7 @@ class Placed:
     expected: np.ndarray | None = None
 
 
-def shown(photo: Photograph, nets: LoadedNets, boxes: np.ndarray | None = None, *, detect: bool) -> Shown:
+def shown(photo: Photograph, nets: LoadedNets, boxes: np.ndarray | None = None, *, detect: bool) -> SeenInstances:
     """What the nets see of a photograph: of each of the boxes (n, 4), pixels; without boxes, of each detected face, or of the whole image.
 
     detect: whether to search for faces if the nets are for faces and there are no boxes.
@@ -56,13 +56,18 @@ def shown(photo: Photograph, nets: LoadedNets, boxes: np.ndarray | None = None, 
     if boxes is None:
         boxes, squares = np.array([[0.0, 0.0, *photo.size]]), np.array([samples.whole(photo.size)])
     else:
-        frame = detection.FRAME if nets.detector == FACE else samples.BOX_FRAME
-        squares = crops.scaled(crops.around(boxes), frame)
+        squares = nets.squares(boxes)
     cut = crops.crop(photo.image, squares / photo.reduction, nets.frame.side, colour=nets.frame.colour)
-    return Shown(photo.size, boxes, squares, cut, detected)
+    return SeenInstances(photo.size, boxes, squares, cut, detected)
 
 
-def placed(seen: Shown, predicted: PredictedCrops, nets: LoadedNets) -> Placed:
+def none(nets: LoadedNets) -> SeenInstances:
+    """What the nets see of a photograph without instances."""
+    nothing = np.zeros((0, nets.frame.side, nets.frame.side, 3)[: 4 if nets.frame.colour else 3], np.uint8)
+    return SeenInstances((0, 0), np.zeros((0, 4)), np.zeros((0, 3)), nothing, detected=False)
+
+
+def placed(seen: SeenInstances, predicted: PredictedCrops, nets: LoadedNets) -> PlacedInstances:
     """The instances with their keypoints; a detected face on which the nets disagree, or that another detection shows, is left out.
 
     predicted: the predictions for the crops of `seen`.
@@ -71,10 +76,10 @@ def placed(seen: Shown, predicted: PredictedCrops, nets: LoadedNets) -> Placed:
     keypoints = crops.to_photo(predicted.keypoints, seen.squares, side)
     expected = None if predicted.expected is None else predicted.expected * (seen.squares[:, 2:] / side)
     if not seen.detected:
-        return Placed(seen.boxes, keypoints, expected)
+        return PlacedInstances(seen.boxes, keypoints, expected)
     distinct = detection.distinct(crops.around(seen.boxes), keypoints, predicted.doubt)
     faces = [face for face in distinct if predicted.doubt[face] <= DOUBTFUL * side]
-    return Placed(seen.boxes[faces], keypoints[faces], None if expected is None else expected[faces])
+    return PlacedInstances(seen.boxes[faces], keypoints[faces], None if expected is None else expected[faces])
 
 
 def check_inside(boxes: np.ndarray, size: tuple[int, int], what: str) -> None:

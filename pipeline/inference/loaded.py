@@ -78,14 +78,9 @@ class LoadedNets:
         index = self.keypointset.names.index
         return tuple((index(one), index(other)) for one, other in self.keypointset.skeleton)
 
-    def squares(self, boxes: np.ndarray, size: tuple[int, int], *, given: bool) -> np.ndarray:
-        """The squares (n, 3) that the nets see for boxes (n, 4) in an image of this size, pixels; see `crops`.
-
-        given: whether the boxes are the user's or a detector's. Otherwise the box is the whole image.
-        """
-        if self.detector == FACE:
-            return crops.scaled(crops.around(boxes), detection.FRAME)
-        return crops.scaled(crops.around(boxes), samples.BOX_FRAME) if given else np.array([samples.whole(size)])
+    def squares(self, boxes: np.ndarray) -> np.ndarray:
+        """The squares (n, 3) that the nets see of instances in boxes (n, 4), pixels; see `crops`."""
+        return crops.scaled(crops.around(boxes), detection.FRAME if self.detector == FACE else samples.BOX_FRAME)
 
     def predict(self, cropped: np.ndarray, on_net: OnProgress = ignored) -> PredictedCrops:
         """The predictions for crops, uint8 (n, side, side) or, of nets that see colour, (n, side, side, 3), of the side of the frame.
