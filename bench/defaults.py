@@ -85,7 +85,7 @@ def structure(mean: float, std: float, **given: Any) -> "Structure":
     from pipeline.nets.structure import Structure, normalised
 
     known = values(pipeline.TrainBase)
-    pixels = normalised(known["network"], known["normalisation"], mean=mean, std=std)
+    pixels = normalised(known["network"], known["normalisation"], mean=mean, std=std) | {"channels": 1}
     return of(Structure, pipeline.TrainBase, **pixels | given)
 
 

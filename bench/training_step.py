@@ -47,20 +47,20 @@ def compare(title: str, stage: type, side: int, keypoints: int, options: argpars
 
     batch = options.batch or defaults.values(stage)["batch"]
     net = network.build(defaults.structure(128.0, 64.0), side=side, keypoints=keypoints, sources=len(KAGGLE.sources))
-    products = dict(convolutions(net, batch))
+    products = {**dict(convolutions(net, batch)), "batch norms": batch_norms(net, batch)}
     step = training_step(net, stage, side, batch)
     with mock.patch("pipeline.nets.optimizers.measuring", lambda optimizer: optimizer):
         without_health = training_step(net, stage, side, batch)
     for run in (step, without_health, *products.values()):
         run()
     seconds = medians({"step": step, **products}, options.rounds)
-    whole, sums = seconds.pop("step"), defaultdict[str, float](float)
+    whole, norms, sums = seconds.pop("step"), seconds.pop("batch norms"), defaultdict[str, float](float)
     for product, value in seconds.items():
         sums[product.split(", ")[1]] += value
     all_products = sum(sums.values())
     size = f"{side} x {side} pixels, {net.count_params():,} weights, batch {batch}"
     print(f"\n{title}: {net.name}, {size}; medians of {options.rounds} rounds")
-    for kind, value in (*sums.items(), ("all convolutions", all_products), ("training step", whole)):
+    for kind, value in (*sums.items(), ("all convolutions", all_products), ("batch norms", norms), ("training step", whole)):
         print(f"  {kind:<34}{1000 * value:9.1f} ms")
     goal("step / its convolutions", whole / all_products, at_most=1.4)
     # A difference of one per cent shows only in many steps that take turns.
@@ -99,6 +99,28 @@ def convolutions(net: "keras.Model", batch: int) -> Iterator[tuple[str, Callable
             yield f"{layer.name}, gradient of the input", back
         back = functools.partial(tf.raw_ops.Conv2DBackpropFilter, input=x, filter_sizes=kernel, out_backprop=dy, **how)
         yield f"{layer.name}, gradient of the kernel", back
+
+
+def batch_norms(net: "keras.Model", batch: int) -> Callable[[], object]:
+    """A call that computes all batch norms of a training step of the net and their gradients, on noise."""
+    import keras
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    layers = [layer for layer in net.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    shapes = [(batch, *layer.output.shape[1:]) for layer in layers]
+    given = [[tf.constant(rng.standard_normal(shape), tf.float32) for _ in range(2)] for shape in shapes]  # maps and gradients
+
+    def run() -> list[object]:
+        found = []
+        for layer, (maps, gradients) in zip(layers, given, strict=True):
+            with tf.GradientTape() as tape:
+                tape.watch(maps)
+                normed = layer(maps, training=True)
+            found += tape.gradient(normed, [maps, *layer.trainable_variables], gradients)
+        return found
+
+    return tf.function(run)
 
 
 if __name__ == "__main__":
