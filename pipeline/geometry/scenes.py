@@ -111,8 +111,8 @@ def _opacity(matrix: np.ndarray, stored: int, side: int, ndim: int) -> np.ndarra
     1 inside the image, 0 outside, and in between within SOFT pixels around its edge.
     """
     centre = np.arange(side) + 0.5
-    points = np.stack(np.meshgrid(centre, centre), axis=-1)
-    inside = affine.move(np.broadcast_to(points, (len(matrix), side, side, 2)), affine.inverse(matrix))
-    distance = np.minimum(inside, stored - inside).min(axis=3) * affine.magnification(matrix)[:, None, None]
+    along, down, offset = np.moveaxis(affine.inverse(matrix)[..., None, None], 2, 0)  # each (m, 2, 1, 1)
+    inside = along * centre + down * centre[:, None] + offset
+    distance = np.minimum(inside, stored - inside).min(axis=1) * affine.magnification(matrix)[:, None, None]
     opacity = np.clip(distance / SOFT + 0.5, 0, 1).astype(np.float32)
     return opacity.reshape(*opacity.shape, *(1,) * (ndim - 3))
