@@ -31,7 +31,7 @@ def place(tmp_path, monkeypatch):
     """A current folder with finished nets that place all keypoints at the brightest spot of the crop, without disagreement."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(annotate.chains, "of_run", lambda predict, predicted, command: annotate.chains.Nets([[]], 0.33))
-    monkeypatch.setattr(annotate, "loaded", lambda files: FACES)
+    monkeypatch.setattr(annotate.loading, "loaded", lambda files: FACES)
     monkeypatch.setattr(annotate, "_predict_crops", predict)
     return tmp_path
 
@@ -425,7 +425,7 @@ def mouse(place, monkeypatch):
         noses = np.array([brightest(crop.mean(axis=-1)) for crop in crops])
         return PredictedCrops(np.stack([noses, noses + np.array((16, 0))], axis=1), np.full(len(crops), 50.0))
 
-    monkeypatch.setattr(annotate, "loaded", lambda files: MOUSE)
+    monkeypatch.setattr(annotate.loading, "loaded", lambda files: MOUSE)
     monkeypatch.setattr(annotate, "_predict_crops", predict)
     return place
 
@@ -499,7 +499,7 @@ def test_a_base_net_alone_cannot_reject_what_a_detector_finds(place, capsys, mon
     dotted((300, 200), (150, 90), 3).save("a.png")
     monkeypatch.setattr(annotate.chains, "of_run", lambda predict, predicted, command: annotate.chains.Nets([[place / "base.h5"]], 1.0))
     monkeypatch.setattr(annotate.chains.Nets, "saw_only_drawn_faces", False)
-    monkeypatch.setattr(annotate, "loaded", lambda files: replace(FACES, chains=((None,),), detector=detector))
+    monkeypatch.setattr(annotate.loading, "loaded", lambda files: replace(FACES, chains=((None,),), detector=detector))
     monkeypatch.setattr(annotate.instances.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
     code, out, _ = said(capsys, "a.png")
     assert code == 0

@@ -33,14 +33,17 @@ GROUPS = {
         "compare": "compare two results: differences in what they were made from, and accuracy on the same samples",
         "parameters": "list every parameter of the stages: current value, default, range, meaning",
     },
-    "Use": {"annotate": "predict the keypoints of your own photographs, and draw and list them"},
+    "Use": {
+        "annotate": "predict the keypoints of your own photographs, and draw and list them",
+        "pack": "write the nets of a run into one file that needs neither the workspace nor the data",
+    },
     "Tidy": {
         "forget": "quarantine the artifact of a stage and everything made from it, so that the next run recomputes them",
         "adopt": "keep the result of a stage although its code has changed, and put that on record",
         "clean": "list the files that no current stage needs, and remove them with --yes",
     },
     "Check": {
-        "verify": "check every artifact of the workspace against its checksums",
+        "verify": "check every artifact of the workspace, or one file, against its checksums",
         "doctor": "check this machine: packages, devices, disk space",
     },
 }
@@ -150,8 +153,12 @@ def _add_arguments(name: str, sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--out", metavar="FILE", help="the PNG file to write (default: named after the net, in the current folder)")
     if name == "annotate":
         _add_annotate_arguments(sub)
+    if name == "pack":
+        _add_pack_arguments(sub)
     if name in ("describe", "convert"):
         _add_set_arguments(name, sub)
+    if name == "verify":
+        sub.add_argument("file", metavar="FILE", nargs="?", type=Path, help="check only this artifact or file of nets")
     if name == "compare":
         sub.add_argument("one", metavar=ANY_ARTIFACT, help="for example TrainBase@3e8f")
         sub.add_argument("other", metavar=ANY_ARTIFACT, help="STAGE without @key: the current artifact of the stage")
@@ -178,10 +185,22 @@ def _add_annotate_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--nets",
         metavar="KEY|FILE",
-        help="the nets of this Predict artifact, or only this base net (which cannot reject false detections), instead of those of the last"
-        " finished run; also of another workspace, and if code or data have changed since",
+        action="append",
+        default=[],
+        help="the nets of this file of `keypoints pack`, or of this Predict artifact, or only this base net (which cannot reject false"
+        " detections), instead of those of the last finished run; also of another workspace, and if code or data have changed since;"
+        " given several times, or with commas, the nets form an ensemble",
     )
     sub.add_argument("--format", choices=("csv", "json"), default="csv", help="format of the table of coordinates (default: csv)")
+
+
+def _add_pack_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--out", metavar="FILE", type=Path, help="the file to write (default: NAME-nets.h5, after the keypoint set)")
+    sub.add_argument("--nets", metavar="KEY|FILE", help="the nets of this Predict artifact, or only this base net; default: the last run's")
+    sub.add_argument("--licence", metavar="TEXT", default="", help="licence of the nets, for their model card")
+    sub.add_argument(
+        "--intended-use", metavar="TEXT", action="append", default=[], help="what the nets are meant for; may be given several times"
+    )
 
 
 def _add_set_arguments(name: str, sub: argparse.ArgumentParser) -> None:
@@ -235,7 +254,7 @@ def _run(options: argparse.Namespace, flags: list[str]) -> int:
     with selected.stages() as stages:
         if options.command == "status":
             print(selected.description())
-        elif options.command == "annotate" and selected.last and not options.nets:
+        elif options.command in ("annotate", "pack") and selected.last and not options.nets:
             print(selected.description(), file=sys.stderr)
         code = _on_stages(options, stages, selected)
         if selected.last and _depends_on_the_run(options):
@@ -261,7 +280,7 @@ def _depends_on_the_run(options: argparse.Namespace) -> bool:
     """Whether the run decides what a subcommand has shown or done, and whether nothing has said so yet."""
     from pipeline.commands.support.addresses import named
 
-    if options.command in ("status", "annotate", "clean", "verify") or vars(options).get("undo"):
+    if options.command in ("status", "annotate", "pack", "clean", "verify") or vars(options).get("undo"):
         return False
     asked = [vars(options)[name] for name in ("what", "one", "other") if vars(options).get(name)]
     return not asked or any(named(what) is None for what in asked)
@@ -269,7 +288,7 @@ def _depends_on_the_run(options: argparse.Namespace) -> bool:
 
 def _on_stages(options: argparse.Namespace, stages: "list[Stage]", selected: "Run") -> int:
     """Runs the subcommand of the options on the stages of the selected run."""
-    from pipeline.commands import activations, adopt, clean, compare, filters, forget, inspect, parameters, status, verify
+    from pipeline.commands import activations, adopt, clean, compare, filters, forget, inspect, pack, parameters, status, verify
 
     match options.command:
         case "status":
@@ -292,12 +311,21 @@ def _on_stages(options: argparse.Namespace, stages: "list[Stage]", selected: "Ru
             limits = clean.Limits(clean.duration(options.older_than), options.keep_last)
             return clean.run(stages, str(selected), limits, yes=options.yes, others=selected.other_stages())
         case "verify":
-            return verify.run()
+            return verify.run(options.file)
+        case "pack":
+            packing = pack.PackRequest(options.out, options.nets, options.licence, tuple(options.intended_use))
+            return pack.run(packing, stages, selected.command, selected.predicted)
         case _:
             from pipeline.commands import annotate
 
-            request = annotate.Request(options.photos, options.out, options.box, options.format, options.nets)
+            nets = tuple(part for given in options.nets for part in _parts(given))
+            request = annotate.Request(options.photos, options.out, options.box, options.format, nets)
             return annotate.run(request, stages, selected.command, selected.predicted)
+
+
+def _parts(given: str) -> list[str]:
+    """The names in a list that is separated by commas; the name of an existing file may contain commas."""
+    return [given] if Path(given).exists() else [part for part in given.split(",") if part]
 
 
 def _count(text: str) -> int:

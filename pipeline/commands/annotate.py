@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import units
-from pipeline.commands.support import chains
-from pipeline.commands.support.loading import loaded
+from pipeline.commands.support import chains, loading
 from pipeline.data.formats import images, photographs
 from pipeline.errors import InputError
 from pipeline.inference import instances
@@ -35,14 +34,14 @@ BLOCK = 100
 class Request:
     """What the user asks for: photographs or folders of them, the output folder, a box X,Y,WIDTH,HEIGHT or None, and csv or json.
 
-    nets: the artifact whose nets predict, given as for `addresses.locate`; None for those of the selected run.
+    nets: files of nets or artifacts whose nets predict, given as for `addresses.locate`; () for those of the selected run.
     """
 
     photos: list[Path]
     out: Path
     box: str | None
     table_format: str
-    nets: str | None = None
+    nets: tuple[str, ...] = ()
 
     @property
     def table(self) -> Path:
@@ -52,13 +51,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Job:
-    """A request that can be carried out: the photographs, a picture to write for each, the box, and the nets, in memory and as files."""
+    """A request that can be carried out: the photographs, a picture to write for each, the box, and the nets."""
 
     photos: list[Path]
     targets: list[Path]
     box: tuple[float, ...] | None
-    nets: LoadedNets
-    files: chains.Nets
+    chosen: loading.Chosen
+
+    @property
+    def nets(self) -> LoadedNets:
+        """The nets that predict."""
+        return self.chosen.nets
 
     @property
     def detects(self) -> bool:
@@ -69,10 +72,7 @@ class Job:
     def said(self) -> list[str]:
         """What the user should know before the work begins."""
         alone = self.detects and all(len(chain) == 1 for chain in self.nets.chains)
-        return [
-            *([self.files.source] if self.files.source else []),
-            *(["A single net cannot reject false detections of faces."] if alone else []),
-        ]
+        return [*self.chosen.said, *(["A single net cannot reject false detections of faces."] if alone else [])]
 
     @property
     def step(self) -> str:
@@ -103,7 +103,7 @@ def run(request: Request, stages: list[Stage], command: str, predicted: Path | N
         finished = f"{len(done):,} of {units.counted(len(job.photos), 'photograph')} are finished"
         print(f"Interrupted. {finished}{_where(request.out) if done else '.'}")
         return 130
-    if job.files.saw_only_drawn_faces:
+    if job.chosen.only_drawn:
         print("These nets were trained only on synthetic faces. To annotate photographs, train nets on Kaggle's faces: see --dataset-path.")
     if earlier := _earlier(request, done):
         what = f"{units.counted(len(earlier), 'file')} of earlier commands, such as {units.printable(earlier[0])}"
@@ -124,11 +124,11 @@ def _prepared(request: Request, stages: list[Stage], command: str, predicted: Pa
     targets = pictures(photos, request.out)
     _check_folder(request.out, photos, targets)
     if request.nets:
-        found = chains.chosen(request.nets, stages)
+        found = loading.chosen(list(request.nets), stages)
     else:
         (predict,) = (stage for stage in stages if isinstance(stage, Predict))
-        found = chains.of_run(predict, predicted, command)
-    return Job(photos, targets, box, loaded(found), found)
+        found = loading.of_files(chains.of_run(predict, predicted, command))
+    return Job(photos, targets, box, found)
 
 
 def _box(text: str | None) -> tuple[float, ...] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.support import ancestry, reading
+from pipeline.commands.support import ancestry, packfiles, reading
 from pipeline.commands.support.addresses import locate
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.hdf5.tree import StoredGroup
@@ -24,11 +24,17 @@ LARGE = 5_000_000
 
 
 def run(what: str, stages: list[Stage]) -> int:
-    """Prints an artifact, given as for `addresses.locate`, and returns the exit code 0.
+    """Prints an artifact, or the model card of a file of nets, given as for `addresses.locate`, and returns the exit code 0.
 
     Raises InputError if it is missing or damaged.
     """
     path = locate(what, stages)
+    attributes = reading.attributes(path)
+    if packfiles.is_pack(attributes):
+        from pipeline.results import model_card
+
+        print(f"{path}\n\n{model_card.text(packfiles.read(path), attributes.get('versions', {}))}")
+        return 0
     with reading.refusing(path):
         with artifacts.reading(path) as file:
             print(path)

@@ -1,14 +1,64 @@
-"""Loads the nets of a run into memory, so that they are ready to predict."""
+"""Loads the nets of a run, or of files of nets, into memory, so that they are ready to predict."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from pipeline.commands.support import reading
+from pipeline.commands.support import chains, packfiles, reading
+from pipeline.commands.support.addresses import locate
 from pipeline.commands.support.chains import Nets
 from pipeline.errors import InputError
 from pipeline.inference.expected_error import ErrorModel
 from pipeline.inference.loaded import FACE, LoadedNets, SampleFrame
 from pipeline.keypoints.definition import KeypointSet
+from pipeline.store.run.stage import Stage
 from pipeline.tasks.sections import dataset
+from pipeline.units import printable
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Nets that are ready to predict.
+
+    said: sentences on what they are; () for those of the selected run. only_drawn: whether they were trained on faces that the program
+    drew.
+    """
+
+    nets: LoadedNets
+    said: tuple[str, ...] = ()
+    only_drawn: bool = False
+
+
+def of_files(files: Nets) -> Chosen:
+    """The nets of a run or of an artifact. Raises InputError as `loaded`."""
+    return Chosen(loaded(files), (files.source,) if files.source else (), files.saw_only_drawn_faces)
+
+
+def chosen(given: list[str], stages: list[Stage]) -> Chosen:
+    """The nets of files that `keypoints pack` has written or of artifacts, given as for `addresses.locate`; several are an ensemble.
+
+    Raises InputError if one cannot be used, or if they do not predict the same.
+    """
+    found = [_one(what, stages) for what in given]
+    if len(found) == 1:
+        return found[0]
+    from pipeline.inference import packs
+
+    nets = packs.merged([one.nets for one in found], [printable(what) for what in given])
+    ensemble = f"They form an ensemble of {len(nets.chains)} chains."
+    return Chosen(nets, (*(line for one in found for line in one.said), ensemble), all(one.only_drawn for one in found))
+
+
+def _one(what: str, stages: list[Stage]) -> Chosen:
+    path = locate(what, stages)
+    if not packfiles.is_pack(reading.attributes(path)):
+        return of_files(chains.chosen(what, stages))
+    return of_pack(path)
+
+
+def of_pack(path: Path) -> Chosen:
+    """The nets of a file that `keypoints pack` has written. Raises InputError as `packfiles.read`, and for nets that do not fit."""
+    pack = packfiles.read(path)
+    return Chosen(pack.loaded(), (f"Predicting with the nets of {printable(path)}.",), bool(pack.data.drawn))
 
 
 def loaded(files: Nets) -> LoadedNets:

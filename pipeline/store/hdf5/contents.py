@@ -1,6 +1,7 @@
 """Dataclasses of described arrays as the content of an HDF5 group, in both directions.
 
-A field made by `pipeline.schema.array` holds a numpy array, `LazyRows` or a dict of arrays; other fields hold nested dataclasses.
+A field made by `pipeline.schema.array` holds a numpy array, `LazyRows` or a dict of arrays. Other fields hold nested dataclasses or dicts
+of nested dataclasses.
 """
 
 import dataclasses
@@ -41,7 +42,10 @@ def put(group: "h5py.Group", content: typing.Any) -> None:
         elif isinstance(value, dict):
             nested = group.create_group(field.name)
             for name, item in value.items():
-                _put_array(nested, name, item, _described(field))
+                if dataclasses.is_dataclass(item):
+                    put(nested.create_group(name), item)
+                else:
+                    _put_array(nested, name, item, _described(field))
         elif value is not None:
             _put_array(group, field.name, value, _described(field))
     _default_plot(group, type(content))
@@ -209,7 +213,7 @@ def _faults(
     item: StoredGroup | StoredArray, field: "dataclasses.Field[typing.Any]", kinds: tuple[typing.Any, ...], name: str
 ) -> Iterator[str]:
     """The faults of one field, whose value may be any of `kinds`."""
-    nested, is_dict = _nested(kinds), any(typing.get_origin(kind) is dict for kind in kinds)
+    nested, is_dict, named = _nested(kinds), any(typing.get_origin(kind) is dict for kind in kinds), _named(kinds)
     if isinstance(item, StoredArray):
         if nested or is_dict:
             yield f"{name} is an array"
@@ -217,6 +221,10 @@ def _faults(
         arrays: Iterable[tuple[str, StoredArray]] = [(name, item)]
     elif nested:
         yield from faults(item, nested, name)
+        return
+    elif named:
+        for key, member in item.members.items():
+            yield from faults(member, named, f"{name}/{key}") if isinstance(member, StoredGroup) else [f"{name}/{key} is an array"]
         return
     elif is_dict:
         arrays = item.arrays(name)
@@ -259,6 +267,12 @@ def _nested(kinds: tuple[typing.Any, ...]) -> type | None:
     return next((kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)), None)
 
 
+def _named(kinds: tuple[typing.Any, ...]) -> type | None:
+    """The dataclass of which one of the members of a type hint is a dict, by name."""
+    values = [typing.get_args(kind)[1:] for kind in kinds if typing.get_origin(kind) is dict]
+    return next((found for members in values if (found := _nested(members))), None)
+
+
 def _taken(group: "h5py.Group", field: "dataclasses.Field[typing.Any]", hint: typing.Any) -> typing.Any:
     """The value of one field; None if the file does not contain it."""
     if field.name not in group:
@@ -266,6 +280,8 @@ def _taken(group: "h5py.Group", field: "dataclasses.Field[typing.Any]", hint: ty
     item = group[field.name]
     if nested := _nested(_kinds(hint)):
         return take(item, nested)
+    if named := _named(_kinds(hint)):
+        return {name: take(member, named) for name, member in item.items()}
     if hasattr(item, "visititems"):
         return {name: _array(dataset, field) for name, dataset in _datasets(item)}
     value = _array(item, field)
