@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def load_nets(nets: "Source | Sequence[Source]") -> KeypointNets:
     """Loads finished nets into memory.
 
-    nets: a workspace, whose last finished run is meant; or an artifact of Predict, or of TrainBase for the base net without specialists; or
-    a list of these, whose predictions are averaged.
+    nets: a workspace, whose last finished run is meant; a file of `keypoints pack`; an
+    artifact of Predict, or of TrainBase for the base net without specialists; or a list of these, whose predictions are averaged.
 
     Raises InputError if there is no such file or folder, if it has no finished nets or is damaged, and if the nets of a list predict
     different keypoints or see images differently.
@@ -33,13 +33,15 @@ def load_nets(nets: "Source | Sequence[Source]") -> KeypointNets:
 
 
 def _loaded(path: Path) -> "LoadedNets":
-    """The nets of a workspace or an artifact."""
-    from pipeline.commands.support import ancestry, chains
+    """The nets of a workspace, an artifact, or a file of `keypoints pack`."""
+    from pipeline.commands.support import ancestry, chains, packfiles, reading
     from pipeline.commands.support.last_run import Run
-    from pipeline.commands.support.loading import loaded
+    from pipeline.commands.support.loading import loaded, of_pack
 
     if not path.exists():
         raise InputError(f"{printable(path)} does not exist. Give a workspace, or an artifact of Predict or TrainBase.")
+    if path.is_file() and packfiles.is_pack(reading.attributes(path)):
+        return of_pack(path).nets
     root = path if path.is_dir() else ancestry.root_of(path)
     run = Run.selected_by([f"--workspace-root={root.absolute()}"])
     # What the data set of the run says is known only while Luigi's parameters have the values of that run.
