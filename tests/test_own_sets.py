@@ -150,6 +150,23 @@ def test_annotate_predicts_what_predict_does(folder, predicted, tmp_path):
         assert (x, y) == pytest.approx((float(row["x"]) + 0.5, float(row["y"]) + 0.5), abs=0.011)
 
 
+def test_a_pack_predicts_what_its_workspace_does(folder, predicted, tmp_path, monkeypatch):
+    """In an empty folder, without home: table and pictures have the same bytes, and the skeleton of the set is drawn."""
+    toml, photos = tmp_path / "keypoints.toml", [str(folder / "new" / f"{number}.png") for number in range(3)]
+    toml.write_text('skeleton = [["top", "base"]]\n')
+    (nets,) = (predicted / "submissions").glob("predictions-*.h5")
+    run_of_it, pack = (f"--nets={nets}", f"--dataset-path={folder}", f"--dataset-keypoints={toml}"), tmp_path / "dots.h5"
+    done = run("-m", "pipeline", "pack", f"--out={pack}", *run_of_it)
+    assert done.returncode == 0, done.stderr
+    assert run("-m", "pipeline", "annotate", *photos, *run_of_it, f"--out={tmp_path / 'one'}").returncode == 0
+    monkeypatch.delenv("HOME")
+    done = run("-m", "pipeline", "annotate", *photos, f"--nets={pack}", f"--out={tmp_path / 'two'}")
+    assert done.returncode == 0, done.stderr
+    one, two = ({file.name: file.read_bytes() for file in (tmp_path / place).iterdir()} for place in ("one", "two"))
+    assert len(one) == 4
+    assert one == two
+
+
 def keys(folder, root, toml=""):
     """The keys of the stages of Predict by address, with a keypoints.toml of this text."""
     file = root / "keypoints.toml"

@@ -336,7 +336,7 @@ def test_contradictions_are_refused(pack, tmp_path, capsys, what):
 
 
 def test_other_commands_take_no_pack(pack, capsys):
-    """`compare` and `filters` say in a sentence that it is no training."""
+    """`compare` and `filters` say in a sentence that it is no training, and `pack` that it is one already."""
     for arguments in (("compare", pack, pack), ("filters", pack), ("pack", "--nets", pack)):
         code, _, err = said(capsys, *arguments)
         assert code == 2, arguments

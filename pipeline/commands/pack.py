@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import units
 from pipeline.commands.support import ancestry, chains, loading, packfiles, reading
+from pipeline.commands.support.addresses import locate
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import provenance
@@ -49,6 +50,8 @@ def run(request: PackRequest, stages: list[Stage], command: str, predicted: Path
     `command` and `predicted` are those of `chains.of_run`. Raises InputError if there are no nets, or the file cannot be written.
     """
     if request.nets:
+        if packfiles.is_pack_file(path := locate(request.nets, stages)):
+            raise InputError(f"{units.printable(path)} is a file of nets already. Name an artifact of Predict or TrainBase.")
         found = chains.chosen(request.nets, stages)
     else:
         (predict,) = (stage for stage in stages if isinstance(stage, Predict))

@@ -132,7 +132,7 @@ def packed_nets(nets: LoadedNets, roles: Sequence[Sequence[str]]) -> dict[str, P
 
 
 def merged(nets: Sequence[LoadedNets], names: Sequence[str]) -> LoadedNets:
-    """An ensemble of the chains of several packs. The expected errors are known only if all have the same model of them.
+    """An ensemble of the chains of several packs. Its expected errors are not known, because each model holds for the nets of its pack.
 
     names: what messages call the packs. Raises InputError if they do not predict the same.
     """
