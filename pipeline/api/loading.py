@@ -1,7 +1,7 @@
 """Finished nets in memory: those of a workspace, of an artifact, or several of either as an ensemble."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Source = str | os.PathLike[str]
 
 
-def load_nets(nets: "Source | Sequence[Source]") -> KeypointNets:
+def load_nets(nets: "Source | Iterable[Source]") -> KeypointNets:
     """Loads finished nets into memory.
 
     nets: a workspace, whose last finished run is meant; a file of `keypoints pack`; an
@@ -26,7 +26,11 @@ def load_nets(nets: "Source | Sequence[Source]") -> KeypointNets:
     Raises InputError if there is no such file or folder, if it has no finished nets or is damaged, and if the nets of a list predict
     different keypoints or see images differently.
     """
+    if not isinstance(nets, str | os.PathLike | Iterable):
+        raise InputError(f"nets is a {type(nets).__name__}. Give a workspace, a file, or a list of them.")
     paths = [nets] if isinstance(nets, str | os.PathLike) else list(nets)
+    if wrong := [path for path in paths if not isinstance(path, str | os.PathLike)]:
+        raise InputError(f"{wrong[0]!r:.60} is not the path of nets. Give a workspace, a file, or a list of them.")
     if not paths:
         raise InputError("There are no nets to load. Give a workspace, a file, or a list with at least one of them.")
     return KeypointNets(_together([_loaded(Path(path).expanduser()) for path in paths], paths))

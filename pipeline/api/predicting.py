@@ -1,5 +1,6 @@
 """Predicting keypoints with finished nets, for images in memory and in files."""
 
+import contextlib
 import functools
 import os
 import random
@@ -160,18 +161,20 @@ def _boxes(boxes: Any, images: int) -> list[np.ndarray | None]:
     """The boxes (m, 4) of each image; None for each without boxes. Raises InputError if they are not those of so many images."""
     if boxes is None:
         return [None] * images
-    try:
+    if isinstance(boxes, str) or not isinstance(boxes, Iterable):
+        raise InputError(f"boxes is a {type(boxes).__name__}. Give an array (n, 4), or for each image an array of its boxes.")
+    with contextlib.suppress(TypeError, ValueError):  # images may have different numbers of boxes
         boxes = np.asarray(boxes, np.float64)
-    except (TypeError, ValueError):  # different numbers of boxes
-        pass
-    else:
-        if images == 1 and boxes.ndim in (1, 2):
-            boxes = [boxes]
+        boxes = [boxes] if images == 1 and boxes.ndim in (1, 2) else boxes
+    boxes = list(boxes)
     if len(boxes) != images:
         raise InputError(f"There are boxes for {counted(len(boxes), 'image')}, but {counted(images, 'image')}. Give boxes for each image.")
     found: list[np.ndarray | None] = []
     for number, own in enumerate(boxes):
-        array = np.atleast_2d(np.asarray(own, np.float64))
+        try:
+            array = np.atleast_2d(np.asarray(own, np.float64))
+        except (TypeError, ValueError):
+            raise InputError(f"The boxes of image {number} are no numbers. A box is x, y, width and height in pixels.") from None
         if array.ndim != 2 or array.shape[1] != 4:
             raise InputError(f"The boxes of image {number} have the shape {np.shape(own)}. A box is x, y, width and height in pixels.")
         found.append(array)
