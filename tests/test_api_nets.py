@@ -38,7 +38,6 @@ def shown(tmp_path, monkeypatch):
 
     monkeypatch.setattr(predicting, "_predicted", predicted)
     monkeypatch.setattr(annotate, "_predict_crops", lambda given, job: predicted(job.nets, given))
-    monkeypatch.setattr(annotate.chains, "chosen", lambda what, stages: annotate.chains.Nets([[]], 0.33))
     return crops
 
 
@@ -168,7 +167,7 @@ def test_many_images_are_predicted_in_blocks(shown, monkeypatch):
 def test_the_values_are_those_of_annotate(shown, detector, monkeypatch, nets, box):
     """For each photograph and instance, `keypoints annotate` writes what the table has, rounded, and the nets see the same crops."""
     detector((120, 60, 60), (20, 100, 40))
-    monkeypatch.setattr(annotate, "loaded", lambda files: nets)
+    monkeypatch.setattr(annotate.loading, "chosen", lambda given, stages: annotate.loading.Chosen(nets))
     dotted((300, 200), CENTRES[0], 3).save("a.png")
     commands.main(["annotate", "a.png", "--nets", "nets.h5", *(["--box", box] if box else [])])
     written = pd.read_csv("annotated/keypoints.csv")

@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.api.predicting import KeypointNets
 from pipeline.errors import InputError
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
 def load_nets(nets: "Source | Iterable[Source]") -> KeypointNets:
     """Loads finished nets into memory.
 
-    nets: a workspace, whose last finished run is meant; a file of `keypoints pack`; an
-    artifact of Predict, or of TrainBase for the base net without specialists; or a list of these, whose predictions are averaged.
+    nets: a workspace, whose last finished run is meant; a file that `keypoints pack` has written; an artifact of Predict, or of TrainBase
+    for the base net without specialists; or several of these, whose predictions are averaged.
 
-    Raises InputError if there is no such file or folder, if it has no finished nets or is damaged, and if the nets of a list predict
-    different keypoints or see images differently.
+    Raises InputError if there is no such file or folder, if it has no finished nets or is damaged, and if several nets predict different
+    keypoints or see images differently.
     """
     if not isinstance(nets, str | os.PathLike | Iterable):
         raise InputError(f"nets is a {type(nets).__name__}. Give a workspace, a file, or a list of them.")
@@ -33,24 +32,26 @@ def load_nets(nets: "Source | Iterable[Source]") -> KeypointNets:
         raise InputError(f"{wrong[0]!r:.60} is not the path of nets. Give a workspace, a file, or a list of them.")
     if not paths:
         raise InputError("There are no nets to load. Give a workspace, a file, or a list with at least one of them.")
-    return KeypointNets(_together([_loaded(Path(path).expanduser()) for path in paths], paths))
+    from pipeline.inference import packs
+
+    each = [_loaded(Path(path).expanduser()) for path in paths]
+    return KeypointNets(each[0] if len(each) == 1 else packs.merged(each, [printable(path) for path in paths]))
 
 
 def _loaded(path: Path) -> "LoadedNets":
     """The nets of a workspace, an artifact, or a file of `keypoints pack`."""
-    from pipeline.commands.support import ancestry, chains, packfiles, reading
+    from pipeline.commands.support import ancestry, chains, loading, packfiles
     from pipeline.commands.support.last_run import Run
-    from pipeline.commands.support.loading import loaded, of_pack
 
     if not path.exists():
-        raise InputError(f"{printable(path)} does not exist. Give a workspace, or an artifact of Predict or TrainBase.")
-    if path.is_file() and packfiles.is_pack(reading.attributes(path)):
-        return of_pack(path).nets
+        raise InputError(f"{printable(path)} does not exist. Give a workspace, a file of `keypoints pack`, or an artifact of Predict.")
+    if path.is_file() and packfiles.is_pack_file(path):
+        return loading.of_pack(path).nets
     root = path if path.is_dir() else ancestry.root_of(path)
     run = Run.selected_by([f"--workspace-root={root.absolute()}"])
     # What the data set of the run says is known only while Luigi's parameters have the values of that run.
     with run.stages():
-        return loaded(chains.chosen(str(_of_run(run, path) if path.is_dir() else path.absolute()), []))
+        return loading.loaded(chains.chosen(str(_of_run(run, path) if path.is_dir() else path.absolute()), []))
 
 
 def _of_run(run: "Run", workspace: Path) -> Path:
@@ -61,22 +62,3 @@ def _of_run(run: "Run", workspace: Path) -> Path:
     if not (found := next((file for file in made if file.is_file()), None)):
         raise InputError(f"The last finished run in {printable(workspace)} has no trained nets, or they were removed. Run Predict there.")
     return found
-
-
-def _together(each: "list[LoadedNets]", paths: "list[Source]") -> "LoadedNets":
-    """Nets as an ensemble: the mean over the chains of all of them. Raises InputError if they do not fit together."""
-    first = each[0]
-    for nets, path in zip(each, paths, strict=True):
-        for (what, one), other in zip(_facts(first).items(), _facts(nets).values(), strict=True):
-            if one != other:
-                raise InputError(f"{printable(path)} and {printable(paths[0])} differ in the {what}. Load them one by one.")
-    return first if len(each) == 1 else replace(first, chains=tuple(chain for nets in each for chain in nets.chains), error_model=None)
-
-
-def _facts(nets: "LoadedNets") -> dict[str, Any]:
-    """What nets must have in common to predict together."""
-    return {
-        "names of the keypoints": nets.keypointset.names,
-        "size or the colour of the samples": nets.frame,
-        "weight of the base net": nets.base_share,
-    }
