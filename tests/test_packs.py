@@ -3,8 +3,10 @@
 import dataclasses
 import getpass
 import re
+import shutil
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import kinds
 import numpy as np
@@ -85,13 +87,11 @@ def write(folder, stage, content, inputs=(), parameters=None, files=None):
     return path
 
 
-@pytest.fixture
-def workspace(tmp_path, monkeypatch):
-    """The artifacts of a run on made-up data: a chain of three nets, and Predict."""
-    folder, empty = tmp_path / "somewhere" / "submissions", tmp_path / "empty"
-    folder.mkdir(parents=True)
-    empty.mkdir()
-    monkeypatch.chdir(empty)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The folder with the artifacts of a run on made-up data: a chain of three nets, and Predict."""
+    folder = tmp_path_factory.mktemp("somewhere") / "submissions"
+    folder.mkdir()
     rng, validation = np.random.default_rng(2), np.arange(SAMPLES) % 2 == 1
     data = replace(
         kinds.filled(Dataset, rng),
@@ -112,6 +112,22 @@ def workspace(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.fixture
+def workspace(made, tmp_path, monkeypatch):
+    """The same folder, which is not the current folder; that one is empty."""
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    return made
+
+
+@pytest.fixture(scope="module")
+def packed(made):
+    """A pack of this run."""
+    out = made.parent / "dots.h5"
+    assert commands.main(["pack", f"--nets={artifact(made)}", "--out", str(out), "--licence", "CC BY 4.0"]) == 0
+    return out
+
+
 def predictions(data):
     truth = data.keypoints[data.validation].copy()
     truth[0, 4] = np.nan
@@ -129,10 +145,9 @@ def predictions(data):
 
 
 @pytest.fixture
-def pack(workspace, tmp_path):
-    """A pack of this run, made in an empty folder."""
-    assert commands.main(["pack", f"--nets={artifact(workspace)}", "--out", str(tmp_path / "dots.h5"), "--licence", "CC BY 4.0"]) == 0
-    return tmp_path / "dots.h5"
+def pack(workspace, packed, tmp_path):
+    """A copy of this pack, with an empty current folder."""
+    return Path(shutil.copy(packed, tmp_path / "dots.h5"))
 
 
 def artifact(workspace, stage="Predict"):
@@ -188,10 +203,10 @@ def texts(path):
     return "\n".join(found)
 
 
-def test_a_pack_says_nothing_of_people_machines_and_single_samples(workspace, pack, tmp_path):
+def test_a_pack_says_nothing_of_people_machines_and_single_samples(workspace, pack):
     """Neither paths nor names of users and hosts are in it, no array has an entry for each sample, and no image or label can be found."""
     content, words = pack.read_bytes(), texts(pack)
-    assert str(tmp_path).encode() not in content
+    assert str(workspace.parent).encode() not in content
     assert b"somebody" not in content
     assert not re.search(rf"\b({re.escape(getpass.getuser())}|{re.escape(socket.gethostname())})\b|/home|/tmp", words)
     assert {"training.zip", "w.h5"} <= set(re.findall(r"[\w.]+", words))
@@ -243,6 +258,15 @@ def test_the_accuracy_is_that_of_the_labels():
     nothing = accuracy(HeldOutPredictions(predicted, np.full_like(truth, np.nan), source, np.arange(8)), own)
     assert np.isnan(nothing.rmse).all()
     assert np.isnan(nothing.interval).all()
+
+
+def test_the_chains_of_all_folds_are_in_a_pack(pack):
+    """Each with its base net first, whatever the order in the file."""
+    nets = loading.of_pack(pack).nets
+    every = packs.packed_nets(replace(nets, chains=nets.chains * 12), [["base", "pair", "rest"]] * 12)
+    assert list(every)[::12] == ["001-base", "005-base", "009-base"]
+    found = replace(packfiles.read(pack), nets=dict(reversed(every.items()))).chains
+    assert [[len(net.indices) for net in chain] for chain in found] == [[5, 2, 3]] * 12
 
 
 def test_several_packs_are_an_ensemble(pack):

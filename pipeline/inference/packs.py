@@ -143,7 +143,7 @@ def merged(nets: Sequence[LoadedNets], names: Sequence[str]) -> LoadedNets:
     shares = {one.base_share for one in nets if any(len(chain) > 1 for chain in one.chains)} or {first.base_share}
     if len(shares) > 1:
         given = ", ".join(f"{share:g}" for share in sorted(shares))
-        raise InputError(f"{', '.join(names)} cannot be combined, because their base nets have different weights in the mean: {given}.")
+        raise InputError(f"{' and '.join(names)} cannot be combined, because their base nets have different weights in the mean: {given}.")
     every = tuple(chain for one in nets for chain in one.chains)
     model = first.error_model if not others else None
     return dataclasses.replace(first, chains=every, base_share=shares.pop(), error_model=model)
