@@ -17,7 +17,7 @@ from pipeline.keypoints.kaggle import KAGGLE
 NOTEBOOK = ROOT / "examples" / "tour.ipynb"
 NEEDED = ("ipykernel", "nbclient", "nbformat")
 # What follows the cell with the parameters, and what follows the notebook: the nets predict the same images in other ways.
-SMALL = "FACES, NEW = 60, 6\nCOPIES, EPOCHS, LAST = 1, 1, 1"
+SMALL = "FACES, NEW = 60, 6\nEPOCHS, LAST = 1, 1"
 AFTER = """
 from pipeline import commands
 
@@ -76,7 +76,7 @@ def test_the_notebook_is_stored_without_outputs():
 
 @pytest.mark.slow
 def test_every_step_of_the_tour_shows_something(tour):
-    """No command of the notebook fails, and there are nine pictures: samples, curves, filters, layers, comparison, faces, errors."""
+    """No command of the notebook fails, and there are seven pictures: samples, curves, filters, layers, comparison, faces, errors."""
     _, cells = tour
     outputs = [output for cell in cells for output in cell.get("outputs", ())]
     text = "".join("".join(output.get("text", ())) for output in outputs)
