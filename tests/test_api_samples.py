@@ -124,11 +124,11 @@ def test_keypoints_are_compared_by_their_names():
         (np.zeros((3, 2, 2)), np.zeros((2, 2, 2)), r"predicted has the shape \(3, 2, 2\), and truth \(2, 2, 2\)"),
         (table(np.zeros((1, 2, 2))), table(np.zeros((1, 2, 2)), ("nose", "ear")), "Only one of predicted and truth has the keypoint tail"),
         (np.full((1, 2, 2), np.nan), np.zeros((1, 2, 2)), "predicted is NaN in row 0 for the keypoint number 0"),
-        (np.zeros((4, 30)), np.zeros((4, 30)), r"predicted is a ndarray of the shape \(4, 30\)"),
+        (np.zeros((4, 30)), np.zeros((4, 30)), r"predicted is of the type ndarray, of the shape \(4, 30\)"),
         (pd.DataFrame({"nose_x": [1.0], "tail_x": [1.0]}), np.zeros((1, 1, 2)), "other columns than NAME_x and NAME_y .* tail_x"),
         (pd.DataFrame({"nose_x": ["a"], "nose_y": ["b"]}), np.zeros((1, 1, 2)), "not all values are numbers"),
-        ([], np.zeros((1, 1, 2)), "predicted is a list"),
-        ("a.csv", np.zeros((1, 1, 2)), "predicted is a str"),
+        ([], np.zeros((1, 1, 2)), "predicted is of the type list"),
+        ("a.csv", np.zeros((1, 1, 2)), "predicted is of the type str"),
     ],
     ids=["rows", "names", "nan", "flat", "columns", "text", "empty", "path"],
 )
@@ -162,6 +162,12 @@ def test_predictions_are_drawn_in_place_of_labels():
         np.testing.assert_array_equal(kp.draw(sample([[50, 20], [50, 20]]), keypoints), expected)
 
 
+def test_an_instance_without_keypoints_draws_nothing():
+    """Neither dots nor a number."""
+    image = np.zeros((40, 60), np.uint8)
+    assert not np.asarray(kp.draw(image, np.full((2, 2, 2), np.nan))).any()
+
+
 def test_several_instances_are_numbered():
     """Two instances differ from each of them by their numbers."""
     both = np.array([[[10, 30], [20, 30]], [[40, 30], [50, 30]]], float)
@@ -184,7 +190,7 @@ def test_small_images_are_enlarged():
         ({"image": np.zeros((4, 4), np.uint8)}, "There are no keypoints to draw"),
         ({"image": np.zeros((4, 4)), "keypoints": [[1, 1]]}, "the image has the dtype float64"),
         ({"image": "nowhere.png", "keypoints": [[1, 1]]}, "nowhere.png cannot be read as a picture: no such file"),
-        ({"image": np.zeros((4, 4), np.uint8), "keypoints": [1, 1]}, "keypoints is a list"),
+        ({"image": np.zeros((4, 4), np.uint8), "keypoints": [1, 1]}, "keypoints is of the type list"),
         ({"image": np.zeros((4, 4), np.uint8), "keypoints": [[1, 1]], "skeleton": [(0, 1)]}, r"skeleton has the entry \(0, 1\)"),
         ({"image": np.zeros((4, 4), np.uint8), "keypoints": [[1, 1]], "scale": 0}, "scale is 0"),
     ],

@@ -26,7 +26,7 @@ def load_nets(nets: "Source | Iterable[Source]") -> KeypointNets:
     keypoints or see images differently.
     """
     if not isinstance(nets, str | os.PathLike | Iterable):
-        raise InputError(f"nets is a {type(nets).__name__}. Give a workspace, a file, or a list of them.")
+        raise InputError(f"nets is of the type {type(nets).__name__}. Give a workspace, a file, or a list of them.")
     paths = [nets] if isinstance(nets, str | os.PathLike) else list(nets)
     if wrong := [path for path in paths if not isinstance(path, str | os.PathLike)]:
         raise InputError(f"{wrong[0]!r:.60} is not the path of nets. Give a workspace, a file, or a list of them.")

@@ -53,7 +53,9 @@ def photograph(image: Any, what: str) -> "Photograph":
     if isinstance(image, Sample):
         raise InputError(f"{what} is a sample. Give its file, sample.path, or its pixels, sample.pixels().")
     if not isinstance(image, np.ndarray):
-        raise InputError(f"{what} is a {type(image).__name__}. Give the path of a file, or an array of uint8, (H, W) or (H, W, 3).")
+        raise InputError(
+            f"{what} is of the type {type(image).__name__}. Give the path of a file, or an array of uint8, (H, W) or (H, W, 3)."
+        )
     check(image.dtype, what)
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in CHANNELS) or 0 in image.shape:
         raise InputError(f"{what} has the shape {image.shape}. {_shapes(image.shape)}")

@@ -66,8 +66,10 @@ def named_points(values: Any, what: str) -> tuple[tuple[str, ...], np.ndarray]:
     except (TypeError, ValueError):
         points = np.zeros(0)
     if points.ndim not in (2, 3) or points.shape[-1] != 2:
-        shape = f" of the shape {np.shape(values)}" if isinstance(values, np.ndarray) else ""
-        raise InputError(f"{what} is a {type(values).__name__}{shape}. Give keypoints as an array (n, K, 2), a table or a list of samples.")
+        shape = f", of the shape {np.shape(values)}" if isinstance(values, np.ndarray) else ""
+        raise InputError(
+            f"{what} is of the type {type(values).__name__}{shape}. Give keypoints as an array (n, K, 2), a table or a list of samples."
+        )
     return (), points.reshape(-1, *points.shape[-2:])
 
 

@@ -140,7 +140,7 @@ def _listed(images: "Picture | Iterable[Picture]") -> "list[Picture]":
     if isinstance(images, Iterable):
         return list(images)
     raise InputError(
-        f"The images are a {type(images).__name__}. Give an array uint8 (n, H, W) or (n, H, W, 3), a path, or a list of paths."
+        f"The images are of the type {type(images).__name__}. Give an array uint8 (n, H, W) or (n, H, W, 3), a path, or a list of paths."
     )
 
 
@@ -162,7 +162,7 @@ def _boxes(boxes: Any, images: int) -> list[np.ndarray | None]:
     if boxes is None:
         return [None] * images
     if isinstance(boxes, str) or not isinstance(boxes, Iterable):
-        raise InputError(f"boxes is a {type(boxes).__name__}. Give an array (n, 4), or for each image an array of its boxes.")
+        raise InputError(f"boxes is of the type {type(boxes).__name__}. Give an array (n, 4), or for each image an array of its boxes.")
     with contextlib.suppress(TypeError, ValueError):  # images may have different numbers of boxes
         boxes = np.asarray(boxes, np.float64)
         boxes = [boxes] if images == 1 and boxes.ndim in (1, 2) else boxes
