@@ -2,7 +2,8 @@
 
 Taken: the variables in `VARIABLES` and `ARITHMETIC`, the configuration files of Luigi, the backend that Keras' own file names, the umask
 (new files have the permissions that it allows), the signals SIGINT, SIGTERM and SIGHUP, the terminal (a bar instead of lines), and the name
-of the host.
+of the host. No run takes anything from the variables of Kaggle's client; `keypoints kaggle` does, see
+`pipeline.commands.support.kaggle_client.VARIABLES`.
 
 Set here: matplotlib's backend and style, Keras' floating-point type, epsilon and data format, and the standard streams if one is closed.
 The home folder is needed only for ~ in a path and for the download of ImageNet weights; the temporary folder is used only by libraries.

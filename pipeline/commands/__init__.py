@@ -30,12 +30,14 @@ GROUPS = {
         "inspect": "show the contents of an artifact: arrays, shapes, units, values, and what it was made from",
         "filters": "draw the filters of the first layer of a net",
         "activations": "draw the output of each convolution of a net for one sample",
+        "runs": "list the runs of one or several workspaces: differing settings, score, date, duration, how they ended",
         "compare": "compare two results: differences in what they were made from, and accuracy on the same samples",
         "parameters": "list every parameter of the stages: current value, default, range, meaning",
     },
     "Use": {
         "annotate": "predict the keypoints of your own photographs, and draw and list them",
         "pack": "write the nets of a run into one file that needs neither the workspace nor the data",
+        "kaggle": "download the files of Kaggle's competition, or submit to it; needs the extra kaggle",
     },
     "Tidy": {
         "forget": "quarantine the artifact of a stage and everything made from it, so that the next run recomputes them",
@@ -155,8 +157,14 @@ def _add_arguments(name: str, sub: argparse.ArgumentParser) -> None:
         _add_annotate_arguments(sub)
     if name == "pack":
         _add_pack_arguments(sub)
+    if name == "kaggle":
+        _add_kaggle_arguments(sub)
     if name in ("describe", "convert"):
         _add_set_arguments(name, sub)
+    if name == "runs":
+        sub.add_argument("workspaces", metavar="WORKSPACE", nargs="*", type=Path, help="a workspace (default: that of the last run)")
+        sub.add_argument("--sort", choices=("score", "date"), default="score", help="best score or latest run first (default: score)")
+        sub.add_argument("--format", choices=("table", "csv", "json"), default="table", help="what is printed (default: table)")
     if name == "verify":
         sub.add_argument("file", metavar="FILE", nargs="?", type=Path, help="check only this artifact or file of nets")
     if name == "compare":
@@ -203,6 +211,15 @@ def _add_pack_arguments(sub: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_kaggle_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("action", choices=("download", "submit"), help="what to do")
+    sub.add_argument(
+        "what", nargs="?", metavar=ANY_ARTIFACT, help="submit: the artifact of Predict (default: that of the last finished run)"
+    )
+    sub.add_argument("--to", type=Path, metavar="FOLDER", help="download: the folder for Kaggle's zip file (default: data)")
+    sub.add_argument("--message", default="", metavar="TEXT", help="submit: what to say besides the key and the validation RMSE")
+
+
 def _add_set_arguments(name: str, sub: argparse.ArgumentParser) -> None:
     what = "" if name == "describe" else "; or predictions: predictions-KEY.csv, heldout-KEY.csv, Predict[@key] or a key"
     sub.add_argument("set", metavar="FOLDER_OR_FILE", help=f"the folder of a keypoint set, or its label file{what}")
@@ -245,6 +262,12 @@ def _run(options: argparse.Namespace, flags: list[str]) -> int:
         return doctor.run()
     if options.command in ("describe", "convert"):
         return _on_set(options, flags)
+    if options.command == "runs":
+        return _on_workspaces(options, flags)
+    if options.command == "kaggle" and _is_download(options, flags):
+        from pipeline.commands import kaggle
+
+        return kaggle.download(options.to or Path("data"))
     from pipeline.commands.support.last_run import Run, check_flags
 
     if (either := MAY_HAVE_AN_ADDRESS.get(options.command)) and bool(options.what) == vars(options)[either[2:]]:
@@ -254,12 +277,17 @@ def _run(options: argparse.Namespace, flags: list[str]) -> int:
     with selected.stages() as stages:
         if options.command == "status":
             print(selected.description())
-        elif options.command in ("annotate", "pack") and selected.last and not options.nets:
+        elif options.command in ("annotate", "pack", "kaggle") and selected.last and not _names_nets(options):
             print(selected.description(), file=sys.stderr)
         code = _on_stages(options, stages, selected)
         if selected.last and _depends_on_the_run(options):
             print(selected.description(), file=sys.stderr)
         return code
+
+
+def _names_nets(options: argparse.Namespace) -> bool:
+    """Whether the user names the nets or the artifact that a subcommand uses."""
+    return bool(vars(options).get("nets") or vars(options).get("what"))
 
 
 def _on_set(options: argparse.Namespace, flags: list[str]) -> int:
@@ -276,11 +304,33 @@ def _on_set(options: argparse.Namespace, flags: list[str]) -> int:
     return describe.run(describe.Described(own, options.out, options.write))
 
 
+def _on_workspaces(options: argparse.Namespace, flags: list[str]) -> int:
+    """Runs a subcommand that refers to whole workspaces."""
+    from pipeline.commands import runs
+
+    named = [Path(flag.partition("=")[2]) for flag in flags if flag.startswith("--workspace-root=")]
+    if len(named) < len(flags):
+        raise InputError(f"{options.command} lists all runs of a workspace. Leave out {' '.join(flags)}.")
+    return runs.run([*options.workspaces, *named], options.format, options.sort)
+
+
+def _is_download(options: argparse.Namespace, flags: list[str]) -> bool:
+    """Whether `keypoints kaggle` is to download. Raises InputError for arguments that belong to the other action."""
+    own = {"download": ("to",), "submit": ("what", "message")}
+    for action, names in own.items():
+        if action != options.action and (given := [name for name in names if vars(options)[name]]):
+            word = f"--{given[0]}" if given[0] != "what" else options.what
+            raise InputError(f"{word} has no effect on kaggle {options.action}. Leave it out.")
+    if options.action == "download" and flags:
+        raise InputError(f"kaggle download needs no run. Leave out {' '.join(flags)}; --to FOLDER says where the files go.")
+    return str(options.action) == "download"
+
+
 def _depends_on_the_run(options: argparse.Namespace) -> bool:
     """Whether the run decides what a subcommand has shown or done, and whether nothing has said so yet."""
     from pipeline.commands.support.addresses import named
 
-    if options.command in ("status", "annotate", "pack", "clean", "verify") or vars(options).get("undo"):
+    if options.command in ("status", "annotate", "pack", "kaggle", "clean", "verify") or vars(options).get("undo"):
         return False
     asked = [vars(options)[name] for name in ("what", "one", "other") if vars(options).get(name)]
     return not asked or any(named(what) is None for what in asked)
@@ -288,7 +338,7 @@ def _depends_on_the_run(options: argparse.Namespace) -> bool:
 
 def _on_stages(options: argparse.Namespace, stages: "list[Stage]", selected: "Run") -> int:
     """Runs the subcommand of the options on the stages of the selected run."""
-    from pipeline.commands import activations, adopt, clean, compare, filters, forget, inspect, pack, parameters, status, verify
+    from pipeline.commands import activations, adopt, clean, compare, filters, forget, inspect, kaggle, pack, parameters, status, verify
 
     match options.command:
         case "status":
@@ -315,6 +365,8 @@ def _on_stages(options: argparse.Namespace, stages: "list[Stage]", selected: "Ru
         case "pack":
             packing = pack.PackRequest(options.out, options.nets, options.licence, tuple(options.intended_use))
             return pack.run(packing, stages, selected.command, selected.predicted)
+        case "kaggle":
+            return kaggle.submit(options.what, options.message, stages, selected)
         case _:
             from pipeline.commands import annotate
 

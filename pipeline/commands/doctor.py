@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline import environment
+from pipeline.commands.support import kaggle_client
 from pipeline.errors import InputError, cause
 from pipeline.store.run import interrupts
 from pipeline.store.workspace import locks
@@ -64,9 +65,9 @@ def run() -> int:
 def _surroundings() -> Iterator[tuple[str, str]]:
     """What was found in the environment and what it means, in the order in which it is shown."""
     arithmetic = dict.fromkeys(environment.ARITHMETIC, "changes how the backend computes; part of the key")
-    for name, meaning in {**environment.VARIABLES, **arithmetic}.items():
+    for name, meaning in {**environment.VARIABLES, **kaggle_client.VARIABLES, **arithmetic}.items():
         if name in os.environ:
-            yield name, f"{os.environ[name]} ({meaning})"
+            yield name, f"{'set' if name in kaggle_client.SECRET else os.environ[name]} ({meaning})"
     if ignored := [name for name in environment.IGNORED if name in os.environ]:
         yield "set but ignored", ", ".join(f"{name}={os.environ[name]}" for name in ignored)
     yield "configuration files", ", ".join(map(str, environment.configuration_files())) or "none"

@@ -119,6 +119,26 @@ class Run:
         return " ".join([*([self.task, "and"] if self._is_outside_the_chain else []), "Predict", *self.flags]) + last
 
 
+def settings_of(entry: dict[str, Any]) -> dict[str, str]:
+    """The data and parameter flags of the entry of a run, its preset's included, by name and without leading dashes.
+
+    The workspace is not among them. Relative file names are resolved against the folder in which the run was started.
+    """
+    own = _without_task(entry["arguments"], task_of(entry), Path(entry.get("folder", ".")))
+    pairs = [flag.lstrip("-").partition("=") for flag in _joined([*entry.get("preset", []), *own])]
+    return {name: value for name, _, value in pairs if name != "workspace-root"}
+
+
+def task_of(entry: dict[str, Any]) -> str:
+    """The task of the entry of a run."""
+    return _task_of(entry["arguments"])
+
+
+def end_of(entry: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """The entry of the end of a run among all entries of a log; {} if it has not finished."""
+    return _end(entry, entries)
+
+
 def check_flags(flags: list[str], options: list[str]) -> None:
     """Raises InputError for a flag that no stage and no section has, or that would have no effect on what a command refers to.
 

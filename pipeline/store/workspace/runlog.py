@@ -1,7 +1,8 @@
 """The run log, runs.jsonl: when each stage ran, how long it took and how it ended. No artifact contains dates or durations.
 
 The log has one JSON object per line: {"event": "run"} when a command starts, {"event": "stage"} when a stage ends,
-{"event": "end"} when a command has finished, with the files of its results, and {"event": "forget"} with the files that were quarantined.
+{"event": "end"} when a command has finished, with the files of its results, {"event": "forget"} with the files that were quarantined, and
+{"event": "kaggle"} when a submission was sent to Kaggle or its score became known.
 """
 
 import contextlib
