@@ -35,9 +35,10 @@ try:
     with environment.reading_configuration():
         from pipeline.store.run import command_line, configuration
         from pipeline.store.run.targets import memory, workspace
+        from pipeline.tasks.corrected import corrected_dataset as dataset
         from pipeline.tasks.data import Augment, Load, LoadTest, Render
         from pipeline.tasks.results import LearningCurves, Predict, Report
-        from pipeline.tasks.sections import checkpoint, dataset, device
+        from pipeline.tasks.sections import checkpoint, device
         from pipeline.tasks.specialist import TrainSpecialist
         from pipeline.tasks.studies import Experiment, Sanity, Trial
         from pipeline.tasks.training import TrainBase

@@ -26,11 +26,12 @@ MAY_IMPORT = {
     "inference": {"nets", "data", *LOW},
     "experiments": {"nets", *LOW},
     "results": {"inference", "nets", "data", *LOW},
+    "review": {"data", *LOW},
     "store": set(),
     "tasks": {"store", "results", "experiments", "inference", "nets", "data", *LOW},
     "": {"tasks", "store"},
     "__main__": {"commands"},
-    "commands": {"", "tasks", "store", "results", "experiments", "inference", "nets", "data", *LOW},
+    "commands": {"", "tasks", "store", "review", "results", "experiments", "inference", "nets", "data", *LOW},
     "api": {"commands", "tasks", "store", "results", "inference", "nets", "data", *LOW},
 }
 # The one import that leads upwards: pipeline/__init__.py hands on the functions of this room when one of them is first used.

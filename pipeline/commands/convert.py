@@ -109,6 +109,7 @@ def _predicted_set(request: Converted) -> Asked:
     flags = dict(
         flag[len("--dataset-") :].split("=", 1) for flag in Run.selected_by([*request.flags]).settings() if flag.startswith("--dataset-")
     )
+    flags.pop("corrections", None)
     if "path" not in flags:
         raise InputError("The last run predicted no keypoint set of your own. Name the folder of the set with --dataset-path.")
     given = {name: value for name, value in vars(request.asked).items() if value and name != "path"}

@@ -14,6 +14,7 @@ from pipeline.store.keys import provenance
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, workspace_root
 from pipeline.store.workspace import runlog
+from pipeline.tasks.corrected import corrected_dataset
 
 
 class Row(NamedTuple):
@@ -46,7 +47,11 @@ def run(stages: list[Stage]) -> int:
         print(f"{line}{why}".rstrip())
         for reason in more:
             print(f"{'':<{len(line)}}{reason}")
-    last = stages[-1]
+    last, corrected = stages[-1], corrected_dataset().label_corrections()
+    if corrected.note:
+        print(f"warning: {corrected.note}")
+    if count := len(corrected.effective):
+        print(f"{units.counted(count, 'correction')} of labels: {corrected.path}")
     print(_cost(list(_to_compute(last).values()), seconds) or f"A run would compute nothing: {last.address} has everything that it needs.")
     return 0 if all(row.state in ("cached", "adopted") for row in rows) else 1
 

@@ -16,9 +16,11 @@ from pipeline.nets.options import SMALL_SET
 from pipeline.store.run.parameters import choice, fraction, from_parameters, is_auto, is_set, multiple, or_usual, real, switch, whole
 from pipeline.store.run.stage import Stage
 from pipeline.tasks import own
+from pipeline.tasks.corrected import corrected_dataset
 from pipeline.tasks.kaggle import FILES, files, inside
 from pipeline.tasks.own import suited
 from pipeline.tasks.sections import dataset
+from pipeline.units import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,10 +105,31 @@ class Load(Stage):
         return own.files(test=False) if dataset().is_own else _tables("training")
 
     def used_modules(self) -> tuple[str, ...]:
-        return own.modules()
+        return (*own.modules(), *corrected_dataset().used_modules())
 
     def facts(self) -> dict[str, Any]:
-        return own.facts() if dataset().is_own else {}
+        return {**(own.facts() if dataset().is_own else {}), **corrected_dataset().facts()}
+
+    def amended(self, value: Any) -> Any:
+        """What was read of the label files, with the corrections of labels."""
+        found = (corrections := corrected_dataset()).label_corrections()
+        if found.note:
+            self.say(f"warning: {found.note}")
+        if not found.effective:
+            return value
+        self.say(f"{counted(len(found.effective), 'correction')} of labels from {found.path}")
+        return corrections.applied(value)
+
+    def uncorrected(self) -> "OwnSet | LabelledFaces":
+        """The labels as their files have them, an own set or the faces of Kaggle's table, whose images are in a temporary file."""
+        from pipeline.data.formats.catalogue import format_module
+        from pipeline.lazyrows import Collector
+
+        if dataset().is_own:
+            found: OwnSet = importlib.import_module(READER).opened(dataset().definition(), test=False)
+            return found
+        faces: LabelledFaces = format_module("kaggle").read_training(*_paths(self, "training"), KAGGLE, side=SIDE, images=Collector(0))
+        return faces
 
     def check(self) -> None:
         overridden = self.overrides.get("Load", {})
@@ -146,7 +169,7 @@ class Load(Stage):
         """The labelled samples of an own set, cut out of its images."""
         from pipeline.data.storage import Storage
 
-        found: OwnSet = importlib.import_module(READER).opened(dataset().definition(), test=False)
+        found: OwnSet = self.amended(importlib.import_module(READER).opened(dataset().definition(), test=False))
         for note in (*found.definition.notes, *(f"warning: {doubt}" for doubt in found.doubts())):
             self.say(note)
         side, why = from_parameters(Storage, self).chosen(found.squares)
@@ -162,7 +185,9 @@ class Load(Stage):
         (table,) = _paths(self, "training")
         self.say(f"reading {table}")
         with self.collecting() as collector, self.progress(archives.size(table), "MB read", scale=10**6) as progress:
-            samples = format_module("kaggle").read_training(table, KAGGLE, side=SIDE, images=collector(), on_progress=progress.add)
+            samples = self.amended(
+                format_module("kaggle").read_training(table, KAGGLE, side=SIDE, images=collector(), on_progress=progress.add)
+            )
         for doubt in placeholders.doubts(samples.keypoints, KAGGLE, side=SIDE):
             self.say(f"warning: {table}: {doubt}")
         return samples

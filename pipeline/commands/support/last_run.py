@@ -21,7 +21,8 @@ from pipeline.store.workspace.called import called
 
 # Tasks that are not among the stages that Predict or Report needs.
 OUTSIDE_THE_CHAIN = ("Experiment", "Sanity")
-FILE_FLAGS = ("--dataset-path", "--dataset-keypoints", "--dataset-test", "--dataset-split", "--Experiment-file", "--TrainBase-weights")
+DATA_FILES = ("path", "keypoints", "test", "split", "corrections")
+FILE_FLAGS = (*(f"--dataset-{name}" for name in DATA_FILES), "--Experiment-file", "--TrainBase-weights")
 NOT_A_FILE = ("", "auto", "rendered")  # values of these flags that do not name a file
 LUIGIS_OWN = ("--module", "--local-scheduler", "--log-level", "--no-lock", "--scheduler")
 

@@ -24,7 +24,8 @@ def fingerprint(stage: type, modules: Iterable[str] = ()) -> dict[str, str]:
 
     These are the parts of the stage's own classes and their modules that `run` reaches, the `modules` that it imports by a computed name,
     and every module that these import, transitively. Only modules of the stage's package and of this program count. The store is left out,
-    because it has a schema number, and so is the wiring of tasks (`requires`). Raises ValueError if the source of `run` cannot be found.
+    because it has a schema number, and so are the wiring of tasks (`requires`) and the calls of `Stage.amended`. Raises ValueError if the
+    source of `run` cannot be found.
     """
     reached = _reached(stage)
     found = {label: _hash("\n".join(sorted({ast.unparse(node) for _, node in places}))) for label, places in reached.items() if label}
@@ -152,7 +153,7 @@ def _tree(module: str) -> ast.Module:
 
 @functools.lru_cache(maxsize=256)
 def _parsed(text: str) -> ast.Module:
-    tree = ast.parse(text)
+    tree: ast.Module = _WithoutAmendments().visit(ast.parse(text))
     _WithoutDocstrings().visit(tree)
     return tree
 
@@ -175,6 +176,14 @@ class _WithoutDocstrings(ast.NodeTransformer):
         return node
 
     visit_Module = visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = _strip
+
+
+class _WithoutAmendments(ast.NodeTransformer):
+    """Replaces self.amended(value) by the value."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        return node.args[0] if ast.unparse(node.func) == "self.amended" else node
 
 
 def _package(stage: type) -> str:

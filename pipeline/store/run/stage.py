@@ -107,6 +107,14 @@ class Stage(Keyed):
 
     # What a `run` uses
 
+    def amended(self, value: Any) -> Any:
+        """The value that `run` has read, with what the user has decided about it: a stage may override this method.
+
+        Fingerprints ignore the call, so that a stage without decisions keeps its key. A stage that overrides it lets `facts` have the
+        decisions, and `used_modules` the modules that apply them, if there are any.
+        """
+        return value
+
     @contextlib.contextmanager
     def collecting(self) -> Iterator[Callable[[], "Collector"]]:
         """Yields a function that creates a Collector, for images that may not fit in memory."""
