@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "Prepare": {
         "describe": "show what was understood of a keypoint set of your own, and what may be wrong with it",
+        "review": "show the labels in the browser, the most doubtful ones first, and correct them",
         "convert": "write labels or predictions in another label format",
     },
     "Look": {
@@ -167,6 +168,9 @@ def _add_arguments(name: str, sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--format", choices=("table", "csv", "json"), default="table", help="what is printed (default: table)")
     if name == "verify":
         sub.add_argument("file", metavar="FILE", nargs="?", type=Path, help="check only this artifact or file of nets")
+    if name == "review":
+        sub.add_argument("--port", metavar="N", type=_count, default=0, help="port of the page on this machine (default: any free one)")
+        sub.add_argument("--no-browser", action="store_true", help="only print the address of the page")
     if name == "compare":
         sub.add_argument("one", metavar=ANY_ARTIFACT, help="for example TrainBase@3e8f")
         sub.add_argument("other", metavar=ANY_ARTIFACT, help="STAGE without @key: the current artifact of the stage")
@@ -277,7 +281,7 @@ def _run(options: argparse.Namespace, flags: list[str]) -> int:
     with selected.stages() as stages:
         if options.command == "status":
             print(selected.description())
-        elif options.command in ("annotate", "pack", "kaggle") and selected.last and not _names_nets(options):
+        elif options.command in ("annotate", "pack", "kaggle", "review") and selected.last and not _names_nets(options):
             print(selected.description(), file=sys.stderr)
         code = _on_stages(options, stages, selected)
         if selected.last and _depends_on_the_run(options):
@@ -330,7 +334,7 @@ def _depends_on_the_run(options: argparse.Namespace) -> bool:
     """Whether the run decides what a subcommand has shown or done, and whether nothing has said so yet."""
     from pipeline.commands.support.addresses import named
 
-    if options.command in ("status", "annotate", "pack", "kaggle", "clean", "verify") or vars(options).get("undo"):
+    if options.command in ("status", "annotate", "pack", "kaggle", "clean", "review", "verify") or vars(options).get("undo"):
         return False
     asked = [vars(options)[name] for name in ("what", "one", "other") if vars(options).get(name)]
     return not asked or any(named(what) is None for what in asked)
@@ -367,6 +371,10 @@ def _on_stages(options: argparse.Namespace, stages: "list[Stage]", selected: "Ru
             return pack.run(packing, stages, selected.command, selected.predicted)
         case "kaggle":
             return kaggle.submit(options.what, options.message, stages, selected)
+        case "review":
+            from pipeline.commands import review
+
+            return review.run(review.Reviewed(options.port, not options.no_browser), stages, selected)
         case _:
             from pipeline.commands import annotate
 

@@ -1,0 +1,181 @@
+"""A review: samples in the order of their doubts, what the page shows of each, and the changes that the reviewer makes."""
+
+import datetime
+import math
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pipeline.data import corrections
+from pipeline.data.corrections import Change, Corrections, LabelValue, Locked
+from pipeline.errors import InputError
+from pipeline.review.judgement import Ranking
+from pipeline.review.samples import MARGIN, ReviewedSamples
+
+LONGEST_REMARK = 500  # letters
+
+
+class WrongRequestError(InputError):
+    """The page asks for something that there is not."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The change that a reviewer asks for.
+
+    sample, keypoint: their numbers, from 0. old: the value that the reviewer has seen, as text. new: the value as text, "missing",
+    "occluded" or as in the file; None if point is given. point: x and y in pixels of the image. occluded: whether the keypoint is occluded
+    there. why: a remark.
+    """
+
+    sample: int
+    keypoint: int
+    old: str
+    new: str | None = None
+    point: tuple[float, float] | None = None
+    occluded: bool = False
+    why: str = ""
+
+
+class Review:
+    """A review of samples by one person; its methods may be called from several threads.
+
+    file: the file of corrections. who: the name of the reviewer. locked: holds the lock of the file.
+    """
+
+    def __init__(self, samples: ReviewedSamples, ranking: Ranking, file: Path, who: str, locked: Locked) -> None:
+        self.samples, self.ranking, self.file, self.who, self.locked = samples, ranking, file, who, locked
+        self._reading = threading.Lock()
+        self._read: tuple[tuple[int, ...] | None, Corrections] | None = None
+
+    @cached_property
+    def order(self) -> list[int]:
+        """The samples in the order in which they are reviewed."""
+        found: list[int] = self.ranking.order().tolist()
+        return found
+
+    def summary(self) -> dict[str, Any]:
+        """What the page shows of all samples together."""
+        own, known = self.samples.keypointset, self.corrections()
+        return {
+            "count": len(self.order),
+            "names": own.names,
+            "lines": [[own.names.index(one), own.names.index(other)] for one, other in own.skeleton],
+            "hasOccluded": self.samples.has_occluded,
+            "file": str(self.file),
+            "who": self.who,
+            "corrections": len(known.effective),
+            "note": known.note,
+            "first": self._first(known),
+        }
+
+    def shown(self, rank: int) -> dict[str, Any]:
+        """What the page shows of the sample at a rank, from 0. Raises WrongRequestError if there is none."""
+        sample, known = self.sample(rank), self.corrections()
+        image, instance = self.samples.name(sample)
+        width, height = self.samples.size(sample)
+        x, y, side = self.samples.square(sample)
+        return {
+            "rank": rank,
+            "sample": sample,
+            "image": image,
+            "instance": instance,
+            "size": [width, height],
+            "view": [x + side / 2, y + side / 2, side * MARGIN],
+            "rankedBy": self.ranking.by(sample),
+            "doubtful": self.ranking.doubtful(sample),
+            "labels": [self._label(sample, keypoint, known) for keypoint in range(len(self.samples.keypointset.names))],
+        }
+
+    def sample(self, rank: int) -> int:
+        """The sample at a rank. Raises WrongRequestError if there is none."""
+        if not 0 <= rank < len(self.order):
+            raise WrongRequestError(f"There is no sample {rank + 1}; there are {len(self.order)}.")
+        return self.order[rank]
+
+    def change(self, wish: Wish) -> dict[str, Any]:
+        """Makes a change, which is on the disk afterwards, and returns the label as it is now.
+
+        Raises WrongRequestError for a change that cannot be made, ConflictError if somebody else has changed the label, InputError if the
+        file cannot be understood, and OSError if it cannot be written.
+        """
+        own = self.samples.keypointset.names
+        if not (0 <= wish.sample < len(self.samples) and 0 <= wish.keypoint < len(own)):
+            raise WrongRequestError("There is no such label.")
+        place, original = self.samples.place(wish.sample, wish.keypoint), self.samples.original(wish.sample, wish.keypoint)
+        try:
+            old = LabelValue.parse(wish.old)
+            new = LabelValue.parse(wish.new, old) if wish.new is not None else self._at(wish)
+        except ValueError:
+            raise WrongRequestError(f"{place}: this value cannot be set.") from None
+        self._check(new, wish.sample)
+        when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        corrections.append(self.file, Change(place, old, new, self.who, when, wish.why[:LONGEST_REMARK]), original, self.locked)
+        return self._label(wish.sample, wish.keypoint, self.corrections())
+
+    def corrections(self) -> Corrections:
+        """The content of the file of corrections, which is read again whenever it has changed."""
+        with self._reading:
+            state = _state(self.file)
+            if self._read is None or self._read[0] != state:
+                self._read = (state, corrections.read(self.file))
+            return self._read[1]
+
+    def _first(self, known: Corrections) -> int:
+        """The rank of the first sample without any line in the file; 0 if there is none."""
+        seen = {place[:2] for place in known.by_place}
+        if not seen:
+            return 0
+        return next((rank for rank, sample in enumerate(self.order) if self.samples.name(sample) not in seen), 0)
+
+    def _label(self, sample: int, keypoint: int, known: Corrections) -> dict[str, Any]:
+        place, original = self.samples.place(sample, keypoint), self.samples.original(sample, keypoint)
+        found = known.by_place.get(place)
+        value = found.value if found else original
+        predicted = self.ranking.prediction(sample)
+        prediction = None if predicted is None else [float(each) for each in predicted[keypoint]]
+        return {
+            "value": str(value),
+            "point": self._point(sample, value),
+            "occluded": value.occluded,
+            "original": str(original),
+            "corrected": not value.same(original),
+            "by": _by(found.last) if found else "",
+            "checked": bool(found and found.last.old.same(found.last.new)),
+            "prediction": None if prediction is None or any(map(math.isnan, prediction)) else prediction,
+            "reasons": self.ranking.reasons(sample, keypoint),
+        }
+
+    def _point(self, sample: int, value: LabelValue) -> list[float] | None:
+        """The place of a label in pixels of the image."""
+        return None if value.x is None or value.y is None else [*self.samples.inwards(sample, value.x, value.y)]
+
+    def _at(self, wish: Wish) -> LabelValue:
+        """The value of a point in the image. Raises ValueError if there is none."""
+        if wish.point is None or not all(map(math.isfinite, wish.point)):
+            raise ValueError(wish.point)
+        x, y = self.samples.outwards(wish.sample, *wish.point)
+        # As the file has it, so that the page gets the same text as answer and in the next request.
+        return LabelValue.parse(str(LabelValue.at(x, y, occluded=wish.occluded)))
+
+    def _check(self, value: LabelValue, sample: int) -> None:
+        """Raises WrongRequestError for a place far outside the image, which Load would refuse, and for an occluded keypoint of a table."""
+        if value.occluded and not self.samples.has_occluded:
+            raise WrongRequestError("Kaggle's labels cannot be occluded. Mark the keypoint as missing instead.")
+        point = self._point(sample, value)
+        if point and any(not -size / 2 <= at <= 1.5 * size for at, size in zip(point, self.samples.size(sample), strict=True)):
+            raise WrongRequestError("The point is far outside the image.")
+
+
+def _by(change: Change) -> str:
+    return " on ".join(text for text in (change.who, change.when) if text)
+
+
+def _state(file: Path) -> tuple[int, ...] | None:
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
