@@ -134,6 +134,7 @@ class Review:
         place, original = self.samples.place(sample, keypoint), self.samples.original(sample, keypoint)
         found = known.by_place.get(place)
         value = found.value if found else original
+        corrected = not value.same(original)
         predicted = self.ranking.prediction(sample)
         prediction = None if predicted is None else [float(each) for each in predicted[keypoint]]
         return {
@@ -141,11 +142,11 @@ class Review:
             "point": self._point(sample, value),
             "occluded": value.occluded,
             "original": str(original),
-            "corrected": not value.same(original),
+            "corrected": corrected,
             "by": _by(found.last) if found else "",
             "checked": bool(found and found.last.old.same(found.last.new)),
             "prediction": None if prediction is None or any(map(math.isnan, prediction)) else prediction,
-            "reasons": self.ranking.reasons(sample, keypoint),
+            "reasons": [] if corrected else self.ranking.reasons(sample, keypoint),
         }
 
     def _point(self, sample: int, value: LabelValue) -> list[float] | None:

@@ -91,11 +91,12 @@ export class View {
     }
     what.labels.forEach((label, keypoint) => {
       if (label.prediction && label.point) line(label.point, label.prediction, "gap");
-      if (label.prediction) this.diamond(label.prediction, unit);
+      if (label.prediction && keypoint !== what.selected) this.diamond(label.prediction, unit);
     });
     const order = what.labels.map((_, keypoint) => keypoint).filter((keypoint) => keypoint !== what.selected);
     for (const keypoint of [...order, what.selected]) {
       const label = what.labels[keypoint];
+      if (label?.prediction && keypoint === what.selected) this.diamond(label.prediction, unit);
       if (label?.point) this.point(label, keypoint, what, unit);
       else if (label?.prediction && keypoint === what.selected) this.text(label.prediction, what.names[keypoint], unit);
     }
