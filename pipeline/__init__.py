@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 environment.open_standard_streams()
 try:
     with environment.reading_configuration():
-        from pipeline.store.run import command_line, configuration
+        from pipeline.store.run import command_line, configuration, shared
         from pipeline.store.run.targets import memory, workspace
         from pipeline.tasks.corrected import corrected_dataset as dataset
         from pipeline.tasks.data import Augment, Load, LoadTest, Render
@@ -48,6 +48,7 @@ except InputError as error:
 
 # Called here, because an InputError can be raised before any task exists.
 configuration.settle_luigi()
+shared.install()
 
 # Each task that users start, and the other stages whose flags count for it.
 _CHAIN = (Render, Load, Augment, TrainBase, TrainSpecialist)

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from luigi.rpc import RPCError
 from workplace import PATIENCE, TESTS
 
+from pipeline import environment
 from pipeline.data import duplicates
 from pipeline.data.formats import archives, kaggle
 from pipeline.data.synthetic import rendered
@@ -75,30 +75,14 @@ def test_a_scheduler_is_told_once_a_second(clock):
     assert told[-1][1] == "Render: face 100/100, 0:00:00 left"
 
 
-def test_a_server_that_is_gone_stops_no_stage(workplace, capsys):
-    """One line reports it, and the server is not contacted again, because each attempt would take a minute."""
-    stage, asked = workplace.chain()["Draw"], []
-
-    def set_progress_percentage(percentage):
-        asked.append(percentage)
-        raise RPCError("no route")
-
-    stage.set_progress_percentage = set_progress_percentage
-    shown = stage.progress(1000, "face")
-    shown.step(by=999)
-    shown.step()
-    assert asked == [100]
-    assert "luigi's server does not answer (no route); continuing without it" in capsys.readouterr().err
-
-
 def test_a_stage_that_is_done_shows_what_it_made(workplace):
-    """100 per cent, the result, and a link to the file."""
+    """100 per cent, the result, and the file with the name of the host."""
     total, told = workplace.chain()["Total"], []
     for stage in total.needed_stages():
-        for name in ("progress_percentage", "status_message", "tracking_url"):
+        for name in ("progress_percentage", "status_message"):
             setattr(stage, f"set_{name}", told.append)
         stage.run()
-    assert told[-3:] == [100, "the sum is 21", total.path.absolute().as_uri()]
+    assert told[-2:] == [100, f"the sum is 21; {total.path.absolute()} on {environment.host()}"]
 
 
 # Reports of the functions that do the work

@@ -23,6 +23,7 @@ PRESETS = {
     "competition": "the best accuracy: five chains of nets, two to three hours",
     "kfkd": "the recipe of the kfkd tutorial",
     "imagenet": "a ResNet50 that was trained on ImageNet, for comparison",
+    "cluster": "settings of luigid, which lets several hosts work together: docs/scaling.md",
 }
 
 

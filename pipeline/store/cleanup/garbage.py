@@ -21,8 +21,6 @@ from pipeline.store.workspace import files, locks, names
 from pipeline.store.workspace.names import Name
 
 FOLDERS = (*names.FOLDERS, adoptions.FOLDER.as_posix())
-# Seconds after which a draft that does not change is taken for that of a dead process of another host.
-ABANDONED = 3600.0
 OTHER = "other settings, data or code"
 
 
@@ -163,7 +161,7 @@ def _is_written(draft: Path, name: Name) -> bool:
         return True
     if name.host in (None, environment.host()):
         return name.pid is not None and _lives(name.pid)
-    return lock.exists() and time.time() - draft.stat().st_mtime < ABANDONED
+    return lock.exists() and files.may_be_in_use(draft, name.host)
 
 
 def _lives(pid: int) -> bool:

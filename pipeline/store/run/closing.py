@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # Describes the last run started in this folder, wherever its workspace is.
 LAST_RUN = Path("models") / "last-run.json"
+ELSEWHERE = "Made by other processes"
 GO_ON = "Finished stages are kept: the same command resumes from there."
 
 
@@ -36,6 +37,7 @@ class _Run:
     root: the stage that the command names.
     log: the folder of the run log.
     entry: what the run log says of its beginning.
+    cached: the keys of the stages that had an artifact then.
     """
 
     pid: int
@@ -44,10 +46,12 @@ class _Run:
     began: float
     log: Path
     entry: dict[str, Any] = field(default_factory=dict)
+    cached: set[str] = field(default_factory=set)
 
 
 _current: list[_Run] = []
 _missing: list[str] = []
+_given_up: list[str] = []
 
 
 def begin(root: "Stage", workspace: Path) -> None:
@@ -66,6 +70,7 @@ def begin(root: "Stage", workspace: Path) -> None:
     entry = {"event": "run", "run": run.name, "arguments": sys.argv[1:], "preset": configuration.preset(), "folder": str(Path.cwd())}
     run.entry.update(entry, time=_now())
     runlog.append(run.log, run.entry)
+    run.cached.update(stage.key for stage in root.needed_stages() if stage.path.exists())
     for folder in names.FOLDERS:
         with contextlib.suppress(OSError):
             recovery.clear(workspace / folder)
@@ -93,6 +98,12 @@ def missing(text: str) -> None:
     """Adds a sentence about a missing file, or about several missing files, to the summary."""
     if text not in _missing:
         _missing.append(text)
+
+
+def given_up(text: str) -> None:
+    """Adds a sentence about a stage that failed on other workers to the summary."""
+    if text not in _given_up:
+        _given_up.append(text)
 
 
 def _print(run: _Run) -> None:
@@ -140,19 +151,27 @@ def _outcome(run: _Run) -> tuple[bool, list[str]]:
     """Whether the run has finished, and the lines of the summary."""
     root, entries = run.root, runlog.entries(run.log)
     mine = [entry for entry in entries if entry.get("run") == run.name and entry.get("event") == "stage"]
-    done, others = ([entry for entry in mine if (entry["status"] == "done") == well] for well in (True, False))
+    done, failures = [entry for entry in mine if entry["status"] == "done"], _failures(root, mine)
     # A training that ended without a result (diverged or pruned) is not a failure if the named stage could do without it.
-    if _missing or any(entry["status"] in ("failed", "interrupted") for entry in others):
-        missing = (f"Missing: {text}" for text in _missing)
-        return False, [*_table(done, run), *_others(root, mine), *missing, *map(_bad_end, others), GO_ON]
+    if _missing or _given_up or any(entry["status"] in ("failed", "interrupted") for entry in failures):
+        reasons = [*(f"Missing: {text}" for text in _missing), *map(_bad_end, failures)]
+        elsewhere = [text for text in _given_up if not any(text.startswith(_title(entry)) for entry in failures)]
+        return False, [*_table(done, run), *_others(run, mine), *reasons, *elsewhere, GO_ON]
     if not root.complete():
-        return False, [*_table(done, run), *map(_bad_end, others), f"{root.address} is missing. {GO_ON}"]
+        return False, [*_table(done, run), *map(_bad_end, failures), f"{root.address} is missing. {GO_ON}"]
     results = [entry["result"] for entry in entries if entry.get("status") == "done" and entry.get("key") == root.key and "result" in entry]
+    is_new = bool(done) or root.key not in run.cached
     return True, [
-        *([*_table(done, run), *_others(root, mine)] if done else ["Nothing to do: every result exists and is up to date."]),
+        *([*_table(done, run), *_others(run, mine)] if is_new else ["Nothing to do: every result exists and is up to date."]),
         *([f"Adopted, made with different code: {', '.join(root.adopted)}."] if root.adopted else []),
         *_aligned(root.closing_words() | ({"Result": results[-1]} if results else {})),
     ]
+
+
+def _failures(root: "Stage", mine: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last failure of each stage that failed and has not been made since, by this process or by another."""
+    made = {stage.key for stage in root.needed_stages() if stage.path.exists()}
+    return list({entry["key"]: entry for entry in mine if entry["status"] != "done" and entry["key"] not in made}.values())
 
 
 def _table(done: list[dict[str, Any]], run: _Run) -> list[str]:
@@ -170,12 +189,13 @@ def _title(entry: dict[str, Any]) -> str:
     return f"{entry['stage']} ({entry['variation']})" if entry.get("variation") else str(entry["stage"])
 
 
-def _others(root: "Stage", mine: list[dict[str, Any]]) -> list[str]:
-    """The stages that did not run: those with an artifact and those without."""
+def _others(run: _Run, mine: list[dict[str, Any]]) -> list[str]:
+    """The stages that did not run here: those with an artifact, by whether it was there when the run began, and those without."""
     known = {entry["key"] for entry in mine}
-    others = [stage for stage in root.needed_stages() if stage.key not in known]
-    cached, lacking = ([stage for stage in others if stage.path.exists() == exists] for exists in (True, False))
-    return [f"{title}: {_names(stages)}" for title, stages in (("Cached", cached), ("Not made", lacking)) if stages]
+    others = [stage for stage in run.root.needed_stages() if stage.key not in known]
+    existing, lacking = ([stage for stage in others if stage.path.exists() == exists] for exists in (True, False))
+    cached, made = ([stage for stage in existing if (stage.key in run.cached) == before] for before in (True, False))
+    return [f"{title}: {_names(stages)}" for title, stages in (("Cached", cached), (ELSEWHERE, made), ("Not made", lacking)) if stages]
 
 
 def _names(stages: Iterable["Stage"]) -> str:

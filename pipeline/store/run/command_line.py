@@ -25,6 +25,9 @@ from pipeline.store.workspace.called import called
 # Luigi's own options that the help of a task shows. Those without a value do not take one.
 LUIGIS = {
     "--workers": ("N", "number of stages that run at the same time, each in a process of its own (default 1)"),
+    "--scheduler-host": ("HOST", "host of luigid, which gives the stages to the workers of a shared run (default: no server)"),
+    "--scheduler-port": ("PORT", "port of luigid (default 8082)"),
+    "--scheduler-url": ("URL", "address of luigid in full, instead of host and port"),
     "--log-level": ("LEVEL", "what Luigi prints besides: DEBUG, INFO, WARNING or ERROR (default WARNING)"),
     "--help": ("", "show this help"),
     "--help-all": ("", "show all flags of all tasks and of Luigi"),
@@ -172,6 +175,8 @@ class _Parser(argparse.ArgumentParser):
         for section, _, name, parameter in Register.get_all_params():
             self._check(known, section, name, parameter)
         self._check_complete(known)
+        if not known.core_local_scheduler and any(getattr(known, f"core_{name}", None) for name in configuration.SERVER):
+            configuration.use_server()
         return known
 
     def format_help(self) -> str:

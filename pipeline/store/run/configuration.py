@@ -62,8 +62,9 @@ LUIGI_SETTINGS = {
     # Do not use a server: Luigi would try to reach one on localhost:8082 for a minute. The stages print their own progress, so Luigi adds
     # only warnings and errors.
     "core": {"local_scheduler": "true", "autoload_range": "false", "log_level": "WARNING"},
-    # A stage that leaves no artifact counts as failed, even if its run ended without an error.
-    "worker": {"check_complete_on_run": "true"},
+    # A stage that leaves no artifact counts as failed, even if its run ended without an error. A worker of a shared run that has nothing to
+    # do asks again after one to two seconds.
+    "worker": {"check_complete_on_run": "true", "wait_jitter": "1"},
     # The exit codes that Luigi recommends. Without them, luigi exits with 0 after a failed stage.
     "retcode": {
         "already_running": "10",
@@ -138,6 +139,21 @@ class _Plain(logging.Filter):
         return True
 
 
+# What names a server of Luigi's, as flags without "--" and as names in section [core].
+SERVER = ("scheduler_host", "scheduler_port", "scheduler_url")
+
+
+def use_server() -> None:
+    """Lets Luigi ask the server that a flag or a file names. Otherwise the project's own setting, to use none, would win."""
+    luigi.configuration.get_config().set("core", "local_scheduler", "false")
+
+
+def _names_server() -> bool:
+    """Whether the preset or a file of the current folder names a server. Those of the whole machine may belong to other projects."""
+    places = [place for file in environment.configuration_files(shared=False) for place in environment.entries(file)]
+    return any(section == "core" and name.replace("-", "_").removeprefix("default_") in SERVER for section, name, _ in places)
+
+
 def check_luigis_own() -> None:
     """Raises InputError for settings of Luigi's own that would end it with a traceback before any task exists."""
     config = luigi.configuration.get_config()
@@ -159,8 +175,11 @@ def settle_luigi() -> None:
     logging.getLogger("luigi-interface").addFilter(_Plain())
     atexit.register(console.settle)
     config = luigi.configuration.get_config()
+    is_local_by_default = not config.has_option("core", "local_scheduler")
     for section, values in LUIGI_SETTINGS.items():
         for name, value in values.items():
             if not config.has_option(section, name):
                 config.set(section, name, value)
     config.set("core", "no_lock", "true")
+    if is_local_by_default and _names_server():
+        use_server()

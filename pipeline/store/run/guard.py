@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipeline import units
+from pipeline import environment, units
 from pipeline.errors import InputError
 from pipeline.store.cleanup import recovery
 from pipeline.store.run import closing, interrupts
@@ -49,7 +49,12 @@ def guarded(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
             with locks.locked(self.path, lambda who: self.say(f"{who} is making the same artifact; waiting for it")):
                 if not self.output().exists():
                     _tidy(self)
-                    _logged(_refused if self.adoption else run, self)
+                    try:
+                        _logged(_refused if self.adoption else run, self)
+                    except Exception:
+                        if locks.is_ours(locks.name_of(self.path)) or not self.output().exists():
+                            raise
+                        self.say("another host, which does not share locks with this one, has made the same artifact; it is used")
         return None
 
     return wrapped
@@ -60,7 +65,7 @@ def _tidy(stage: "Stage") -> None:
     files.sweep(stage.path.parent, stage.path.stem)
     recovery.clear(stage.path.parent)
     # Published files without their artifact stay: an unfinished run left them, and this one replaces them.
-    if os.path.lexists(stage.path):
+    if os.path.lexists(stage.path) and not stage.output().exists():  # a host that does not share our locks may have made it just now
         for quarantined in files.quarantine(stage.path, "damaged", but=partials.of(stage.path)):
             stage.say(f"damaged, kept as {quarantined}")
 
@@ -98,7 +103,8 @@ def _logged(run: Callable[[Any], Any], stage: "Stage") -> None:
     seconds, figures = round(time.monotonic() - started, 2), stage.run_state.figures
     runlog.append(log_folder(), {**entry, "status": "done", "seconds": seconds, "peak_mb": _peak_memory(), **figures})
     stage.say(f"done in {units.clock(seconds)}, {stage.path.name}")
-    stage.tell_scheduler(1.0, figures.get("result", f"done in {units.clock(seconds)}"), stage.shown.absolute().as_uri())
+    result = figures.get("result", f"done in {units.clock(seconds)}")
+    stage.tell_scheduler(1.0, f"{result}; {stage.shown.absolute()} on {environment.host()}")
 
 
 def _peak_memory() -> int:

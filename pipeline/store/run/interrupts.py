@@ -52,7 +52,7 @@ def heeded() -> Iterator[None]:
     """A context for the run of a stage. In it, a child process ends when its parent dies, and an interrupt leaves no traceback."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        _start(_die_with, parent.pid)
+        start_thread(_die_with, parent.pid)
     _in_stage.set()
     try:
         yield
@@ -117,14 +117,16 @@ def _watch(numbers: list[int], words: str) -> None:
     signal.set_wakeup_fd(writing_end, warn_on_full_buffer=False)
     # A child process must not report its signals to this one.
     os.register_at_fork(after_in_child=functools.partial(signal.set_wakeup_fd, -1))
-    _start(_end_after_one_of, numbers, reading_end, words)
+    start_thread(_end_after_one_of, numbers, reading_end, words)
 
 
-def _start(target: Callable[..., None], *arguments: Any) -> None:
+def start_thread(target: Callable[..., None], *arguments: Any) -> threading.Thread:
     """Starts a thread that receives no signals: they would not wake the main thread, and only that can raise the exception."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # threads inherit it
-    threading.Thread(target=target, args=arguments, daemon=True).start()
+    thread = threading.Thread(target=target, args=arguments, daemon=True)
+    thread.start()
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return thread
 
 
 def _end_after_one_of(numbers: list[int], reading_end: int, words: str) -> None:

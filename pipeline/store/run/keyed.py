@@ -22,7 +22,7 @@ from pipeline.errors import InputError, meant
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import adoptions, fingerprints, provenance
 from pipeline.store.keys.adoptions import Adoption
-from pipeline.store.run import configuration, parameters
+from pipeline.store.run import configuration, parameters, shared
 from pipeline.store.run.targets import ExternalFile, check_workspace, workspace_root
 
 if TYPE_CHECKING:
@@ -134,8 +134,11 @@ class Keyed(luigi.Task):
 
     @property
     def task_id(self) -> str:
-        """STEM-KEY, Luigi's name of the task; "" as long as its parameters are not set."""
-        return self._build_id if self._has_key else ""
+        """STEM-KEY, Luigi's name of the task; "" as long as its parameters are not set.
+
+        In a shared run the identity of the workspace follows: one server may serve several workspaces.
+        """
+        return "-".join(filter(None, (self._build_id, shared.workspace()))) if self._has_key else ""
 
     @task_id.setter
     def task_id(self, value: str) -> None:
@@ -147,7 +150,12 @@ class Keyed(luigi.Task):
         return f"{self.stem}-{self.key}"
 
     def __hash__(self) -> int:
-        return hash(self.task_id)
+        return hash(self._build_id if self._has_key else "")
+
+    def to_str_params(self, only_significant: bool = False, only_public: bool = False) -> dict[str, str]:
+        """The parameters as texts. In a shared run the key is among them, so that luigid's page shows it and finds the stage by it."""
+        own = {"key": self.key} if self._has_key and shared.workspace() else {}
+        return {**super().to_str_params(only_significant, only_public), **own}
 
     # Names
 

@@ -55,6 +55,8 @@ class PartialResults:
         for path in partials.of(self.artifact, ("checkpoint",)):
             try:
                 return artifacts.load(path, kind)
+            except FileNotFoundError:
+                continue  # a host that does not share our locks makes the same artifact
             except artifacts.Damaged as error:
                 for quarantined in files.quarantine(path, "damaged"):
                     say(f"warning: {error}. It is kept as {quarantined.name}; the stage resumes from the checkpoint before it, if any.")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import luigi
-from luigi.rpc import RPCError
 from luigi.task import flatten
 
 from pipeline import environment
@@ -19,7 +18,7 @@ from pipeline.errors import InputError, cause
 from pipeline.store.cleanup import in_use
 from pipeline.store.hdf5 import artifacts, contents
 from pipeline.store.keys import provenance
-from pipeline.store.run import closing, guard
+from pipeline.store.run import closing, guard, shared
 from pipeline.store.run.keyed import Keyed, wrap_once
 from pipeline.store.run.partial_results import PartialResults
 from pipeline.store.run.targets import Artifact, images_limit, log_folder, workspace_root
@@ -48,7 +47,6 @@ class Stage(Keyed):
         # a task class for its parameters.
         self.set_progress_percentage: Callable[[int], None] | None = None
         self.set_status_message: Callable[[str], None] | None = None
-        self.set_tracking_url: Callable[[str], None] | None = None
 
     # What Luigi asks
 
@@ -90,6 +88,15 @@ class Stage(Keyed):
                 raise
             self.run_state.refusal = self.run_state.refusal or refusal
         return tasks
+
+    @property
+    def retry_count(self) -> int | None:
+        """How often this stage may fail before luigid gives it up."""
+        return shared.retries()
+
+    def on_failure(self, exception: BaseException) -> Any:
+        """What luigid's page says of a failure: a sentence where there is one, otherwise the traceback."""
+        return str(error) if (error := cause(exception)) else super().on_failure(exception)
 
     def check(self) -> None:
         """Raises InputError if the parameters of this stage and its inputs do not fit. Called before anything runs."""
@@ -157,23 +164,15 @@ class Stage(Keyed):
         """Shows how far the stage is, on the console and on a scheduler's page; see `Progress`."""
         return Progress(self.title, total, unit, self.tell_scheduler, scale=scale)
 
-    def tell_scheduler(self, share: float, text: str, link: str | None = None) -> None:
-        """Reports to the page of luigid, if a worker runs this stage. If the server does not answer, it is not contacted again.
+    def tell_scheduler(self, share: float, text: str) -> None:
+        """Reports to the page of luigid, if a worker runs this stage. It does not wait for the server.
 
         share: the fraction of the work that is done.
-        link: a URL that the page offers.
         """
-        if not self.set_progress_percentage:
-            return
-        try:
+        if self.set_progress_percentage:
             self.set_progress_percentage(round(100 * share))
-            if self.set_status_message:
-                self.set_status_message(text)
-            if link and self.set_tracking_url:
-                self.set_tracking_url(link)
-        except RPCError as error:
-            self.set_progress_percentage = None
-            self.say(f"luigi's server does not answer ({error}); continuing without it")
+        if self.set_status_message:
+            self.set_status_message(text)
 
     def say(self, text: str) -> None:
         """Writes a line to the console, preceded by the title of this stage."""

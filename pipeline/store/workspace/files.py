@@ -7,10 +7,11 @@ import os
 import re
 import resource
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline import units
+from pipeline import environment, units
 from pipeline.errors import InputError
 from pipeline.store.workspace import names
 from pipeline.store.workspace.console import say
@@ -20,6 +21,11 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # The file system has no way to flush this, in particular a folder. An input/output error is not among them.
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EISDIR}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+# Seconds after which a file that does not change is taken for that of a dead process of another host. Locks do not tell: not every file
+# system shares them between hosts.
+ABANDONED = 3600.0
 
 
 class Damaged(Exception):
@@ -101,9 +107,23 @@ def _shortage(error: OSError, path: Path, draft: Path | None) -> str:
 
 
 def sweep(folder: Path, name: str) -> None:
-    """Removes drafts of NAME.* that dead writers left in a folder. The caller must hold the lock of that name."""
+    """Removes drafts of NAME.* that dead writers left in a folder. The caller must hold the lock of that name.
+
+    Drafts of another host stay as long as they may be written.
+    """
     for leftover in folder.glob(f".{name}.*.part*"):
-        leftover.unlink(missing_ok=True)
+        draft = names.parse(leftover)
+        if draft is None or not may_be_in_use(leftover, draft.host):
+            leftover.unlink(missing_ok=True)
+
+
+def may_be_in_use(path: Path, host: str | None) -> bool:
+    """Whether a draft or lock file may belong to a running process of another host: it is named as that host's and was written recently."""
+    if host in (None, environment.host()):
+        return False
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime < ABANDONED
+    return False
 
 
 def quarantine(path: Path, why: str, *, but: Iterable[Path] = ()) -> list[Path]:

@@ -50,9 +50,12 @@ def free(path: Path) -> Iterator[bool]:
 def abandoned(folder: Path, pattern: str = "*") -> Iterator[str]:
     """The names of the artifacts in a folder whose writers died and left a lock file behind.
 
-    Each of them is locked until the next one is requested. Lock files of other programs, such as an editor, are ignored.
+    Each of them is locked until the next one is requested. Lock files of other programs, such as an editor, are ignored, and recent ones of
+    other hosts are left alone.
     """
     for name in sorted(path for path in folder.glob(f".{pattern}.lock") if names.parse(path)):
+        if files.may_be_in_use(name, _description(name).get("host")):
+            continue
         descriptor = None
         with contextlib.suppress(OSError, InputError):
             descriptor = taken(name, os.O_RDWR)
@@ -69,7 +72,7 @@ def acquire(path: Path, on_wait: Callable[[str], None] | None = None) -> tuple[P
     Without `on_wait` it does not wait but raises BlockingIOError if another process holds the lock. Raises InputError if the file system
     has no locks, or if the lock file may not be opened.
     """
-    name = path.with_name(f".{path.stem}.lock")
+    name = name_of(path)
     with files.room_for(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         while (descriptor := taken(name, os.O_RDWR | os.O_CREAT)) is None:
@@ -77,6 +80,11 @@ def acquire(path: Path, on_wait: Callable[[str], None] | None = None) -> tuple[P
                 raise BlockingIOError(errno.EWOULDBLOCK, "another process holds the lock", str(name))
             _wait(name, on_wait)
     return name, descriptor
+
+
+def name_of(path: Path) -> Path:
+    """The lock file of the artifact `path`."""
+    return path.with_name(f".{path.stem}.lock")
 
 
 def release(name: Path, descriptor: int) -> None:
@@ -89,6 +97,12 @@ def release(name: Path, descriptor: int) -> None:
         # Closing is not enough: a process that the stage forked may still have the descriptor open.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
+
+
+def is_ours(name: Path) -> bool:
+    """Whether a lock file still names this process, as it does unless a host that does not share our locks has taken it too."""
+    found = _description(name)
+    return (found.get("host"), found.get("pid")) == (environment.host(), os.getpid())
 
 
 def describe(descriptor: int, **more: Any) -> None:
