@@ -14,12 +14,12 @@ SETTINGS = """
 [scheduler]
 retry_count = 3
 retry_delay = 0.2
-worker_disconnect_delay = 2
+worker_disconnect_delay = 4
 prune_on_get_work = true
 """
 # For the workers: they ask often, and give up a server that does not answer after a second.
 WORKERS = """
-rpc_retry_attempts = 6
+rpc_retry_attempts = 8
 rpc_retry_wait = 1
 [worker]
 wait_interval = 0.1

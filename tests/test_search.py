@@ -1,6 +1,7 @@
 """A search with Optuna that is resumed after an interruption."""
 
 import dataclasses
+import multiprocessing
 
 import pytest
 
@@ -49,6 +50,27 @@ def test_goes_on_as_an_undisturbed_search(tmp_path, kill):
     rest = run(tmp_path / "study")
     assert {**first, **rest} == undisturbed
     assert run(tmp_path / "study") == {}
+
+
+def test_two_writers_lose_nothing(tmp_path):
+    """The file survives two processes that write to it at the same time, as where locks of files are not shared between hosts."""
+    writers = [multiprocessing.get_context("fork").Process(target=write_ten, args=(tmp_path / "study",)) for _ in range(2)]
+    search.opened(PLAN, tmp_path / "study")
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert len(list(search.opened(PLAN, tmp_path / "study").finished())) == 20
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+
+
+def write_ten(path):
+    study = search.opened(PLAN, path).study
+    for _ in range(10):
+        trial = study.ask()
+        trial.suggest_float("TrainBase.learning_rate", 0.1, 1.0)
+        study.tell(trial, 1.0)
 
 
 def test_gives_up_what_is_hopeless(tmp_path):

@@ -111,28 +111,18 @@ def opened(plan: Plan, path: Path) -> Search:
     """
     try:
         import optuna
-        from optuna.storages.journal import JournalFileBackend
+        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
     except ImportError:
         raise InputError(
-            'A search needs Optuna. Install it: pip install "optuna>=4.0", or -e ".[search]" in the folder of the project.'
+            'A search needs Optuna. Install it: pip install "optuna>=4.3", or -e ".[search]" in the folder of the project.'
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path.parent.mkdir(parents=True, exist_ok=True)
-    backend = JournalFileBackend(str(path), _NoLock())  # type: ignore[arg-type]  # the base class of locks is private in Optuna
+    # Optuna removes the lock of a killed process after 30 seconds.
+    backend = JournalFileBackend(str(path), JournalFileOpenLock(str(path)))
     storage = optuna.storages.JournalStorage(backend)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=plan.patience + 1)
     return Search(plan, optuna.create_study(storage=storage, study_name=plan.name, pruner=pruner, load_if_exists=True))
-
-
-class _NoLock:
-    """Stands in for Optuna's lock, which would outlive a killed process. The stage already holds a lock of its own."""
-
-    def acquire(self) -> bool:
-        """Always succeeds."""
-        return True
-
-    def release(self) -> None:
-        """Has nothing to release."""
 
 
 def _sampler(plan: Plan, number: int) -> optuna.samplers.BaseSampler:
