@@ -175,11 +175,10 @@ def settle_luigi() -> None:
     logging.getLogger("luigi-interface").addFilter(_Plain())
     atexit.register(console.settle)
     config = luigi.configuration.get_config()
-    is_local_by_default = not config.has_option("core", "local_scheduler")
+    if _names_server() and not config.has_option("core", "local_scheduler"):
+        use_server()
     for section, values in LUIGI_SETTINGS.items():
         for name, value in values.items():
             if not config.has_option(section, name):
                 config.set(section, name, value)
     config.set("core", "no_lock", "true")
-    if is_local_by_default and _names_server():
-        use_server()
