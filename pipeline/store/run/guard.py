@@ -36,6 +36,10 @@ class RunState:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
+# The stages whose `run` is executing in this process, the outermost first: a stage may make others itself.
+running: list["Stage"] = []
+
+
 def guarded(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A `run` that is the only writer of its artifact and does nothing if another process has published the artifact in the meantime."""
 
@@ -82,6 +86,7 @@ def _logged(run: Callable[[Any], Any], stage: "Stage") -> None:
     """Runs a stage and appends to the run log how that ended."""
     stage.say("started")
     stage.run_state.running, started = True, time.monotonic()
+    running.append(stage)
     entry: dict[str, Any] = {"event": "stage", "run": closing.run_id(), "stage": stage.address, "key": stage.key}
     if stage.variation:
         entry["variation"] = stage.variation
@@ -100,6 +105,7 @@ def _logged(run: Callable[[Any], Any], stage: "Stage") -> None:
         raise
     finally:
         stage.run_state.running = False
+        running.pop()
     seconds, figures = round(time.monotonic() - started, 2), stage.run_state.figures
     runlog.append(log_folder(), {**entry, "status": "done", "seconds": seconds, "peak_mb": _peak_memory(), **figures})
     stage.say(f"done in {units.clock(seconds)}, {stage.path.name}")

@@ -167,12 +167,16 @@ class Stage(Keyed):
     def tell_scheduler(self, share: float, text: str) -> None:
         """Reports to the page of luigid, if a worker runs this stage. It does not wait for the server.
 
+        A stage that another one runs, such as a training of a Trial, shows its text with that one.
+
         share: the fraction of the work that is done.
         """
         if self.set_progress_percentage:
             self.set_progress_percentage(round(100 * share))
-        if self.set_status_message:
-            self.set_status_message(text)
+        for stage in (self, *guard.running):
+            if stage.set_status_message:
+                stage.set_status_message(text)
+                break
 
     def say(self, text: str) -> None:
         """Writes a line to the console, preceded by the title of this stage."""
