@@ -17,9 +17,9 @@ retry_delay = 0.2
 worker_disconnect_delay = 4
 prune_on_get_work = true
 """
-# For the workers: they ask often, and give up a server that does not answer after a second.
+# For the workers: they ask often, and wait for a server that does not answer.
 WORKERS = """
-rpc_retry_attempts = 8
+rpc_retry_attempts = 100
 rpc_retry_wait = 1
 [worker]
 wait_interval = 0.1

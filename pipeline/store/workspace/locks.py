@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from typing import Any
 from pipeline import environment
 from pipeline.errors import InputError
 from pipeline.store.workspace import files, names
+
+# How often a lock file is opened that cannot be created, although its folder exists.
+TRIES = 50
 
 
 @contextlib.contextmanager
@@ -187,7 +191,7 @@ def _wait(name: Path, on_wait: Callable[[str], None]) -> None:
 def _opened(name: Path, flags: int) -> int:
     """A descriptor of a lock file, for reading if the file may not be written: that is enough for a lock."""
     try:
-        return os.open(name, flags | os.O_CLOEXEC, 0o666)
+        return _opened_or_created(name, flags)
     except PermissionError as refused:
         try:
             return os.open(name, os.O_RDONLY | os.O_CLOEXEC)
@@ -195,6 +199,19 @@ def _opened(name: Path, flags: int) -> int:
             if os.access(name.parent, os.W_OK):
                 return _opened(name, flags)  # its holder has just removed it
             raise refused from None
+
+
+def _opened_or_created(name: Path, flags: int) -> int:
+    """A descriptor of a file. On a network file system a file that another host removes just now cannot even be created for a moment."""
+    for _ in range(TRIES):
+        try:
+            return os.open(name, flags | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            gone = error.errno in (errno.ENOENT, errno.ESTALE) and flags & os.O_CREAT and name.parent.is_dir()
+            if not gone:
+                raise
+        time.sleep(0.02)
+    return os.open(name, flags | os.O_CLOEXEC, 0o666)
 
 
 def _is_writable(descriptor: int) -> bool:
