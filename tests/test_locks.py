@@ -315,3 +315,22 @@ def test_a_lock_file_that_cannot_be_removed_is_released(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="Input/output error"):
             locks.release(name, descriptor)
     locks.release(*locks.acquire(tmp_path / "a.h5"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])
+def test_a_lock_file_that_another_host_removes(tmp_path, monkeypatch, number):
+    """On a network file system it can neither be opened nor created for a moment; then it is created."""
+    opened, refusals = os.open, [number] * 3
+
+    def late(path, *arguments):
+        if refusals and str(path).endswith(".lock"):
+            raise OSError(refusals.pop(), "a moment later", str(path))
+        return opened(path, *arguments)
+
+    monkeypatch.setattr(os, "open", late)
+    with locks.locked(tmp_path / "a.h5", lambda who: None):
+        assert refusals == []
+    monkeypatch.setattr(locks, "TRIES", 2)
+    refusals += [number] * 3
+    with pytest.raises((OSError, InputError)):
+        locks.acquire(tmp_path / "a.h5")
