@@ -110,7 +110,8 @@ def takeover(options: argparse.Namespace, port: int) -> None:
             os.killpg(first.pid, signal.SIGKILL)
             killed = time.time()
             code = end(second)
-            begun = [float(note.read_text().split()[0]) for note in (folder / "times").glob("0-*")]
+            (left,) = (note.name.split("-")[0] for note in (folder / "times").glob(f"*-{first.pid}") if len(note.read_text().split()) == 1)
+            begun = [float(note.read_text().split()[0]) for note in (folder / "times").glob(f"{left}-*")]
         print(f"a worker killed in one of {stages} stages: exit code of the other {code}")
         goal("seconds until another worker began the stage again", max(begun) - killed, at_most=20.0)
 
