@@ -65,7 +65,7 @@ def augmented(data: datasets.Dataset) -> "StoredVersions":
 
     training = ~data.validation
     faces, ranges = (data.images[training], datasets.labels(data)[training]), defaults.of(augmentation.Ranges, pipeline.Augment)
-    made = augmentation.versions(*faces, keypointset=KAGGLE, ranges=ranges, count=2, seed=0)
+    made = augmentation.versions(*faces, keypointset=KAGGLE, ranges=[ranges] * 2, seed=0)
     images, keypoints = (np.stack(arrays) for arrays in zip(*((images[:], keypoints) for images, keypoints in made), strict=True))
     return StoredVersions(images, keypoints, data.source[training], rows=np.arange(len(images[0])), indices=defaults.ALL_KEYPOINTS)
 

@@ -198,7 +198,7 @@ def test_images_that_must_not_be_mirrored_are_never_mirrored():
     assert augmentation.allowed(wanted, unmirrored) == replace(wanted, flip=0.0)
     images, keypoints = noise(20), random_keypoints(20, reach=30)
     flipped, without = (
-        [(i[:].tobytes(), k.tobytes()) for i, k in versions(images, keypoints, keypointset=unmirrored, ranges=r, count=2, seed=1)]
+        [(i[:].tobytes(), k.tobytes()) for i, k in versions(images, keypoints, keypointset=unmirrored, ranges=[r] * 2, seed=1)]
         for r in (ranges(**DEFAULT | {"flip": 1.0}), ranges(**DEFAULT | {"flip": 0.0}))
     )
     assert flipped == without
@@ -238,8 +238,29 @@ def test_grey_levels_saturate():
 
 
 def made(count, seed=5, n=9):
-    options = {"keypointset": KAGGLE, "ranges": ranges(**DEFAULT, gain=0.3, bias=0.15), "count": count, "seed": seed}
+    options = {"keypointset": KAGGLE, "ranges": [ranges(**DEFAULT, gain=0.3, bias=0.15)] * count, "seed": seed}
     return [(images[:], keypoints) for images, keypoints in versions(noise(n), random_keypoints(n, reach=45), **options)]
+
+
+def test_each_version_has_its_own_ranges():
+    """Versions whose ranges are those of no transform are the images themselves; the other versions are as without them."""
+    images, keypoints, full = noise(9), random_keypoints(9, reach=45), ranges(**DEFAULT)
+    mixed, same = (
+        list(versions(images, keypoints, keypointset=KAGGLE, ranges=each, seed=1)) for each in ([full, ranges(), full], [full] * 3)
+    )
+    np.testing.assert_array_equal(mixed[1][0][:], images)
+    for number in (0, 2):
+        np.testing.assert_array_equal(mixed[number][0][:], same[number][0][:])
+
+
+def test_milder_ranges_move_less_but_mirror_and_brighten_as_much():
+    """With a factor of 0.5, angles, shifts, logarithms of scales and shares are halved: a scale of 1.21 becomes 1.1."""
+    full = replace(ranges(**DEFAULT, gain=0.3, bias=0.15), rotation=20.0, scale=1.21, stretch=1.44, small_share=0.25, scene_share=0.04)
+    half = full.milder(0.5)
+    assert (half.rotation, half.small_share, half.scene_share) == (10.0, 0.125, 0.02)
+    assert (half.shear, half.shift) == (full.shear / 2, full.shift / 2)
+    assert (half.scale, half.stretch) == pytest.approx((1.1, 1.2))
+    assert (half.flip, half.gain, half.bias, half.small_scale) == (full.flip, full.gain, full.bias, full.small_scale)
 
 
 def test_a_version_depends_only_on_the_seed_and_its_number():

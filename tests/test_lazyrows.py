@@ -160,7 +160,7 @@ def write(images, file):
 def augment(images, file):
     ranges = augmentation.Ranges(0.5, 10, 5, 3, 1.1, 1.05, 0.2, 0.5, 0.2, 0.1)
     keypoints = np.zeros((len(images), 15, 2), np.float32)
-    made = augmentation.versions(images, keypoints, keypointset=KAGGLE, ranges=ranges, count=2, seed=0)
+    made = augmentation.versions(images, keypoints, keypointset=KAGGLE, ranges=[ranges] * 2, seed=0)
     artifacts.put_versions(file, augmentation.AugmentedVersions, ({"images": copy, "keypoints": own} for copy, own in made), 2)
 
 

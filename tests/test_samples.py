@@ -37,6 +37,35 @@ def test_stored_versions_take_turns():
                     np.testing.assert_array_equal(block.pixel, np.ones(len(chosen)))
 
 
+@pytest.mark.parametrize(
+    ("mild", "epochs", "numbers"),
+    [
+        (2, 9, [0, 1, 2, 3, 0, 1, 4, 5, 4]),  # a third of the versions, and of the epochs
+        (2, 3, [0, 1, 4]),
+        (2, 1, [0]),
+        (0, 8, [0, 1, 2, 3, 4, 5, 0, 1]),
+    ],
+    ids=["a third", "few epochs", "one epoch", "none"],
+)
+def test_the_last_epochs_train_on_the_mild_versions(mild, epochs, numbers):
+    """The same share of the epochs as of the versions trains on the last versions; those before take turns without them."""
+    faces = labelled(3, seed=1)
+    six = np.broadcast_to(faces.images, (6, *faces.images.shape)), np.broadcast_to(faces.keypoints, (6, *faces.keypoints.shape))
+    versions = StoredVersions(*six, faces.source, rows=np.arange(3), indices=[0], mild=mild).over(epochs)
+    assert [versions.version(epoch) for epoch in range(epochs)] == numbers
+
+
+def test_the_last_epochs_draw_mild_transforms():
+    """With milder ranges for the last half of four epochs, epochs 0 and 1 are as without them, and 2 and 3 as with only the milder ones."""
+    faces = labelled(5, seed=1)
+    keypoints = np.tile(faces.keypoints[:, :1], (1, K, 1))
+    matrix, everything = np.tile(np.eye(2, 3), (5, 1, 1)), slice(0, 5)
+    full = windows(faces.images, keypoints, matrix, side=DOTS_SIDE)
+    both = replace(full, mild=(STILL, 0.5)).over(4)
+    for epoch, same in ((0, full), (1, full), (2, replace(full, ranges=STILL)), (3, replace(full, ranges=STILL))):
+        np.testing.assert_array_equal(both.block(epoch, everything).images, same.block(epoch, everything).images)
+
+
 def test_a_few_faces_of_many_are_read_in_blocks(monkeypatch):
     """However far apart the faces are, no more than a block of a version is in memory at once, and the right faces are returned."""
     faces, rows, read = labelled(600, seed=1), np.arange(3, 600, 50), []

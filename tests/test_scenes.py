@@ -26,7 +26,7 @@ def samples():
 
 def versions(samples, share, count=1, seed=3):
     """Augmented versions with scenes and no other transform: a list of (images, keypoints)."""
-    made = augmentation.versions(*samples, keypointset=DOTS, ranges=replace(STILL, scene_share=share), count=count, seed=seed)
+    made = augmentation.versions(*samples, keypointset=DOTS, ranges=[replace(STILL, scene_share=share)] * count, seed=seed)
     return [(images[:], keypoints) for images, keypoints in made]
 
 

@@ -3,7 +3,7 @@
 Random parameters are drawn (`draw`) separately from applying them (`apply`), so that a transform can be inspected, repeated and tested.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,6 +38,15 @@ class Ranges:
     gain: float
     bias: float
     scene_share: float = 0.0
+
+    def milder(self, factor: float) -> "Ranges":
+        """Ranges in which a sample is moved, turned and scaled less, and is less often small or in a scene. factor: 0 to 1.
+
+        Angles, shifts, the logarithms of the scales and the shares are multiplied by the factor. Mirroring, contrast and brightness stay.
+        """
+        linear = ("rotation", "shear", "shift", "small_share", "scene_share")
+        changed = {name: factor * getattr(self, name) for name in linear}
+        return replace(self, **changed, scale=self.scale**factor, stretch=self.stretch**factor)
 
 
 @dataclass(frozen=True)
@@ -135,17 +144,18 @@ def warp(images: Images, transforms: Transforms, side: int, reduction: int = 1) 
 
 
 def versions(
-    images: Images, keypoints: np.ndarray, *, keypointset: KeypointSet, ranges: Ranges, count: int, seed: int
+    images: Images, keypoints: np.ndarray, *, keypointset: KeypointSet, ranges: Sequence[Ranges], seed: int
 ) -> Iterator[tuple[Images, np.ndarray]]:
-    """Yields `count` augmented versions (images, keypoints) of images uint8 (n, s, s) or (n, s, s, 3) and keypoints (n, K, 2), pixels,
-    with the same shapes.
+    """Yields augmented versions (images, keypoints) of images uint8 (n, s, s) or (n, s, s, 3) and keypoints (n, K, 2), pixels, with the
+    same shapes.
 
-    Version v depends only on the seed and v. If the keypoint set forbids mirroring, `ranges.flip` counts as 0.
+    ranges: those of each version. Version v depends only on its ranges, the seed and v. If the keypoint set forbids mirroring, `flip`
+    counts as 0.
     """
-    side, ranges = images.shape[1], allowed(ranges, keypointset)
-    for version in range(count):
-        transforms = draw(len(images), side, ranges, rng=np.random.default_rng([seed, version]))
-        surroundings = scenes.draw(len(images), side, ranges.scene_share, rng=np.random.default_rng([seed, version, SCENE]))
+    side = images.shape[1]
+    for version, own in enumerate(allowed(given, keypointset) for given in ranges):
+        transforms = draw(len(images), side, own, rng=np.random.default_rng([seed, version]))
+        surroundings = scenes.draw(len(images), side, own.scene_share, rng=np.random.default_rng([seed, version, SCENE]))
         warped, moved = apply(images, keypoints, transforms.placed(surroundings), keypointset, side=side)
         yield scenes.Surrounded(warped, surroundings, affine.identity(len(images))), moved
 

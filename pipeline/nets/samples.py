@@ -1,6 +1,7 @@
 """The samples that a training reads; each epoch trains on another augmented version of them."""
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -103,14 +104,16 @@ class StoredVersions:
 
     images: uint8 (V, n, side, side) or (V, n, side, side, 3). keypoints: float32 (V, n, K, 2), pixels, NaN where not labelled. Both may be
     HDF5 data sets. source: int8 (n,). rows: which of the n samples to train on, ascending. indices: which of the K keypoints.
-    pixel: the length of one pixel in pixels of the whole image.
+    pixel: the length of one pixel in pixels of the whole image. mild: how many of the V versions, the last ones, have milder transforms;
+    the last epochs train on them, see `over`.
     """
 
     def __init__(
-        self, images: Any, keypoints: Any, source: np.ndarray, *, rows: np.ndarray, indices: list[int], pixel: float = 1.0
+        self, images: Any, keypoints: Any, source: np.ndarray, *, rows: np.ndarray, indices: list[int], pixel: float = 1.0, mild: int = 0
     ) -> None:
         self.images, self.keypoints, self.source, self.rows, self.indices = images, keypoints, source, rows, indices
-        self.count, self.pixel = len(images), pixel
+        self.count, self.pixel, self.mild = len(images), pixel, mild
+        self.mild_from: int | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -120,9 +123,17 @@ class StoredVersions:
         """The number of different samples among those of an epoch."""
         return len(np.unique(self.rows))
 
+    def over(self, epochs: int) -> "StoredVersions":
+        """These versions for a training of so many epochs, of which the same share as of the versions trains on the mild ones."""
+        result = copy(self)
+        result.mild_from = first_mild(epochs, self.mild / self.count)
+        return result
+
     def version(self, epoch: int) -> int:
         """The number of the version that an epoch, counted from 0, trains on."""
-        return epoch % self.count
+        if not self.mild or self.mild_from is None or epoch < self.mild_from:
+            return epoch % (self.count - self.mild)
+        return self.count - self.mild + (epoch - self.mild_from) % self.mild
 
     def block(self, version: int, part: slice) -> Samples:
         """The samples `part`, a slice of the training samples, of a version."""
@@ -148,7 +159,8 @@ class DrawnVersions:
     labelled: all samples. view: the net's view of them. ranges: of the random transforms, lengths in pixels of the net's input.
     rows: which of the samples to train on; a sample that occurs several times is drawn as many times in each epoch. indices: the keypoints.
     zooms: whether a sample that a random transform enlarges has smaller pixels, so that errors count as they are in the whole image;
-    otherwise they count as they are in the view, as with `StoredVersions`.
+    otherwise they count as they are in the view, as with `StoredVersions`. mild: the ranges of the last epochs, and their share of all
+    epochs, see `over`; None if there are none.
     """
 
     labelled: Labelled
@@ -159,6 +171,8 @@ class DrawnVersions:
     rows: np.ndarray
     indices: list[int]
     zooms: bool = True
+    mild: tuple[augmentation.Ranges, float] | None = None
+    mild_from: int | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -168,6 +182,10 @@ class DrawnVersions:
         """The number of different samples among those of an epoch."""
         return len(np.unique(self.rows))
 
+    def over(self, epochs: int) -> "DrawnVersions":
+        """These versions for a training of so many epochs, the last of which draw mild transforms if there are any."""
+        return replace(self, mild_from=first_mild(epochs, self.mild[1])) if self.mild else self
+
     def version(self, epoch: int) -> int:
         """The number of the version that an epoch, counted from 0, trains on: each epoch has its own."""
         return epoch
@@ -175,7 +193,9 @@ class DrawnVersions:
     def block(self, version: int, part: slice) -> Samples:
         """The samples `part`, a slice of the training samples, of a version; equal arguments give equal samples."""
         rows = self.rows[part]
-        rng, ranges = np.random.default_rng([self.seed, version, part.start]), augmentation.allowed(self.ranges, self.keypointset)
+        late = self.mild is not None and self.mild_from is not None and version >= self.mild_from
+        ranges = augmentation.allowed(self.mild[0] if self.mild and late else self.ranges, self.keypointset)
+        rng = np.random.default_rng([self.seed, version, part.start])
         side, whole = self.view.side, self.view.matrix[rows]
         drawn = augmentation.draw(len(rows), side, ranges, rng=rng).after(whole)
         surroundings = scenes.draw(len(rows), side, ranges.scene_share, rng=rng)
@@ -219,6 +239,10 @@ class DrawnWindows:
         """The number of different labels."""
         return len(np.unique(self.pairs, axis=0))
 
+    def over(self, epochs: int) -> "DrawnWindows":
+        """These windows for a training of so many epochs."""
+        return self
+
     def version(self, epoch: int) -> int:
         """The number of the version that an epoch, counted from 0, trains on: each epoch has its own."""
         return epoch
@@ -245,6 +269,11 @@ class DrawnWindows:
 
 
 Versions = StoredVersions | DrawnVersions | DrawnWindows
+
+
+def first_mild(epochs: int, share: float) -> int:
+    """The first epoch, counted from 0, of the last ones that are the given share of all epochs."""
+    return epochs - round(share * epochs)
 
 
 def repeated(rows: np.ndarray, size: int) -> np.ndarray:

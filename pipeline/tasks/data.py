@@ -301,6 +301,10 @@ class Augment(Stage):
         real(0.03, "fraction of samples that are shrunk and placed in front of an enlarged part of another sample or beside one", 0.0, 1.0),
         "0",
     )
+    mild_share = suited(
+        real(0.36, "fraction of the versions, and of the epochs of the base net, that have milder transforms: the last ones", 0.0, 0.9), "0"
+    )
+    mild = real(0.5, "factor of the rotation, shear, shift, scale, stretch, small-share and scene-share in these versions", 0.0, 1.0)
     gain = real(0.3, "maximum relative change of the contrast", 0.0, 1.0)
     bias = real(0.15, "maximum change of the brightness, as a fraction of the full range", 0.0, 1.0)
 
@@ -316,8 +320,10 @@ class Augment(Stage):
         for sentence in self.sentences(faces):
             self.say(sentence)
         images, labels = self._stored(*self._in_frame(faces))
-        given = {"keypointset": faces.keypointset.restored(), "ranges": self.ranges(faces)}
-        made = augmentation.versions(images, labels, **given, count=self._count, seed=self.seed)
+        ranges = self.ranges(faces)
+        late = ranges.milder(self.mild) if self.mild_versions else ranges
+        of_version = [ranges] * (self._count - self.mild_versions) + [late] * self.mild_versions
+        made = augmentation.versions(images, labels, keypointset=faces.keypointset.restored(), ranges=of_version, seed=self.seed)
         with self.writing() as file, self.progress(self._count, "version") as progress:
             versions: Iterator[dict[str, Images]] = ({"images": images, "keypoints": labels} for images, labels in progress.over(made))
             artifacts.put_versions(file, augmentation.AugmentedVersions, versions, self._count)
@@ -326,6 +332,16 @@ class Augment(Stage):
     def _count(self) -> int:
         """The number of versions in the artifact; if the trainings draw their own, it has as many of one sample."""
         return self.copies or EXAMPLES
+
+    @property
+    def share_of_mild(self) -> float:
+        """The fraction of the base net's epochs with milder transforms."""
+        return 0.0 if is_auto(self, "mild_share") else float(or_usual(self, "mild_share", self.mild_share))
+
+    @property
+    def mild_versions(self) -> int:
+        """The number of versions in the artifact with milder transforms, the last ones; at least one version has the full ranges."""
+        return min(round(self.share_of_mild * self._count), self._count - 1)
 
     def stores(self, samples: int, size: int) -> bool:
         """Whether the artifact has the versions of all samples of the training part.

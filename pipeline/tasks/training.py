@@ -66,7 +66,7 @@ class Training(Budgeted, Learning):
         with self._versions(job) as versions:
             job = self._within_budget(job, versions)
             with self.progress(job.recipe.epochs, "epoch") as progress:
-                trained = fitting.train(job, versions, hooks=self._hooks(progress, trains_on))
+                trained = fitting.train(job, versions.over(job.recipe.epochs), hooks=self._hooks(progress, trains_on))
         self.save(trained, siblings=self._publish_snapshots(trained.history.epoch.tolist()))
         self._conclude(job, trained, trains_on)
 
@@ -113,13 +113,17 @@ class Training(Budgeted, Learning):
         training, augment, least = ~labelled.held_out, self.requires()["copies"], self.least()
         samples = int(training.sum())
         if samples < least or not augment.stores(samples, samples * job.sight.side**2 * job.structure.channels):
-            drawn = {"keypointset": job.keypointset, "ranges": augment.ranges(self._data()), "seed": augment.seed, "zooms": False}
+            ranges = augment.ranges(self._data())
+            mild = (ranges.milder(augment.mild), augment.share_of_mild) if augment.share_of_mild else None
+            drawn = {"keypointset": job.keypointset, "ranges": ranges, "seed": augment.seed, "zooms": False, "mild": mild}
             rows = repeated(rows_with(labelled.keypoints, indices, among=training), least)
             yield DrawnVersions(labelled, job.sight.view(len(labelled.images)), rows=rows, indices=indices, **drawn)
             return
         rows, source = rows_with(labelled.keypoints[training], indices), labelled.source[training]
         with self.input()["copies"].reading(AugmentedVersions) as file:
-            yield StoredVersions(file["images"], file["keypoints"], source, rows=rows, indices=indices, pixel=pixel)
+            yield StoredVersions(
+                file["images"], file["keypoints"], source, rows=rows, indices=indices, pixel=pixel, mild=augment.mild_versions
+            )
 
     def _hooks(self, progress: "Progress", trains_on: str) -> "Hooks":
         from pipeline.nets.snapshots import Series
