@@ -302,9 +302,9 @@ class Augment(Stage):
         "0",
     )
     mild_share = suited(
-        real(0.55, "fraction of the versions, and of the epochs of the base net, that have milder transforms: the last ones", 0.0, 0.9), "0"
+        real(0.7, "fraction of the versions, and of the epochs of the base net, that have milder transforms: the last ones", 0.0, 0.9), "0"
     )
-    mild = real(0.3, "factor of the rotation, shear, shift, scale, stretch, small-share and scene-share in these versions", 0.0, 1.0)
+    mild = real(0.25, "factor of the rotation, shear, shift, scale, stretch, small-share and scene-share in these versions", 0.0, 1.0)
     gain = real(0.3, "maximum relative change of the contrast", 0.0, 1.0)
     bias = real(0.15, "maximum change of the brightness, as a fraction of the full range", 0.0, 1.0)
 
