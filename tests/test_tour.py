@@ -25,10 +25,10 @@ paths = [FOLDER / name for name in names[FACES:]]
 table.to_csv("files.csv")
 nets.predict(drawn.images[FACES:]).to_csv("arrays.csv")
 nets.predict(paths[:2], [[10, 12, 60, 70], [0, 0, 96, 96]]).to_csv("boxes.csv")
-made = next(WORKSPACE.glob("submissions/predictions-*.h5"))
-kp.load_nets([made, made]).predict(paths).to_csv("twice.csv")
+(artifact,) = made("submissions/predictions-*.h5")
+kp.load_nets([artifact, artifact]).predict(paths).to_csv("twice.csv")
 print(kp.load_nets(full))
-flags = [f"--nets={made}", f"--dataset-path={FOLDER}", f"--workspace-root={WORKSPACE}"]
+flags = [f"--nets={artifact}", f"--dataset-path={FOLDER}", f"--workspace-root={WORKSPACE}"]
 assert commands.main(["annotate", *map(str, paths), "--out", "annotated", *flags]) == 0
 assert commands.main(["annotate", str(paths[0]), "--box", "10,12,60,70", "--out", "annotated-box", *flags]) == 0
 """

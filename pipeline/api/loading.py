@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.api.predicting import KeypointNets
 from pipeline.errors import InputError
+from pipeline.store.workspace import runlog
 from pipeline.units import printable
 
 if TYPE_CHECKING:
-    from pipeline.commands.support.last_run import Run
     from pipeline.inference.loaded import LoadedNets
 
     Source = str | os.PathLike[str]
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def load_nets(nets: "Source | Iterable[Source]") -> KeypointNets:
     """Loads finished nets into memory.
 
-    nets: a workspace, whose last finished run is meant; a file that `keypoints pack` has written; an artifact of Predict, or of TrainBase
-    for the base net without specialists; or several of these, whose predictions are averaged.
+    nets: a workspace, of which the last finished run that predicted is meant; a file that `keypoints pack` has written; an artifact of
+    Predict, or of TrainBase for the base net without specialists; or several of these, whose predictions are averaged.
 
     Raises InputError if there is no such file or folder, if it has no finished nets or is damaged, and if several nets predict different
     keypoints or see images differently.
@@ -47,18 +47,22 @@ def _loaded(path: Path) -> "LoadedNets":
         raise InputError(f"{printable(path)} does not exist. Give a workspace, a file of `keypoints pack`, or an artifact of Predict.")
     if path.is_file() and packfiles.is_pack_file(path):
         return loading.of_pack(path).nets
-    root = path if path.is_dir() else ancestry.root_of(path)
+    artifact, root = (_of_workspace(path), path) if path.is_dir() else (path.absolute(), ancestry.root_of(path))
     run = Run.selected_by([f"--workspace-root={root.absolute()}"])
     # What the data set of the run says is known only while Luigi's parameters have the values of that run.
     with run.stages():
-        return loading.loaded(chains.chosen(str(_of_run(run, path) if path.is_dir() else path.absolute()), []))
+        return loading.loaded(chains.chosen(str(artifact), []))
 
 
-def _of_run(run: "Run", workspace: Path) -> Path:
-    """The artifact with the predictions of a run, or with its base net if it made no others. Raises InputError if there is neither."""
-    if not run.finished:
+def _of_workspace(workspace: Path) -> Path:
+    """The artifact of the last finished run that predicted; if none has, the base net of the last one that trained it.
+
+    Raises InputError if there is neither.
+    """
+    made = [entry.get("artifacts", {}) for entry in runlog.entries(workspace / "models") if entry.get("event") == "end"]
+    if not made:
         raise InputError(f"No run has finished in {printable(workspace)}. Run Predict there first, or name another folder.")
-    made = [workspace.absolute() / run.artifacts[stage] for stage in ("Predict", "TrainBase") if stage in run.artifacts]
-    if not (found := next((file for file in made if file.is_file()), None)):
-        raise InputError(f"The last finished run in {printable(workspace)} has no trained nets, or they were removed. Run Predict there.")
+    files = [workspace.absolute() / own[stage] for stage in ("Predict", "TrainBase") for own in reversed(made) if stage in own]
+    if not (found := next((file for file in files if file.is_file()), None)):
+        raise InputError(f"The finished runs in {printable(workspace)} made no nets, or these were removed. Run Predict there.")
     return found
