@@ -100,5 +100,6 @@ def test_trained_nets_predict_what_annotate_writes(tour):
     np.testing.assert_allclose(twice[columns], files[columns], atol=1e-4)
     np.testing.assert_array_equal(boxes[columns].round(2).iloc[0], pd.read_csv(folder / "annotated-box" / "keypoints.csv")[columns].iloc[0])
     (path,) = (folder / "tour" / "work" / "submissions").glob("predictions-*.csv")
-    predicted = pd.read_csv(path)[["x", "y"]].to_numpy().reshape(len(files), -1)
+    # In a CSV table, an integer is the centre of a pixel.
+    predicted = pd.read_csv(path)[["x", "y"]].to_numpy().reshape(len(files), -1) + 0.5
     np.testing.assert_allclose(files[columns], predicted, atol=0.01)
