@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import os
 import re
 import secrets
 import shutil
@@ -11,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +26,8 @@ from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.review.judgement import Judgement, Ranking, by_distance, by_rules
 from pipeline.review.samples import OwnSamples, TableSamples
-from pipeline.review.session import Review, Wish, WrongRequestError
+from pipeline.review.session import Review
+from pipeline.review.wish import Wish, WrongRequestError
 from pipeline.store.workspace import locks
 
 server = pytest.importorskip("pipeline.review.server", reason="the packages of the extra review are missing", exc_type=ImportError)
@@ -675,11 +676,23 @@ def test_a_secret_of_each_server(chrome, port):
     chrome.get_log("browser")
 
 
-def test_a_port_that_is_no_port(tmp_path):
-    """One sentence."""
-    command = [sys.executable, "-m", "pipeline", "review", "--port", "99999", "--no-browser", "--dataset-path=rendered"]
-    done = subprocess.run([*command, f"--workspace-root={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--port", "99999", "--dataset-path=rendered"), "--port 99999 cannot be used"),
+        (("--dataset-path=rendered",), "The faces are not drawn yet. Run the task Load first."),
+        (("--dataset-path=bare",), "bare has no labels in a known format"),
+    ],
+    ids=["port", "drawn faces", "labels"],
+)
+def test_what_cannot_be_reviewed(tmp_path, flags, told):
+    """The command ends with one sentence and writes nothing."""
+    (tmp_path / "bare").mkdir()
+    Image.new("L", (20, 20)).save(tmp_path / "bare" / "a.png")
+    command = [sys.executable, "-m", "pipeline", "review", "--no-browser", f"--workspace-root={tmp_path}", *flags]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 2
-    assert "--port 99999 cannot be used" in done.stderr
+    assert told in done.stderr
     assert "Traceback" not in done.stderr
-    assert Path(tmp_path, "corrections.csv").exists() is False
+    assert not (tmp_path / "corrections.csv").exists()

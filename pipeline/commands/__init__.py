@@ -278,10 +278,14 @@ def _run(options: argparse.Namespace, flags: list[str]) -> int:
         raise InputError(f"{options.command} needs either {ADDRESS} or {either}.")
     check_flags(flags, [f"--{name.replace('_', '-')}" for name in vars(options)])
     selected = Run.selected_by(flags)
+    if options.command == "review":
+        from pipeline.commands import review
+
+        return review.run(review.Reviewed(options.port, not options.no_browser), selected)
     with selected.stages() as stages:
         if options.command == "status":
             print(selected.description())
-        elif options.command in ("annotate", "pack", "kaggle", "review") and selected.last and not _names_nets(options):
+        elif options.command in ("annotate", "pack", "kaggle") and selected.last and not _names_nets(options):
             print(selected.description(), file=sys.stderr)
         code = _on_stages(options, stages, selected)
         if selected.last and _depends_on_the_run(options):
@@ -334,7 +338,7 @@ def _depends_on_the_run(options: argparse.Namespace) -> bool:
     """Whether the run decides what a subcommand has shown or done, and whether nothing has said so yet."""
     from pipeline.commands.support.addresses import named
 
-    if options.command in ("status", "annotate", "pack", "kaggle", "clean", "review", "verify") or vars(options).get("undo"):
+    if options.command in ("status", "annotate", "pack", "kaggle", "clean", "verify") or vars(options).get("undo"):
         return False
     asked = [vars(options)[name] for name in ("what", "one", "other") if vars(options).get(name)]
     return not asked or any(named(what) is None for what in asked)
@@ -371,10 +375,6 @@ def _on_stages(options: argparse.Namespace, stages: "list[Stage]", selected: "Ru
             return pack.run(packing, stages, selected.command, selected.predicted)
         case "kaggle":
             return kaggle.submit(options.what, options.message, stages, selected)
-        case "review":
-            from pipeline.commands import review
-
-            return review.run(review.Reviewed(options.port, not options.no_browser), stages, selected)
         case _:
             from pipeline.commands import annotate
 

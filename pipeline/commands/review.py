@@ -1,6 +1,6 @@
 """`keypoints review`: a page in the browser on which labels are reviewed and corrected, the most doubtful ones first."""
 
-import functools
+import contextlib
 import getpass
 import secrets
 import sys
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from luigi.task import flatten
 
-from pipeline.commands.support import doubts
 from pipeline.commands.support.last_run import Run
 from pipeline.errors import InputError
 from pipeline.store.run.stage import Stage
@@ -25,6 +24,8 @@ from pipeline.tasks.data import Load
 from pipeline.units import printable
 
 if TYPE_CHECKING:
+    from uvicorn import Server
+
     from pipeline.review.samples import ReviewedSamples
     from pipeline.review.session import Review
 
@@ -37,53 +38,61 @@ class Reviewed:
     browser: bool
 
 
-def run(request: Reviewed, stages: list[Stage], selected: Run) -> int:
+def run(request: Reviewed, selected: Run) -> int:
     """Answers the page until the process is interrupted. Returns 0.
 
-    Raises InputError if the port is in use, if the packages of the extra are missing, and if the file of corrections cannot be understood.
+    Raises InputError if the port is in use, if the packages of the extra are missing, and if labels or corrections cannot be read.
     """
     try:
         from pipeline.review import server
     except ImportError as error:
         raise InputError(f"The review page needs the package {error.name}. Install it: pip install 'keypoints[review]'.") from None
-    at, secret = server.listening(request.port), secrets.token_urlsafe(24)
-    told: Future[Review] = Future()
-    # The page opens at once, while the labels are still read.
-    reading = threading.Thread(target=functools.partial(_open, told, stages, selected), daemon=True)
-    found = corrected_dataset().label_corrections()
-    if found.note:
-        print(f"warning: {found.note}", file=sys.stderr)
-    url = server.address(at.getsockname()[1], secret)
-    print(
-        f"Review page: {url}\nCorrections: {printable(found.path)}\nCtrl-C ends the server. What the page calls saved is in the file.",
-        flush=True,
-    )
-    reading.start()
-    if request.browser:
-        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-    server.serve(told.result, at, secret)
+    with selected.in_force():
+        found = corrected_dataset().label_corrections()
+        if selected.last:
+            print(selected.description(), file=sys.stderr)
+        if found.note:
+            print(f"warning: {found.note}", file=sys.stderr)
+        at, secret = server.listening(request.port), secrets.token_urlsafe(24)
+        told: Future[Review] = Future()
+        serving = server.server(told.result, at, secret)
+        url = server.address(at.getsockname()[1], secret)
+        print(
+            f"Review page: {url}\nCorrections: {printable(found.path)}\nWhat the page calls saved is in the file. Ctrl-C ends the server.",
+            flush=True,
+        )
+        # The page opens at once, while the labels are still read.
+        threading.Thread(target=_open, args=(told, selected, serving), daemon=True).start()
+        if request.browser:
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        with contextlib.suppress(KeyboardInterrupt):
+            serving.run(sockets=[at])
+    if told.done():
+        told.result()  # raises what was wrong with the labels
     return 0
 
 
-def _open(told: "Future[Review]", stages: list[Stage], selected: Run) -> None:
-    """Reads the labels and what is known about them, for the server's threads."""
+def _open(told: "Future[Review]", selected: Run, serving: "Server") -> None:
+    """Reads the labels and what is known about them, for the server's threads. The server ends if that fails."""
+    from pipeline.commands.support import doubts
     from pipeline.review.judgement import Ranking
     from pipeline.review.session import Review
 
     try:
-        file, samples = corrected_dataset().file(), _samples(stages)
-        ranking = Ranking(doubts.judgements(samples, stages, selected), len(samples))
+        load = Load()
+        file, samples = corrected_dataset().file(), _samples(load)
+        ranking = Ranking(doubts.judgements(samples, load, selected), len(samples))
         told.set_result(Review(samples, ranking, file, _user(), _locked))
     except Exception as error:
         told.set_exception(error)
+        serving.should_exit = True
 
 
-def _samples(stages: list[Stage]) -> "ReviewedSamples":
+def _samples(load: Load) -> "ReviewedSamples":
     """The labelled samples of the set, as its label files have them. Raises InputError if these cannot be read."""
     from pipeline.data import ownset
     from pipeline.review.samples import OwnSamples, TableSamples
 
-    load = next(stage for stage in stages if isinstance(stage, Load))
     for task in flatten(load.requires()):
         if isinstance(task, ExternalFile) and (lacking := task.lacking()):
             raise InputError(f"{lacking} does not exist.")

@@ -6,13 +6,12 @@ has the secret behind #, where no browser sends it to a server. Requests for ano
 first. The files of the page contain no data.
 """
 
-import contextlib
 import json
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -24,7 +23,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.data.corrections import ConflictError
 from pipeline.errors import InputError
-from pipeline.review.session import Review, Wish, WrongRequestError
+from pipeline.review.wish import Wish, WrongRequestError
+
+if TYPE_CHECKING:
+    from pipeline.review.session import Review
 
 HOST = "127.0.0.1"
 HEADER = "x-review-key"
@@ -41,7 +43,7 @@ SECURITY = {
 }
 
 # Waits until the labels are read. Raises InputError if they cannot be read.
-Opened = Callable[[], Review]
+Opened = Callable[[], "Review"]
 
 
 def listening(port: int) -> socket.socket:
@@ -63,14 +65,8 @@ def address(port: int, secret: str) -> str:
     return f"http://{HOST}:{port}/#key={secret}"
 
 
-def serve(opened: Opened, at: socket.socket, secret: str) -> None:
-    """Answers requests until the process is interrupted."""
-    with contextlib.suppress(KeyboardInterrupt):
-        server(opened, at, secret).run(sockets=[at])
-
-
 def server(opened: Opened, at: socket.socket, secret: str) -> uvicorn.Server:
-    """The server for a socket, before it runs."""
+    """The server for a socket, before it runs. It runs until the process is interrupted, or until its `should_exit` is set."""
     app = application(opened, secret, at.getsockname()[1])
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none", http="h11")
     return uvicorn.Server(config)
@@ -190,7 +186,7 @@ def _guarded(find: Callable[[], Any]) -> Response:
     return found if isinstance(found, Response) else JSONResponse(found)
 
 
-def _picture(review: Review, rank: int) -> Response:
+def _picture(review: "Review", rank: int) -> Response:
     picture = review.samples.picture(review.sample(rank))
     return Response(picture.content, media_type=picture.kind)
 

@@ -3,40 +3,17 @@
 import datetime
 import math
 import threading
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pipeline.data import corrections
 from pipeline.data.corrections import Change, Corrections, LabelValue, Locked
-from pipeline.errors import InputError
 from pipeline.review.judgement import Ranking
 from pipeline.review.samples import MARGIN, ReviewedSamples
+from pipeline.review.wish import Wish, WrongRequestError
 
 LONGEST_REMARK = 500  # letters
-
-
-class WrongRequestError(InputError):
-    """The page asks for something that there is not."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """The change that a reviewer asks for.
-
-    sample, keypoint: their numbers, from 0. old: the value that the reviewer has seen, as text. new: the value as text, "missing",
-    "occluded" or as in the file; None if point is given. point: x and y in pixels of the image. occluded: whether the keypoint is occluded
-    there. why: a remark.
-    """
-
-    sample: int
-    keypoint: int
-    old: str
-    new: str | None = None
-    point: tuple[float, float] | None = None
-    occluded: bool = False
-    why: str = ""
 
 
 class Review:

@@ -10,49 +10,38 @@ from pipeline.commands.support.last_run import Run
 from pipeline.data import corrected
 from pipeline.data.tables import Origin
 from pipeline.store.hdf5 import artifacts
-from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import workspace_root
 from pipeline.store.workspace import runlog
+from pipeline.tasks.data import Load
 
 if TYPE_CHECKING:
     from pipeline.review.judgement import Judgement
     from pipeline.review.samples import ReviewedSamples
 
 
-def judgements(samples: "ReviewedSamples", stages: list[Stage], selected: Run) -> "list[Judgement]":
+def judgements(samples: "ReviewedSamples", load: Load, selected: Run) -> "list[Judgement]":
     """What is known about the labels of the samples, the most telling first; of artifacts that were made from the same files."""
-    load, predict = _artifacts(stages, selected)
-    found = []
     numbers = {samples.name(number): number for number in range(len(samples))}
-    if predict:
-        found.append(_by_predictions(predict, samples, numbers))
-    if load:
-        found.append(_by_rules(load, samples, numbers))
+    loaded, predicted = _artifacts(load, selected)
+    found = [_by_predictions(predicted, samples, numbers)] if predicted else []
+    found += [_by_rules(loaded, samples, numbers)] if loaded else []
     return [judgement for judgement in found if not np.isnan(judgement.score).all()]
 
 
-def _artifacts(stages: list[Stage], selected: Run) -> tuple[Path | None, Path | None]:
-    """The artifacts of Load and Predict to go by: those of the selected run, or of the last run that was made from the same files.
+def _artifacts(load: Load, selected: Run) -> tuple[Path | None, Path | None]:
+    """The artifacts of Load and Predict of the selected run, or of the last run that was made from the same files.
 
     Corrections make them stale, but what they say about the other labels remains true.
     """
-    own = {stage.address: stage for stage in stages}
-    load, predict = own["Load"], own["Predict"]
-    if artifacts.is_sound(load.path) and artifacts.is_sound(predict.path):
-        return load.path, predict.path
-    wanted = load.provenance["files"], load.provenance["inputs"]
-    runs = [{name: str(place) for name, place in selected.artifacts.items()}]
-    runs += [
-        entry["artifacts"] for entry in reversed(runlog.entries(workspace_root() / "models")) if isinstance(entry.get("artifacts"), dict)
-    ]
+    wanted, root = (load.provenance["files"], load.provenance["inputs"]), workspace_root()
+    runs = [selected.artifacts, *(entry.get("artifacts") or {} for entry in reversed(runlog.entries(root / "models")))]
     for made in runs:
-        place = made.get("Load")
-        if not place or not artifacts.is_sound(path := workspace_root() / place):
+        path, predicted = root / made.get("Load", ""), root / made.get("Predict", "")
+        if not (path.is_file() and predicted.is_file() and artifacts.is_sound(path) and artifacts.is_sound(predicted)):
             continue
-        from_files = artifacts.attributes(path).get("made_from", {})
-        if (from_files.get("files"), from_files.get("inputs")) == wanted:
-            predicted = workspace_root() / made.get("Predict", "")
-            return path, predicted if predicted.is_file() and artifacts.is_sound(predicted) else None
+        made_from = artifacts.attributes(path).get("made_from", {})
+        if (made_from.get("files"), made_from.get("inputs")) == wanted:
+            return path, predicted
     return (load.path if artifacts.is_sound(load.path) else None), None
 
 

@@ -65,10 +65,8 @@ class Run:
         return cls(own_flags, task, True, when, bool(end), dict(end.get("artifacts", {})))
 
     @contextlib.contextmanager
-    def stages(self) -> Iterator[list[Stage]]:
-        """Yields the stages that Predict needs and Predict itself, or Report instead where a report exists; inputs first."""
-        import pipeline
-
+    def in_force(self) -> Iterator[CmdlineParser]:
+        """A context in which the flags count. No stage is made, which takes longer."""
         with contextlib.ExitStack() as stack:
             try:
                 parser = stack.enter_context(_parsed(self.flags))
@@ -76,6 +74,14 @@ class Run:
                 raise (
                     InputError(f"The flags of the last run cannot be used: {error} Give those that you mean.") if self.last else error
                 ) from None
+            yield parser
+
+    @contextlib.contextmanager
+    def stages(self) -> Iterator[list[Stage]]:
+        """Yields the stages that Predict needs and Predict itself, or Report instead where a report exists; inputs first."""
+        import pipeline
+
+        with self.in_force() as parser:
             has_report = names.artifacts(workspace_root() / pipeline.Report.folder, "report")
             yield (pipeline.Report() if has_report else parser.get_task_obj()).needed_stages()
 
