@@ -18,6 +18,7 @@ from pipeline.data import duplicates
 from pipeline.data.formats import archives, kaggle
 from pipeline.data.synthetic import rendered
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
+from pipeline.store.run import guard
 from pipeline.store.workspace import console
 
 
@@ -83,6 +84,15 @@ def test_a_stage_that_is_done_shows_what_it_made(workplace):
             setattr(stage, f"set_{name}", told.append)
         stage.run()
     assert told[-2:] == [100, f"the sum is 21; {total.path.absolute()} on {environment.host()}"]
+
+
+def test_a_stage_within_another_reports_with_it(workplace, monkeypatch):
+    """Luigi knows only the stage that it runs, such as a Trial: the text of a training that the Trial makes is shown with it."""
+    chain, told = workplace.chain(), []
+    chain["Total"].set_status_message = told.append
+    monkeypatch.setattr(guard, "running", [chain["Total"], chain["Draw"]])
+    chain["Draw"].tell_scheduler(0.5, "half of it")
+    assert told == ["half of it"]
 
 
 # Reports of the functions that do the work
