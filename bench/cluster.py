@@ -42,13 +42,13 @@ class Slept:
 
 class naps(luigi.Config):
     count = whole(8, "how many", 1)
+    seconds = real(1.0, "how long", 0.0)
 
 
 class Nap(Stage):
     """Sleeps, and notes when."""
 
     number = whole(0, "which", 0)
-    seconds = real(1.0, "how long", 0.0)
 
     @property
     def identity(self):
@@ -57,9 +57,9 @@ class Nap(Stage):
     def run(self):
         note = Path("times", f"{self.number}-{os.getpid()}")
         note.write_text(f"{time.time()}")
-        time.sleep(self.seconds)
+        time.sleep(naps().seconds)
         note.write_text(f"{note.read_text()} {time.time()}")
-        self.save(Slept(np.float64(self.seconds)))
+        self.save(Slept(np.float64(naps().seconds)))
 
 
 class All(Stage):
@@ -162,7 +162,7 @@ def workspace() -> Iterator[Path]:
 
 def start(folder: Path, port: int, stages: int, seconds: float) -> subprocess.Popen[bytes]:
     """A worker of a shared run."""
-    flags = ("--scheduler-port", str(port), "--naps-count", str(stages), "--Nap-seconds", str(seconds))
+    flags = ("--scheduler-port", str(port), "--naps-count", str(stages), "--naps-seconds", str(seconds))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "luigi", "--module", "naps", "All", *flags]
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)

@@ -153,9 +153,11 @@ class Keyed(luigi.Task):
         return hash(self._build_id if self._has_key else "")
 
     def to_str_params(self, only_significant: bool = False, only_public: bool = False) -> dict[str, str]:
-        """The parameters as texts. In a shared run the key is among them, so that luigid's page shows it and finds the stage by it."""
-        own = {"key": self.key} if self._has_key and shared.workspace() else {}
-        return {**super().to_str_params(only_significant, only_public), **own}
+        """The parameters as texts. In a shared run the key comes first, so that luigid's page shows it and finds the stage by it."""
+        texts: dict[str, str] = super().to_str_params(only_significant, only_public)
+        if not self._has_key or not shared.workspace():
+            return texts
+        return {"key": self.key, **{name: text for name, text in texts.items() if (name, text) != ("overrides", "{}")}}
 
     # Names
 
