@@ -118,7 +118,7 @@ def test_a_line_that_cannot_be_understood(tmp_path, line, said):
 
 @pytest.mark.parametrize("cut", range(1, 60, 7))
 def test_a_torn_last_line_is_ignored_and_never_continued(tmp_path, cut):
-    """Wherever it ends: the note shows it, and the next change replaces it instead of following it on the same line."""
+    """Wherever it ends: the note shows it, and the next change follows on a line of its own, after a remark with what there was."""
     path = tmp_path / "corrections.csv"
     path.write_bytes(
         f"{HEADER}\n7,1,nose_tip,48.5 57.25,50 58,ann,,\n".encode() + b"8,1,nose_tip,48.5 57.25,50 58,ann,2026-01-02,a remark"[:cut]
@@ -129,7 +129,17 @@ def test_a_torn_last_line_is_ignored_and_never_continued(tmp_path, cut):
     corrections.append(path, change("50 58", "60 60"), RAW, locked)
     assert corrections.read(path).plain() == [["7", "1", "nose_tip", "60 60"]]
     assert corrections.read(path).note == ""
-    assert path.read_text().count("\n") == 3
+    assert len(path.read_text().splitlines()) == 4
+    *_, remark, last = path.read_text().splitlines()
+    assert "8,1,nose_tip,48.5 57.25,50 58,ann,2026-01-02,a remark".startswith(remark.removeprefix("# not written completely: "))
+    assert last.startswith("7,1,nose_tip,50 58,60 60,")
+
+
+def test_an_image_whose_name_begins_like_a_remark(tmp_path):
+    """Its lines are corrections."""
+    path, place = tmp_path / "corrections.csv", LabelPlace("#1.png", "1", "nose_tip")
+    corrections.append(path, change("1 1", "2 2", place), LabelValue(1, 1), locked)
+    assert corrections.read(path).plain() == [["#1.png", "1", "nose_tip", "2 2"]]
 
 
 def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import csv
 import io
 import math
 import os
+import unicodedata
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.units import printable
 NAME = "corrections.csv"  # in the workspace
 COLUMNS = ("image", "instance", "keypoint", "old", "new", "who", "when", "why")
 MISSING, OCCLUDED = "missing", "occluded"
+REMARK = "#"  # begins a line that is ignored
 TOLERANCE = 1e-3  # pixels, up to which two coordinates are the same; they are written with four decimals
 
 # Holds the lock of a file while a line is appended to it.
@@ -122,7 +124,7 @@ class Corrections(NamedTuple):
     """The content of a file of corrections.
 
     path: the file. changes: all of them, in order. by_place: what the changes of each label amount to. note: what a user should know about
-    the file, a sentence; otherwise "". size: the number of its bytes that are complete lines.
+    the file, a sentence; otherwise "". size: the number of its bytes that are complete lines. torn: what follows them.
     """
 
     path: Path
@@ -130,6 +132,7 @@ class Corrections(NamedTuple):
     by_place: dict[LabelPlace, Correction] = {}  # noqa: RUF012  # never changed
     note: str = ""
     size: int = 0
+    torn: str = ""
 
     @property
     def effective(self) -> dict[LabelPlace, Correction]:
@@ -152,7 +155,8 @@ class ConflictError(InputError):
 def read(path: Path) -> Corrections:
     """The content of a file of corrections; none if it does not exist.
 
-    A last line without a line end was torn by a crash while it was written. It is ignored, and the note says so.
+    A last line without a line end was torn by a crash while it was written. It is ignored, and the note says so. Lines that begin with #
+    are ignored too.
 
     Raises InputError, with the line, for a line that cannot be understood and for changes that contradict each other.
     """
@@ -160,23 +164,23 @@ def read(path: Path) -> Corrections:
         content = path.read_bytes()
     except FileNotFoundError:
         return Corrections(path)
-    whole, end, torn = content.rpartition(b"\n")
-    note = (
-        f"{printable(path)}: the last line has no line end, so it was not written completely and is ignored: "
-        f"{printable(torn.decode('utf-8', 'replace'))[:200]}"
-    )
+    whole, end, rest = content.rpartition(b"\n")
+    torn = _plain(rest.decode("utf-8", "surrogateescape"))
+    note = f"{printable(path)}: the last line has no line end, so it was not written completely and is ignored: {printable(torn[:200])}"
     lines = whole.decode("utf-8-sig", "surrogateescape").split("\n") if end else []
     if lines and _cells(path, 1, lines[0]) != list(COLUMNS):
         raise InputError(f"{printable(path)}, line 1: the columns must be {','.join(COLUMNS)}. Correct the line, or name another file.")
-    changes = tuple(_change(path, number, line) for number, line in enumerate(lines[1:], start=2) if line.strip())
+    changes = tuple(
+        _change(path, number, line) for number, line in enumerate(lines[1:], start=2) if line.strip() and not line.startswith(REMARK)
+    )
     by_place: dict[LabelPlace, Correction] = {}
     for change in changes:
         by_place[change.place] = _after(path, by_place.get(change.place), change)
-    return Corrections(path, changes, by_place, note if torn else "", len(whole) + len(end))
+    return Corrections(path, changes, by_place, note if torn else "", len(whole) + len(end), torn)
 
 
 def append(path: Path, change: Change, original: LabelValue, locked: Locked) -> None:
-    """Appends a change to a file of corrections, which is on the disk when this function returns.
+    """Appends a change to a file of corrections, which is on the disk when this function returns. A torn line becomes a remark.
 
     original: the value of the label in the label files. locked: holds the lock of the file.
 
@@ -193,7 +197,8 @@ def append(path: Path, change: Change, original: LabelValue, locked: Locked) -> 
                 standing,
                 before.last if before else None,
             )
-        text = ("" if known.size else _line(COLUMNS)) + _line((*change.place, str(change.old), str(change.new), *change[3:6]))
+        text = ("" if known.size else _line(COLUMNS)) + (f"{REMARK} not written completely: {known.torn}\n" if known.torn else "")
+        text += _line((*change.place, str(change.old), str(change.new), *change[3:6]))
         _write(path, known.size, text.encode("utf-8", "surrogateescape"))
 
 
@@ -286,6 +291,11 @@ def _line(cells: tuple[str, ...]) -> str:
     if any("\n" in name or "\r" in name for name in cells[:3]):
         raise InputError(f"{printable(', '.join(cells[:3]))}: the name contains a line end, so its labels cannot be corrected. Rename it.")
     text = io.StringIO()
-    plain = ("".join(letter if letter.isprintable() else " " for letter in cell) for cell in cells[3:])
-    csv.writer(text, lineterminator="\n").writerow([*cells[:3], *plain])
+    quoting = csv.QUOTE_ALL if cells[0].startswith(REMARK) else csv.QUOTE_MINIMAL
+    csv.writer(text, lineterminator="\n", quoting=quoting).writerow([*cells[:3], *map(_plain, cells[3:])])
     return text.getvalue()
+
+
+def _plain(text: str) -> str:
+    """Text without control characters, for which it has blanks."""
+    return "".join(" " if unicodedata.category(letter) in ("Cc", "Zl", "Zp") else letter for letter in text)
