@@ -291,8 +291,9 @@ def _line(cells: tuple[str, ...]) -> str:
     if any("\n" in name or "\r" in name for name in cells[:3]):
         raise InputError(f"{printable(', '.join(cells[:3]))}: the name contains a line end, so its labels cannot be corrected. Rename it.")
     text = io.StringIO()
-    quoting = csv.QUOTE_ALL if cells[0].startswith(REMARK) else csv.QUOTE_MINIMAL
-    csv.writer(text, lineterminator="\n", quoting=quoting).writerow([*cells[:3], *map(_plain, cells[3:])])
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer = quoted if cells[0].startswith(REMARK) else csv.writer(text, lineterminator="\n")
+    writer.writerow([*cells[:3], *map(_plain, cells[3:])])
     return text.getvalue()
 
 
