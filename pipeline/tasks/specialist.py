@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 WINDOW_SHIFT = 14 / 64
 # The windows over which predictions for own sets are averaged, see `alignment.LOOKS`.
 OWN_LOOKS = 5
+# The ranges of the random transforms of windows for own sets, whose samples the base net aligns less exactly than Kaggle's faces.
+OWN_RANGES = {"rotation": 15.0, "shift": 5 / 96, "scale": 1.16, "stretch": 1.06}
 
 
 class TrainSpecialist(Training, Stage):
@@ -58,10 +60,10 @@ class TrainSpecialist(Training, Stage):
         "the resolution of the stored samples, as far as the window then has at most 128 pixels",
     )
     flip = real(0.5, "window: fraction of mirrored samples", 0.0, 1.0)
-    rotation = real(15.0, "window: maximum rotation in degrees to either side", 0.0, 180.0)
-    shift = fraction("5/96", "window: maximum shift in x and in y")
-    scale = real(1.16, "window: maximum scale factor; its inverse is the minimum", 1.0, 4.0)
-    stretch = real(1.06, "window: maximum factor by which x is stretched against y; its inverse is the minimum", 1.0, 2.0)
+    rotation = suited(real(6.0, "window: maximum rotation in degrees to either side", 0.0, 180.0), "15")
+    shift = suited(fraction("2.5/96", "window: maximum shift in x and in y"), "5/96")
+    scale = suited(real(1.07, "window: maximum scale factor; its inverse is the minimum", 1.0, 4.0), "1.16")
+    stretch = suited(real(1.03, "window: maximum factor by which x is stretched against y; its inverse is the minimum", 1.0, 2.0), "1.06")
     gain = real(0.3, "window: maximum relative change of the contrast", 0.0, 1.0)
     bias = real(0.15, "window: maximum change of the brightness, as a fraction of the full range", 0.0, 1.0)
     start = choice(
@@ -182,7 +184,8 @@ class TrainSpecialist(Training, Stage):
         # Of a chosen zoom the one that the window has; a given one is exceeded by a few pixels until the nets take the window.
         zoom = float(sight.window.matrix[0, 0]) if is_auto(self, "zoom") else or_usual(self, "zoom", self.zoom)
         rows = rows_with(labelled.keypoints, job.indices, among=~labelled.held_out)
-        own = {"shift": self.shift * frame * zoom, "shear": 0.0, "small_share": 0.0, "small_scale": 1.0}
+        chosen = self._chosen_ranges()
+        own = {**chosen, "shift": chosen["shift"] * frame * zoom, "shear": 0.0, "small_share": 0.0, "small_scale": 1.0}
         return DrawnVersions(
             labelled,
             sight.view(len(labelled.images)),
@@ -193,17 +196,21 @@ class TrainSpecialist(Training, Stage):
             indices=job.indices,
         )
 
+    def _chosen_ranges(self) -> dict[str, float]:
+        """The ranges of the random transforms that depend on whether the set is an own one, in the units of the parameters."""
+        return {name: value if is_auto(self, name) else or_usual(self, name, getattr(self, name)) for name, value in OWN_RANGES.items()}
+
     def _around_keypoints(self, job: "TrainingJob", sight: "KeypointWindows") -> "DrawnWindows":
         """Windows around single keypoints, drawn anew for each epoch."""
         from pipeline.geometry.augmentation import Ranges
         from pipeline.nets.samples import DrawnWindows, balanced, labels_of
 
-        labelled, own = job.labelled, {"shift": WINDOW_SHIFT * self.side, "shear": 0.0, "small_share": 0.0, "small_scale": 1.0}
+        labelled, fixed = job.labelled, {"shift": WINDOW_SHIFT * self.side, "shear": 0.0, "small_share": 0.0, "small_scale": 1.0}
         return DrawnWindows(
             labelled,
             sight,
             keypointset=job.keypointset,
-            ranges=from_parameters(Ranges, self, **own),
+            ranges=from_parameters(Ranges, self, **self._chosen_ranges() | fixed),
             seed=self.seed,
             pairs=balanced(labels_of(labelled.keypoints, (~labelled.held_out).nonzero()[0], job.indices)),
             size=max(int((~labelled.held_out).sum()), self.least()),
