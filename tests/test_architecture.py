@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "data": LOW,
     "nets": LOW,
     "inference": {"nets", "data", *LOW},
+    "export": {"inference", "nets", "data", *LOW},
     "experiments": {"nets", *LOW},
     "results": {"inference", "nets", "data", *LOW},
     "review": {"data", *LOW},
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "tasks": {"store", "results", "experiments", "inference", "nets", "data", *LOW},
     "": {"tasks", "store"},
     "__main__": {"commands"},
-    "commands": {"", "tasks", "store", "review", "results", "experiments", "inference", "nets", "data", *LOW},
+    "commands": {"", "tasks", "store", "review", "results", "export", "experiments", "inference", "nets", "data", *LOW},
     "api": {"commands", "tasks", "store", "results", "inference", "nets", "data", *LOW},
 }
 # The one import that leads upwards: pipeline/__init__.py hands on the functions of this room when one of them is first used.

@@ -39,6 +39,7 @@ GROUPS = {
         "annotate": "predict the keypoints of your own photographs, and draw and list them",
         "pack": "write the nets of a run into one file that needs neither the workspace nor the data",
         "kaggle": "download the files of Kaggle's competition, or submit to it; needs the extra kaggle",
+        "export": "write the whole prediction of trained nets as one file for ONNX Runtime, LiteRT, OpenVINO or Keras",
     },
     "Tidy": {
         "forget": "quarantine the artifact of a stage and everything made from it, so that the next run recomputes them",
@@ -154,12 +155,10 @@ def _add_arguments(name: str, sub: argparse.ArgumentParser) -> None:
         )
     if name in ("filters", "activations"):
         sub.add_argument("--out", metavar="FILE", help="the PNG file to write (default: named after the net, in the current folder)")
-    if name == "annotate":
-        _add_annotate_arguments(sub)
-    if name == "pack":
-        _add_pack_arguments(sub)
-    if name == "kaggle":
-        _add_kaggle_arguments(sub)
+    use = {"annotate": _add_annotate_arguments, "pack": _add_pack_arguments}
+    use |= {"export": _add_export_arguments, "kaggle": _add_kaggle_arguments}
+    if name in use:
+        use[name](sub)
     if name in ("describe", "convert"):
         _add_set_arguments(name, sub)
     if name == "runs":
@@ -231,6 +230,20 @@ def _add_kaggle_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--message", default="", metavar="TEXT", help="submit: what to say besides the key and the validation RMSE")
 
 
+def _add_export_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--format", required=True, metavar="FORMAT", help="onnx, litert, openvino or keras")
+    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write the files to")
+    sub.add_argument(
+        "--nets",
+        metavar="KEY|FILE",
+        action="append",
+        default=[],
+        help="the nets of this file of `keypoints pack`, or of this artifact, as for annotate; default: those of the last run",
+    )
+    sub.add_argument("--part", choices=("whole", "base"), default="whole", help="the whole prediction, or only that of the base net")
+    sub.add_argument("--licence", metavar="TEXT", default="", help="licence of the nets (default: that of the file of nets)")
+
+
 def _add_set_arguments(name: str, sub: argparse.ArgumentParser) -> None:
     what = "" if name == "describe" else "; or predictions: predictions-KEY.csv, heldout-KEY.csv, Predict[@key] or a key"
     sub.add_argument("set", metavar="FOLDER_OR_FILE", help=f"the folder of a keypoint set, or its label file{what}")
@@ -292,7 +305,7 @@ def _run(options: argparse.Namespace, flags: list[str]) -> int:
     with selected.stages() as stages:
         if options.command == "status":
             print(selected.description())
-        elif options.command in ("annotate", "pack", "kaggle") and selected.last and not _names_nets(options):
+        elif options.command in ("annotate", "pack", "export", "kaggle") and selected.last and not _names_nets(options):
             print(selected.description(), file=sys.stderr)
         code = _on_stages(options, stages, selected)
         if selected.last and _depends_on_the_run(options):
@@ -345,7 +358,7 @@ def _depends_on_the_run(options: argparse.Namespace) -> bool:
     """Whether the run decides what a subcommand has shown or done, and whether nothing has said so yet."""
     from pipeline.commands.support.addresses import named
 
-    if options.command in ("status", "annotate", "pack", "kaggle", "clean", "verify") or vars(options).get("undo"):
+    if options.command in ("status", "annotate", "pack", "export", "kaggle", "clean", "verify") or vars(options).get("undo"):
         return False
     asked = [vars(options)[name] for name in ("what", "one", "other") if vars(options).get(name)]
     return not asked or any(named(what) is None for what in asked)
@@ -382,12 +395,22 @@ def _on_stages(options: argparse.Namespace, stages: "list[Stage]", selected: "Ru
             return pack.run(packing, stages, selected.command, selected.predicted)
         case "kaggle":
             return kaggle.submit(options.what, options.message, stages, selected)
+        case "export":
+            from pipeline.commands import export
+
+            exported = export.ExportRequest(options.format, _every(options.nets), options.part, options.out, options.licence)
+            return export.run(exported, stages, selected.command, selected.predicted)
         case _:
             from pipeline.commands import annotate
 
-            nets = tuple(part for given in options.nets for part in _parts(given))
+            nets = tuple(_every(options.nets))
             request = annotate.Request(options.photos, options.out, options.box, options.format, nets, options.doubt)
             return annotate.run(request, stages, selected.command, selected.predicted)
+
+
+def _every(given: list[str]) -> list[str]:
+    """The names in lists of names, see `_parts`."""
+    return [part for one in given for part in _parts(one)]
 
 
 def _parts(given: str) -> list[str]:
