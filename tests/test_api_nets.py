@@ -1,7 +1,9 @@
 """`kp.load_nets` and what it returns, with a stub in place of the nets: it places all keypoints at the brightest spot of the crop."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import kinds
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,9 +16,13 @@ from pipeline.api import predicting
 from pipeline.commands import annotate
 from pipeline.errors import InputError
 from pipeline.inference import instances
+from pipeline.inference.expected_error import ErrorModel
 from pipeline.inference.loaded import LoadedNets, PredictedCrops, SampleFrame
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.keypoints.kaggle import KAGGLE, SIDE
+from pipeline.keypoints.stored import StoredSet
+from pipeline.nets.structure import Structure
+from pipeline.nets.trained import Trained
 
 FACES = LoadedNets(((),), KAGGLE, 0.33, SampleFrame(SIDE, 1), detector="face")
 MOUSE = LoadedNets(
@@ -34,7 +40,9 @@ def shown(tmp_path, monkeypatch):
         crops.append(given)
         grey = given.mean(axis=-1) if given.ndim == 4 else given
         spots = np.array([brightest(crop) if crop.max() > 60 else np.zeros(2) for crop in grey])[:, None]
-        return PredictedCrops(spots + np.zeros((1, len(nets.keypointset.names), 1)), np.zeros(len(given)))
+        keypoints = len(nets.keypointset.names)
+        expected = None if nets.error_model is None else np.arange(1.0, keypoints + 1) + 0.25 * np.arange(len(given))[:, None]
+        return PredictedCrops(spots + np.zeros((1, keypoints, 1)), np.zeros(len(given)), expected)
 
     monkeypatch.setattr(predicting, "_predicted", predicted)
     monkeypatch.setattr(annotate, "_predict_crops", lambda given, job: predicted(job.nets, given))
@@ -175,6 +183,94 @@ def test_the_values_are_those_of_annotate(shown, detector, monkeypatch, nets, bo
     np.testing.assert_array_equal(shown[0], shown[1])
     assert len(table) == len(written)
     assert table.round(2).to_numpy().tolist() == written[list(table)].to_numpy().tolist()
+
+
+KNOWN = replace(MOUSE, error_model=kinds.filled(ErrorModel, np.random.default_rng(0)))
+
+
+def test_expected_errors_follow_if_they_are_asked_for(shown):
+    """A column for each keypoint, in pixels of the image, with the values that `keypoints annotate` writes; also for boxes."""
+    nets, images, boxes = kp.KeypointNets(KNOWN), dots(*CENTRES), [[110, 50, 64, 64], [0, 80, 80, 80]]
+    plain, table = nets.predict(images, boxes), nets.predict(images, boxes, expected_errors=True)
+    assert list(table) == [*plain, "nose_expected_error", "tail_expected_error"]
+    pd.testing.assert_frame_equal(table[list(plain)], plain)
+    sides = nets.loaded.squares(np.array(boxes, float))[:, 2:] / 64  # of a pixel of the crops
+    np.testing.assert_allclose(table.iloc[:, 4:], np.array([[1, 2], [1.25, 2.25]]) * sides)
+    assert kp.rmse(table, plain) == 0
+    assert kp.draw(images[0], table.iloc[0]).tobytes() == kp.draw(images[0], plain.iloc[0]).tobytes()
+
+
+def test_expected_errors_are_those_of_annotate(shown, monkeypatch):
+    """Columns and values are the same."""
+    monkeypatch.setattr(annotate.loading, "chosen", lambda given, stages: annotate.loading.Chosen(KNOWN))
+    dotted((300, 200), CENTRES[0], 3).save("a.png")
+    commands.main(["annotate", "a.png", "--nets", "nets.h5"])
+    written, table = pd.read_csv("annotated/keypoints.csv"), kp.KeypointNets(KNOWN).predict("a.png", expected_errors=True)
+    assert [column for column in written if column.endswith("_error")] == list(table)[4:]
+    assert table.round(2).to_numpy().tolist() == written[list(table)].to_numpy().tolist()
+
+
+def test_unknown_expected_errors_are_refused(shown):
+    """Before anything is predicted, in a sentence."""
+    with pytest.raises(InputError, match=r"expected errors of these nets are not known, .* Leave out expected_errors"):
+        kp.KeypointNets(MOUSE).predict(dots(*CENTRES), expected_errors=True)
+    assert not shown
+
+
+# Nets of Keras
+
+
+def real(weights=None):
+    """A chain of two small nets for MOUSE, with their first weights unless others are given."""
+    from pipeline.nets import network
+
+    structure, stored = Structure("compact", 0.25, 0, 2, "relu", 8, 3, 100.0, 50.0, 0.0, 0.0, 0.0, "net"), StoredSet.of(MOUSE.keypointset)
+    chain = []
+    for indices, target in (([0, 1], np.full((2, 2), 20, np.float32)), ([1], None)):
+        net = network.build(structure, side=32, keypoints=len(indices), sources=1)
+        chain.append(
+            replace(
+                kinds.filled(Trained, np.random.default_rng(1)),
+                **{name: np.int32(side) for name, side in (("side", 32), ("frame", 64), ("stored", 64))},
+                structure=structure,
+                keypointset=stored,
+                weights=network.weights(net) if weights is None else weights,
+                offsets=np.zeros((1, len(indices), 2), np.float32),
+                indices=np.array(indices, np.int32),
+                target=target,
+                refined=np.bool_(False),
+                window=None,
+                zooms=None,
+                looks=None,
+            )
+        )
+    return replace(MOUSE, chains=(tuple(chain),))
+
+
+@pytest.mark.keras
+def test_nets_are_built_once(monkeypatch):
+    """Later calls use the nets of the first one and give the same values; what annotates keeps none of them."""
+    from pipeline.inference import prediction
+
+    built, rebuilt = [], prediction.rebuilt
+    monkeypatch.setattr(prediction, "rebuilt", lambda net, keypointset: built.append(net) or rebuilt(net, keypointset))
+    nets, images = kp.KeypointNets(real()), colour(dots(*CENTRES, size=(64, 64)))
+    first = nets.predict(images)
+    pd.testing.assert_frame_equal(nets.predict(images), first)
+    assert len(built) == len(nets.loaded.chains[0]) == 2
+    again = replace(nets.loaded)
+    np.testing.assert_array_equal(again.predict(images).keypoints.reshape(2, 4), first)
+    assert len(built) == 4
+    assert not again._kept
+
+
+@pytest.mark.keras
+@pytest.mark.parametrize("name", ["stem/kernel", "unknown"])
+def test_weights_that_do_not_fit_are_refused(name):
+    """A sentence names the net by its keypoints, also after Keras has built it."""
+    weights = {**real().chains[0][0].weights, name: np.zeros((3, 3), np.float32)}
+    with pytest.raises(InputError, match="The weights of the net for nose, tail do not fit its structure, so it is no net"):
+        kp.KeypointNets(real(weights)).predict(np.zeros((1, 64, 64), np.uint8))
 
 
 # What is refused

@@ -216,6 +216,18 @@ def test_names_are_imported_when_they_are_used():
     assert result.stdout.splitlines() == ["[] False True", "[]"], result.stderr
 
 
+@pytest.mark.keras
+@pytest.mark.parametrize(("backend", "left"), [("svg", "svg"), ("nonsense", "agg")])
+def test_the_users_figures_keep_their_backend(backend, left):
+    """`plt.show()` of a notebook shows figures after `kp.draw` and after Keras has started; a backend that does not exist does no harm."""
+    code = (
+        "import numpy as np, pipeline as kp; kp.draw(np.zeros((9, 9), np.uint8), [[3, 3]]);"
+        "from pipeline.api import predicting; predicting._prepare(); from matplotlib import pyplot; print(pyplot.get_backend())"
+    )
+    result = run("-c", f"import os; os.environ.update(MPLBACKEND={backend!r}, TF_CPP_MIN_LOG_LEVEL='3'); {code}")
+    assert result.stdout.strip() == left, result.stderr
+
+
 def test_a_misspelt_name_is_guessed():
     """An AttributeError says which name was probably meant."""
     with pytest.raises(AttributeError, match="has no attribute 'load_net'; did you mean load_nets"):

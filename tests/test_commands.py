@@ -353,7 +353,7 @@ def test_run_log_holds_times_and_outcome(workspace):
     ("arguments", "said"),
     [
         ("status --bogus", "unrecognized arguments: --bogus. `keypoints parameters` lists the flags."),
-        ("verify extra", "unrecognized arguments: extra. `keypoints parameters` lists the flags."),
+        ("clean extra", "unrecognized arguments: extra. `keypoints parameters` lists the flags."),
         ("status --workspace-root", "argument --workspace-root: expected one argument. `keypoints parameters` lists the flags."),
         ("parameters --TrainBase-epochs abc Load", "--TrainBase-epochs abc: must be auto, or a whole number of at least 1."),
         ("status --TrainBase-epochs=abc", "--TrainBase-epochs abc: must be auto, or a whole number of at least 1."),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.api import figures
 from pipeline.api.pictures import photograph
 from pipeline.api.points import named_points
 from pipeline.api.reading import Sample
@@ -32,6 +33,7 @@ def draw(image: "Picture", keypoints: Any = None, *, skeleton: Sequence[tuple[in
     """
     from PIL import Image
 
+    figures.keep_settings()
     from pipeline.results import annotations
 
     if isinstance(image, Sample):

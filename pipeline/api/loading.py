@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.api import figures
 from pipeline.api.predicting import KeypointNets
 from pipeline.errors import InputError
 from pipeline.store.workspace import runlog
@@ -32,6 +33,7 @@ def load_nets(nets: "Source | Iterable[Source]") -> KeypointNets:
         raise InputError(f"{wrong[0]!r:.60} is not the path of nets. Give a workspace, a file, or a list of them.")
     if not paths:
         raise InputError("There are no nets to load. Give a workspace, a file, or a list with at least one of them.")
+    figures.keep_settings()
     from pipeline.inference import packs
 
     each = [_loaded(Path(path).expanduser()) for path in paths]

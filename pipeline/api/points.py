@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     Keypoints: TypeAlias = np.ndarray | pd.DataFrame | Sequence[Sample]
 
+EXPECTED_ERROR = "_expected_error"  # the end of the names of columns with expected errors
+
 
 def rmse(predicted: "Keypoints", truth: "Keypoints") -> float:
     """Root mean squared error over all x and y values whose truth is not NaN. The metric of Kaggle's Facial Keypoints Detection.
@@ -74,8 +76,9 @@ def named_points(values: Any, what: str) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def _of_table(columns: Any, values: Any, what: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """The keypoints of a table whose columns are NAME_x and NAME_y for each keypoint, or of one of its rows."""
-    given = [str(column) for column in columns]
+    """The keypoints of a table whose columns are NAME_x and NAME_y for each keypoint, or of one of its rows; without expected errors."""
+    coordinates = [not str(column).endswith(EXPECTED_ERROR) for column in columns]
+    given = [str(column) for column in columns[coordinates]]
     names = tuple(column[:-2] for column in given[::2])
     expected = [f"{name}_{axis}" for name in names for axis in "xy"]
     if not given or given != expected:
@@ -85,7 +88,7 @@ def _of_table(columns: Any, values: Any, what: str) -> tuple[tuple[str, ...], np
             " Select these columns."
         )
     try:
-        points = values.to_numpy(np.float64)
+        points = values.to_numpy(np.float64)[..., coordinates]
     except (TypeError, ValueError):
         raise InputError(f"{what}: not all values are numbers. Give a table of coordinates in pixels.") from None
     return names, points.reshape(-1, len(names), 2)

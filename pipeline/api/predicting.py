@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.api import pictures
+from pipeline.api import figures, pictures
+from pipeline.api.points import EXPECTED_ERROR
 from pipeline.errors import InputError
 from pipeline.tasks.sections import device
 from pipeline.units import counted
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     Picture = str | os.PathLike[str] | np.ndarray | Image.Image
 
-# Bytes of crops that are predicted together. Building the nets for them takes seconds.
+# Bytes of crops that are predicted together.
 BLOCK_BYTES = 200_000_000
 
 
@@ -48,13 +49,15 @@ class KeypointNets:
         """Pairs of keypoints, counted from 0, that drawings join by a line."""
         return self.loaded.lines
 
-    def predict(self, images: "Picture | Iterable[Picture]", boxes: Any = None) -> "pd.DataFrame":
+    def predict(self, images: "Picture | Iterable[Picture]", boxes: Any = None, *, expected_errors: bool = False) -> "pd.DataFrame":
         """The keypoints in images: a row for each instance, with the columns NAME_x and NAME_y of each keypoint, in the order of `names`.
 
         images: an array uint8 (n, H, W) of grey images, or (n, H, W, 1) or (n, H, W, 3), RGB, of any size; or the path of a file, or of a
         folder with images; or any number of paths, of arrays (H, W) or (H, W, 3), or of Pillow's images.
         boxes: where the instances are, x, y, width and height in pixels: an array (n, 4) with one box for each image, or for each image an
         array (4,) or (m, 4) with its boxes; for a single path also one such array.
+        expected_errors: whether the columns NAME_expected_error of each keypoint follow, the distance in pixels of the image that is to be
+        expected between the prediction and a label. Nets know it if enough held-out samples were predicted with them.
 
         Without boxes, an image is one instance, which fills it as it fills a sample of the training: (H, W) need not be square. In files,
         nets for faces search for faces; there is a row for each face, and none for an image without one.
@@ -64,19 +67,27 @@ class KeypointNets:
         writes the same values, rounded to two decimals.
 
         Raises InputError for an image that cannot be read, for arrays of other shapes or of another dtype than uint8, for boxes outside of
-        their image, and if there is no image.
+        their image, if there is no image, and if expected errors are asked for that are not known.
         """
         import pandas as pd
 
         given = _listed(images)
         if not given:
             raise InputError("There are no images to predict. Give at least one; check the pattern if it names files.")
-        rows = [
-            (label, number, points) for label, own in self._placed(given, boxes) for number, points in enumerate(own.keypoints, start=1)
-        ]
-        index = pd.MultiIndex.from_tuples([row[:2] for row in rows], names=["image", "instance"]) if rows else _no_rows(pd)
-        values = np.array([points for *_, points in rows], np.float64).reshape(len(rows), 2 * len(self.names))
-        return pd.DataFrame(values, index=index, columns=list(self.loaded.keypointset.columns))
+        if expected_errors and self.loaded.error_model is None:
+            raise InputError(
+                "The expected errors of these nets are not known, as of ensembles, of a base net that is loaded by itself, and"
+                " of a run with few held-out samples. Leave out expected_errors."
+            )
+        found = list(self._placed(given, boxes))
+        rows = [(label, number) for label, own in found for number in range(1, len(own.keypoints) + 1)]
+        index = pd.MultiIndex.from_tuples(rows, names=["image", "instance"]) if rows else _no_rows(pd)
+        columns = [*self.loaded.keypointset.columns, *(f"{name}{EXPECTED_ERROR}" for name in self.names if expected_errors)]
+        values = [np.zeros((0, len(columns)))]
+        for _, own in found:
+            more = [own.expected] if expected_errors and own.expected is not None else []
+            values.append(np.concatenate([own.keypoints.reshape(-1, 2 * len(self.names)), *more], axis=1))
+        return pd.DataFrame(np.concatenate(values).astype(np.float64), index=index, columns=columns)
 
     def _placed(self, given: "list[Picture]", boxes: Any) -> "Iterator[tuple[int | str, PlacedInstances]]":
         """Yields each image's label with its instances. What is predicted together is a block of images."""
@@ -182,9 +193,9 @@ def _boxes(boxes: Any, images: int) -> list[np.ndarray | None]:
 
 
 def _predicted(nets: "LoadedNets", crops: np.ndarray) -> "PredictedCrops":
-    """The predictions for crops."""
+    """The predictions for crops. The nets stay in memory, because a notebook asks for more."""
     _prepare()
-    return nets.predict(crops)
+    return nets.predict(crops, keep=True)
 
 
 @functools.cache
@@ -192,9 +203,12 @@ def _prepare() -> None:
     """Starts the backend. The state of the user's random numbers stays as it was."""
     from pipeline.nets import device as devices
 
+    figures.keep_settings()
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
-        devices.prepare(seed=0, threads=device().threads)
+        # TensorFlow, once it has computed something in this process, keeps its number of threads.
+        with contextlib.suppress(RuntimeError):
+            devices.prepare(seed=0, threads=device().threads)
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002

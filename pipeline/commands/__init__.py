@@ -366,7 +366,7 @@ def _depends_on_the_run(options: argparse.Namespace) -> bool:
 
 def _on_stages(options: argparse.Namespace, stages: "list[Stage]", selected: "Run") -> int:
     """Runs the subcommand of the options on the stages of the selected run."""
-    from pipeline.commands import activations, adopt, clean, compare, filters, forget, inspect, kaggle, pack, parameters, status, verify
+    from pipeline.commands import activations, adopt, clean, compare, filters, forget, inspect, kaggle, parameters, status, verify
 
     match options.command:
         case "status":
@@ -391,6 +391,8 @@ def _on_stages(options: argparse.Namespace, stages: "list[Stage]", selected: "Ru
         case "verify":
             return verify.run(options.file)
         case "pack":
+            from pipeline.commands import pack
+
             packing = pack.PackRequest(options.out, options.nets, options.licence, tuple(options.intended_use))
             return pack.run(packing, stages, selected.command, selected.predicted)
         case "kaggle":

@@ -4,18 +4,22 @@ Keras is imported only by `LoadedNets.predict`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from pipeline.data import samples
+from pipeline.errors import InputError
 from pipeline.geometry import crops
 from pipeline.inference import detection
 from pipeline.inference.expected_error import ErrorModel
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.nets.trained import Trained
 from pipeline.progress import OnProgress, ignored
+
+if TYPE_CHECKING:
+    import keras
 
 FACE = "face"  # the detector of keypoints.toml, and what it finds
 
@@ -66,6 +70,7 @@ class LoadedNets:
     source: int = 0
     detector: str | None = None
     error_model: ErrorModel | None = None
+    _kept: "dict[int, keras.Model]" = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def noun(self) -> str:
@@ -82,10 +87,13 @@ class LoadedNets:
         """The squares (n, 3) that the nets see of instances in boxes (n, 4), pixels; see `crops`."""
         return crops.scaled(crops.around(boxes), detection.FRAME if self.detector == FACE else samples.BOX_FRAME)
 
-    def predict(self, cropped: np.ndarray, on_net: OnProgress = ignored) -> PredictedCrops:
+    def predict(self, cropped: np.ndarray, on_net: OnProgress = ignored, *, keep: bool = False) -> PredictedCrops:
         """The predictions for crops, uint8 (n, side, side) or, of nets that see colour, (n, side, side, 3), of the side of the frame.
 
-        on_net: called after each net. `nets.device.prepare` must have been called before. Raises ValueError for crops of another shape.
+        on_net: called after each net. keep: whether the nets stay in Keras for later calls, which then need not build and compile them;
+        otherwise one net at a time is in memory. `nets.device.prepare` must have been called before.
+
+        Raises ValueError for crops of another shape, and InputError for nets whose weights do not fit their structure.
         """
         from pipeline.inference import ensemble, prediction
 
@@ -98,10 +106,10 @@ class LoadedNets:
                 yield net
                 on_net(1)
 
-        source = np.full(len(cropped), self.source)
+        source, rebuild = np.full(len(cropped), self.source), self._kept_net if keep else self._net
         keypoints, doubt, spreads = [], [], []
         for nets in self.chains:
-            averaged = prediction.predict_chain(counted(nets), cropped, source, self.keypointset)
+            averaged = prediction.predict_chain(counted(nets), cropped, source, self.keypointset, rebuild=rebuild)
             predictions = [found.keypoints for found in averaged]
             keypoints.append(ensemble.combined(nets, predictions, base_share=self.base_share))
             doubt.append(ensemble.disagreement(nets, predictions))
@@ -109,3 +117,21 @@ class LoadedNets:
         mean = ensemble.Spreads.joined(spreads, lambda parts: np.mean(parts, axis=0))
         errors = None if self.error_model is None else self.error_model.expected(mean, source)
         return PredictedCrops(np.mean(keypoints, axis=0), np.mean(doubt, axis=0), errors)
+
+    def _kept_net(self, trained: Trained, keypointset: KeypointSet) -> "keras.Model":
+        """See `_net`; built at the first call."""
+        if id(trained) not in self._kept:
+            self._kept[id(trained)] = self._net(trained, keypointset)
+        return self._kept[id(trained)]
+
+    def _net(self, trained: Trained, keypointset: KeypointSet) -> "keras.Model":
+        """A net with its trained weights. Raises InputError if they do not fit its structure, as in a file that was put together."""
+        from pipeline.inference import prediction
+
+        try:
+            return prediction.rebuilt(trained, keypointset)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            of = ", ".join(keypointset.names[index] for index in trained.indices)
+            raise InputError(
+                f"The weights of the net for {of} do not fit its structure, so it is no net of this program. Use other nets."
+            ) from error

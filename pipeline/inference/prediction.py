@@ -1,6 +1,6 @@
 """Prediction of keypoints with trained nets: with a single net, and with a chain of a base net and its specialists."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -14,25 +14,31 @@ from pipeline.nets.sight import AlignedWindow, KeypointWindows, Located, Sight, 
 from pipeline.nets.trained import Trained
 
 
-def predict(trained: Trained, images: Images, keypointset: KeypointSet, found: Located | None = None) -> Averaged:
-    """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3) of any side s with a trained net.
-
-    Returns keypoints (n, S, k, 2), in pixels of the images, for each of S annotation sources; the k keypoints are `trained.indices`. The
-    predictions are averaged with those for the mirror images, include the offsets of the sources, and are clipped to the image.
-    found: where the base net has found the samples; only a specialist that sees windows needs it.
-    """
-    indices, net, side = trained.indices.tolist(), rebuilt(trained, keypointset), images.shape[1]
-    predicted = forward.predict_sight(net, images, sight(trained, found, side=side), keypointset, indices=indices)
-    offsets = trained.offsets if side == trained.stored else trained.offsets * np.float32(side / trained.stored)
-    return predicted.shifted(offsets, keypointset, indices, side=side)
-
-
 def rebuilt(trained: Trained, keypointset: KeypointSet) -> keras.Model:
     """The net with its trained weights."""
     outputs = {"keypoints": len(trained.indices), "sources": len(keypointset.sources)}
     net = network.build(trained.structure, side=int(trained.side), **outputs)
     network.load(net, trained.weights)
     return net
+
+
+# Gives the net of a training; `rebuilt`, or a function that remembers the nets.
+Rebuild = Callable[[Trained, KeypointSet], keras.Model]
+
+
+def predict(
+    trained: Trained, images: Images, keypointset: KeypointSet, found: Located | None = None, *, rebuild: Rebuild = rebuilt
+) -> Averaged:
+    """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3) of any side s with a trained net.
+
+    Returns keypoints (n, S, k, 2), in pixels of the images, for each of S annotation sources; the k keypoints are `trained.indices`. The
+    predictions are averaged with those for the mirror images, include the offsets of the sources, and are clipped to the image.
+    found: where the base net has found the samples; only a specialist that sees windows needs it.
+    """
+    indices, net, side = trained.indices.tolist(), rebuild(trained, keypointset), images.shape[1]
+    predicted = forward.predict_sight(net, images, sight(trained, found, side=side), keypointset, indices=indices)
+    offsets = trained.offsets if side == trained.stored else trained.offsets * np.float32(side / trained.stored)
+    return predicted.shifted(offsets, keypointset, indices, side=side)
 
 
 def sight(trained: Trained, found: Located | None, *, side: int) -> Sight:
@@ -52,7 +58,9 @@ def sight(trained: Trained, found: Located | None, *, side: int) -> Sight:
     return KeypointWindows(int(trained.side), zooms, found.aligning, located, scale, looks)
 
 
-def predict_chain(nets: Iterable[Trained], images: Images, source: np.ndarray, keypointset: KeypointSet) -> list[Averaged]:
+def predict_chain(
+    nets: Iterable[Trained], images: Images, source: np.ndarray, keypointset: KeypointSet, *, rebuild: Rebuild = rebuilt
+) -> list[Averaged]:
     """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3) with each net of a chain.
 
     nets: the base net, which locates the faces for the others, and then the specialists. source: int8 (n,), the annotation source whose
@@ -61,7 +69,7 @@ def predict_chain(nets: Iterable[Trained], images: Images, source: np.ndarray, k
     predictions: list[Averaged] = []
     found = None
     for net in nets:
-        by_source = predict(net, images, keypointset, found)
+        by_source = predict(net, images, keypointset, found, rebuild=rebuild)
         if net.target is not None:
             found = located_at(net, by_source.keypoints[:, 0], side=images.shape[1])
         predictions.append(by_source.of_source(source))
