@@ -80,7 +80,8 @@ def run(request: PackRequest, stages: list[Stage], command: str, predicted: Path
 def _described(keypointset: KeypointSet) -> KeypointSet:
     """The keypoint set of the nets with the name and the groups of the selected data set, which nets do not store."""
     chosen = dataset().definition().keypointset
-    if chosen is None or chosen.names != keypointset.names:
+    # Groups contain the partner of each keypoint in a mirrored image, so they belong to the mirror pairs.
+    if chosen is None or (chosen.names, chosen.mirror) != (keypointset.names, keypointset.mirror):
         return keypointset
     return replace(keypointset, name=chosen.name, groups=chosen.groups)
 
