@@ -1,8 +1,9 @@
 """Measures how much of a photograph around a face the nets should see, and how false detections can be recognised.
 
-    python bench/framing.py FOLDER WORKSPACE [-- LUIGI FLAGS]
+    python bench/framing.py FOLDER WORKSPACE NETS [-- LUIGI FLAGS]
 
-FOLDER: Kaggle's files. Runs `luigi --module pipeline Predict`; results that are already in WORKSPACE are not computed again.
+FOLDER: Kaggle's files. Runs `luigi --module pipeline Load`, unless its result is in WORKSPACE. NETS: a file that `keypoints pack` has
+written; the flags must be those with which the nets were trained, so that the nets have not seen the faces.
 
 Framing: each face of the validation part is placed on a canvas that repeats its edge pixels. The detector's box, scaled by several ratios,
 is cut out and predicted as `keypoints annotate` does, and the predictions are compared with the labels, in pixels of the original images.
@@ -12,6 +13,8 @@ False detections: everything that the detector finds in pictures without faces, 
 pipeline/inference/instances.py was chosen from these figures.
 """
 
+import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +23,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
+from pipeline.commands.support import packfiles
 from pipeline.data import dataset as datasets
 from pipeline.data.formats import images
 from pipeline.geometry import crops
@@ -52,13 +56,16 @@ class Detected:
 
 
 def main() -> None:
-    """Runs Predict and prints three tables: the boxes, the RMSE by framing, and the disagreement of the nets."""
-    flags = chain.predicted(__doc__)
-    with chain.task("Predict", flags) as predict:
-        inputs = predict.input()["chains"][0]
-        data = inputs["faces"].load(datasets.Dataset)
-        nets = [artifact.load(Trained) for artifact in (inputs["base"], *inputs["specialists"].values())]
-        share = predict.share
+    """Prints three tables: the boxes, the RMSE by framing, and the disagreement of the nets."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("folder", "workspace", "nets"):
+        parser.add_argument(name, type=Path)
+    options, flags = chain.arguments(parser)
+    with chain.task("Load", [*chain.dataset_path(options.folder), "--workspace-root", str(options.workspace.resolve()), *flags]) as load:
+        chain.make(load)
+        data = load.output().load(datasets.Dataset)
+    loaded = packfiles.read(options.nets).loaded()
+    (nets,), share = loaded.chains, loaded.base_share
     print(device.prepare(seed=0, threads=0))
     faces = detected(data)
     print_boxes(faces.boxes, int(data.validation.sum()))
@@ -84,7 +91,7 @@ def face_of(squares: np.ndarray) -> np.ndarray | None:
     return near[near[:, 2].argmax()] if len(near) else None
 
 
-def predictions(photos: list[Image.Image], squares: np.ndarray, nets: list[Trained], source: np.ndarray) -> list[np.ndarray]:
+def predictions(photos: list[Image.Image], squares: np.ndarray, nets: Sequence[Trained], source: np.ndarray) -> list[np.ndarray]:
     """What each net predicts for one square (3,) of each photo: keypoints (n, k, 2) in pixels of the crops."""
     from pipeline.inference import prediction
 
@@ -100,7 +107,7 @@ def print_boxes(boxes: np.ndarray, faces: int) -> None:
         print(f"  {name:<22}" + "".join(f"{value:8.2f}" for value in np.percentile(values, [10, 50, 90])))
 
 
-def print_framing(faces: Detected, nets: list[Trained], share: float) -> None:
+def print_framing(faces: Detected, nets: Sequence[Trained], share: float) -> None:
     """Prints the RMSE for each size of the region that the nets see. share: the weight of the base net."""
     boxes, truth, source = faces.boxes, faces.truth, faces.source
     names = "".join(f"{name:>10}" for name in KAGGLE.source_names)
@@ -115,7 +122,7 @@ def print_framing(faces: Detected, nets: list[Trained], share: float) -> None:
         print(f"  {name:<24}{rmse(predicted, truth):8.2f}{sources}{median:13.2f}{rmse(base, truth):10.2f}", flush=True)
 
 
-def print_disagreement(faces: Detected, nets: list[Trained]) -> None:
+def print_disagreement(faces: Detected, nets: Sequence[Trained]) -> None:
     """Prints percentiles of the disagreement between base net and specialists, for faces and for false detections."""
     folder = Path(skimage.data.__file__).parent
     pictures = [images.read(next(folder.glob(f"{name}.*"))) for name in FACELESS]
