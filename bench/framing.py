@@ -7,7 +7,7 @@ written; the flags must be those with which the nets were trained, so that the n
 
 Framing: each face of the validation part is placed on a canvas that repeats its edge pixels. The detector's box, scaled by several ratios,
 is cut out and predicted as `keypoints annotate` does, and the predictions are compared with the labels, in pixels of the original images.
-`FRAME` in pipeline/inference/detection.py was chosen from these figures.
+`FRAME` in pipeline/inference/detection.py was chosen from these figures. The detector is the best one that is installed.
 
 False detections: everything that the detector finds in pictures without faces, which come with scikit-image. `DOUBTFUL` in
 pipeline/inference/instances.py was chosen from these figures.

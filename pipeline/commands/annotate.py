@@ -26,7 +26,7 @@ from pipeline.tasks.sections import device
 
 TABLES = {"csv": write_csv, "json": write_json}
 # Photographs per chain that are processed together: only their faces are in memory, and a killed run loses no more rows of the table.
-# Detecting their faces takes 40 to 200 s of one core; building the nets for them takes 5 s.
+# Detecting their faces takes one core 13 s with YuNet and 130 s with the cascade, for photographs of 2 megapixels.
 BLOCK = 100
 
 

