@@ -58,6 +58,26 @@ def test_small_and_large_faces_of_one_photograph_are_found_once(astronaut):
 
 
 @needs_yunet
+def test_a_face_that_both_passes_find_is_one_find(astronaut):
+    """A face of 160 pixels in the larger and 80 pixels in the smaller of the two reductions is found by one square."""
+    photo = Image.new("RGB", (2400, 2000), "grey")
+    photo.paste(astronaut.crop((150, 30, 300, 210)).resize((450, 540), Image.Resampling.BICUBIC), (1000, 800))
+    assert all(len(yunet._pass(photo, longest / 2400)) == 1 for longest in (yunet.COARSE, yunet.FINE))
+    assert len(yunet.find(photo)) == 1
+
+
+@needs_yunet
+@pytest.mark.parametrize("size", [(3000, 2), (2, 3000), (1, 1), (1000, 31)])
+def test_the_net_is_given_no_narrow_strips(size, monkeypatch):
+    """Narrow photographs are enlarged by black pixels, because OpenCV's results for strips of 32 pixels are random."""
+    given, net = [], yunet._net
+    monkeypatch.setattr(yunet, "_net", lambda shape: [given.append(shape), net(shape)][1])
+    assert len(yunet.find(Image.new("RGB", size))) == 0
+    assert given
+    assert all(min(shape) > 32 for shape in given)
+
+
+@needs_yunet
 @pytest.mark.parametrize("degrees", [-30, 30])
 def test_tilted_faces(astronaut, degrees):
     """YuNet finds a face that is tilted by 30 degrees, which the cascade does not."""
