@@ -13,6 +13,8 @@ from multiprocessing.popen_fork import Popen
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
+from luigi.worker import TaskProcess
+
 from pipeline.store.hdf5.steady import Steady
 from pipeline.store.workspace import locks
 from pipeline.store.workspace.console import say
@@ -38,6 +40,8 @@ def install(words: str) -> None:
         signal.signal(number, functools.partial(_interrupted, os.getpid()))
     if ours:
         _watch(ours, words)
+        # Where psutil is installed, Luigi's own method sends a child one signal and waits for its end, for ever if that signal gets lost.
+        setattr(TaskProcess, "terminate", multiprocessing.Process.terminate)  # noqa: B010  # to mypy, a method is not assignable
     silence()
 
 
