@@ -140,13 +140,17 @@ def test_graph_predicts_as_nets(make):
 
 @pytest.mark.parametrize("side", [20, 64, 65, 100, 131])
 def test_graph_takes_images_of_any_side(side):
-    """The graph resamples images of other sides as the nets do: enlarged, halved, and reduced by 3 and 4 first, with pixels left over."""
+    """The graph resamples images of other sides as the nets do: enlarged, halved, and reduced by 3 and 4 first, with pixels left over.
+
+    The net sees them once: what it sees next depends on its predictions, and with random weights these would amplify rounding errors.
+    """
     from pipeline.export import check
 
-    nets = whole()
+    nets = loaded([base(refined=np.bool_(False))])
     given = images(side=side)
     expected = check.expected(dataclasses.replace(nets, frame=SampleFrame(side, 1)), given).keypoints
-    assert_same(graph_of(nets)(given), expected, scale=max(1, side / STORED))
+    assert expected.std(axis=0).min() > 0.05  # the predictions depend on the images
+    assert np.abs(graph_of(nets)(given) - expected).max() < 0.01 * max(1, side / STORED)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 5, 7, 17])

@@ -22,8 +22,7 @@ def write(folder: Path, chains: list[list[Net]], nets: LoadedNets, values: dict[
 
     with tempfile.TemporaryDirectory() as place:
         onnx_file.write(Path(place), chains, nets, values)
-        model = openvino.convert_model(Path(place) / f"{STEM}.onnx")
-    model.get_rt_info().clear()
+        model = openvino.Core().read_model(Path(place) / f"{STEM}.onnx")
     for name, value in as_texts(values).items():
         model.set_rt_info(value, [STEM, name])
     for name, value in PRECISE.items():
