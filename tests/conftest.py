@@ -1,5 +1,6 @@
 """Fixtures."""
 
+import functools
 import os
 import sys
 import sysconfig
@@ -12,6 +13,19 @@ from pipeline.store.workspace import console
 
 # As in an activated environment: messages name the programs by their bare names.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+
+
+def pytest_runtest_setup(item):
+    """TensorFlow's threads are fixed when it first computes: a test that builds a net must not do so before `device.prepare`."""
+    if item.get_closest_marker("keras"):
+        _prepare_backend()
+
+
+@functools.cache
+def _prepare_backend():
+    from pipeline.nets import device
+
+    device.prepare(seed=0, threads=0)
 
 
 @pytest.fixture

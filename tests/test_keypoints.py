@@ -139,7 +139,7 @@ def test_augmented_versions_are_mirrored_only_where_the_set_allows_it(mirror, fl
     flips_only = Ranges(
         flip=1.0, rotation=0.0, shear=0.0, shift=0.0, scale=1.0, stretch=1.0, small_share=0.0, small_scale=1.0, gain=0.0, bias=0.0
     )
-    for made, moved in versions(images, keypoints, keypointset=defined(mirror=mirror), ranges=flips_only, count=3, seed=0):
+    for made, moved in versions(images, keypoints, keypointset=defined(mirror=mirror), ranges=[flips_only] * 3, seed=0):
         expected = keypoints[:, [0, 2, 1, 3] if mirror else [0, 1, 2, 3]] * [-1, 1] + [16, 0] if flipped else keypoints
         np.testing.assert_array_equal(made[:], images[:, :, ::-1] if flipped else images)
         np.testing.assert_allclose(moved, expected, atol=1e-5)
