@@ -87,7 +87,7 @@ BUDGET = "keypoint sets of your own, if epochs is auto: thousand million pixels 
 class Budgeted(_OfStage):
     """How long a training of the chain takes: a number of epochs or, for an own set, a number of pixels that the net sees."""
 
-    epochs = suited(whole(22, "maximum number of epochs", 1), WITHIN_BUDGET)
+    epochs = suited(whole(26, "maximum number of epochs", 1), WITHIN_BUDGET)
     budget = real(1.2, f"{BUDGET}; with 2 cores, 1 takes about 5 minutes", 0.0)
 
     def check(self) -> None:
