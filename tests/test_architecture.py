@@ -262,7 +262,7 @@ def test_subcommands_do_not_import_each_other():
 
 def test_only_the_wiring_names_a_keypoint_set():
     """The code knows one keypoint set, Kaggle's. All other rooms take the set from the data."""
-    wiring = {"pipeline.tasks.sections", "pipeline.tasks.data"}
+    wiring = {"pipeline.tasks.sections", "pipeline.tasks.data", "pipeline.tasks.labelfiles"}
     found = [(module, imported) for module, imported in IMPORTS if imported.module == "pipeline.keypoints.kaggle"]
     none([f"{module.at(imported.line)} imports {imported.module}" for module, imported in found if module.name not in wiring])
     assert {module.name for module, _ in found} == wiring

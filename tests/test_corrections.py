@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from fresh import ROOT, changed, provenances, run
 
+from pipeline.commands.support import doubts
+from pipeline.commands.support.last_run import Run
 from pipeline.data import corrected, corrections, samples
 from pipeline.data.corrections import COLUMNS, Change, ConflictError, LabelPlace, LabelValue
 from pipeline.data.formats.catalogue import format_module
@@ -20,6 +22,7 @@ from pipeline.data.tables import LabelledFaces
 from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.store.workspace import locks
+from pipeline.tasks import labelfiles
 
 HEADER = ",".join(COLUMNS)
 NOSE = LabelPlace("7", "1", "nose_tip")
@@ -318,6 +321,20 @@ def test_which_stages_a_correction_makes_stale(work):
     assert changed(one, provenances(*flags, f"--dataset-corrections={named}")) == set()
 
 
+def test_an_image_without_labels_gets_some(tmp_path):
+    """Its bytes are then part of the key of Load."""
+    labelsets.draw(tmp_path / "set", "a.png", "b.png", "new.png")
+    (tmp_path / "set" / "labels.csv").write_text("image,nose_x,nose_y\na.png,3,4\nb.png,5,6\n")
+    flags = (f"--dataset-path={tmp_path / 'set'}", f"--workspace-root={tmp_path}")
+    none = provenances(*flags)
+    written(tmp_path / "corrections.csv", "new.png,1,nose,missing,7 8,ann,,")
+    one = provenances(*flags)
+    assert changed(none, one) >= {"Load", "TrainBase", "Predict"}
+    labelsets.draw(tmp_path / "set", "new.png", size=(30, 30))
+    assert "images labelled by corrections" in set(one["Load"]["facts"]) - set(none["Load"]["facts"])
+    assert one["Load"]["facts"] != provenances(*flags)["Load"]["facts"]
+
+
 def test_a_run_with_corrections(tmp_path):
     """Load takes the corrected values, `status` counts them, and without the line the first artifact is up to date again."""
     flags = ("--dataset-path=rendered", "--Render-training=60", "--Render-test=6", f"--workspace-root={tmp_path}")
@@ -339,6 +356,10 @@ def test_a_run_with_corrections(tmp_path):
     assert after[0, k].tolist() == [40, 41]
     after[0, k] = before[0, k]
     assert np.array_equal(after, before, equal_nan=True)
+    with Run.selected_by([*flags]).in_force():  # the review page takes the labels as given from an artifact without corrections
+        given, read = doubts.faces(), labelfiles.labels()
+    assert np.array_equal(given.keypoints, read.keypoints, equal_nan=True)
+    assert np.array_equal(given.images[:], read.images[:])
     written(file)
     assert "1 correction" not in run("-m", "pipeline", "status", *flags).stdout
     assert run(*load).stderr.count("Load: started") == 0

@@ -18,13 +18,13 @@ import pytest
 from fresh import ROOT
 from PIL import Image
 
-from pipeline.data import corrections, ownset
+from pipeline.data import corrected, corrections, ownset
 from pipeline.data.corrections import LabelPlace
 from pipeline.data.defining import define
 from pipeline.data.definition import Asked
 from pipeline.errors import InputError
 from pipeline.keypoints.kaggle import KAGGLE
-from pipeline.review.judgement import Judgement, Ranking, by_distance, by_rules
+from pipeline.review.judgement import Judgement, RankedBy, Ranking, by_distance, by_rules
 from pipeline.review.samples import OwnSamples, TableSamples
 from pipeline.review.session import Review
 from pipeline.review.wish import Wish, WrongRequestError
@@ -80,6 +80,21 @@ def test_contradicted_labels_come_before_outliers():
     assert found.reasons[0, 0] == "The other labels of the sample suggest a place 8.0 px away."
 
 
+def test_each_judgement_is_an_order_of_its_own():
+    """Samples that it does not know come last; a keypoint counts alone if one is named. What to label next is no doubt about a label."""
+    doubts, wanted = nan(4, 2), nan(4, 2)
+    doubts[0], doubts[1], doubts[2] = [3, 1], [1, 2], [2, np.nan]
+    wanted[3] = [5, 6]
+    ranking = Ranking([Judgement("distance", doubts), Judgement("need", wanted, wanted=True)], 4)
+    assert ranking.titles == ["distance", "need", "the order of the label files"]
+    assert ranking.order().tolist() == [0, 1, 2, 3]  # 1 before 2 in the order of the label files
+    assert ranking.order(RankedBy("distance", 1)).tolist() == [1, 0, 2, 3]
+    assert ranking.order(RankedBy("need")).tolist() == [3, 0, 1, 2]
+    assert ranking.order(RankedBy("the order of the label files")).tolist() == [0, 1, 2, 3]
+    assert (ranking.by(3), ranking.by(3, RankedBy("need"))) == ("in the order of the label files", "ranked by need")
+    assert (ranking.doubtful(1), ranking.doubtful(1, RankedBy("distance", 0)), ranking.doubtful(3, RankedBy("need"))) == (1, 0, None)
+
+
 # Changes
 
 
@@ -101,11 +116,16 @@ def folder(tmp_path):
 
 def reviewed(folder, file, *, who="ann"):
     definition = define(Asked(str(folder)))
-    samples = OwnSamples(ownset.opened(definition, test=False), ownset.convention(definition))
-    predictions = nan(3, 3, 2)
+    samples = OwnSamples(ownset.opened(definition, test=False), ownset.convention(definition), free=True)
+    predictions = nan(len(samples), 3, 2)
     predictions[1] = samples.keypoints[1] + [[0, 0], [0, 0], [9, 0]]
     predictions[0] = samples.keypoints[0] + 1
-    return Review(samples, Ranking([by_distance(predictions, samples.keypoints, np.ones(3))], 3), file, who, locked)
+    predictions[3:] = [[20.5, 20.5], [60.5, 20.5], [np.nan, np.nan]]
+    need = Judgement(
+        "need", np.where(np.isnan(samples.keypoints).all(axis=(1, 2), keepdims=True)[:, :, 0], 1, nan(1, 3)), {}, None, wanted=True
+    )
+    found = [by_distance(predictions, samples.keypoints, np.ones(len(samples))), *([need] if len(samples) > 3 else [])]
+    return Review(samples, Ranking(found, len(samples)), file, who, locked)
 
 
 @pytest.fixture
@@ -197,10 +217,19 @@ def served(opened):
         thread.join(30)
 
 
+@pytest.fixture(scope="module")
+def serving():
+    """The port of a server, and a list whose only element is the review that it shows."""
+    current = []
+    with served(lambda: current[0]) as found:
+        yield found, current
+
+
 @pytest.fixture
-def port(review):
-    with served(lambda: review) as found:
-        yield found
+def port(serving, review):
+    found, current = serving
+    current[:] = [review]
+    return found
 
 
 OWN = {"X-Review-Key": KEY}
@@ -413,10 +442,10 @@ class Page:
         chrome.get(self.url)
         self.wait(lambda: self.points())
 
-    def wait(self, found, seconds=30):
+    def wait(self, found, seconds=20):
         end = time.monotonic() + seconds
         while not (value := found()):
-            assert time.monotonic() < end, (self.text("status"), self.text("trouble"), self.chrome.get_log("browser"))
+            assert time.monotonic() < end, [*map(self.text, ("where", "status", "trouble")), self.chrome.get_log("browser")]
             time.sleep(0.02)
         return value
 
@@ -562,6 +591,37 @@ def test_a_missing_keypoint_gets_a_place(page, review):
     assert review.corrections().plain() == [["images/2.png", "1", "tip", "59.5 49.5"]]
 
 
+def test_a_sample_is_labelled_from_scratch(chrome, serving, folder, tmp_path):
+    """An image that the label files do not mention: by its order it comes first, its predictions are accepted with one key, the keypoint
+    without one is selected next, and Load trains with the sample. A reload keeps the order.
+    """
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.select import Select
+
+    shutil.copy(folder / "images" / "0.png", folder / "images" / "new.png")
+    review = reviewed(folder, tmp_path / "corrections.csv")
+    port, current = serving
+    current[:] = [review]
+    page = Page(chrome, port)
+    Select(chrome.find_element("id", "by")).select_by_visible_text("need")
+    page.wait(lambda: page.text("where") == "1 of 4: image images/new.png, instance 1; ranked by need")
+    page.keys(Keys.SHIFT, "A")
+    page.wait(lambda: len(review.corrections().changes) == 2)
+    assert page.text("selected") == "tip"
+    page.keys(Keys.NULL, Keys.ENTER)
+    page.wait(lambda: len(review.corrections().changes) == 3)
+    chrome.refresh()
+    page.wait(lambda: page.points())
+    assert page.text("where").startswith("1 of 4: image images/new.png")
+    own = reviewed(folder, tmp_path / "corrections.csv").samples.own
+    form = ownset.convention(own.definition)
+    after = corrected.of_set(own, review.corrections(), form, free=True)
+    assert [one.image for one in after.instances] == [f"images/{name}.png" for name in (0, 1, 2, "new")]
+    assert after.instances[3].keypoints.tolist() == [[20.5, 20.5], [60.5, 20.5], [60, 50]]
+    with pytest.raises(InputError, match=r"line 2: the labels have no image images/new\.png with an instance 1"):
+        corrected.of_set(own, review.corrections(), form, free=False)
+
+
 def test_touch(page, review):
     """One finger drags a point and moves the picture; two change the size; none of that scrolls the page."""
     x, y = page.points()[1]
@@ -674,6 +734,19 @@ def test_a_secret_of_each_server(chrome, port):
     assert "Open the address that `keypoints review` has printed." in told
     assert chrome.execute_script("return document.querySelectorAll('.point').length") == 0
     chrome.get_log("browser")
+
+
+def test_the_page_needs_no_library_for_learning(folder, tmp_path):
+    """To import scikit-learn takes longer than all the rest of the start."""
+    code = (
+        "import sys; from pipeline.commands import main; main(sys.argv[1:]); assert not {'sklearn', 'pandas', 'keras'} & set(sys.modules)"
+    )
+    flags = (f"--dataset-path={folder}", f"--workspace-root={tmp_path}", "--no-browser")
+    with subprocess.Popen([sys.executable, "-c", code, "review", *flags], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        port, key = re.search(r":(\d+)/#key=(\S+)", process.stdout.readline()).groups()
+        assert asked(int(port), "GET", "/api/samples/0", {"X-Review-Key": key})[0] == 200
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(

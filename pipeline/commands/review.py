@@ -2,6 +2,7 @@
 
 import contextlib
 import getpass
+import importlib.util
 import secrets
 import sys
 import threading
@@ -12,15 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luigi.task import flatten
-
 from pipeline.commands.support.last_run import Run
 from pipeline.errors import InputError
 from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile
 from pipeline.store.workspace import locks
+from pipeline.tasks import labelfiles
 from pipeline.tasks.corrected import corrected_dataset
-from pipeline.tasks.data import Load
 from pipeline.units import printable
 
 if TYPE_CHECKING:
@@ -28,6 +27,10 @@ if TYPE_CHECKING:
 
     from pipeline.review.samples import ReviewedSamples
     from pipeline.review.session import Review
+
+
+# What reads labels imports this module, but only Load uses it; with scikit-learn, which it needs, it takes longer than all the rest.
+UNUSED = "pipeline.data.duplicates"
 
 
 @dataclass(frozen=True)
@@ -74,34 +77,49 @@ def run(request: Reviewed, selected: Run) -> int:
 
 def _open(told: "Future[Review]", selected: Run, serving: "Server") -> None:
     """Reads the labels and what is known about them, for the server's threads. The server ends if that fails."""
+    _when_used(UNUSED)
     from pipeline.commands.support import doubts
     from pipeline.review.judgement import Ranking
     from pipeline.review.session import Review
 
     try:
-        load = Load()
-        file, samples = corrected_dataset().file(), _samples(load)
-        ranking = Ranking(doubts.judgements(samples, load, selected), len(samples))
+        file, samples = corrected_dataset().file(), _samples()
+        ranking = Ranking(doubts.judgements(samples, selected), len(samples))
         told.set_result(Review(samples, ranking, file, _user(), _locked))
     except Exception as error:
         told.set_exception(error)
         serving.should_exit = True
 
 
-def _samples(load: Load) -> "ReviewedSamples":
+def _samples() -> "ReviewedSamples":
     """The labelled samples of the set, as its label files have them. Raises InputError if these cannot be read."""
+    from pipeline.commands.support import doubts
     from pipeline.data import ownset
     from pipeline.review.samples import OwnSamples, TableSamples
 
-    for task in flatten(load.requires()):
+    for task in labelfiles.required().values():
         if isinstance(task, ExternalFile) and (lacking := task.lacking()):
             raise InputError(f"{lacking} does not exist.")
         if isinstance(task, Stage) and not task.complete():
             raise InputError("The faces are not drawn yet. Run the task Load first.")
-    dataset, found = corrected_dataset(), load.uncorrected()
+    dataset = corrected_dataset()
+    found = labelfiles.labels() if dataset.is_own else doubts.faces() or labelfiles.labels()
     if isinstance(found, ownset.OwnSet):
-        return OwnSamples(found, ownset.convention(dataset.definition()))
+        return OwnSamples(found, ownset.convention(dataset.definition()), free=dataset.may_label_more)
     return TableSamples(found.images, found.keypoints, dataset.keypointset())
+
+
+def _when_used(name: str) -> None:
+    """Lets a module be imported when one of its attributes is used, as the documentation of importlib shows.
+
+    What the module's package has is not looked up in `sys.modules`, which would use an attribute.
+    """
+    if name not in sys.modules and (spec := importlib.util.find_spec(name)) and spec.loader:
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        package, _, own = name.rpartition(".")
+        setattr(sys.modules[package], own, module)
 
 
 def _user() -> str:

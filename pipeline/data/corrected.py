@@ -3,16 +3,20 @@
 import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.data import samples
 from pipeline.data.corrections import Correction, Corrections, LabelPlace, LabelValue
-from pipeline.data.labels import Convention, Instance, Labels
+from pipeline.data.labels import Convention, Instance, LabelledImage, Labels
 from pipeline.data.tables import LabelledFaces
 from pipeline.errors import InputError, meant
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.units import printable
+
+if TYPE_CHECKING:
+    from pipeline.data.ownset import OwnSet
 
 INSTANCE = "1"  # of each row of a table of Kaggle's
 
@@ -40,6 +44,43 @@ def of_faces(faces: LabelledFaces, keypointset: KeypointSet, corrections: Correc
         _check_original(corrections, found, place, LabelValue.at(x, y))
         keypoints[row, number] = _point(found.value)
     return dataclasses.replace(faces, keypoints=keypoints)
+
+
+def of_set(own: "OwnSet", corrections: Corrections, form: Convention, *, free: bool) -> "OwnSet":
+    """A set of the user's with the corrections of its labels. Samples without a label get those that corrections give them.
+
+    form: how its label format places keypoints. free: whether images that the label files do not mention may get labels; they may not if
+    the user has said which images are for tests. Raises InputError as `of_labels` does.
+    """
+    wanted = {(place.image, place.instance) for place in corrections.effective}
+    new = [instance for instance in unlabelled(own, free=free) if (instance.image, instance.id) in wanted]
+    known = {image.name for image in own.labels.images}
+    images = [LabelledImage(name) for name in dict.fromkeys(instance.image for instance in new) if name not in known]
+    labels = dataclasses.replace(own.labels, images=(*own.labels.images, *images), instances=(*own.labels.instances, *new))
+    labelled = (*own.definition.labelled, *(image.name for image in images))
+    return dataclasses.replace(
+        own,
+        labels=of_labels(labels, corrections, form, own.source.size),
+        definition=dataclasses.replace(own.definition, labelled=labelled),
+    )
+
+
+def unlabelled(own: "OwnSet", *, free: bool) -> list[Instance]:
+    """The samples that can get their first label: instances without one, in images in which the label files have no instance.
+
+    free: whether images that the label files do not mention are among them.
+    """
+    with_instance = {instance.image for instance in own.labels.instances}
+    mentioned = {image.name for image in own.labels.images}
+    names = [name for name in own.definition.labelled if name not in with_instance]
+    names += [name for name in own.definition.test if name not in mentioned] if free else []
+    source = own.keypointset.source_names[0] if own.definition.sources else ""
+    count = len(own.keypointset.names)
+    nothing, visible = np.full((count, 2), np.nan), np.zeros(count, bool)
+    return [
+        Instance(wanted.image, wanted.instance, nothing, visible, wanted.box, source, place=wanted.image)
+        for wanted in samples.to_predict(names, own.boxes, own.definition.around, own.source)
+    ]
 
 
 def of_labels(labels: Labels, corrections: Corrections, form: Convention, size: Callable[[str], tuple[int, int]]) -> Labels:

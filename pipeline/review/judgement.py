@@ -1,28 +1,50 @@
 """What there is to say about labels, and the order in which samples are reviewed.
 
 A `Judgement` may come from anything that doubts labels: predictions of nets that were not trained on them, a rule, probabilities of being
-wrong. The page knows nothing else of where doubts come from.
+wrong. It may also say which samples to label next. The page knows nothing else of where judgements come from, and offers each of them as
+an order of the samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+
+IN_FILES = "the order of the label files"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Doubts about the labels of n samples with K keypoints each.
+    """Doubts about the labels of n samples with K keypoints each, or how much their labels are wanted.
 
-    title: what the samples are ranked by, as a phrase that follows "ranked by". score: float (n, K), the larger the more doubtful, NaN
-    where nothing is known. reasons: why a label is doubtful, a sentence, by sample and keypoint. predictions: float (n, K, 2), pixels of
-    the images, where the keypoints should be instead, NaN where that is not known.
+    title: what the samples are ranked by, as a phrase that follows "ranked by"; each judgement has another one. score: float (n, K), the
+    larger the earlier, NaN where nothing is known. reasons: why a label is doubtful, a sentence, by sample and keypoint. predictions: float
+    (n, K, 2), pixels of the images, where the keypoints should be instead, NaN where that is not known. wanted: whether it says which
+    samples to label next, instead of which labels are doubtful.
     """
 
     title: str
     score: np.ndarray
-    reasons: dict[tuple[int, int], str] = field(default_factory=dict)
+    reasons: Mapping[tuple[int, int], str] = field(default_factory=dict)
     predictions: np.ndarray | None = None
+    wanted: bool = False
+
+    def worst(self, keypoint: int | None) -> np.ndarray:
+        """The score of each sample, float (n,), -inf where nothing is known: that of a keypoint, or the largest one."""
+        score = self.score if keypoint is None else self.score[:, [keypoint]]
+        found: np.ndarray = np.nan_to_num(score, nan=-np.inf).max(axis=1, initial=-np.inf)
+        return found
+
+
+class RankedBy(NamedTuple):
+    """What samples are ranked by. title: of a judgement; "" for all of them. keypoint: whose score counts; None for the largest one."""
+
+    title: str = ""
+    keypoint: int | None = None
+
+
+EVERYTHING = RankedBy()
 
 
 @dataclass(frozen=True)
@@ -35,29 +57,36 @@ class Ranking:
     judgements: Sequence[Judgement]
     count: int
 
-    def by(self, sample: int) -> str:
-        """What gives a sample its rank, in words."""
-        first = self._first(sample)
-        return f"ranked by {first.title}" if first else "in the order of the label files"
+    @property
+    def titles(self) -> list[str]:
+        """What samples can be ranked by, apart from all judgements together: each of them, and the order of the label files."""
+        return [*(judgement.title for judgement in self.judgements), IN_FILES]
 
-    def order(self) -> np.ndarray:
+    def by(self, sample: int, ranked: RankedBy = EVERYTHING) -> str:
+        """What gives a sample its rank, in words."""
+        first = self._first(sample, ranked)
+        return f"ranked by {first.title}" if first else f"in {IN_FILES}"
+
+    def order(self, ranked: RankedBy = EVERYTHING) -> np.ndarray:
         """The samples, int (n,), in the order in which they are reviewed.
 
         Those that the first judgement knows come first, by the score of their most doubtful label; then those that only the second knows,
-        and so on; then the others in their own order.
+        and so on; then the others in their own order. Of a single judgement, those that it does not know come last.
         """
         left, found = np.ones(self.count, bool), [np.zeros(0, np.intp)]
-        for judgement in self.judgements:
-            worst = np.nan_to_num(judgement.score, nan=-np.inf).max(axis=1, initial=-np.inf)
+        for judgement in self._counting(ranked):
+            worst = judgement.worst(ranked.keypoint)
             known = np.flatnonzero(left & (worst > -np.inf))
             found.append(known[np.argsort(-worst[known], kind="stable")])
             left[known] = False
         return np.concatenate([*found, np.flatnonzero(left)])
 
-    def doubtful(self, sample: int) -> int | None:
-        """The most doubtful keypoint of a sample; None if nothing is known of it."""
-        first = self._first(sample)
-        return int(np.nanargmax(first.score[sample])) if first else None
+    def doubtful(self, sample: int, ranked: RankedBy = EVERYTHING) -> int | None:
+        """The most doubtful keypoint of a sample, or the one by which samples are ranked; None if nothing is known of it."""
+        if ranked.keypoint is not None:
+            return ranked.keypoint
+        first = self._first(sample, ranked) or self._first(sample, EVERYTHING)
+        return int(np.nanargmax(first.score[sample])) if first and not first.wanted else None
 
     def reasons(self, sample: int, keypoint: int) -> list[str]:
         """Why a label is doubtful."""
@@ -71,9 +100,15 @@ class Ranking:
                 return judgement.predictions[sample]
         return None
 
-    def _first(self, sample: int) -> Judgement | None:
-        """The first judgement that knows something about a sample."""
-        return next((judgement for judgement in self.judgements if not np.isnan(judgement.score[sample]).all()), None)
+    def _counting(self, ranked: RankedBy) -> list[Judgement]:
+        """The judgements that give the samples their ranks. Together, those about labels count: nobody doubts a label that is not there."""
+        if not ranked.title:
+            return [judgement for judgement in self.judgements if not judgement.wanted]
+        return [judgement for judgement in self.judgements if judgement.title == ranked.title]
+
+    def _first(self, sample: int, ranked: RankedBy) -> Judgement | None:
+        """The first judgement that gives a sample its rank."""
+        return next((one for one in self._counting(ranked) if not np.isnan(one.score[sample]).all()), None)
 
 
 def by_distance(predictions: np.ndarray, labels: np.ndarray, size: np.ndarray) -> Judgement:

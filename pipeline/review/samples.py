@@ -43,7 +43,7 @@ class ReviewedSamples(ABC):
     """n samples of a set and the labels in its files; coordinates are in pixels of the images.
 
     keypointset: the set. keypoints: float64 (n, K, 2), NaN where not labelled. occluded: bool (n, K). has_occluded: whether labels can be
-    marked as occluded.
+    marked as occluded. Samples without any label are the last ones.
     """
 
     keypointset: KeypointSet
@@ -123,20 +123,24 @@ class TableSamples(ReviewedSamples):
 
 
 class OwnSamples(ReviewedSamples):
-    """The labelled samples of a set of the user's. form: how its label format places keypoints."""
+    """The samples of a set of the user's: the labelled ones, and those that can get their first label.
+
+    form: how its label format places keypoints. free: whether images that the label files do not mention can be labelled.
+    """
 
     has_occluded = True
 
-    def __init__(self, own: OwnSet, form: Convention) -> None:
+    def __init__(self, own: OwnSet, form: Convention, *, free: bool) -> None:
         self.own, self.form, self.keypointset = own, form, own.keypointset
-        self.keypoints = np.array([instance.keypoints for instance in own.instances], np.float64)
-        self.occluded = np.array([instance.occluded for instance in own.instances], bool)
+        self.instances = (*own.instances, *corrected.unlabelled(own, free=free))
+        self.keypoints = np.array([instance.keypoints for instance in self.instances], np.float64)
+        self.occluded = np.array([instance.occluded for instance in self.instances], bool)
 
     @cached_property
     def _names(self) -> Sequence[tuple[str, str]]:
         every = self.own.labels.instances
         known = {(one.image, one.id, one.source): name for one, name in zip(every, corrected.instance_names(every), strict=True)}
-        return [(one.image, known.get((one.image, one.id, one.source), one.id)) for one in self.own.instances]
+        return [(one.image, known.get((one.image, one.id, one.source), one.id)) for one in self.instances]
 
     def name(self, sample: int) -> tuple[str, str]:
         """The image and the identifier of the instance."""
@@ -144,15 +148,17 @@ class OwnSamples(ReviewedSamples):
 
     def size(self, sample: int) -> tuple[int, int]:
         """As in the head of the image file."""
-        return self.own.source.size(self.own.instances[sample].image)
+        return self.own.source.size(self.instances[sample].image)
 
     def square(self, sample: int) -> tuple[float, float, float]:
         """What the nets would see of the image."""
-        return samples.square_of(self.own.instances[sample], self.own.definition.around, self.size(sample))
+        instance, around = self.instances[sample], self.own.definition.around
+        is_bare = instance.box is None and np.isnan(instance.keypoints).all()
+        return samples.square_of(instance, "image" if is_bare else around, self.size(sample))
 
     def picture(self, sample: int) -> SentPicture:
         """The whole image, upright; a very large one is reduced."""
-        return SentPicture.of(self.own.source.read(self.own.instances[sample].image).image)
+        return SentPicture.of(self.own.source.read(self.instances[sample].image).image)
 
     def outwards(self, sample: int, x: float, y: float) -> tuple[float, float]:
         """By the convention of the label format."""

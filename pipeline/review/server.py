@@ -26,6 +26,7 @@ from pipeline.errors import InputError
 from pipeline.review.wish import Wish, WrongRequestError
 
 if TYPE_CHECKING:
+    from pipeline.review.judgement import RankedBy
     from pipeline.review.session import Review
 
 HOST = "127.0.0.1"
@@ -76,9 +77,9 @@ def application(opened: Opened, secret: str, port: int) -> ASGIApp:
     """The pages, and the answers to their requests. port: at which the server is reached."""
     pages = [Route(path, _file(name)) for path, name in _files().items()]
     answers = [
-        Route("/api/review", _answering(lambda request: opened().summary())),
-        Route("/api/samples/{rank:int}", _answering(lambda request: opened().shown(request.path_params["rank"]))),
-        Route("/api/pictures/{rank:int}", _answering(lambda request: _picture(opened(), request.path_params["rank"]))),
+        Route("/api/review", _answering(lambda request: opened().summary(_ranked(request, opened())))),
+        Route("/api/samples/{rank:int}", _answering(lambda request: opened().shown(*_asked(request, opened())))),
+        Route("/api/pictures/{rank:int}", _answering(lambda request: _picture(opened(), *_asked(request, opened())))),
         Route("/api/changes", _changing(opened), methods=["POST"]),
     ]
     return Guard(Starlette(routes=[*pages, *answers]), secret, port)
@@ -186,8 +187,18 @@ def _guarded(find: Callable[[], Any]) -> Response:
     return found if isinstance(found, Response) else JSONResponse(found)
 
 
-def _picture(review: "Review", rank: int) -> Response:
-    picture = review.samples.picture(review.sample(rank))
+def _ranked(request: Request, review: "Review") -> "RankedBy":
+    """What a request ranks samples by."""
+    return review.ranked(request.query_params.get("by", ""), request.query_params.get("of", ""))
+
+
+def _asked(request: Request, review: "Review") -> tuple[int, "RankedBy"]:
+    """The rank of a sample, from 0, and what samples are ranked by."""
+    return request.path_params["rank"], _ranked(request, review)
+
+
+def _picture(review: "Review", rank: int, ranked: "RankedBy") -> Response:
+    picture = review.samples.picture(review.sample(rank, ranked))
     return Response(picture.content, media_type=picture.kind)
 
 

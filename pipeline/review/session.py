@@ -3,13 +3,12 @@
 import datetime
 import math
 import threading
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pipeline.data import corrections
 from pipeline.data.corrections import Change, Corrections, LabelValue, Locked
-from pipeline.review.judgement import Ranking
+from pipeline.review.judgement import EVERYTHING, RankedBy, Ranking
 from pipeline.review.samples import MARGIN, ReviewedSamples
 from pipeline.review.wish import Wish, WrongRequestError
 
@@ -26,18 +25,30 @@ class Review:
         self.samples, self.ranking, self.file, self.who, self.locked = samples, ranking, file, who, locked
         self._reading = threading.Lock()
         self._read: tuple[tuple[int, ...] | None, Corrections] | None = None
+        self._orders: dict[RankedBy, list[int]] = {}
 
-    @cached_property
-    def order(self) -> list[int]:
+    def order(self, ranked: RankedBy = EVERYTHING) -> list[int]:
         """The samples in the order in which they are reviewed."""
-        found: list[int] = self.ranking.order().tolist()
-        return found
+        if ranked not in self._orders:
+            self._orders[ranked] = self.ranking.order(ranked).tolist()
+        return self._orders[ranked]
 
-    def summary(self) -> dict[str, Any]:
+    def ranked(self, title: str, keypoint: str) -> RankedBy:
+        """What the page asks to rank samples by: the title of a judgement and a keypoint, "" for all of them.
+
+        What there is not counts as "": a page that is loaded again may remember a judgement of another server.
+        """
+        names = self.samples.keypointset.names
+        return RankedBy(title if title in self.ranking.titles else "", names.index(keypoint) if keypoint in names else None)
+
+    def summary(self, ranked: RankedBy = EVERYTHING) -> dict[str, Any]:
         """What the page shows of all samples together."""
         own, known = self.samples.keypointset, self.corrections()
         return {
-            "count": len(self.order),
+            "count": len(self.samples),
+            "orders": self.ranking.titles,
+            "by": ranked.title,
+            "of": "" if ranked.keypoint is None else own.names[ranked.keypoint],
             "names": own.names,
             "lines": [[own.names.index(one), own.names.index(other)] for one, other in own.skeleton],
             "hasOccluded": self.samples.has_occluded,
@@ -45,12 +56,12 @@ class Review:
             "who": self.who,
             "corrections": len(known.effective),
             "note": known.note,
-            "first": self._first(known),
+            "first": self._first(known, ranked),
         }
 
-    def shown(self, rank: int) -> dict[str, Any]:
+    def shown(self, rank: int, ranked: RankedBy = EVERYTHING) -> dict[str, Any]:
         """What the page shows of the sample at a rank, from 0. Raises WrongRequestError if there is none."""
-        sample, known = self.sample(rank), self.corrections()
+        sample, known = self.sample(rank, ranked), self.corrections()
         image, instance = self.samples.name(sample)
         width, height = self.samples.size(sample)
         x, y, side = self.samples.square(sample)
@@ -61,16 +72,16 @@ class Review:
             "instance": instance,
             "size": [width, height],
             "view": [x + side / 2, y + side / 2, side * MARGIN],
-            "rankedBy": self.ranking.by(sample),
-            "doubtful": self.ranking.doubtful(sample),
+            "rankedBy": self.ranking.by(sample, ranked),
+            "doubtful": self.ranking.doubtful(sample, ranked),
             "labels": [self._label(sample, keypoint, known) for keypoint in range(len(self.samples.keypointset.names))],
         }
 
-    def sample(self, rank: int) -> int:
+    def sample(self, rank: int, ranked: RankedBy = EVERYTHING) -> int:
         """The sample at a rank. Raises WrongRequestError if there is none."""
-        if not 0 <= rank < len(self.order):
-            raise WrongRequestError(f"There is no sample {rank + 1}; there are {len(self.order)}.")
-        return self.order[rank]
+        if not 0 <= rank < len(self.samples):
+            raise WrongRequestError(f"There is no sample {rank + 1}; there are {len(self.samples)}.")
+        return self.order(ranked)[rank]
 
     def change(self, wish: Wish) -> dict[str, Any]:
         """Makes a change, which is on the disk afterwards, and returns the label as it is now.
@@ -100,12 +111,12 @@ class Review:
                 self._read = (state, corrections.read(self.file))
             return self._read[1]
 
-    def _first(self, known: Corrections) -> int:
+    def _first(self, known: Corrections, ranked: RankedBy) -> int:
         """The rank of the first sample without any line in the file; 0 if there is none."""
         seen = {place[:2] for place in known.by_place}
         if not seen:
             return 0
-        return next((rank for rank, sample in enumerate(self.order) if self.samples.name(sample) not in seen), 0)
+        return next((rank for rank, sample in enumerate(self.order(ranked)) if self.samples.name(sample) not in seen), 0)
 
     def _label(self, sample: int, keypoint: int, known: Corrections) -> dict[str, Any]:
         place, original = self.samples.place(sample, keypoint), self.samples.original(sample, keypoint)

@@ -3,7 +3,6 @@
 `sections` and `own` are part of the code of Augment, so the parameter is declared here: sets without corrections keep their keys.
 """
 
-import dataclasses
 import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import luigi
 from pipeline.data.definition import READER
 from pipeline.store.run.keyed import per_build
 from pipeline.store.run.targets import expanded, workspace_root
+from pipeline.store.workspace import digests
 from pipeline.tasks import sections
 
 if TYPE_CHECKING:
@@ -51,16 +51,28 @@ class corrected_dataset(sections.dataset):
         if not self.is_own:
             return module.of_faces(value, self.keypointset(), found)
         form = importlib.import_module(READER).convention(self.definition())
-        return dataclasses.replace(value, labels=module.of_labels(value.labels, found, form, value.source.size))
+        return module.of_set(value, found, form, free=self.may_label_more)
+
+    @property
+    def may_label_more(self) -> bool:
+        """Whether images that the label files do not mention may get labels: not if the user has said which images are for tests."""
+        return not (self.test or self.split)
 
     def used_modules(self) -> tuple[str, ...]:
         """The modules that are imported by name if there are corrections."""
         return (APPLIES,) if self.label_corrections().effective else ()
 
     def facts(self) -> dict[str, Any]:
-        """The corrections by which labels differ from the label files, if there are any."""
+        """The corrections by which labels differ from the label files, and a digest of images that only they label; {} without any."""
         found = self.label_corrections().plain()
-        return {"list of corrections": found} if found else {}
+        return {"list of corrections": found, **self._new_images({image for image, *_ in found})} if found else {}
+
+    def _new_images(self, corrected: set[str]) -> dict[str, Any]:
+        definition = self.definition()
+        new = sorted((corrected & {*definition.test}) - {*definition.labelled}) if self.is_own and self.may_label_more else []
+        if not new:
+            return {}
+        return {"images labelled by corrections": digests.folder_digest(Path(definition.root), new, workspace_root() / "data")}
 
 
 corrected_dataset.__name__ = sections.dataset.__name__  # of two classes with the name of a section, Luigi uses the derived one

@@ -120,17 +120,6 @@ class Load(Stage):
         self.say(f"{counted(len(found.effective), 'correction')} of labels from {found.path}")
         return corrections.applied(value)
 
-    def uncorrected(self) -> "OwnSet | LabelledFaces":
-        """The labels as their files have them, an own set or the faces of Kaggle's table, whose images are in a temporary file."""
-        from pipeline.data.formats.catalogue import format_module
-        from pipeline.lazyrows import Collector
-
-        if dataset().is_own:
-            found: OwnSet = importlib.import_module(READER).opened(dataset().definition(), test=False)
-            return found
-        faces: LabelledFaces = format_module("kaggle").read_training(*_paths(self, "training"), KAGGLE, side=SIDE, images=Collector(0))
-        return faces
-
     def check(self) -> None:
         overridden = self.overrides.get("Load", {})
         chosen = [name for name in ("validation_share", "fold", "sequences") if is_set(Load, name) or name in overridden]

@@ -1,7 +1,7 @@
 """What the artifacts of a workspace say against the labels of a set: predictions of nets that did not see them, and the rules of Load."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,57 +10,116 @@ from pipeline.commands.support.last_run import Run
 from pipeline.data import corrected
 from pipeline.data.tables import Origin
 from pipeline.store.hdf5 import artifacts
-from pipeline.store.run.targets import workspace_root
-from pipeline.store.workspace import runlog
-from pipeline.tasks.data import Load
+from pipeline.store.keys import provenance
+from pipeline.store.run.stage import Stage
+from pipeline.store.run.targets import ExternalFile, workspace_root
+from pipeline.store.workspace import names, runlog
+from pipeline.tasks import labelfiles
 
 if TYPE_CHECKING:
+    from pipeline.data.dataset import Dataset
+    from pipeline.results.predictions import Predictions
     from pipeline.review.judgement import Judgement
     from pipeline.review.samples import ReviewedSamples
 
 
-def judgements(samples: "ReviewedSamples", load: Load, selected: Run) -> "list[Judgement]":
+def judgements(samples: "ReviewedSamples", selected: Run) -> "list[Judgement]":
     """What is known about the labels of the samples, the most telling first; of artifacts that were made from the same files."""
     numbers = {samples.name(number): number for number in range(len(samples))}
-    loaded, predicted = _artifacts(load, selected)
-    found = [_by_predictions(predicted, samples, numbers)] if predicted else []
+    loaded, predicted = _artifacts(selected)
+    found = _by_predictions(predicted, samples, numbers) if predicted else []
     found += [_by_rules(loaded, samples, numbers)] if loaded else []
     return [judgement for judgement in found if not np.isnan(judgement.score).all()]
 
 
-def _artifacts(load: Load, selected: Run) -> tuple[Path | None, Path | None]:
-    """The artifacts of Load and Predict of the selected run, or of the last run that was made from the same files.
+def _artifacts(selected: Run) -> tuple[Path | None, Path | None]:
+    """The artifacts of Load and Predict of the selected run, or of the last run that was made from the same files, or only the last Load.
 
     Corrections make them stale, but what they say about the other labels remains true.
     """
-    wanted, root = (load.provenance["files"], load.provenance["inputs"]), workspace_root()
-    runs = [selected.artifacts, *(entry.get("artifacts") or {} for entry in reversed(runlog.entries(root / "models")))]
-    for made in runs:
-        path, predicted = root / made.get("Load", ""), root / made.get("Predict", "")
-        if not (path.is_file() and predicted.is_file() and artifacts.is_sound(path) and artifacts.is_sound(predicted)):
-            continue
-        made_from = artifacts.attributes(path).get("made_from", {})
-        if (made_from.get("files"), made_from.get("inputs")) == wanted:
-            return path, predicted
-    return (load.path if artifacts.is_sound(load.path) else None), None
+    root, usable = workspace_root(), _loads()
+    for made in [selected.artifacts, *(entry.get("artifacts") or {} for entry in reversed(runlog.entries(root / "models")))]:
+        loaded, predicted = root / made.get("Load", ""), root / made.get("Predict", "")
+        if loaded in usable and predicted.is_file() and artifacts.is_sound(predicted):
+            return loaded, predicted
+    return next(iter(usable), None), None
 
 
-def _by_predictions(path: Path, samples: "ReviewedSamples", numbers: dict[tuple[str, str], int]) -> "Judgement":
-    """The distances between labels and held-out predictions, for the samples that were held out."""
-    from pipeline.geometry import affine
+def faces() -> "Dataset | None":
+    """Kaggle's or the drawn faces with their labels as given, from an artifact of Load, which is read faster than a table; or None.
+
+    Their images stay in the artifact.
+    """
+    from pipeline.data.dataset import Dataset
+
+    for path, made_from in _loads().items():
+        if not made_from.get("facts") and made_from["parameters"]["faces"] == 0:
+            return reading.load(path, Dataset)
+    return None
+
+
+def _loads() -> dict[Path, dict[str, Any]]:
+    """The artifacts of Load that were made from the present files, with what they were made from, the latest first."""
+    required = labelfiles.required().values()
+    files = provenance.numbered((task.title, task.digest()) for task in required if isinstance(task, ExternalFile))
+    inputs = {task.address: task.key for task in required if isinstance(task, Stage)}
+    found = {}
+    for path in sorted(names.artifacts(workspace_root() / "data", "load"), key=lambda path: -path.stat().st_mtime_ns):
+        if artifacts.is_sound(path):
+            made_from = artifacts.attributes(path).get("made_from", {})
+            if (made_from.get("files"), made_from.get("inputs")) == (files, inputs):
+                found[path] = made_from
+    return found
+
+
+def _by_predictions(path: Path, samples: "ReviewedSamples", numbers: dict[tuple[str, str], int]) -> "list[Judgement]":
+    """What the predictions say: how far labels are from them, where samples were held out, and how uncertain they are without a label."""
     from pipeline.results.predictions import Predictions
     from pipeline.review.judgement import by_distance
 
     found = reading.load(path, Predictions)
-    placed, pixel = found.validation.astype(np.float64), np.ones(len(found.validation))
-    if (origin := found.validation_origin) is not None:
+    if [*found.keypoints.tolist()] != [*samples.keypointset.names]:
+        return []
+    source = found.sources[found.validation_source]
+    at = _numbers(samples, numbers, found.validation_face, found.validation_origin, source)
+    predictions, size = _placed(found.validation, found.validation_origin, at, samples)
+    distances = by_distance(predictions, samples.keypoints, size)
+    return [distances] if found.test_origin is None else [distances, _wanted(found, samples, numbers)]
+
+
+def _wanted(found: "Predictions", samples: "ReviewedSamples", numbers: dict[tuple[str, str], int]) -> "Judgement":
+    """How uncertain the predictions for samples without a label are: their expected errors relative to the size of the sample, or else the
+    heights of the peaks of their heat maps.
+    """
+    from pipeline.review.judgement import Judgement
+
+    source = np.full(len(found.test), samples.keypointset.source_names[0])
+    at = _numbers(samples, numbers, np.arange(len(found.test)), found.test_origin, source)
+    predictions, size = _placed(found.test, found.test_origin, at, samples)
+    known, uncertain = at >= 0, np.full(samples.keypoints.shape[:2], np.nan)
+    title = "the uncertainty of the prediction, to label next"
+    if found.expected_error is not None:
+        title = "the expected error of the prediction, to label next"
+        uncertain[at[known]] = found.expected_error.test[known] / size[at[known], None]
+    elif found.test_confidence is not None:
+        uncertain[at[known]] = 1 - found.test_confidence[known]
+    uncertain[~np.isnan(samples.keypoints).all(axis=(1, 2))] = np.nan
+    return Judgement(title, uncertain, {}, predictions, wanted=True)
+
+
+def _placed(points: np.ndarray, origin: Origin | None, at: np.ndarray, samples: "ReviewedSamples") -> tuple[np.ndarray, np.ndarray]:
+    """Predictions for the samples, float (n, K, 2), pixels of the images, NaN where there are none, and the lengths of a pixel of them.
+
+    points: (m, K, 2), pixels of the samples. at: int (m,), the numbers of the samples, -1 for others.
+    """
+    from pipeline.geometry import affine
+
+    placed, pixel = points.astype(np.float64), np.ones(len(points))
+    if origin is not None:
         placed, pixel = affine.move(placed, origin.to_original), affine.magnification(origin.to_original)
-    at = _numbers(samples, numbers, found.validation_face, origin, found.sources[found.validation_source])
-    predictions, size = np.full(samples.keypoints.shape, np.nan), np.ones(len(samples))
-    if [*found.keypoints.tolist()] == [*samples.keypointset.names]:
-        known = at >= 0
-        predictions[at[known]], size[at[known]] = placed[known], pixel[known]
-    return by_distance(predictions, samples.keypoints, size)
+    predictions, size, known = np.full(samples.keypoints.shape, np.nan), np.ones(len(samples)), at >= 0
+    predictions[at[known]], size[at[known]] = placed[known], pixel[known]
+    return predictions, size
 
 
 def _by_rules(path: Path, samples: "ReviewedSamples", numbers: dict[tuple[str, str], int]) -> "Judgement":

@@ -25,23 +25,29 @@ async function request(path, options = {}) {
   return response;
 }
 
-export const summary = async () => (await request("api/review")).json();
+// What samples are ranked by: by, the title of a judgement, and of, a keypoint; "" for all of them.
+const query = (ranked) => new URLSearchParams(ranked);
 
-export const sample = async (rank) => (await request(`api/samples/${rank}`)).json();
+export const summary = async (ranked) => (await request(`api/review?${query(ranked)}`)).json();
 
-export const picture = async (rank) => URL.createObjectURL(await (await request(`api/pictures/${rank}`)).blob());
+export const sample = async (rank, ranked) => (await request(`api/samples/${rank}?${query(ranked)}`)).json();
+
+export const picture = async (rank, ranked) =>
+  URL.createObjectURL(await (await request(`api/pictures/${rank}?${query(ranked)}`)).blob());
 
 export async function change(wish) {
   const headers = { "Content-Type": "application/json" };
   return (await request("api/changes", { method: "POST", body: JSON.stringify(wish), headers })).json();
 }
 
-// The rank in the address, from 0, so that a reload shows the same sample; null if there is none.
-export function rankInAddress() {
-  const text = new URLSearchParams(location.hash.slice(1)).get("sample");
-  return /^\d+$/.test(text ?? "") ? Number(text) - 1 : null;
+// What the address says, so that a reload shows the same sample: its rank, from 0, or null, and what samples are ranked by.
+export function inAddress() {
+  const said = new URLSearchParams(location.hash.slice(1));
+  const text = said.get("sample") ?? "";
+  return { rank: /^\d+$/.test(text) ? Number(text) - 1 : null, ranked: { by: said.get("by") ?? "", of: said.get("of") ?? "" } };
 }
 
-export function setAddress(rank) {
-  history.replaceState(null, "", `#key=${secret}&sample=${rank + 1}`);
+export function setAddress(rank, ranked) {
+  const more = Object.entries(ranked).filter(([, value]) => value);
+  history.replaceState(null, "", `#key=${secret}&sample=${rank + 1}${more.map(([name, value]) => `&${name}=${encodeURIComponent(value)}`).join("")}`);
 }

@@ -8,6 +8,7 @@ const $ = (id) => document.getElementById(id);
 const say = (text) => ($("status").textContent = text);
 
 let all = null; // what concerns all samples
+let ranked = api.inAddress().ranked; // what they are ranked by
 let shown = null; // the sample that is seen
 let selected = 0;
 let moves = new Map(); // keypoint -> timer of a move by keys that is not saved yet
@@ -36,14 +37,14 @@ async function go(rank) {
   const wanted = rank;
   go.wanted = wanted;
   try {
-    const [sample, url] = await Promise.all([api.sample(rank), picture(rank)]);
+    const [sample, url] = await Promise.all([api.sample(rank, ranked), picture(rank)]);
     if (go.wanted !== wanted) return; // another sample was asked for in the meantime
     shown = sample;
     unsaved.clear();
     hideAlert();
     selected = sample.doubtful ?? 0;
     view.show(url, sample.size, sample.view);
-    api.setAddress(rank);
+    api.setAddress(rank, ranked);
     update();
     say("");
     keep(rank);
@@ -54,21 +55,25 @@ async function go(rank) {
 
 function picture(rank) {
   if (!pictures.has(rank)) {
-    const found = api.picture(rank);
+    const found = api.picture(rank, ranked);
     pictures.set(rank, found);
     found.catch(() => pictures.delete(rank));
   }
   return pictures.get(rank);
 }
 
-// Fetches the pictures of the neighbours and forgets all others.
-function keep(rank) {
-  for (const [other, url] of pictures) {
-    if (Math.abs(other - rank) > 1) {
-      pictures.delete(other);
+function forget(unwanted) {
+  for (const [rank, url] of pictures) {
+    if (unwanted(rank)) {
+      pictures.delete(rank);
       url.then(URL.revokeObjectURL, () => {});
     }
   }
+}
+
+// Fetches the pictures of the neighbours and forgets all others.
+function keep(rank) {
+  forget((other) => Math.abs(other - rank) > 1);
   for (const other of [rank + 1, rank - 1]) if (other >= 0 && other < all.count) picture(other).catch(() => {});
 }
 
@@ -85,6 +90,7 @@ function update() {
   $("state").textContent = [told(selected), label.by && `changed by ${label.by}`].filter(Boolean).join("; ");
   $("reasons").replaceChildren(...label.reasons.map((reason) => Object.assign(document.createElement("li"), { textContent: reason })));
   $("accept").disabled = !label.prediction;
+  $("accept-missing").disabled = !shown.labels.some(isPredicted);
   $("missing").disabled = label.value === "missing";
   $("correct").disabled = label.value === "missing";
   $("occluded").hidden = !all.hasOccluded;
@@ -153,7 +159,7 @@ async function send({ rank, undoing, ...wish }) {
   try {
     const label = await api.change({ why: $("why").value, ...wish, old });
     if (undoing) undoable.pop();
-    else undoable.push({ sample: wish.sample, rank, keypoint: wish.keypoint, old, new: label.value });
+    else undoable.push({ sample: wish.sample, rank, ...ranked, keypoint: wish.keypoint, old, new: label.value });
     undoable = undoable.slice(-200);
     sessionStorage.setItem("undoable", JSON.stringify(undoable));
     trouble = null;
@@ -174,18 +180,31 @@ const setPoint = (keypoint, point, why) =>
   save(keypoint, { point, occluded: shown.labels[keypoint].occluded, ...($("why").value ? {} : { why }) });
 const setValue = (keypoint, value, why) => save(keypoint, { new: value, ...($("why").value ? {} : { why }) });
 
-function place(point) {
-  if (!shown) return;
-  shown.labels[selected].point = point;
-  setPoint(selected, point, "placed");
+const isMissing = (label) => !label.point;
+const isPredicted = (label) => isMissing(label) && label.prediction;
+
+// Gives a keypoint a place. After a missing one, the next missing one is selected, so that a sample can be labelled in one go.
+function put(keypoint, point, why) {
+  const wasMissing = isMissing(shown.labels[keypoint]);
+  shown.labels[keypoint].point = [...point];
+  setPoint(keypoint, point, why);
+  const count = all.names.length;
+  const next = all.names.map((_, step) => (keypoint + step) % count).find((other) => isMissing(shown.labels[other]));
+  if (wasMissing && next !== undefined) select(next);
 }
 
+function place(point) {
+  if (shown) put(selected, point, "placed");
+}
+
+const ACCEPTED = "prediction accepted";
 const actions = {
   accept() {
     const { prediction } = shown.labels[selected];
-    if (!prediction) return;
-    shown.labels[selected].point = [...prediction];
-    setPoint(selected, prediction, "prediction accepted");
+    if (prediction) put(selected, prediction, ACCEPTED);
+  },
+  "accept-missing"() {
+    shown.labels.forEach((label, keypoint) => { if (isPredicted(label)) put(keypoint, label.prediction, ACCEPTED); });
   },
   correct() {
     const { value } = shown.labels[selected];
@@ -196,14 +215,18 @@ const actions = {
   },
   occluded() {
     const { value, occluded } = shown.labels[selected];
-    if (!all.hasOccluded || value === "missing") return;
+    if (!all.hasOccluded) return say($("no-occluded").textContent);
+    if (value === "missing") return;
     setValue(selected, occluded ? value.replace(" occluded", "") : "occluded", occluded ? "visible" : "occluded");
   },
   async undo() {
     await flush();
     const last = undoable.at(-1);
     if (!last) return say("There is nothing to undo.");
-    if (shown.sample !== last.sample) await go(last.rank);
+    if (shown.sample !== last.sample) {
+      if (last.by !== ranked.by || last.of !== ranked.of) await rankBy({ by: last.by, of: last.of });
+      await go(last.rank);
+    }
     selected = last.keypoint;
     save(last.keypoint, { old: last.new, new: last.old, why: "undone", undoing: true });
   },
@@ -256,7 +279,7 @@ const hideAlert = () => ($("alert").hidden = true);
 async function reload() {
   const keypoint = trouble?.wish.keypoint ?? selected;
   trouble = null;
-  await go(shown ? shown.rank : api.rankInAddress() ?? all.first);
+  await go(shown ? shown.rank : api.inAddress().rank ?? all.first);
   select(keypoint);
 }
 
@@ -278,7 +301,7 @@ const KEYS = { a: "accept", c: "correct", m: "missing", o: "occluded", u: "undo"
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 document.addEventListener("keydown", (event) => {
-  if (!shown || event.target.matches("input[type=text], input[type=number]")) return;
+  if (!shown || event.target.matches("input[type=text], input[type=number], select")) return;
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") return act(event, actions.undo);
   if (event.ctrlKey || event.metaKey) return;
   if (event.key === "PageDown") return act(event, actions.next);
@@ -296,7 +319,8 @@ document.addEventListener("keydown", (event) => {
   }
   if (event.altKey || !$("with-keys").checked) return;
   const key = event.key.toLowerCase();
-  if (KEYS[key]) act(event, actions[KEYS[key]]);
+  if (key === "a" && event.shiftKey) act(event, actions["accept-missing"]);
+  else if (KEYS[key]) act(event, actions[KEYS[key]]);
   else if (key === "j") act(event, () => select(selected + 1));
   else if (key === "k") act(event, () => select(selected - 1));
   else if (key === "+" || key === "=") act(event, () => view.zoom(0.8));
@@ -318,22 +342,43 @@ $("jump").addEventListener("submit", (event) => {
   event.preventDefault();
   go(Number($("rank").value) - 1);
 });
+for (const name of ["by", "of"]) {
+  $(name).addEventListener("change", async () => {
+    if (await rankBy({ by: $("by").value, of: $("of").value })) await go(all.first);
+  });
+}
 addEventListener("beforeunload", (event) => {
   if (unsaved.size) event.preventDefault();
 });
 
-async function begin() {
+// Ranks the samples by something else, of which the pictures that are kept have no ranks. Whether it worked.
+async function rankBy(wanted) {
+  await flush();
   try {
-    all = await api.summary();
+    all = await api.summary(wanted);
   } catch (error) {
-    $("where").textContent = "";
-    return failed(error);
+    failed(error);
+    return false;
   }
+  ranked = { by: all.by, of: all.of };
+  forget(() => true);
+  options($("by"), [["", "Most doubtful first"], ...all.orders.map((title) => [title, title])], ranked.by);
+  options($("of"), [["", "any keypoint"], ...all.names.map((name) => [name, name])], ranked.of);
+  return true;
+}
+
+function options(box, choices, chosen) {
+  box.replaceChildren(...choices.map(([value, text]) => new Option(text, value, false, value === chosen)));
+}
+
+async function begin() {
+  if (!(await rankBy(ranked))) return ($("where").textContent = "");
   hideAlert();
   $("rank").max = all.count;
   $("with-names").checked = all.names.length <= 20;
+  $("no-occluded").hidden = all.hasOccluded;
   $("file").textContent = `Corrections: ${all.file}${all.who ? `, by ${all.who}` : ""}${all.note ? `. ${all.note}` : ""}`;
-  await go(Math.min(api.rankInAddress() ?? all.first, all.count - 1));
+  await go(Math.min(api.inAddress().rank ?? all.first, all.count - 1));
 }
 
 begin();

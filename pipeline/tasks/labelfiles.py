@@ -1,0 +1,44 @@
+"""The label files of the set and what they say, without the stage that reads them: to make a stage takes longer, because it has a key."""
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import luigi
+
+from pipeline.data.definition import READER
+from pipeline.keypoints.kaggle import KAGGLE, SIDE
+from pipeline.tasks import own
+from pipeline.tasks.data import Render
+from pipeline.tasks.kaggle import files, inside
+from pipeline.tasks.sections import dataset
+
+if TYPE_CHECKING:
+    from pipeline.data.ownset import OwnSet
+    from pipeline.data.tables import LabelledFaces
+
+
+def required() -> dict[str, luigi.Task]:
+    """What Load requires: the files with the labels, or the stage that draws faces."""
+    if dataset().is_own:
+        return own.files(test=False)
+    folder = dataset().folder()
+    return {"training": files(folder)["training"]} if folder else {"rendered": Render()}
+
+
+def labels() -> "OwnSet | LabelledFaces":
+    """The labels as their files have them: an own set, or the faces of Kaggle's table, whose images are in a temporary file."""
+    from pipeline.data.formats.catalogue import format_module
+    from pipeline.lazyrows import Collector
+
+    if dataset().is_own:
+        found: OwnSet = importlib.import_module(READER).opened(dataset().definition(), test=False)
+        return found
+    faces: LabelledFaces = format_module("kaggle").read_training(training_table(), KAGGLE, side=SIDE, images=Collector(0))
+    return faces
+
+
+def training_table() -> Path:
+    """The table with the labelled faces, Kaggle's or that of the drawn ones."""
+    folder = dataset().folder()
+    return inside(Path(files(folder)["training"].path), "training") if folder else Render().sibling(".training.csv")
