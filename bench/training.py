@@ -136,11 +136,13 @@ class Work:
 
         if shape_of(net) in self.kernels:
             return
+        weights = net.get_weights()  # the batch norms' moving averages change when they are timed
         step = {**dict(convolutions(net, batch)), "norms": batch_norms(net, batch)}
         ahead = {name: call for name, call in convolutions(net, forward.BATCH) if name.endswith("forward")}
         for call in (*step.values(), *ahead.values()):
             call()
         seconds = medians(step, self.rounds)
+        net.set_weights(weights)
         norms = seconds.pop("norms")
         self.kernels[shape_of(net)] = Kernels(sum(seconds.values()), norms, sum(medians(ahead, self.rounds).values()))
 
