@@ -3,7 +3,8 @@
 Taken: the variables in `VARIABLES` and `ARITHMETIC`, the configuration files of Luigi, the backend that Keras' own file names, the umask
 (new files have the permissions that it allows), the signals SIGINT, SIGTERM and SIGHUP, the terminal (a bar instead of lines), and the name
 of the host. No run takes anything from the variables of Kaggle's client; `keypoints kaggle` does, see
-`pipeline.commands.support.kaggle_client.VARIABLES`.
+`pipeline.commands.support.kaggle_client.VARIABLES`. The client of a remote store takes its credentials from its own variables and files,
+which cannot change a result.
 
 Set here: matplotlib's backend and style, Keras' floating-point type, epsilon and data format, and the standard streams if one is closed.
 The home folder is needed only for ~ in a path and for the download of ImageNet weights; the temporary folder is used only by libraries.

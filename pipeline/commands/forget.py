@@ -10,7 +10,7 @@ from pipeline.errors import InputError
 from pipeline.store.cleanup import in_use
 from pipeline.store.keys import adoptions
 from pipeline.store.run.stage import Stage
-from pipeline.store.run.targets import workspace_root
+from pipeline.store.run.targets import remote_store, workspace_root
 from pipeline.store.workspace import names, partials, runlog
 from pipeline.store.workspace.called import called
 from pipeline.store.workspace.files import quarantine
@@ -33,13 +33,21 @@ def run(address: str, stages: list[Stage]) -> int:
     with in_use.settled(models):
         if who := in_use.needed_by(models, {f"{path.parent.name}/{path.stem}" for path in paths}):
             raise InputError(f"{who} needs these files, so nothing was quarantined. Wait until that process has ended.")
+        elsewhere = _forgotten_in_store(paths)
         renamed = [quarantined for path in paths for quarantined in quarantine(path, "forgotten")]
         runlog.append(models, {"event": "forget", "files": [file.relative_to(workspace_root()).as_posix() for file in renamed]})
-    for file in renamed:
-        print(f"quarantined: {file}")
+    for quarantined in (*renamed, *elsewhere):
+        print(f"quarantined: {quarantined}")
     undo, clean = called("keypoints", "forget", "--undo"), called("keypoints", "clean")
     print(f"The next run recomputes them. To undo this, run `{undo}`; to free the disk space, run `{clean}`.")
     return 0
+
+
+def _forgotten_in_store(paths: list[Path]) -> list[str]:
+    """Renames those artifacts in the remote store, if there is one, so that the next run does not fetch them; returns the new addresses."""
+    store = remote_store()
+    artifacts = [path for path in paths if (name := names.parse(path)) and name.kind == "artifact"]
+    return [renamed for path in artifacts if (renamed := store.set_aside(path, "forgotten"))] if store else []
 
 
 def undo() -> int:

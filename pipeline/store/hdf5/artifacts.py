@@ -34,7 +34,21 @@ from pipeline.store.workspace.files import Damaged
 if typing.TYPE_CHECKING:
     import h5py
 
-__all__ = ["SCHEMA", "Damaged", "attributes", "is_sound", "load", "published", "put", "put_versions", "reading", "verify", "writing"]
+__all__ = [
+    "ANY",
+    "SCHEMA",
+    "Damaged",
+    "attributes",
+    "is_sound",
+    "load",
+    "published",
+    "put",
+    "put_versions",
+    "reading",
+    "verify",
+    "verify_itself",
+    "writing",
+]
 
 # Part of every key. It increases when artifacts of the previous layout must no longer be read.
 # 2: the module layout of release 0.2, in which every key changed anyway; the arrays are those of 1.
@@ -217,7 +231,7 @@ def verify(path: Path) -> StoredGroup:
             raise Damaged(f"{path} is not a readable file")
         raise FileNotFoundError(errno.ENOENT, "no such artifact", str(path))
     states = {path: files.state(path)}
-    published, tree = _verified_content(path)
+    published, tree = verify_itself(path)
     for name, expected in published.items():
         sibling = path.with_name(name)
         states[sibling] = files.state(sibling)
@@ -241,8 +255,11 @@ def is_sound(path: Path) -> bool:
     return True
 
 
-def _verified_content(path: Path) -> tuple[dict[str, str], StoredGroup]:
-    """The names and digests of the files published with an artifact, and its contents, after verifying its own layout and digest."""
+def verify_itself(path: Path) -> tuple[dict[str, str], StoredGroup]:
+    """The names and digests of the files published with an artifact, and its contents, after verifying its own layout and digest.
+
+    The files published with it need not be there. Raises FileNotFoundError, or Damaged with a reason.
+    """
     try:
         with path.open("rb") as file:
             digest, published = _parse(file.read(USER_BLOCK), path)

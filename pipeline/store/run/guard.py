@@ -51,7 +51,7 @@ def guarded(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
             if self.run_state.refusal:
                 _logged(run, self)  # which raises it
             with locks.locked(self.path, lambda who: self.say(f"{who} is making the same artifact; waiting for it")):
-                if not self.output().exists():
+                if not self.is_there():
                     _tidy(self)
                     try:
                         _logged(_refused if self.adoption else run, self)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.store.hdf5 import artifacts, contents
-from pipeline.store.run.targets import Artifact
+from pipeline.store.run.targets import Artifact, remote_store
 from pipeline.store.workspace import files, partials
 from pipeline.store.workspace.console import say
 
@@ -44,14 +44,19 @@ class PartialResults:
             return
         with artifacts.writing(partials.path(self.artifact, "checkpoint", number), self.provenance) as file:
             contents.put(file, content)
-        for path in partials.of(self.artifact, ("checkpoint",))[KEPT:]:
+        superseded = partials.of(self.artifact, ("checkpoint",))[KEPT:]
+        for path in superseded:
             path.unlink(missing_ok=True)
+        if store := remote_store():
+            store.send_partial(partials.path(self.artifact, "checkpoint", number), self.artifact, superseded)
 
     def latest_checkpoint(self, kind: type[Content]) -> Content | None:
         """The latest undamaged checkpoint as the dataclass `kind`; None if there is none.
 
-        Damaged checkpoints are quarantined, with a warning.
+        Damaged checkpoints are quarantined, with a warning. What other hosts have saved in a remote store, snapshots included, is fetched.
         """
+        if store := remote_store():
+            store.fetch_partials(self.artifact)
         for path in partials.of(self.artifact, ("checkpoint",)):
             try:
                 return artifacts.load(path, kind)
@@ -70,6 +75,8 @@ class PartialResults:
         """Saves a dataclass of described arrays as snapshot `number`, which remains until the artifact is published."""
         with artifacts.writing(self.snapshot(number), self.provenance) as file:
             contents.put(file, content)
+        if store := remote_store():
+            store.send_partial(self.snapshot(number), self.artifact)
 
     def missing_snapshots(self, numbers: Iterable[int]) -> list[int]:
         """The numbers without an undamaged snapshot. Damaged snapshots are quarantined, with a warning."""

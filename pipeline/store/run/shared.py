@@ -19,7 +19,7 @@ from luigi.worker import ContextManagedTaskProcess, Worker
 from pipeline.errors import InputError
 from pipeline.store.run import closing
 from pipeline.store.run.server import Reports, Server, Unreachable
-from pipeline.store.run.targets import workspace_root
+from pipeline.store.run.targets import remote_store, workspace_root
 from pipeline.store.workspace import identity
 from pipeline.store.workspace.console import say
 
@@ -75,7 +75,8 @@ class _PatientProcess(ContextManagedTaskProcess):
             if absent := self._absent():
                 error = (
                     f"{', '.join(absent.values())} cannot be seen here, although luigid says that it has been made. Check that all workers"
-                    f" use one workspace, and that this one is not a copy of another with the same models/{identity.NAME}."
+                    " use one workspace or one remote store, and that this one is not a copy of another with the same"
+                    f" models/{identity.NAME}."
                 )
                 say(error)
                 self.result_queue.put((self.task.task_id, "FAILED", error, list(absent), []))
@@ -216,7 +217,8 @@ class _Factory(luigi.interface._WorkerSchedulerFactory):
         return super().create_local_scheduler()
 
     def create_remote_scheduler(self, url: str) -> Server:
-        _current.workspace = identity.of(workspace_root())
+        store = remote_store()  # workspaces with one store share their results
+        _current.workspace = store.identity if store else identity.of(workspace_root())
         return Server(url)
 
     def create_worker(self, scheduler: Any, worker_processes: int, assistant: bool = False) -> Worker:

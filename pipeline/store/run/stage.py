@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import luigi
 from luigi.task import flatten
+from luigi.worker import Worker
 
 from pipeline import environment
 from pipeline.errors import InputError, cause
@@ -21,7 +22,7 @@ from pipeline.store.keys import provenance
 from pipeline.store.run import closing, guard, shared
 from pipeline.store.run.keyed import Keyed, wrap_once
 from pipeline.store.run.partial_results import PartialResults
-from pipeline.store.run.targets import Artifact, images_limit, log_folder, workspace_root
+from pipeline.store.run.targets import Artifact, images_limit, log_folder, remote_store, workspace_root
 from pipeline.store.workspace import files, partials
 from pipeline.store.workspace.console import Progress, say
 
@@ -62,12 +63,20 @@ class Stage(Keyed):
         """
         self.run_state.refusal = None
         try:
-            return self.output().exists() and all(task.complete() for task in flatten(self.requires()) if getattr(task, "companion", False))
-        except OSError as error:
+            return self.is_there() and all(task.complete() for task in flatten(self.requires()) if getattr(task, "companion", False))
+        except (InputError, OSError) as error:
             if (refusal := cause(error)) is None:
                 raise
             self.run_state.refusal = refusal
             return False
+
+    def is_there(self) -> bool:
+        """Whether the artifact exists and is undamaged, after fetching it from a remote store if the workspace lacks it.
+
+        Raises InputError if the store cannot be used.
+        """
+        store = remote_store()
+        return self.output().exists() or (store is not None and store.fetch(self.path))
 
     def deps(self) -> list[luigi.Task]:
         """The required tasks. Only Luigi's worker asks for them, if the stage is not complete, before it looks for the inputs.
@@ -154,6 +163,8 @@ class Stage(Keyed):
             yield file
             self._check_unchanged()
         partials.drop(self.path)
+        if store := remote_store():
+            store.send(self.path)
 
     @property
     def partials(self) -> PartialResults:
@@ -218,6 +229,31 @@ class Stage(Keyed):
 def _present(stage: Stage) -> None:
     """A worker was asked to run a stage that is complete."""
     closing.begin(stage, workspace_root())
+
+
+def _settling(leave: Callable[..., Any]) -> Callable[..., Any]:
+    """The `__exit__` of a worker, after what the remote store lacks of the results has been uploaded.
+
+    Raises InputError if the store does not take them: the run has not done all that was asked for.
+    """
+
+    @functools.wraps(leave)
+    def wrapped(worker: Worker, kind: type | None, *error: Any) -> Any:
+        left = leave(worker, kind, *error)
+        if kind is None and (store := remote_store()):
+            stages: dict[str, Stage] = {}
+            for task in worker._scheduled_tasks.values():
+                if isinstance(task, Stage) and task.task_id not in stages:
+                    stages |= {stage.task_id: stage for stage in task.needed_stages()}
+            store.settle(stage.path for stage in stages.values())
+        return left
+
+    return wrapped
+
+
+# Luigi has no event for the end of a build.
+_worker: Any = Worker
+_worker.__exit__ = _settling(_worker.__exit__)
 
 
 def _versions() -> dict[str, str]:

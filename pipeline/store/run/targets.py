@@ -12,6 +12,7 @@ from luigi.cmdline_parser import CmdlineParser
 from luigi.parameter import ParameterVisibility
 
 from pipeline.errors import InputError
+from pipeline.store import remote
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.run import closing
 from pipeline.store.run.parameters import whole
@@ -27,13 +28,24 @@ class workspace(luigi.Config):  # named after its section and flag: --workspace-
     """Where artifacts are stored."""
 
     root = luigi.Parameter(default=".", description="folder that contains data/, models/ and submissions/")
+    remote = luigi.Parameter(
+        default="", description="address of a store that hosts without a shared disk use together, such as s3://BUCKET/FOLDER"
+    )
 
 
 def workspace_root() -> Path:
-    """The folder of the workspace."""
+    """The folder of the workspace. Raises InputError if an address is named instead."""
     root = workspace().root
     refuse_empty(root, "--workspace-root")
+    if "://" in root:
+        raise InputError(f"--workspace-root {root} is an address. Name a folder there, and give the address to --workspace-remote.")
     return expanded(root, "--workspace-root")
+
+
+def remote_store() -> "remote.RemoteStore | None":
+    """The store behind the workspace; None if there is none. Raises InputError if its address cannot be used."""
+    url = workspace().remote
+    return remote.opened(url, workspace_root()) if url else None
 
 
 def refuse_empty(value: str, flag: str) -> None:
@@ -45,8 +57,9 @@ def refuse_empty(value: str, flag: str) -> None:
 
 
 def check_workspace() -> None:
-    """Raises InputError if something else is in the place of a folder of the workspace."""
+    """Raises InputError if something else is in the place of a folder of the workspace, or if a store behind it cannot be used."""
     root = workspace_root()
+    remote_store()
     for folder in (*reversed(root.parents), root, *(root / name for name in names.FOLDERS)):
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is not a folder. Move it, or let --workspace-root name another folder.")

@@ -1,6 +1,7 @@
 """Files with the partial results of an unfinished stage: NAME.checkpoint-NNNN.h5 and NAME.snapshot-NNNN.h5, in the folder of NAME.h5."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.store.workspace.names import UNFINISHED
@@ -13,8 +14,13 @@ def path(artifact: Path, kind: str, number: int) -> Path:
 
 def of(artifact: Path, kinds: tuple[str, ...] = UNFINISHED) -> list[Path]:
     """The partial results of an artifact, the highest number first. Quarantined files are not listed."""
+    return named(artifact, (path.name for path in artifact.parent.glob(f"{artifact.stem}.*.h5")), kinds)
+
+
+def named(artifact: Path, names: Iterable[str], kinds: tuple[str, ...] = UNFINISHED) -> list[Path]:
+    """The paths of those file names that stand for partial results of an artifact, the highest number first."""
     name = re.compile(rf"{re.escape(artifact.stem)}\.({'|'.join(kinds)})-(\d+)\.h5")
-    found = {path: match for path in artifact.parent.glob(f"{artifact.stem}.*.h5") if (match := name.fullmatch(path.name))}
+    found = {artifact.with_name(each): match for each in names if (match := name.fullmatch(each))}
     return sorted(found, key=lambda path: (int(found[path][2]), path), reverse=True)
 
 
