@@ -24,7 +24,7 @@ GROUPS = {
     "Prepare": {
         "describe": "show what was understood of a keypoint set of your own, and what may be wrong with it",
         "review": "show the labels in the browser, the most doubtful ones first, and correct them",
-        "convert": "write labels or predictions in another label format",
+        "convert": "write labels, with their corrections, or predictions in any label format",
     },
     "Look": {
         "status": "show which stages are cached, missing or stale and why, their sizes and durations, and what a run would cost",

@@ -148,7 +148,7 @@ def lost(before: Labels, after: Labels) -> Iterator[str]:
     """
     if before.names != after.names:
         yield _other_names(before.names, after.names)
-        after = _in_order(after, before.names)
+        after = in_order(after, before.names)
     if missing := {image.name for image in before.images} - {image.name for image in after.images}:
         yield f"{counted(len(missing), 'image')} without labels"
     pairs, left_out = _pairs(before, after)
@@ -210,7 +210,7 @@ def _other_names(before: tuple[str, ...], after: tuple[str, ...]) -> str:
     return f"keypoints without labels ({printable(', '.join(gone))})" if gone else "the order of the keypoints"
 
 
-def _in_order(labels: Labels, names: tuple[str, ...]) -> Labels:
+def in_order(labels: Labels, names: tuple[str, ...]) -> Labels:
     """The labels with these keypoints, NaN where they are not known; as they are if their keypoints have other names."""
     if not set(labels.names) <= set(names):
         return labels

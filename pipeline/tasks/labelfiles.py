@@ -14,6 +14,7 @@ from pipeline.tasks.kaggle import files, inside
 from pipeline.tasks.sections import dataset
 
 if TYPE_CHECKING:
+    from pipeline.data.corrections import Corrections
     from pipeline.data.ownset import OwnSet
     from pipeline.data.tables import LabelledFaces
 
@@ -42,3 +43,10 @@ def training_table() -> Path:
     """The table with the labelled faces, Kaggle's or that of the drawn ones."""
     folder = dataset().folder()
     return inside(Path(files(folder)["training"].path), "training") if folder else Render().sibling(".training.csv")
+
+
+def write_training_table(table: Path, out: Path, corrections: "Corrections") -> None:
+    """Writes Kaggle's training table with corrected labels, see `pipeline.data.amending.kaggle`."""
+    from pipeline.data.amending import kaggle
+
+    kaggle.write(table, out, KAGGLE, SIDE, corrections)

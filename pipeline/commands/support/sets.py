@@ -17,6 +17,8 @@ from pipeline.keypoints.file import NAME, KeypointFile
 from pipeline.store.workspace.called import called
 from pipeline.units import counted, printable
 
+NUMBERED = ("pts", "tps", "image_json")  # formats whose files do not name keypoints
+
 
 @dataclass(frozen=True)
 class UnderstoodSet:
@@ -34,6 +36,12 @@ class UnderstoodSet:
     convention: Convention
     said: KeypointFile
     mirror: str
+
+    @property
+    def has_the_names_of_its_files(self) -> bool:
+        """Whether the keypoints are those of the label files, whose formats may number them only."""
+        in_order = self.definition.order == tuple(range(len(self.as_given.names)))
+        return self.labels is self.as_given or (in_order and self.as_given.format in NUMBERED)
 
 
 def understood(asked: Asked) -> UnderstoodSet:
