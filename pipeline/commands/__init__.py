@@ -40,6 +40,7 @@ GROUPS = {
         "pack": "write the nets of a run into one file that needs neither the workspace nor the data",
         "kaggle": "download the files of Kaggle's competition, or submit to it; needs the extra kaggle",
         "export": "write the whole prediction of trained nets as one file for ONNX Runtime, LiteRT, OpenVINO or Keras",
+        "demo": "write one page that finds keypoints in photographs, in a browser without access to a network",
     },
     "Tidy": {
         "forget": "quarantine the artifact of a stage and everything made from it, so that the next run recomputes them",
@@ -156,7 +157,7 @@ def _add_arguments(name: str, sub: argparse.ArgumentParser) -> None:
     if name in ("filters", "activations"):
         sub.add_argument("--out", metavar="FILE", help="the PNG file to write (default: named after the net, in the current folder)")
     use = {"annotate": _add_annotate_arguments, "pack": _add_pack_arguments}
-    use |= {"export": _add_export_arguments, "kaggle": _add_kaggle_arguments}
+    use |= {"export": _add_export_arguments, "demo": _add_demo_arguments, "kaggle": _add_kaggle_arguments}
     if name in use:
         use[name](sub)
     if name in ("describe", "convert"):
@@ -233,6 +234,22 @@ def _add_kaggle_arguments(sub: argparse.ArgumentParser) -> None:
 def _add_export_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--format", required=True, metavar="FORMAT", help="onnx, litert, openvino or keras")
     sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write the files to")
+    _add_exported_nets(sub)
+
+
+def _add_demo_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--out", required=True, type=Path, metavar="PAGE.html", help="the page to write")
+    sub.add_argument(
+        "--runtime",
+        type=Path,
+        metavar="FILE",
+        help="the archive that `npm pack onnxruntime-web` writes, or a folder of its files; without it, npm fetches version"
+        " 1.30.0 once and keeps it in ~/.cache/keypoints",
+    )
+    _add_exported_nets(sub)
+
+
+def _add_exported_nets(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--nets",
         metavar="KEY|FILE",
@@ -305,7 +322,7 @@ def _run(options: argparse.Namespace, flags: list[str]) -> int:
     with selected.stages() as stages:
         if options.command == "status":
             print(selected.description())
-        elif options.command in ("annotate", "pack", "export", "kaggle") and selected.last and not _names_nets(options):
+        elif options.command in ("annotate", "pack", "export", "demo", "kaggle") and selected.last and not _names_nets(options):
             print(selected.description(), file=sys.stderr)
         code = _on_stages(options, stages, selected)
         if selected.last and _depends_on_the_run(options):
@@ -358,7 +375,7 @@ def _depends_on_the_run(options: argparse.Namespace) -> bool:
     """Whether the run decides what a subcommand has shown or done, and whether nothing has said so yet."""
     from pipeline.commands.support.addresses import named
 
-    if options.command in ("status", "annotate", "pack", "export", "kaggle", "clean", "verify") or vars(options).get("undo"):
+    if options.command in ("status", "annotate", "pack", "export", "demo", "kaggle", "clean", "verify") or vars(options).get("undo"):
         return False
     asked = [vars(options)[name] for name in ("what", "one", "other") if vars(options).get(name)]
     return not asked or any(named(what) is None for what in asked)
@@ -402,6 +419,11 @@ def _on_stages(options: argparse.Namespace, stages: "list[Stage]", selected: "Ru
 
             exported = export.ExportRequest(options.format, _every(options.nets), options.part, options.out, options.licence)
             return export.run(exported, stages, selected.command, selected.predicted)
+        case "demo":
+            from pipeline.commands import demo
+
+            shown = demo.DemoRequest(_every(options.nets), options.out, options.runtime, options.part, options.licence)
+            return demo.run(shown, stages, selected.command, selected.predicted)
         case _:
             from pipeline.commands import annotate
 

@@ -47,9 +47,14 @@ def format_of(name: str) -> Format:
         raise InputError(f"--format {name} is not available: {UNAVAILABLE[name]}")
     if name not in FORMATS:
         raise InputError(f"--format {name}: the choices are {', '.join(FORMATS)}.")
+    return available(name, f"--format {name}")
+
+
+def available(name: str, what: str) -> Format:
+    """A format of FORMATS. Raises InputError if a package is missing that it needs; `what` is what needs it, the subject of the message."""
     found = FORMATS[name]
     if missing := [package for package in found.packages if importlib.util.find_spec(package) is None]:
-        raise InputError(f"--format {name} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: {EXTRA}")
+        raise InputError(f"{what} needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: {EXTRA}")
     return found
 
 

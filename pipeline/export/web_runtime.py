@@ -40,7 +40,9 @@ def given(place: Path) -> WebRuntime:
         with tarfile.open(place) as archive:
             return WebRuntime(*(_member(archive, f"{FOLDER}/{file}") for file in (SCRIPT, BINARY)))
     except (OSError, KeyError, tarfile.TarError):
-        raise InputError(f"--runtime {name} is no archive of {PACKAGE} with {SCRIPT} and {BINARY}, and no folder of them. {BY_HAND}") from None
+        raise InputError(
+            f"--runtime {name} is no archive of {PACKAGE} with {SCRIPT} and {BINARY}, and no folder of them. {BY_HAND}"
+        ) from None
 
 
 def fetched() -> WebRuntime:

@@ -14,13 +14,20 @@ NOT_GIVEN = "not given"
 
 def text(pack: Pack, versions: Mapping[str, str]) -> str:
     """The model card. versions: of the packages with which the nets were made, by name."""
+    lines = facts(pack) | {"versions": ", ".join(f"{printable(name)} {printable(version)}" for name, version in versions.items())}
+    head = [f"{title:<14}{value}" for title, value in lines.items()]
+    return "\n".join([*head, "", *_table(pack.accuracy), "", "limits", *(f"  {limit}" for limit in limits(pack))])
+
+
+def facts(pack: Pack) -> dict[str, str]:
+    """What the nets predict, what they are and what they were trained on, by title."""
     keypointset, chains = pack.keypointset.restored(), pack.chains
     sources = ", ".join(f"{printable(name)} {count:,}" for name, count in zip(keypointset.source_names, pack.data.samples, strict=True))
     total, by_source = int(pack.data.samples.sum()), f" ({sources})" if len(keypointset.source_names) > 1 else ""
     drawn = ", drawn by the program" if pack.data.drawn else ""
     specialists = f"{counted(len(chains[0]) - 1, 'specialist')} each" if len(chains[0]) > 1 else "no specialists"
     colour = "colour" if chains[0][0].structure.channels == 3 else "grey"
-    lines = {
+    return {
         "keypoints": f"{printable(keypointset.name) or 'keypoint set'}: {len(keypointset.names)}",
         "nets": f"{counted(len(chains), 'base net')}, {specialists}; samples of {pack.chains[0][0].stored} px, {colour}",
         "finds": "faces, with a detector" if str(pack.detector) == FACE else "nothing; each image or box is one instance",
@@ -28,10 +35,7 @@ def text(pack: Pack, versions: Mapping[str, str]) -> str:
         "data": f"{counted(total, 'sample')}{by_source}{drawn}; accuracy measured on {int(pack.data.held_out):,} held-out ones",
         "licence": printable(pack.licence) or NOT_GIVEN,
         "intended use": "; ".join(printable(use) for use in pack.intended_use.tolist()) or NOT_GIVEN,
-        "versions": ", ".join(f"{printable(name)} {printable(version)}" for name, version in versions.items()),
     }
-    head = [f"{title:<14}{value}" for title, value in lines.items()]
-    return "\n".join([*head, "", *_table(pack.accuracy), "", "limits", *(f"  {limit}" for limit in limits(pack))])
 
 
 def limits(pack: Pack) -> list[str]:
@@ -47,6 +51,20 @@ def limits(pack: Pack) -> list[str]:
     if pack.error_model is None:
         found.append("Expected errors of single predictions are not known.")
     return found
+
+
+def table(accuracy: Accuracy) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """The accuracy as texts: the columns, and the title and the values of each row."""
+    columns, normalised = ["labels", "RMSE, px", "95 % interval"], accuracy.normalised
+    values = [
+        [f"{count:,}", _value(rmse), _interval(bounds)]
+        for count, rmse, bounds in zip(accuracy.labels.tolist(), accuracy.rmse, accuracy.interval, strict=True)
+    ]
+    if normalised is not None:
+        columns += [f"{normalised.name}, {normalised.unit}", "95 % interval"]
+        others = zip(normalised.values, normalised.interval, strict=True)
+        values = [[*row, _value(value), _interval(bounds)] for row, (value, bounds) in zip(values, others, strict=True)]
+    return columns, list(zip([printable(name) for name in accuracy.rows], values, strict=True))
 
 
 def _table(accuracy: Accuracy) -> list[str]:

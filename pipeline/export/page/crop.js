@@ -73,6 +73,31 @@ function resampled(image, size, channels, [left, top, right, bottom], [width, he
   return alongColumns(rows, width, channels, weightsOf(size[1], top, bottom, height));
 }
 
+// An image whose pixels are the means of `across` x `down` pixels, of fewer at the right and lower edge. The rounding is that of Pillow:
+// https://github.com/python-pillow/Pillow/blob/main/src/libImaging/Reduce.c
+function reduced(image, [width, height], channels, [across, down]) {
+  if (across === 1 && down === 1) return { image, size: [width, height] };
+  const size = [Math.ceil(width / across), Math.ceil(height / down)];
+  const result = new Uint8Array(size[0] * size[1] * channels);
+  let place = 0;
+  for (let y = 0; y < height; y += down) {
+    const rows = Math.min(down, height - y);
+    for (let x = 0; x < width; x += across) {
+      const columns = Math.min(across, width - x);
+      const area = rows * columns;
+      for (let channel = 0; channel < channels; channel++) {
+        let sum = area >> 1;
+        for (let row = y; row < y + rows; row++) {
+          const first = (row * width + x) * channels + channel;
+          for (let k = 0; k < columns * channels; k += channels) sum += image[first + k];
+        }
+        result[place++] = Math.floor((sum * Math.floor(2 ** 24 / area)) / 2 ** 24);
+      }
+    }
+  }
+  return { image: result, size };
+}
+
 // The pixels [low, high) of a photograph { data: RGBA, width, height }, with the pixels at its edges repeated outside; grey or RGB.
 function padded(photo, low, high, channels) {
   const last = [photo.width, photo.height].map((length, axis) => {

@@ -29,7 +29,7 @@ async function predict({ boxes, find, quick }) {
     const shape = [1, set.side, set.side, ...(set.channels === 3 ? [3] : [])];
     const { data } = (await nets.run({ images: new ort.Tensor("uint8", crop, shape) })).keypoints;
     const scale = square[2] / set.side;
-    keypoints.push(set.keypoints.map((_, k) => [data[2 * k] * scale + square[0], data[2 * k + 1] * scale + square[1]]));
+    keypoints.push(set.names.map((_, k) => [data[2 * k] * scale + square[0], data[2 * k + 1] * scale + square[1]]));
   }
   return { boxes: found, squares, keypoints, detecting: detected - began, predicting: performance.now() - detected };
 }

@@ -1,0 +1,102 @@
+"""What commands that export nets share: the nets that are meant, the facts about them, the files, and their check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import units
+from pipeline.commands.support import chains, loading, packfiles, reading
+from pipeline.commands.support.addresses import locate
+from pipeline.errors import InputError
+from pipeline.store.run.stage import Stage
+from pipeline.tasks.results import Predict
+from pipeline.tasks.sections import device
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.commands.support.loading import Chosen
+    from pipeline.export.formats import Format, Run
+    from pipeline.export.metadata import Facts
+    from pipeline.inference.loaded import LoadedNets
+    from pipeline.inference.packs import Pack
+
+MOST_SAMPLES = 200  # of a workspace, with which a file is checked
+
+
+def meant(given: list[str], stages: list[Stage], command: str, predicted: Path | None) -> Chosen:
+    """The nets that the user names, as for `loading.chosen`, or without names those of the selected run.
+
+    `command` and `predicted` are those of `chains.of_run`. Raises InputError if there are none, or if one cannot be used.
+    """
+    if given:
+        return loading.chosen(given, stages)
+    (predict,) = (stage for stage in stages if isinstance(stage, Predict))
+    return loading.of_files(chains.of_run(predict, predicted, command))
+
+
+def packs_of(given: list[str], stages: list[Stage]) -> list[Pack]:
+    """The files of `keypoints pack` among the nets that the user names."""
+    paths = [locate(what, stages) for what in given]
+    return [packfiles.read(path) for path in paths if packfiles.is_pack(reading.attributes(path))]
+
+
+def facts(chosen: Chosen, packs: list[Pack], part: str, licence: str) -> Facts:
+    """What a file says about nets, given the files of nets that they are from, if there are any.
+
+    licence: "" for that of the files of nets.
+    """
+    from pipeline.export.metadata import Facts
+
+    licences = [text for pack in packs if (text := str(pack.licence))]
+    located = chosen.nets.chains[0][0].located
+    count = int(packs[0].data.samples.sum()) if packs else 0 if located is None else len(located)
+    drawn = " that the program drew" if chosen.only_drawn else ""
+    data = f"{units.counted(count, 'labelled sample')}{drawn}, keypoint set {chosen.nets.keypointset.name}"
+    return Facts(part, data, licence or "; ".join(dict.fromkeys(licences)))
+
+
+def write(folder: Path, chosen: Format, nets: LoadedNets, facts: Facts) -> None:
+    """Writes the files into a folder, the metadata as a file of their own among them. Raises InputError for another backend of Keras."""
+    from pipeline.nets import device as devices
+
+    devices.prepare(seed=0, threads=device().threads)
+    import keras
+
+    from pipeline.export import formats, graph, metadata
+
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise InputError(f"Nets are exported with TensorFlow, but Keras' backend is {backend}. Leave KERAS_BACKEND unset.")
+    values = metadata.metadata(nets, facts, side=None if chosen.any_side else nets.frame.side)
+    formats.module_of(chosen).write(folder, graph.built(nets), nets, values)
+    (folder / f"{formats.STEM}.json").write_text(metadata.as_json(values), encoding="utf-8")
+
+
+def samples(stages: list[Stage], nets: LoadedNets) -> np.ndarray | None:
+    """At most MOST_SAMPLES of the samples to predict of the selected run, uint8 (n, side, side[, 3]); None if there are none."""
+    import numpy as np
+
+    from pipeline.data.testset import UnlabelledSamples
+
+    made = [stage.path for stage in stages if stage.task_family == "LoadTest" and stage.complete()]
+    if not made:
+        return None
+    with reading.refusing(made[0]):
+        images = reading.load(made[0], UnlabelledSamples).images
+        if not len(images) or images.shape[1] != nets.frame.side:
+            return None
+        return images[np.unique(np.linspace(0, len(images) - 1, MOST_SAMPLES).astype(int))]
+
+
+def checked(run_file: Run, nets: LoadedNets, samples: np.ndarray | None) -> list[str]:
+    """The largest differences from the nets, in words. Raises InputError if they are too large."""
+    from pipeline.export import check, graph
+
+    kinds = {"synthetic image": check.synthetic(nets, seed=0)} | ({} if samples is None else {"sample": samples})
+    chains, found = graph.built(nets), []
+    for what, images in kinds.items():
+        own = check.expected(nets, images)
+        certain = check.certain(own, check.apart(chains, images), nets.frame.side)
+        found.append(check.checked(own.keypoints, check.predicted(run_file, images), certain, nets.keypointset.names, what))
+    return found
