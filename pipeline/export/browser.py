@@ -26,9 +26,9 @@ LICENCES = {"ONNX Runtime": "onnxruntime.txt", "YuNet, the face detector": "yune
 
 @dataclass(frozen=True)
 class Parts:
-    """What a page runs: the nets as an ONNX file, the runtime, and YuNet as an ONNX file, or None if the user draws the boxes."""
+    """What a page runs: a chain of nets as an ONNX file, the runtime, and YuNet as an ONNX file, or None if the user draws the boxes."""
 
-    nets: bytes
+    chain: bytes
     runtime: WebRuntime
     detector: bytes | None
 
@@ -51,7 +51,7 @@ class Card:
 def page(nets: LoadedNets, parts: Parts, card: Card) -> str:
     """The page as HTML; the same nets and parts give the same text. Raises InputError if it is larger than MOST_BYTES."""
     settings, style, script = _settings(nets, detects=parts.detector is not None), _text("style.css"), _joined(SCRIPT)
-    embedded = {"worker": _joined(WORKER).encode(), "runtime": parts.runtime.script, "wasm": parts.runtime.binary, "chain": parts.nets}
+    embedded = {"worker": _joined(WORKER).encode(), "runtime": parts.runtime.script, "wasm": parts.runtime.binary, "chain": parts.chain}
     if parts.detector is not None:
         embedded["yunet"] = parts.detector
     environment = jinja2.Environment(

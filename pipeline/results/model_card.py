@@ -25,7 +25,9 @@ def facts(pack: Pack) -> dict[str, str]:
     sources = ", ".join(f"{printable(name)} {count:,}" for name, count in zip(keypointset.source_names, pack.data.samples, strict=True))
     total, by_source = int(pack.data.samples.sum()), f" ({sources})" if len(keypointset.source_names) > 1 else ""
     drawn = ", drawn by the program" if pack.data.drawn else ""
-    specialists = f"{counted(len(chains[0]) - 1, 'specialist')} each" if len(chains[0]) > 1 else "no specialists"
+    specialists = (
+        f"{counted(len(chains[0]) - 1, 'specialist')}{' each' if len(chains) > 1 else ''}" if len(chains[0]) > 1 else "no specialists"
+    )
     colour = "colour" if chains[0][0].structure.channels == 3 else "grey"
     return {
         "keypoints": f"{printable(keypointset.name) or 'keypoint set'}: {len(keypointset.names)}",

@@ -5,7 +5,7 @@ const $ = (name) => document.getElementById(name);
 const set = JSON.parse($("settings").textContent);
 const MOST_PIXELS = 1e8;
 const FIELDS = ["x", "y", "width", "height"];
-const state = { name: "photograph", size: null, instances: [], selected: 0, stream: null };
+const state = { name: "photograph", size: null, instances: [], selected: 0, stream: null, said: null };
 document.body.dataset.state = "loading";
 document.body.dataset.run = 0;
 
@@ -19,7 +19,6 @@ async function part(name) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-const script = (bytes) => URL.createObjectURL(new Blob([bytes], { type: "text/javascript" }));
 let worker;
 const waiting = new Map();
 let asked = 0;
@@ -34,7 +33,7 @@ async function start() {
   if (!("DecompressionStream" in window)) throw new Error("this browser is too old. Chrome 80, Firefox 113 and Safari 16.4 are the first that can.");
   const names = ["worker", "runtime", "wasm", "chain", ...(set.detector ? ["yunet"] : [])];
   const parts = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await part(name)])));
-  worker = new Worker(script(parts.worker));
+  worker = new Worker(URL.createObjectURL(new Blob([parts.worker], { type: "text/javascript" })));
   worker.onmessage = ({ data: { id, result, error } }) => {
     const { done, failed } = waiting.get(id);
     waiting.delete(id);
@@ -42,9 +41,8 @@ async function start() {
     else done(result);
   };
   worker.onerror = (event) => say(`The nets could not be started: ${event.message}`, true);
-  const { wasm, chain, yunet } = parts;
-  const message = { what: "start", runtime: script(parts.runtime), wasm: wasm.buffer, chain: chain.buffer, yunet: yunet?.buffer, settings: set };
-  await ask(message, [wasm.buffer, chain.buffer, ...(yunet ? [yunet.buffer] : [])]);
+  const given = Object.fromEntries(names.slice(1).map((name) => [name, parts[name].buffer]));
+  await ask({ what: "start", settings: set, ...given }, Object.values(given));
   document.body.dataset.state = "ready";
   say("Ready. Choose, drop or paste a photograph.");
   for (const name of ["choose", "camera"]) $(name).disabled = false;
@@ -90,6 +88,9 @@ function take({ boxes, squares, keypoints, detecting, predicting }, { find }) {
   state.instances = boxes.map((box, i) => ({ box, square: squares[i], keypoints: keypoints[i] }));
   state.selected = Math.min(state.selected, Math.max(0, boxes.length - 1));
   show();
+  const same = find && state.stream && state.said === boxes.length;
+  state.said = boxes.length;
+  if (same) return; // a screen reader would read every picture of the camera
   const times = `${find ? `found in ${Math.round(detecting)} ms, ` : ""}keypoints in ${Math.round(predicting)} ms`;
   if (boxes.length) say(`${counted(boxes.length)}, ${times}.`);
   else say(`No ${set.noun} was found. Draw a box around it.`, !state.stream);
@@ -233,7 +234,7 @@ function makeRows() {
     const row = $("rows").insertRow();
     const title = document.createElement("th");
     title.scope = "row";
-    title.textContent = name;
+    name.split("_").forEach((word, i) => title.append(...(i ? ["_", document.createElement("wbr"), word] : [word])));
     row.append(title);
     for (const _ of "xy") row.insertCell();
     row.addEventListener("pointerenter", () => view.mark(k));
@@ -285,7 +286,14 @@ $("still").addEventListener("click", () => {
   begin(video, video.videoWidth, video.videoHeight);
   stopCamera();
 });
-$("draw").addEventListener("click", () => setDrawing(!view.drawing));
+$("draw").addEventListener("click", ({ detail }) => {
+  if (detail) setDrawing(!view.drawing); // the pointer draws it; from the keyboard it appears in the middle
+  else {
+    const [width, height] = state.size;
+    change([...state.instances.filter((one) => one.box), { box: [width / 3, height / 3, width / 3, height / 3], keypoints: null }], Infinity);
+    view.focus(state.selected);
+  }
+});
 $("whole").addEventListener("click", () => change([{ box: null, keypoints: null }]));
 $("find")?.addEventListener("click", () => predict({ find: true, boxes: [] }));
 $("remove").addEventListener("click", () => change(state.instances.filter((_, i) => i !== state.selected)));

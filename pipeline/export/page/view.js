@@ -107,6 +107,10 @@ class View {
     });
   }
 
+  focus(i) {
+    this.layers.boxes.children[i]?.focus({ preventScroll: true });
+  }
+
   mark(keypoint) {
     this.marked = keypoint;
     this.drawPoints();
@@ -140,7 +144,7 @@ class View {
       const [x, y, width, height] = this.outline(this.instances[i]);
       const fixed = corner && [corner.includes("e") ? x : x + width, corner.includes("s") ? y : y + height];
       change = ([u, v]) => this.events.changed(i, corner ? this.between(fixed, [u, v]) : this.inside([x + u - start[0], y + v - start[1], width, height]));
-      this.layers.boxes.children[i]?.focus({ preventScroll: true });
+      this.focus(i);
     } else if (this.drawing || event.pointerType === "mouse") {
       change = (place) => this.events.drawn(this.between(start, place), false);
     }

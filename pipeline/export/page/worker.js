@@ -4,7 +4,8 @@
 let ort, nets, faces, set, photo;
 
 async function start({ runtime, wasm, chain, yunet, settings }) {
-  ort = await import(runtime);
+  // Made here, because a worker of a page from a file may not load what the page has made.
+  ort = await import(URL.createObjectURL(new Blob([runtime], { type: "text/javascript" })));
   ort.env.wasm.numThreads = 1; // more need headers that a file does not have
   ort.env.wasm.wasmBinary = wasm;
   ort.env.logLevel = "error";
