@@ -41,7 +41,7 @@ def nets():
 
 def page_of(nets, **parts):
     given = {"chain": b"nets", "runtime": WebRuntime(b"script", b"binary"), "detector": None} | parts
-    return browser.page(nets, browser.Parts(**given), CARD)
+    return browser.page(nets, browser.Embedded(**given), CARD)
 
 
 def test_the_page_is_one_file_that_may_load_nothing(nets):

@@ -63,7 +63,7 @@ def run(request: DemoRequest, stages: list[Stage], command: str, predicted: Path
         exporting.write(Path(place), chosen_format, nets, facts)
         progress.step("the nets are checked")
         found = exporting.checked(formats.module_of(chosen_format).load(Path(place)), nets, samples)
-        parts = browser.Parts(formats.main_file("onnx", Path(place)).read_bytes(), runtime, detector)
+        parts = browser.Embedded(formats.main_file("onnx", Path(place)).read_bytes(), runtime, detector)
         made = browser.page(nets, parts, _card(nets, packs, facts))
         progress.step()
     try:

@@ -25,7 +25,7 @@ LICENCES = {"ONNX Runtime": "onnxruntime.txt", "YuNet, the face detector": "yune
 
 
 @dataclass(frozen=True)
-class Parts:
+class Embedded:
     """What a page runs: a chain of nets as an ONNX file, the runtime, and YuNet as an ONNX file, or None if the user draws the boxes."""
 
     chain: bytes
@@ -48,7 +48,7 @@ class Card:
     accuracy: list[tuple[str, list[str]]]
 
 
-def page(nets: LoadedNets, parts: Parts, card: Card) -> str:
+def page(nets: LoadedNets, parts: Embedded, card: Card) -> str:
     """The page as HTML; the same nets and parts give the same text. Raises InputError if it is larger than MOST_BYTES."""
     settings, style, script = _settings(nets, detects=parts.detector is not None), _text("style.css"), _joined(SCRIPT)
     embedded = {"worker": _joined(WORKER).encode(), "runtime": parts.runtime.script, "wasm": parts.runtime.binary, "chain": parts.chain}
