@@ -12,7 +12,7 @@ import pytest
 from luigid import WORKERS, Luigid
 from workplace import PATIENCE, forget_chainlet, until
 
-from pipeline.commands import forget
+from pipeline.commands import forget, status
 from pipeline.errors import InputError
 from pipeline.store import remote
 from pipeline.store.run import targets
@@ -97,6 +97,11 @@ def stored(bucket):
     return {name.removeprefix("work/"): hashlib.sha256(bucket.read(name)).hexdigest() for name in bucket.names()}
 
 
+def stages():
+    """The stages of the chain, once each."""
+    return list({stage.address: stage for stage in importlib.import_module("chainlet").Total().needed_stages()}.values())
+
+
 def name_of(bucket, start):
     """The one object whose name starts so."""
     (name,) = [name for name in bucket.names() if name.removeprefix("work/").startswith(start)]
@@ -176,15 +181,26 @@ def test_forgotten_results(bucket, host, capsys, monkeypatch):
     assert first.build()
     before = first.files()
     first.settle()
-    stages = list({stage.address: stage for stage in importlib.import_module("chainlet").Total().needed_stages()}.values())
     monkeypatch.setattr(forget.in_use, "needed_by", lambda *arguments: None)  # this process, which has just made them
-    assert forget.run("Scale", stages) == 0
+    assert forget.run("Scale", stages()) == 0
     left = [name.split("/")[2].split("-")[0] for name in bucket.names() if name.endswith(".h5")]
     assert left == ["draw", "guess"]
     assert f"quarantined: {URL}/models/scale-" in capsys.readouterr().out
     assert first.build()
     assert sorted(first.ran()[len(STAGES) :]) == ["Picture", "Scale", "Total"]
     assert first.files() == before
+
+
+def test_the_states_of_stages(bucket, host, capsys):
+    """`keypoints status` tells what is in the store, and fetches nothing."""
+    first, second = host("first"), host("second")
+    assert first.build()
+    second.settle()
+    assert status.run(stages()) == 0
+    said = capsys.readouterr().out
+    assert said.count(f"in {URL}; a run fetches it if it needs it") == len(STAGES)
+    assert "A run would compute nothing" in said
+    assert second.files() == {}
 
 
 # Several hosts at once, and hosts that die

@@ -12,7 +12,7 @@ from pipeline.commands.support.addresses import artifacts_of
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import provenance
 from pipeline.store.run.stage import Stage
-from pipeline.store.run.targets import ExternalFile, workspace_root
+from pipeline.store.run.targets import ExternalFile, remote_store, workspace_root
 from pipeline.store.workspace import runlog
 from pipeline.tasks.corrected import corrected_dataset
 
@@ -20,8 +20,8 @@ from pipeline.tasks.corrected import corrected_dataset
 class Row(NamedTuple):
     """A stage as the table shows it.
 
-    title: its address, and what distinguishes it from others there. state: cached, adopted, missing, stale or damaged. reasons: one line
-    each, at least one.
+    title: its address, and what distinguishes it from others there. state: cached, adopted, stored, missing, stale or damaged. reasons:
+    one line each, at least one.
     """
 
     title: str
@@ -35,7 +35,7 @@ class Row(NamedTuple):
 def run(stages: list[Stage]) -> int:
     """Prints a line for each stage, each further reason on a line of its own, and which stages a run would compute.
 
-    Returns the exit code: 0 if every stage has its artifact, else 1.
+    Returns the exit code: 0 if every stage has its artifact, here or in the remote store, else 1.
     """
     seconds = runlog.last_seconds(workspace_root() / "models")
     alike = Counter(stage.address for stage in stages)
@@ -53,7 +53,7 @@ def run(stages: list[Stage]) -> int:
     if count := len(corrected.effective):
         print(f"{units.counted(count, 'correction')} of labels: {corrected.path}")
     print(_cost(list(_to_compute(last).values()), seconds) or f"A run would compute nothing: {last.address} has everything that it needs.")
-    return 0 if all(row.state in ("cached", "adopted") for row in rows) else 1
+    return 0 if all(row.state in ("cached", "adopted", "stored") for row in rows) else 1
 
 
 def _row(stage: Stage, title: str, seconds: dict[str, float]) -> Row:
@@ -78,7 +78,9 @@ def _state(stage: Stage, has_run: bool) -> tuple[str, list[str]]:
 
 
 def _absent(stage: Stage, has_run: bool) -> tuple[str, list[str]]:
-    """The state of a stage without an artifact: missing or stale."""
+    """The state of a stage without an artifact in the workspace: stored, missing or stale."""
+    if (store := remote_store()) and store.has(stage.path):
+        return "stored", [f"in {store.url}; a run fetches it if it needs it"]
     if quarantined := sorted(stage.path.parent.glob(f"{stage.path.name}.*")):
         return "missing", [f"quarantined as {quarantined[-1].name}"]
     if (latest := _latest(stage)) is None:
@@ -115,11 +117,18 @@ def _latest(stage: Stage) -> Path | None:
 
 def _to_compute(stage: Stage) -> dict[str, Stage]:
     """The stages that a run of `stage` would compute, by task id: those without an artifact that is needed for one that has none."""
-    if stage.complete():
+    if _is_stored(stage) or stage.complete():
         return {}
     needed = [task for task in flatten(stage.requires()) if isinstance(task, Stage)]
     found = {name: computed for task in needed for name, computed in _to_compute(task).items()}
     return found if stage.output().exists() else {**found, stage.task_id: stage}
+
+
+def _is_stored(stage: Stage) -> bool:
+    """Whether a run would find everything of a stage in the workspace or in the remote store; unlike `complete`, this fetches nothing."""
+    if (store := remote_store()) is None or not (stage.output().exists() or store.has(stage.path)):
+        return False
+    return all(_is_stored(task) for task in flatten(stage.requires()) if getattr(task, "companion", False))
 
 
 def _cost(computed: list[Stage], seconds: dict[str, float]) -> str:

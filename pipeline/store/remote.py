@@ -28,7 +28,8 @@ from pipeline.store.workspace.console import say, warn_once
 
 # An object appears there whole or not at all. In other stores a file is uploaded under another name and renamed.
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory"}
-# Seconds without uploads of partial results after one has failed, so that a store that is away does not hold up a training.
+# Seconds without uploads of partial results after one has failed, or ten times as long as that took, so that a store that is away hardly
+# holds up a training.
 PAUSE = 60.0
 # By protocol: a server that cannot be reached is given up soon. fsspec's own configuration takes precedence.
 OPTIONS: dict[str, dict[str, Any]] = {"s3": {"config_kwargs": {"connect_timeout": 5, "read_timeout": 30, "retries": {"max_attempts": 2}}}}
@@ -106,6 +107,16 @@ class RemoteStore:
             self.known.discard(path)
         return arrived
 
+    def has(self, path: Path) -> bool:
+        """Whether an artifact is in the store. Raises InputError if the store cannot be used."""
+        try:
+            return path in self.known or self._has(path)
+        except StoreError as error:
+            self._refuse_at_first(error)
+            raise InputError(
+                f"{self.url} cannot be asked for {path.name}: {error}. Try again later, or leave out --workspace-remote."
+            ) from error
+
     def send(self, path: Path) -> None:
         """Uploads an artifact and the files published with it. If that fails, a warning says so, and `settle` tries again."""
         try:
@@ -148,14 +159,14 @@ class RemoteStore:
 
     def send_partial(self, path: Path, artifact: Path, superseded: Iterable[Path] = ()) -> None:
         """Uploads a checkpoint or snapshot of an artifact, and then removes those that it supersedes from the store."""
-        if time.monotonic() < self.pause_until:
+        if (began := time.monotonic()) < self.pause_until:
             return
         try:
             self._upload(path, self._partial(artifact, path.name))
             for old in superseded:
                 self._do(lambda fs, place: fs.rm_file(place), self._partial(artifact, old.name))
         except StoreError as error:
-            self.pause_until = time.monotonic() + PAUSE
+            self.pause_until = time.monotonic() + max(PAUSE, 10 * (time.monotonic() - began))
             warn_once(f"{path.name} could not be uploaded to {self.url}: {error}. The stage goes on.")
 
     def fetch_partials(self, artifact: Path) -> None:
