@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -102,6 +103,18 @@ def test_two_workers(place, running, undisturbed):
     """Both stay until everything is there and exit with 0; each stage is made once, with the bytes of a run without a server."""
     first, second = joined(place, running, "--scheduler-url", f"http://127.0.0.1:{running.port}/", CHAINLET="Draw:wait")
     (place.root / "go").touch()
+    assert [end.code for end in ended(first, second)] == [0, 0]
+    assert sorted(place.ran()) == STAGES
+    assert artifacts_of(place) == undisturbed
+
+
+CLOCK = "import time; now = time.time; time.time = lambda: now() + {hours} * 3600; from luigi.cmdline import luigi_run; import sys; "
+
+
+def test_clocks_an_hour_apart(place, running, undisturbed):
+    """Two hosts, one an hour ahead of luigid and one an hour behind it, make each stage once, with the same bytes, and exit with 0."""
+    start = "del sys.argv[1:3]; sys.exit(luigi_run(sys.argv[1:]))"
+    first, second = (place.start("Total", *running.flags, python=("-c", CLOCK.format(hours=hours) + start)) for hours in (1, -1))
     assert [end.code for end in ended(first, second)] == [0, 0]
     assert sorted(place.ran()) == STAGES
     assert artifacts_of(place) == undisturbed
@@ -331,8 +344,12 @@ def test_drafts_of_other_hosts(tmp_path, monkeypatch):
     for host in ("here", "elsewhere"):
         (tmp_path / f".{stem}.{host}-1.part.h5").touch()
     monkeypatch.setattr(files.environment, "host", lambda: "here")
-    files.sweep(tmp_path, stem)
-    assert [path.name for path in tmp_path.iterdir()] == [f".{stem}.elsewhere-1.part.h5"]
+    now = time.time()
+    for difference in (0, 3600, -3600):  # of the clocks
+        monkeypatch.setattr(files.time, "time", lambda difference=difference: now + difference)
+        files.sweep(tmp_path, stem)
+        assert [path.name for path in tmp_path.iterdir()] == [f".{stem}.elsewhere-1.part.h5"]
+    monkeypatch.setattr(files.time, "time", lambda: now)
     monkeypatch.setattr(files, "ABANDONED", 0.0)
     files.sweep(tmp_path, stem)
     assert list(tmp_path.iterdir()) == []

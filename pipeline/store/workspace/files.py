@@ -23,9 +23,9 @@ _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, err
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-# Seconds after which a file that does not change is taken for that of a dead process of another host. Locks do not tell: not every file
-# system shares them between hosts.
-ABANDONED = 3600.0
+# Seconds after which a file that does not change is taken for that of a dead process of another host, whose clock may be an hour behind or
+# ahead. Locks do not tell: not every file system shares them between hosts.
+ABANDONED = 3 * 3600.0
 
 
 class Damaged(Exception):

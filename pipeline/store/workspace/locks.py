@@ -1,5 +1,8 @@
 """Locks that admit one writer per artifact and are released when their process dies.
 
+They hold among the processes of one host, and between hosts only where the file system shares them. No result depends on that: where it
+does not, two hosts may make the same artifact.
+
 A lock file has the permissions that the umask allows. Whoever may only read it still waits for its holder.
 """
 
