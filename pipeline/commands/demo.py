@@ -57,14 +57,14 @@ def run(request: DemoRequest, stages: list[Stage], command: str, predicted: Path
     for line in (*chosen.said, *advice):
         print(line)
     samples = None if request.nets else exporting.samples(stages, nets)
-    packs = exporting.packs_of(request.nets, stages)
-    facts = exporting.facts(chosen, packs, request.part, request.licence)
+    pack = exporting.pack_of(request.nets, stages, command, predicted)
+    facts = exporting.facts(chosen, [] if pack is None else [pack], request.part, request.licence)
     with tempfile.TemporaryDirectory() as place, Progress("exporting", 2, "step") as progress:
         exporting.write(Path(place), chosen_format, nets, facts)
         progress.step("the nets are checked")
         found = exporting.checked(formats.module_of(chosen_format).load(Path(place)), nets, samples)
         parts = browser.Embedded(formats.main_file("onnx", Path(place)).read_bytes(), runtime, detector)
-        made = browser.page(nets, parts, _card(nets, packs, facts))
+        made = browser.page(nets, parts, _card(nets, pack, facts, drawn=chosen.only_drawn))
         progress.step()
     try:
         with files.publishing(request.out) as draft:
@@ -106,20 +106,21 @@ def _detector(nets: LoadedNets) -> tuple[bytes | None, list[str]]:
     return face_detector.resizable(path), []
 
 
-def _card(nets: LoadedNets, packs: list[Pack], facts: Facts) -> Card:
-    """What the page says about the nets: the model card of a file of nets, or the little that is known of others."""
+def _card(nets: LoadedNets, pack: Pack | None, facts: Facts, *, drawn: bool) -> Card:
+    """What the page says about the nets: their model card, or the little that is known without one, and of only a base net."""
     from pipeline.export.browser import Card
     from pipeline.results import model_card
 
-    name = units.printable(nets.keypointset.name) or "Keypoints"
-    if facts.part == "whole" and len(packs) == 1:
-        columns, rows = model_card.table(packs[0].accuracy)
-        given = model_card.facts(packs[0]) | {"licence": units.printable(facts.licence) or model_card.NOT_GIVEN}
-        return Card(name, given, model_card.limits(packs[0]), columns, rows)
-    known = {
-        "keypoints": f"{name}: {len(nets.keypointset.names)}",
-        "nets": "the base net" if facts.part == "base" else units.counted(len(nets.chains[0]), "net"),
-        "data": units.printable(facts.data),
-        "licence": units.printable(facts.licence) or model_card.NOT_GIVEN,
-    }
-    return Card(name, known, ["The accuracy of these nets is not in this page; a page from a file of `keypoints pack` shows it."], [], [])
+    licence = {"licence": units.printable(facts.licence) or model_card.NOT_GIVEN}
+    if pack is not None and facts.part == "whole":
+        name, known = _title(str(pack.keypointset.name)), model_card.facts(pack) | licence
+        return Card(name, known, model_card.limits(pack), *model_card.table(pack.accuracy))
+    name = _title(nets.keypointset.name if pack is None else str(pack.keypointset.name))
+    count = "only the base net" if facts.part == "base" else units.counted(len(nets.chains[0]), "net")
+    known = {"keypoints": f"{name}: {len(nets.keypointset.names)}", "nets": count, "data": units.printable(facts.data), **licence}
+    limits = ["The accuracy of these nets is not known.", *([model_card.ONLY_DRAWN] if drawn else [])]
+    return Card(name, known, limits, [], [])
+
+
+def _title(name: str) -> str:
+    return units.printable(name) or "Keypoints"

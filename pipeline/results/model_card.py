@@ -10,6 +10,7 @@ from pipeline.inference.packs import Pack
 from pipeline.units import counted, printable
 
 NOT_GIVEN = "not given"
+ONLY_DRAWN = "The nets have seen only drawn faces. They are for trying the program, not for photographs."
 
 
 def text(pack: Pack, versions: Mapping[str, str]) -> str:
@@ -45,7 +46,7 @@ def limits(pack: Pack) -> list[str]:
     accuracy, found = pack.accuracy, []
     found.append("The accuracy holds for images like those of the training; it was not measured on any others.")
     if pack.data.drawn:
-        found.append("The nets have seen only drawn faces. They are for trying the program, not for photographs.")
+        found.append(ONLY_DRAWN)
     if all(len(chain) == 1 for chain in pack.chains) and str(pack.detector) == FACE:
         found.append("A base net without specialists cannot reject false detections of faces.")
     if unmeasured := [name for name, labels in zip(accuracy.rows.tolist(), accuracy.labels.tolist(), strict=True) if not labels]:

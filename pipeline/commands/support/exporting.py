@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import units
-from pipeline.commands.support import chains, loading, packfiles, reading
+from pipeline.commands.support import chains, loading, packfiles, packing, reading
 from pipeline.commands.support.addresses import locate
 from pipeline.errors import InputError
 from pipeline.store.run.stage import Stage
@@ -32,8 +32,27 @@ def meant(given: list[str], stages: list[Stage], command: str, predicted: Path |
     """
     if given:
         return loading.chosen(given, stages)
+    return loading.of_files(chains.of_run(_predict(stages), predicted, command))
+
+
+def _predict(stages: list[Stage]) -> Predict:
     (predict,) = (stage for stage in stages if isinstance(stage, Predict))
-    return loading.of_files(chains.of_run(predict, predicted, command))
+    return predict
+
+
+def pack_of(given: list[str], stages: list[Stage], command: str, predicted: Path | None) -> Pack | None:
+    """What is known about the nets of `meant`: their training data and accuracy; None for nets of several files or of unknown accuracy."""
+    if packs := packs_of(given, stages):
+        return packs[0] if len(given) == 1 else None
+    if len(given) > 1:
+        return None
+    found = chains.chosen(given[0], stages) if given else chains.of_run(_predict(stages), predicted, command)
+    if not packing.measurable(found):
+        return None
+    try:
+        return packing.packed(found)
+    except InputError:  # the samples that they were trained on have been removed
+        return None
 
 
 def packs_of(given: list[str], stages: list[Stage]) -> list[Pack]:
