@@ -671,14 +671,14 @@ def test_two_tabs(chrome, page, port, review):
 def test_names_for_screen_readers(page):
     """Each control has a name, the picture says what is selected, and the order of focus contains all of them."""
     controls = page.run(
-        "return [...document.querySelectorAll('button, input, [tabindex]')].map(e => [e.id, (e.getAttribute('aria-label') ||"
+        "return [...document.querySelectorAll('button, input, select, [tabindex]')].map(e => [e.id, (e.getAttribute('aria-label') ||"
         " (e.getAttribute('aria-labelledby') && document.getElementById(e.getAttribute('aria-labelledby')).textContent) ||"
         " (e.labels && e.labels[0] && e.labels[0].textContent) || e.textContent).trim(), e.tabIndex])"
     )
     assert [control for control in controls if not control[1] or control[2] < 0] == []
     assert {name: text for name, text, _ in controls}["picture"] == "Image images/1.png, instance 1. Selected: tip, at 51 81"
     small = page.run(
-        "return [...document.querySelectorAll('button, input')].filter(e => e.offsetParent && Math.min(e.offsetWidth, e.offsetHeight) < 20)"
+        "return [...document.querySelectorAll('button, input, select')].filter(e => e.offsetParent && Math.min(e.offsetWidth, e.offsetHeight) < 20)"
         ".map(e => e.id)"
     )
     assert small == []
