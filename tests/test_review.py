@@ -678,7 +678,8 @@ def test_names_for_screen_readers(page):
     assert [control for control in controls if not control[1] or control[2] < 0] == []
     assert {name: text for name, text, _ in controls}["picture"] == "Image images/1.png, instance 1. Selected: tip, at 51 81"
     small = page.run(
-        "return [...document.querySelectorAll('button, input, select')].filter(e => e.offsetParent && Math.min(e.offsetWidth, e.offsetHeight) < 20)"
+        "return [...document.querySelectorAll('button, input, select')]"
+        ".filter(e => e.offsetParent && Math.min(e.offsetWidth, e.offsetHeight) < 20)"
         ".map(e => e.id)"
     )
     assert small == []
