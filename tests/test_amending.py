@@ -15,9 +15,12 @@ from pipeline.data import conversion, corrected
 from pipeline.data.amending.files import FINDERS
 from pipeline.data.corrections import COLUMNS, LabelValue
 from pipeline.data.formats.catalogue import format_module
+from pipeline.data.formats.folder import Folder
+from pipeline.data.labels import Instance, LabelledImage, Labels
 from pipeline.keypoints.kaggle import KAGGLE
 
 HEADER = ",".join(COLUMNS)
+POINTS = np.array([[3.5, 4.5], [20.5, 21.5]])
 
 
 @pytest.fixture(params=sorted(FINDERS))
@@ -175,12 +178,33 @@ def test_other_formats_get_the_corrected_labels(tmp_path, capsys):
     assert "2 corrections of labels from" in capsys.readouterr().out
 
 
-def test_a_sample_that_the_files_do_not_have(tmp_path, capsys):
-    """It is written too, in files of the same format that are new, which is said."""
-    labelsets.draw(tmp_path / "set", "a.png", "b.png")
-    (tmp_path / "set" / "t.csv").write_text("image,a_x,a_y\na.png,3,4\n")
-    (tmp_path / "corrections.csv").write_text(f"{HEADER}\nb.png,1,a,missing,7 8,,,\n")
-    flags = ["--to", "wide_csv", "--out", str(tmp_path / "out.csv"), f"--workspace-root={tmp_path}"]
-    assert main(["convert", str(tmp_path / "set"), *flags]) == 0
-    assert (tmp_path / "out.csv").read_text() == "image,a_x,a_y\na.png,3,4\nb.png,7,8\n"
-    assert "The labels were written anew, because they have no instance in b.png yet." in capsys.readouterr().out
+@pytest.mark.parametrize("kind", ["wide_csv", "deeplabcut", "coco", "labelme", "pts", "image_json", "tps"])
+def test_a_sample_that_the_files_do_not_have(kind, tmp_path, capsys):
+    """It is added behind what is there, in a new row, annotation or file; TPS files are written anew, which is said."""
+    labelsets.draw(tmp_path / "set", "a.png")
+    labels = Labels(kind, (), ("1", "2"), (LabelledImage("a.png"),), (Instance("a.png", "1", POINTS, np.zeros(2, bool)),))
+    suffix = conversion.SUFFIXES.get(kind, "")
+    format_module(kind).write(labels, Folder(tmp_path / "set"), tmp_path / "set" / f"t{suffix}" if suffix else tmp_path / "set")
+    if kind == "deeplabcut":  # an image that the table mentions without labels
+        with (tmp_path / "set" / "t.csv").open("a") as file:
+            file.write("b.png,,,,\n")
+    labelsets.draw(tmp_path / "set", "b.png")
+    before = labelsets.read(kind, tmp_path / "set")
+    lines = [f"b.png,1,{name},missing,{x} {y},,," for name, (x, y) in zip("12", [(7, 8), (9, 20)], strict=True)]
+    (tmp_path / "corrections.csv").write_text("\n".join([HEADER, *lines, ""]))
+    out = tmp_path / ("out" if not suffix else f"out{suffix}")
+    assert main(["convert", str(tmp_path / "set"), "--to", kind, "--out", str(out), f"--workspace-root={tmp_path}"]) == 0
+    assert ("written anew" in capsys.readouterr().out) == (kind == "tps")
+    if not suffix:
+        assert [path.stem for path in sorted(out.iterdir())] == ["a", "b"]
+    for file in before.files:
+        old, new = (tmp_path / "set" / file).read_text(), (out / file if out.is_dir() else out).read_text()
+        assert kind == "tps" or not any(one.strip(",") for one, _ in differing(old, new))
+        shutil.copy(out / file if out.is_dir() else out, tmp_path / "set" / file)
+    if out.is_dir():
+        shutil.copytree(out, tmp_path / "set", dirs_exist_ok=True)
+    again = labelsets.read(kind, tmp_path / "set")
+    assert [one.image for one in again.instances] == ["a.png", "b.png"]
+    form = format_module(kind).CONVENTION
+    assert form.outwards(again.instances[1].keypoints, labelsets.SIZE[1]).tolist() == [[7, 8], [9, 20]]
+    assert again.instances[0].keypoints.tolist() == POINTS.tolist()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data import conversion, corrected
-from pipeline.data.amending import documents, lines, markup, tables
+from pipeline.data.amending import additions, documents, lines, markup, tables
 from pipeline.data.amending.edits import Amendment, Edit, NoPlaceError, edited
 from pipeline.data.corrections import Corrections
 from pipeline.data.formats.catalogue import format_module
@@ -45,6 +45,11 @@ class AmendedFolder(Folder):
         super().__init__(folder.root, folder.only)
         self._amended = amended
 
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """The files of the folder, and the new ones."""
+        return tuple(sorted({*super().files, *self._amended}))
+
     def path(self, name: str) -> Path:
         """The path of a file: that of the amended content where there is one."""
         return self._amended.get(name) or super().path(name)
@@ -79,23 +84,32 @@ class AmendedSet:
         amended = {name: place / f"amended-{number}" for number, name in enumerate(contents)}
         for name, content in contents.items():
             amended[name].write_bytes(content)
+        if self._new and self.given.format in additions.EACH_IMAGE:
+            amended |= additions.files(self.given, self._new, self.own.folder, place / "added")
         folder, settings = AmendedFolder(self.own.folder, amended), self.own.definition.settings
+        given = replace(self.given, files=tuple(dict.fromkeys((*self.given.files, *amended))))
         reading = Reading(settings.get("category", ""), settings.get("upwards"))
         try:
-            again = format_module(self.given.format).read(folder, self.given.files, reading)
-            lost = list(conversion.lost(self._wanted, conversion.in_order(again, self.given.names)))
+            again = format_module(given.format).read(folder, given.files, reading)
+            lost = list(conversion.lost(self._wanted, conversion.in_order(again, given.names)))
         except (InputError, RuntimeError) as error:
             raise NoPlaceError(f"the amended files are read in another way: {error}") from error
-        conversion.copied(self.given, folder, out)
+        conversion.copied(given, folder, out)
         return lost
 
     @cached_property
+    def _new(self) -> list[Instance]:
+        """The instances that the label files do not have."""
+        known = {(one.image, one.id, one.source) for one in self.given.instances}
+        return [one for one in self.labels.instances if (one.image, one.id, one.source) not in known]
+
+    @cached_property
     def _amendments(self) -> list[Amendment]:
-        """The corrections of instances. Raises NoPlaceError for one of an instance that the label files do not have."""
+        """The corrections of instances that the label files have."""
         places, found = corrected.named(self.given), []
         for place, correction in self.corrections.effective.items():
             if (at := places.get((place.image, place.instance))) is None:
-                raise NoPlaceError(f"they have no instance in {printable(place.image)} yet.")
+                continue
             instance, number, value = self.given.instances[at], self.own.keypointset.names.index(place.keypoint), correction.value
             x, y = (np.nan if axis is None else axis for axis in (value.x, value.y))
             size = self.own.folder.size(instance.image)
@@ -107,16 +121,31 @@ class AmendedSet:
         if (finder := FINDERS.get(self.given.format)) is None:
             raise NoPlaceError(f"the format {self.given.format} is no text.")
         by_file, found = defaultdict[str, list[Amendment]](list), {}
+        if self._new and self.given.format not in additions.EACH_IMAGE:
+            by_file[self._only_file] = []
         for amendment in self._amendments:
             by_file[self._file(amendment.instance)].append(amendment)
         encoding = ENCODINGS.get(self.given.format, "utf-8")
         for file, amendments in by_file.items():
             try:
                 text = self.own.folder.path(file).read_bytes().decode(encoding)
-                found[file] = edited(text, finder(self.own.folder, file, text, amendments)).encode(encoding)
+                edits = [*finder(self.own.folder, file, text, amendments), *self._additions(file, text)]
+                found[file] = edited(text, edits).encode(encoding)
             except (LookupError, StopIteration, ValueError) as error:
                 raise NoPlaceError(f"a value is not found in {printable(file)}: {error}.") from error
         return found
+
+    @property
+    def _only_file(self) -> str:
+        """The label file that gets new instances. Raises NoPlaceError if there are several, or if the format cannot be extended."""
+        if len(self.given.files) > 1 or self.given.format not in additions.ADDERS:
+            raise NoPlaceError(f"they have no instance in {printable(self._new[0].image)} yet.")
+        return self.given.files[0]
+
+    def _additions(self, file: str, text: str) -> list[Edit]:
+        """The edits that add new instances to a label file, if they belong there."""
+        adder = additions.ADDERS.get(self.given.format)
+        return [*adder(self.own.folder, file, text, self._new, self.form)] if adder and self._new else []
 
     def _file(self, instance: Instance) -> str:
         """The label file of an instance."""
@@ -138,7 +167,9 @@ class AmendedSet:
             replace(one, keypoints=changed[id(one)][0], occluded=changed[id(one)][1]) if id(one) in changed else one
             for one in self.given.instances
         ]
-        return replace(self.given, instances=_labelled(instances))
+        known = {image.name for image in self.given.images}
+        images = [image for image in self.labels.images if image.name not in known]
+        return replace(self.given, images=(*self.given.images, *images), instances=_labelled([*instances, *self._new]))
 
 
 def _labelled(instances: Iterable[Instance]) -> tuple[Instance, ...]:

@@ -12,7 +12,7 @@ _END = re.compile(r"\r\n|\n|\r")
 _LINE = re.compile(r".*, line (\d+)$", re.DOTALL)
 
 
-class _TextCell(NamedTuple):
+class TextCell(NamedTuple):
     """A cell of a table: its text without quotes, and where this is."""
 
     text: str
@@ -24,49 +24,51 @@ def wide(folder: Folder, file: str, text: str, amendments: Sequence[Amendment]) 
     """The edits of a wide table."""
     header = next(cells.rows(folder.path(file)))
     columns = wide_csv._columns(header.cells, header.place)
-    found = _lines(text, _delimiter(text))
+    found = rows(text)
     for amendment in amendments:
         pair = columns.points[columns.names.index(amendment.name)]
-        yield from _cells_of(found[_line(amendment)], pair, amendment, _delimiter(text))
+        yield from _cells_of(found[line_of(amendment.instance.place)], pair, amendment, delimiter(text))
 
 
 def of_deeplabcut(folder: Folder, file: str, text: str, amendments: Sequence[Amendment]) -> Iterator[Edit]:
     """The edits of a table of DeepLabCut's."""
     columns = deeplabcut._read_table(folder, file).columns
-    found = _lines(text, _delimiter(text))
+    found = rows(text)
     for amendment in amendments:
         numbered = {individual or str(number): parts for number, (individual, parts) in enumerate(columns.items(), 1)}
         if amendment.name not in (parts := numbered[amendment.instance.id]):
             raise NoPlaceError(f"{amendment.instance.place}: the individual has no columns of {amendment.name}.")
-        yield from _cells_of(found[_line(amendment)], parts[amendment.name], amendment, _delimiter(text))
+        yield from _cells_of(found[line_of(amendment.instance.place)], parts[amendment.name], amendment, delimiter(text))
 
 
-def _line(amendment: Amendment) -> int:
-    """The last line of the row of an instance."""
-    match = _LINE.match(amendment.instance.place)
+def line_of(place: str) -> int:
+    """The last line of the row at a place. Raises NoPlaceError if the place is none of a row."""
+    match = _LINE.match(place)
     if not match:
-        raise NoPlaceError(f"{amendment.instance.place} is not the place of a row.")
+        raise NoPlaceError(f"{place} is not the place of a row.")
     return int(match[1])
 
 
-def _delimiter(text: str) -> str:
+def delimiter(text: str) -> str:
+    """The separator of the cells of a table."""
     return cells._delimiter(text.removeprefix("\ufeff")[: 1 << 18])
 
 
-def _lines(text: str, delimiter: str) -> dict[int, list[_TextCell]]:
-    """The cells of all rows by the number of their last line, from 1."""
-    cell = re.compile(rf'"((?:[^"]|"")*)"|([^{re.escape(delimiter)}\r\n]*)')
-    found: dict[int, list[_TextCell]] = {}
-    at, line, row = 1 if text.startswith("\ufeff") else 0, 1, list[_TextCell]()
+def rows(text: str) -> dict[int, list[TextCell]]:
+    """The cells of all rows by the number of their last line, from 1. Raises NoPlaceError for a table that is not understood."""
+    separator = delimiter(text)
+    cell = re.compile(rf'"((?:[^"]|"")*)"|([^{re.escape(separator)}\r\n]*)')
+    found: dict[int, list[TextCell]] = {}
+    at, line, row = 1 if text.startswith("\ufeff") else 0, 1, list[TextCell]()
     while at < len(text) or row:
         match = cell.match(text, at)
         if match is None:
             raise NoPlaceError("the table has a cell that is not understood.")
         quoted = match[1] is not None
-        row.append(_TextCell((match[1] or "").replace('""', '"') if quoted else match[2], *match.span(1 if quoted else 2)))
+        row.append(TextCell((match[1] or "").replace('""', '"') if quoted else match[2], *match.span(1 if quoted else 2)))
         line += len(_END.findall(match[0]))
         at = match.end()
-        if text[at : at + 1] == delimiter:
+        if text[at : at + 1] == separator:
             at += 1
             continue
         found[line] = row
@@ -78,9 +80,9 @@ def _lines(text: str, delimiter: str) -> dict[int, list[_TextCell]]:
     return found
 
 
-def _cells_of(row: list[_TextCell], pair: tuple[int, int], amendment: Amendment, delimiter: str) -> Iterator[Edit]:
+def _cells_of(row: list[TextCell], pair: tuple[int, int], amendment: Amendment, separator: str) -> Iterator[Edit]:
     """The edits of the two cells of a keypoint, with decimal commas if the table has such."""
-    comma = delimiter != "," and any(re.fullmatch(r"\s*-?\d+,\d+\s*", cell.text) for cell in row)
+    comma = separator != "," and any(re.fullmatch(r"\s*-?\d+,\d+\s*", cell.text) for cell in row)
     for column, value in zip(pair, (amendment.x, amendment.y), strict=True):
         text = "" if amendment.is_missing else shown(value)
         yield Edit(row[column].start, row[column].end, text.replace(".", ",") if comma else text)
