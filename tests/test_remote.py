@@ -226,6 +226,31 @@ def test_two_hosts_and_one_server(bucket, host, tmp_path_factory):
     assert any("submissions/total" in name for name in hosts[0].files().keys() & hosts[1].files().keys())
 
 
+def test_a_host_with_results_of_earlier_runs(bucket, host, tmp_path_factory):
+    """In a shared run, they are in the store before others are told that they are done: another host that goes on with them has them."""
+    luigid = Luigid(tmp_path_factory.mktemp("luigid"))
+    try:
+        first, second = host("first"), host("second")
+        first.url = ""
+        assert first.build("Draw")
+        first.url = URL
+        puts = []
+        bucket.fault = lambda method, path: puts.append(luigid.rpc.task_list("DONE", "")) if method == "PUT" and "draw" in path else None
+        place = first.place
+        stopped = place.start("Total", *first.flags, *luigid.flags, CHAINLET="Scale:wait")
+        until(lambda: (place.root / "waiting").exists())
+        other = place.start("Guess", *second.flags, *luigid.flags)
+        _, err = other.communicate(timeout=PATIENCE)
+        assert other.returncode == 0, err
+        (place.root / "go").touch()
+        _, err = stopped.communicate(timeout=PATIENCE)
+        assert stopped.returncode == 0, err
+    finally:
+        luigid.stop(signal.SIGKILL)
+    assert puts == [{}]
+    assert second.ran() == ["Guess"]
+
+
 def test_a_host_that_dies_in_the_middle_of_a_stage(bucket, host, capfd):
     """Another one goes on from the newest checkpoint in the store, with the same bytes; then the store has no checkpoints any more."""
     first, second, undisturbed = host("first"), host("second"), host("undisturbed", "")

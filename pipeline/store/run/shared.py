@@ -17,7 +17,7 @@ from luigi.task import flatten
 from luigi.worker import ContextManagedTaskProcess, Worker
 
 from pipeline.errors import InputError
-from pipeline.store.run import closing
+from pipeline.store.run import closing, uploads
 from pipeline.store.run.server import Reports, Server, Unreachable
 from pipeline.store.run.targets import remote_store, workspace_root
 from pipeline.store.workspace import identity
@@ -107,9 +107,13 @@ class SharedWorker(Worker):
         self._done_since: float | None = None
 
     def add(self, task: luigi.Task, multiprocess: bool = False, processes: int = 0) -> bool:
-        """Tells luigid about a task and all that it needs. The tasks that are added before the run begins are its goals."""
+        """Tells luigid about a task and all that it needs. The tasks that are added before the run begins are its goals.
+
+        Before luigid hears that a stage is done, its result is in the remote store, if there is one, where the others look for it.
+        """
         if not self._began:
             self._goals.append(task)
+            uploads.settle([task])
             self._scheduler.add_worker(self._id, self._worker_info)  # if luigid is away, here, where Luigi prints no traceback
         return bool(super().add(task, multiprocess, processes))
 
@@ -228,5 +232,6 @@ class _Factory(luigi.interface._WorkerSchedulerFactory):
 
 
 def install() -> None:
-    """Lets the builds of this process use `SharedWorker` where a server is named."""
+    """Lets the builds of this process use `SharedWorker` where a server is named, and upload to a remote store at their end."""
+    uploads.install()
     vars(luigi.interface)["_WorkerSchedulerFactory"] = _Factory

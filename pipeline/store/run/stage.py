@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import luigi
 from luigi.task import flatten
-from luigi.worker import Worker
 
 from pipeline import environment
 from pipeline.errors import InputError, cause
@@ -229,31 +228,6 @@ class Stage(Keyed):
 def _present(stage: Stage) -> None:
     """A worker was asked to run a stage that is complete."""
     closing.begin(stage, workspace_root())
-
-
-def _settling(leave: Callable[..., Any]) -> Callable[..., Any]:
-    """The `__exit__` of a worker, after what the remote store lacks of the results has been uploaded.
-
-    Raises InputError if the store does not take them: the run has not done all that was asked for.
-    """
-
-    @functools.wraps(leave)
-    def wrapped(worker: Worker, kind: type | None, *error: Any) -> Any:
-        left = leave(worker, kind, *error)
-        if kind is None and (store := remote_store()):
-            stages: dict[str, Stage] = {}
-            for task in worker._scheduled_tasks.values():
-                if isinstance(task, Stage) and task.task_id not in stages:
-                    stages |= {stage.task_id: stage for stage in task.needed_stages()}
-            store.settle(stage.path for stage in stages.values())
-        return left
-
-    return wrapped
-
-
-# Luigi has no event for the end of a build.
-_worker: Any = Worker
-_worker.__exit__ = _settling(_worker.__exit__)
 
 
 def _versions() -> dict[str, str]:
