@@ -17,7 +17,7 @@ import pytest
 import test_export
 from PIL import Image
 
-from pipeline.commands import demo, main
+from pipeline.commands import demo
 from pipeline.errors import InputError
 from pipeline.export import browser, web_runtime
 from pipeline.export.web_runtime import BINARY, FOLDER, SCRIPT, WebRuntime
@@ -35,8 +35,8 @@ AA = 4.5  # contrast of text: https://www.w3.org/TR/WCAG22/#contrast-minimum
 
 @pytest.fixture(scope="module")
 def nets():
-    """A base net and a specialist. The predictions are not refined, because random weights would amplify rounding."""
-    return test_export.loaded([test_export.base(refined=np.bool_(False)), test_export.eyes()])
+    """A base net whose predictions are not refined, because random weights would amplify rounding."""
+    return test_export.loaded([test_export.base(refined=np.bool_(False))])
 
 
 def page_of(nets, **parts):
@@ -67,10 +67,12 @@ def test_the_page_says_what_its_nets_saw_and_under_which_licences(nets):
     assert "Shiqi Yu" in page_of(nets, detector=b"net")
 
 
-def test_a_page_that_is_too_large_is_refused(nets):
-    """Random bytes cannot be packed: 20 million of them are 27 million characters."""
-    with pytest.raises(InputError, match=r"it would have 26\.[0-9] MB; at most 25\.0 MB are accepted"):
-        page_of(nets, chain=np.random.default_rng(0).bytes(20_000_000))
+def test_a_page_that_is_too_large_is_refused(nets, monkeypatch):
+    """The message has its size and the largest one."""
+    assert browser.MOST_BYTES == 25_000_000
+    monkeypatch.setattr(browser, "MOST_BYTES", 1_000_000)
+    with pytest.raises(InputError, match=r"it would have 1\.[34] MB; at most 1\.0 MB are accepted"):
+        page_of(nets, chain=np.random.default_rng(0).bytes(1_000_000))
 
 
 def test_text_has_enough_contrast():
@@ -98,17 +100,19 @@ def contrast(*colours):
 
 
 def test_several_chains_are_refused(nets):
-    """A sentence says how many there are, and what to do."""
-    both = test_export.loaded(nets.chains[0], nets.chains[0])
+    """A sentence says how many there are, and what to do; of one chain, the base net may be meant."""
+    chain = [*nets.chains[0], test_export.eyes()]
     with pytest.raises(InputError, match=r"These nets are 2 chains, but a page holds one.*--nets"):
-        demo._of_one_chain(both, "whole")
-    assert [len(chain) for chain in demo._of_one_chain(nets, "base").chains] == [1]
+        demo._of_one_chain(test_export.loaded(chain, chain), "whole")
+    assert [len(demo._of_one_chain(test_export.loaded(chain), part).chains[0]) for part in ("whole", "base")] == [2, 1]
 
 
-def test_only_a_page_is_written(capsys):
-    """--out must end with .html, so that the command replaces no photograph."""
-    assert main(["demo", "--out", "photograph.jpg", "--dataset-path=rendered"]) == 2
-    assert "--out photograph.jpg: name a file that ends with .html." in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["photograph.jpg", "folder.html"])
+def test_only_a_page_is_written(name, tmp_path):
+    """--out must end with .html, so that the command replaces no photograph, and may not be a folder."""
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(InputError, match=rf"--out .*{name}: name a file that ends with \.html\."):
+        demo._check_file(tmp_path / name)
 
 
 def archive(path, names):
@@ -258,6 +262,27 @@ def test_the_page_predicts_as_python(opened, nets, photograph):
         found.append(opened.keypoints())
     assert np.abs(np.array(found) - expected).max() < 0.05
     assert min(np.abs(expected[i] - expected[i - 1]).max() for i in range(3)) > 1
+
+
+PIXELS = "const {width, height} = $('photo'); const photo = $('photo').getContext('2d').getImageData(0, 0, width, height); "
+
+
+@pytest.mark.parametrize("colour", [False, True], ids=["grey", "colour"])
+def test_samples_are_cut_out_as_by_python(opened, photograph, colour):
+    """To the grey level: enlarged, reduced, at fractions of pixels, and over the edge."""
+    squares = np.array([[10.3, 20.7, 30.1], [-40, 100.5, 250.25], [0, 0, 211], [280, 190, 90]])
+    cut = PIXELS + "return arguments[0].map((square) => [...cut(photo, square, arguments[1], arguments[2])])"
+    found = opened.run(cut, squares.tolist(), 48, 3 if colour else 1)
+    expected = crops.crop(photograph, squares, 48, colour=colour)
+    np.testing.assert_array_equal(np.array(found).reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("factors", [(2, 3), (4, 4), (7, 5)])
+def test_photographs_are_reduced_as_by_pillow(opened, photograph, factors):
+    """To the grey level, the last pixels of a row and of a column included."""
+    reduce = "return [...reduced(padded(photo, [0, 0], [width, height], 3), [width, height], 3, arguments[0]).image]"
+    expected = np.asarray(photograph.reduce(factors))
+    np.testing.assert_array_equal(np.array(opened.run(PIXELS + reduce, factors)).reshape(expected.shape), expected)
 
 
 def test_boxes_are_drawn_moved_and_removed(opened):
