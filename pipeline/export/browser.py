@@ -68,7 +68,10 @@ def page(nets: LoadedNets, parts: Embedded, card: Card) -> str:
         licences={name: _text(file) for name, file in LICENCES.items() if parts.detector is not None or file != "yunet.txt"},
     )
     if (count := len(made.encode())) > MOST_BYTES:
-        raise InputError(f"The page was not written, because it would have {size(count)}; at most {size(MOST_BYTES)} are accepted.")
+        raise InputError(
+            f"The page was not written, because it would have {size(count)}; at most {size(MOST_BYTES)} are accepted. `--part base` makes a"
+            " smaller one."
+        )
     return made
 
 

@@ -30,7 +30,7 @@ function ask(message, transfer = []) {
 }
 
 async function start() {
-  if (!("DecompressionStream" in window)) throw new Error("this browser is too old. Chrome 80, Firefox 113 and Safari 16.4 are the first that can.");
+  if (!("DecompressionStream" in window)) throw new Error("this browser is too old. Use Chrome 97, Firefox 114, Safari 16.4 or a later version.");
   const names = ["worker", "runtime", "wasm", "chain", ...(set.detector ? ["yunet"] : [])];
   const parts = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await part(name)])));
   worker = new Worker(URL.createObjectURL(new Blob([parts.worker], { type: "text/javascript" })));
