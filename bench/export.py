@@ -2,8 +2,8 @@
 
     python bench/export.py NETS [SAMPLES]
 
-NETS: a file of `keypoints pack`, or an artifact of Predict. SAMPLES: an artifact of LoadTest; without it, synthetic images. All samples are
-compared, and 16 of them are timed, one by one and together. Times are those of the processor, which other programs hardly change.
+NETS: a file of `keypoints pack`, or an artifact of Predict. SAMPLES: an artifact of LoadTest; without it, synthetic images. 100
+samples are compared, and 8 of them are timed, one by one and together. Times are those of the processor, and the formats take turns.
 """
 
 import sys
@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,16 @@ from pipeline.data.testset import UnlabelledSamples
 from pipeline.inference.loaded import LoadedNets
 from pipeline.nets import device
 
-TIMED, ROUNDS = 16, 5
+COMPARED, TIMED, ROUNDS = 100, 8, 3
+
+
+class Measured(NamedTuple):
+    """What predicts: its name, the size of its files in bytes, the function, and its largest difference from the nets in words."""
+
+    name: str
+    size: int
+    run: Callable[[np.ndarray], np.ndarray]
+    difference: str
 
 
 def main() -> None:
@@ -32,16 +42,23 @@ def main() -> None:
 
     samples = check.synthetic(nets, seed=0)
     if len(sys.argv) == 3:
-        samples = reading.load(Path(sys.argv[2]), UnlabelledSamples).images[:]
-    expected, searched = check.expected(nets, samples).keypoints, nets.predict(samples).keypoints
-    print(f"{len(samples):,} samples; with the search for lost ones, the nets differ by up to {largest(expected, searched)}\n")
-    print(f"{'':<12}{'size, MB':>10}{'ms, 1 by 1':>12}{f'ms, {TIMED} at once':>16}{'largest difference, px':>24}")
-    row("nets", 0, lambda images: nets.predict(images).keypoints, samples, "")
-    for name in formats.FORMATS:
-        with tempfile.TemporaryDirectory() as place:
-            run = exported(name, nets, Path(place))
-            size = sum(path.stat().st_size for path in Path(place).iterdir())
-            row(name, size, run, samples, largest(expected, check.predicted(run, samples)))
+        every = reading.load(Path(sys.argv[2]), UnlabelledSamples).images
+        samples = every[np.unique(np.linspace(0, len(every) - 1, COMPARED).astype(int))]
+    expected = check.expected(nets, samples).keypoints
+
+    def keras(images: np.ndarray) -> np.ndarray:
+        return nets.predict(images, keep=True).keypoints
+
+    print(f"{len(samples):,} samples; the search for lost ones moves predictions by up to {largest(expected, keras(samples))} px")
+    with tempfile.TemporaryDirectory() as place:
+        measured = [Measured("nets", 0, keras, "")]
+        for name in formats.FORMATS:
+            (folder := Path(place, name)).mkdir()
+            run = exported(name, nets, folder)
+            size = sum(path.stat().st_size for path in folder.iterdir())
+            measured.append(Measured(name, size, run, largest(expected, check.predicted(run, samples))))
+            print(f"{name} is written and compared", flush=True)
+        table(measured, samples[:TIMED])
 
 
 def exported(name: str, nets: LoadedNets, folder: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -54,21 +71,23 @@ def exported(name: str, nets: LoadedNets, folder: Path) -> Callable[[np.ndarray]
     return formats.module_of(chosen).load(folder)
 
 
-def row(name: str, size: int, run: Callable[[np.ndarray], np.ndarray], samples: np.ndarray, difference: str) -> None:
-    """Prints one line of the table."""
-    some = samples[:TIMED]
-    single, together = timed(lambda: [run(some[i : i + 1]) for i in range(len(some))]), timed(lambda: run(some))
-    print(f"{name:<12}{size / 1e6:>10.1f}{1000 * single / TIMED:>12.1f}{1000 * together / TIMED:>16.1f}{difference:>24}", flush=True)
+def table(measured: list[Measured], samples: np.ndarray) -> None:
+    """Prints one line for each, after rounds in which all take turns, so that other programs slow all of them down alike."""
+    single, together = np.zeros((2, ROUNDS + 1, len(measured)))
+    for turn in range(ROUNDS + 1):  # the first one does not count
+        for column, each in enumerate(measured):
+            single[turn, column] = seconds(lambda run=each.run: [run(samples[i : i + 1]) for i in range(len(samples))])
+            together[turn, column] = seconds(lambda run=each.run: run(samples))
+    print(f"\n{'':<12}{'size, MB':>10}{'ms, 1 by 1':>12}{f'ms, {len(samples)} at once':>16}{'largest difference, px':>24}")
+    for each, *times in zip(measured, *(1000 * np.median(part[1:], axis=0) / len(samples) for part in (single, together)), strict=True):
+        print(f"{each.name:<12}{each.size / 1e6:>10.1f}{times[0]:>12.1f}{times[1]:>16.1f}{each.difference:>24}")
 
 
-def timed(run: Callable[[], object]) -> float:
-    """The processor's seconds, the median over the rounds; the first run does not count."""
-    times = []
-    for _ in range(ROUNDS + 1):
-        start = time.process_time()
-        run()
-        times.append(time.process_time() - start)
-    return float(np.median(times[1:]))
+def seconds(run: Callable[[], object]) -> float:
+    """The processor's seconds."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
 
 
 def largest(one: np.ndarray, other: np.ndarray) -> str:

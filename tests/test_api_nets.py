@@ -267,10 +267,11 @@ def test_nets_are_built_once(monkeypatch):
 @pytest.mark.keras
 @pytest.mark.parametrize("name", ["stem/kernel", "unknown"])
 def test_weights_that_do_not_fit_are_refused(name):
-    """A sentence names the net by its keypoints, also after Keras has built it."""
+    """A sentence names the net by its keypoints and its file, also after Keras has built it."""
     weights = {**real().chains[0][0].weights, name: np.zeros((3, 3), np.float32)}
-    with pytest.raises(InputError, match="The weights of the net for nose, tail do not fit its structure, so it is no net"):
-        kp.KeypointNets(real(weights)).predict(np.zeros((1, 64, 64), np.uint8))
+    loaded = replace(real(weights), origins=("mouse.h5",))
+    with pytest.raises(InputError, match=r"The weights of the net for nose, tail in mouse\.h5 do not fit its structure, so it is no net"):
+        kp.KeypointNets(loaded).predict(np.zeros((1, 64, 64), np.uint8))
 
 
 # What is refused

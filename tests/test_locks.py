@@ -334,3 +334,12 @@ def test_a_lock_file_that_another_host_removes(tmp_path, monkeypatch, number):
     refusals += [number] * 3
     with pytest.raises((OSError, InputError)):
         locks.acquire(tmp_path / "a.h5")
+
+
+def test_a_small_file_is_no_reason_for_a_folder(tmp_path):
+    """What commands remember is lost where there is no workspace, which stays as it was."""
+    locks.rewrite(tmp_path / "data" / "remembered.json", "{}")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "data").mkdir()
+    locks.rewrite(tmp_path / "data" / "remembered.json", "{}")
+    assert (tmp_path / "data" / "remembered.json").read_text() == "{}"

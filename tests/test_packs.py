@@ -51,7 +51,7 @@ def net(group=None):
         kinds.filled(Trained, rng),
         structure=STRUCTURE,
         keypointset=StoredSet.of(DOTS),
-        weights={"conv/kernel": random(3, 3, 1, 8), "output/bias": random(10)},
+        weights={"stem/kernel": random(5, 5, 1, 16), "down1/kernel": random(3, 3, 16, 32), "output/bias": random(10)},
         offsets=random(1, len(indices), 2),
         indices=indices,
         keypoints=np.array(DOTS.names)[indices],
@@ -337,6 +337,18 @@ def test_a_damaged_file_is_refused(pack, capsys, tmp_path):
     assert said(capsys, "verify", tmp_path / "missing.h5")[0] == 2
 
 
+# Settings with which a net would have layers or inputs of gigabytes; its weights have not changed.
+HUGE = {
+    "filters": {"structure": replace(STRUCTURE, filters=1e6)},
+    "hidden": {"structure": replace(STRUCTURE, network="kfkd", hidden=10**9)},
+    "kernel": {"structure": replace(STRUCTURE, kernel=9001)},
+    "network": {"structure": replace(STRUCTURE, network="vgg19")},
+    "side": {"side": np.int32(1 << 20)},
+    "frame": {"frame": np.int32(1 << 20)},
+    "looks": {"looks": np.int32(1 << 30)},
+}
+
+
 def forged(pack, what):
     found = packfiles.read(pack)
     nets = dict(found.nets)
@@ -346,17 +358,28 @@ def forged(pack, what):
         del nets["001-base"]
     elif what == "offsets":
         nets["001-base"] = replace(nets["001-base"], offsets=np.zeros((1, 4, 2), np.float32))
+    elif what in HUGE:
+        nets["001-base"] = replace(nets["001-base"], **HUGE[what])
     return replace(found, nets=nets, source=np.int32(7 if what == "source" else 0))
 
 
-@pytest.mark.parametrize("what", ["index", "base", "offsets", "source"])
+@pytest.mark.parametrize("what", ["index", "base", "offsets", "source", *HUGE])
 def test_contradictions_are_refused(pack, tmp_path, capsys, what):
-    """A file with a checksum that matches but nets that do not fit its keypoint set is refused in a sentence."""
+    """A file with a checksum that matches but nets that do not fit its keypoint set or weights is refused in a sentence that names it."""
     out = rewritten(pack, tmp_path / "forged.h5", forged(pack, what))
     (tmp_path / "empty" / "a.png").touch()
     code, _, err = said(capsys, "annotate", "a.png", "--nets", out)
     assert (code, err.count("\n")) == (2, 1)
-    assert "The file " in err
+    assert err.startswith(f"keypoints: {out} cannot be used. The ")
+    assert "001-base do not have the sizes" in err or what not in HUGE
+
+
+def test_a_missing_file_is_named(workspace, capsys):
+    """With the advice to check its name, because no stage of a workspace makes it."""
+    Path("a.png").touch()
+    for arguments in (("annotate", "a.png", "--nets", "typo.h5"), ("inspect", "typo.h5"), ("compare", "typo.h5", "typo.h5")):
+        code, _, err = said(capsys, *arguments)
+        assert (code, err) == (2, "keypoints: typo.h5 does not exist. Check its name.\n"), arguments
 
 
 def test_other_commands_take_no_pack(pack, capsys):

@@ -314,6 +314,7 @@ def test_checksums_of_files_are_remembered(tmp_path, hashed, monkeypatch):
     """By path, size, times and inode, in a file that outlives the process; a damaged cache is replaced."""
     monkeypatch.setattr(digests, "RECENT", -1)  # the file has just been written
     file, memory = tmp_path / "a.csv", tmp_path / "data"
+    memory.mkdir()
     file.write_text("abc")
     os.utime(file, (1000, 1000))
     # SHA-256 of "abc": the first example of FIPS 180-4.
@@ -385,6 +386,7 @@ def album(tmp_path, monkeypatch):
     """A folder with twenty old files, and their names."""
     monkeypatch.setattr(digests, "RECENT", -1)
     names = [f"some/{number}.png" for number in range(20)]
+    (tmp_path / "data").mkdir()
     (tmp_path / "album" / "some").mkdir(parents=True)
     for name in names:
         (tmp_path / "album" / name).write_text(name)

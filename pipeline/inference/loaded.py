@@ -60,7 +60,8 @@ class LoadedNets:
     chains: the nets of each chain, its base net first. keypointset: what they predict; its skeleton joins keypoints in drawings.
     base_share: the weight of the base net in the mean with a specialist, 0 to 1. frame: of the crops that they predict for. source: the
     annotation source whose convention the predictions follow, counted from 0. detector: "face", or None if each image is one instance.
-    error_model: of the expected errors; None if it is not known.
+    error_model: of the expected errors; None if it is not known. origins: of each chain the file that it is from, as messages call it, or
+    ""; () if no chain is from a file of nets.
     """
 
     chains: tuple[tuple[Trained, ...], ...]
@@ -70,6 +71,7 @@ class LoadedNets:
     source: int = 0
     detector: str | None = None
     error_model: ErrorModel | None = None
+    origins: tuple[str, ...] = ()
     _kept: "dict[int, keras.Model]" = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -133,5 +135,11 @@ class LoadedNets:
         except (ValueError, TypeError, ArithmeticError) as error:
             of = ", ".join(keypointset.names[index] for index in trained.indices)
             raise InputError(
-                f"The weights of the net for {of} do not fit its structure, so it is no net of this program. Use other nets."
+                f"The weights of the net for {of}{self._place(trained)} do not fit its structure, so it is no net of this program. Use"
+                " other nets."
             ) from error
+
+    def _place(self, trained: Trained) -> str:
+        """The file of nets that a net is from, for messages."""
+        own = [name for chain, name in zip(self.chains, self.origins, strict=False) if name and any(net is trained for net in chain)]
+        return f" in {own[0]}" if own else ""

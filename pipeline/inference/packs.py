@@ -14,6 +14,7 @@ from pipeline.inference.loaded import FACE, LoadedNets, SampleFrame
 from pipeline.inference.measured import Accuracy
 from pipeline.keypoints.definition import RESERVED
 from pipeline.keypoints.stored import StoredSet
+from pipeline.nets.plausible import LARGEST_SIDE, MOST_LOOKS, is_plausible
 from pipeline.nets.structure import Structure
 from pipeline.nets.trained import Health, History, Trained
 from pipeline.schema import array, record
@@ -93,7 +94,7 @@ class Pack:
     def chains(self) -> list[list[PackedNet]]:
         """The nets of each chain, its base net first.
 
-        Raises InputError if a chain has no base net, or a net does not fit the keypoint set.
+        Raises InputError if a chain has no base net, or a net does not fit the keypoint set or its own weights.
         """
         found: dict[str, dict[str, PackedNet]] = {}
         for name, net in sorted(self.nets.items()):
@@ -103,10 +104,12 @@ class Pack:
             raise InputError("The file has a chain of nets without a base net, so it is no file of nets of this program.")
         if any(not _fits(net, self.keypointset) for net in self.nets.values()):
             raise InputError("The file has a net that does not fit its keypoint set, so it is no file of nets of this program.")
+        if unlike := [name for name, net in sorted(self.nets.items()) if not _is_buildable(net)]:
+            raise InputError(f"The weights of the net {unlike[0]} do not have the sizes that its settings require, so it was not built.")
         return [[chain.pop(RESERVED), *chain.values()] for chain in found.values()]
 
-    def loaded(self) -> LoadedNets:
-        """The nets, ready to predict. Raises InputError if they contradict each other."""
+    def loaded(self, origin: str = "") -> LoadedNets:
+        """The nets, ready to predict. origin: what messages call the file. Raises InputError if they contradict each other."""
         chains, keypointset = self.chains, self.keypointset.restored()
         base = chains[0][0]
         if not 0 <= int(self.source) < len(keypointset.sources):
@@ -119,6 +122,7 @@ class Pack:
             source=int(self.source),
             detector=FACE if str(self.detector) == FACE else None,
             error_model=self.error_model,
+            origins=(origin,) * len(chains),
         )
 
 
@@ -146,7 +150,8 @@ def merged(nets: Sequence[LoadedNets], names: Sequence[str]) -> LoadedNets:
         raise InputError(f"{' and '.join(names)} cannot be combined, because their base nets have different weights in the mean: {given}.")
     every = tuple(chain for one in nets for chain in one.chains)
     model = first.error_model if not others else None
-    return dataclasses.replace(first, chains=every, base_share=shares.pop(), error_model=model)
+    origins = tuple(origin for one in nets for origin in one.origins or ("",) * len(one.chains))
+    return dataclasses.replace(first, chains=every, base_share=shares.pop(), error_model=model, origins=origins)
 
 
 def _difference(one: LoadedNets, other: LoadedNets) -> str:
@@ -170,3 +175,10 @@ def _fits(net: PackedNet, keypointset: StoredSet) -> bool:
     known = len(net.indices) > 0 and bool(((net.indices >= 0) & (net.indices < keypoints)).all())
     targeted = net.target is None or net.target.shape == (keypoints, 2)
     return known and targeted and net.offsets.shape == (sources, len(net.indices), 2) and bool(min(net.side, net.frame, net.stored) > 0)
+
+
+def _is_buildable(net: PackedNet) -> bool:
+    """Whether the net, and what it is shown, is no larger than its weights and the largest images allow."""
+    looks = 1 if net.looks is None else int(net.looks)
+    sides = min(net.frame, net.stored) > 0 and max(net.frame, net.stored) <= LARGEST_SIDE
+    return sides and 0 < looks <= MOST_LOOKS and is_plausible(net.structure, int(net.side), net.weights)

@@ -58,7 +58,11 @@ def _one(what: str, stages: list[Stage]) -> Chosen:
 def of_pack(path: Path) -> Chosen:
     """The nets of a file that `keypoints pack` has written. Raises InputError as `packfiles.read`, and for nets that do not fit."""
     pack = packfiles.read(path)
-    return Chosen(pack.loaded(), (f"Predicting with the nets of {printable(path)}.",), bool(pack.data.drawn))
+    try:
+        nets = pack.loaded(printable(path))
+    except InputError as error:
+        raise InputError(f"{printable(path)} cannot be used. {error}") from None
+    return Chosen(nets, (f"Predicting with the nets of {printable(path)}.",), bool(pack.data.drawn))
 
 
 def loaded(files: Nets) -> LoadedNets:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pipeline import units
 from pipeline.commands.support import ancestry
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
@@ -20,11 +21,18 @@ def refusing(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; `{called('keypoints', 'status')}` says why.") from None
+        raise InputError(_missing(path)) from None
     except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
         raise InputError(f"{path} cannot be read: {files.reason(error)}.") from None
     except artifacts.Damaged as error:
         raise InputError(f"{error}.") from None
+
+
+def _missing(path: Path) -> str:
+    """Why an artifact is not there, as far as a command can say; other files only the user can know."""
+    if names.parse(path):
+        return f"{path} does not exist; `{called('keypoints', 'status')}` says why."
+    return f"{units.printable(path)} does not exist. Check its name."
 
 
 def load(path: Path, kind: type[Content]) -> Content:

@@ -70,6 +70,8 @@ def begin(root: "Stage", workspace: Path) -> None:
     entry = {"event": "run", "run": run.name, "arguments": sys.argv[1:], "preset": configuration.preset(), "folder": str(Path.cwd())}
     run.entry.update(entry, time=_now())
     runlog.append(run.log, run.entry)
+    with contextlib.suppress(OSError):
+        (workspace / "data").mkdir(exist_ok=True)  # digests of files are remembered there only if it exists
     run.cached.update(stage.key for stage in root.needed_stages() if stage.path.exists())
     for folder in names.FOLDERS:
         with contextlib.suppress(OSError):

@@ -170,8 +170,11 @@ def taken(name: Path, flags: int) -> int | None:
 def rewrite(path: Path, text: str) -> None:
     """Replaces a small file as its only writer, and removes drafts of it that a killed writer left behind.
 
-    If that fails, the old content is kept: such a file is never worth a failure.
+    If that fails, the old content is kept: such a file is never worth a failure. Nor is it worth a folder, so that commands that only look
+    leave none behind where there is no workspace.
     """
+    if not path.parent.is_dir():
+        return
     with contextlib.suppress(OSError, InputError), locked(path, lambda who: None):
         files.sweep(path.parent, path.stem)
         with files.publishing(path) as draft:
