@@ -180,5 +180,5 @@ def _fits(net: PackedNet, keypointset: StoredSet) -> bool:
 def _is_buildable(net: PackedNet) -> bool:
     """Whether the net, and what it is shown, is no larger than its weights and the largest images allow."""
     looks = 1 if net.looks is None else int(net.looks)
-    sides = min(net.frame, net.stored) > 0 and max(net.frame, net.stored) <= LARGEST_SIDE
+    sides = min(int(net.frame), int(net.stored)) > 0 and max(int(net.frame), int(net.stored)) <= LARGEST_SIDE
     return sides and 0 < looks <= MOST_LOOKS and is_plausible(net.structure, int(net.side), net.weights)
