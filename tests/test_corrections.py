@@ -357,7 +357,7 @@ def test_a_run_with_corrections(tmp_path):
     after[0, k] = before[0, k]
     assert np.array_equal(after, before, equal_nan=True)
     with Run.selected_by([*flags]).in_force():  # the review page takes the labels as given from an artifact without corrections
-        given, read = doubts.faces(), labelfiles.labels()
+        given, read = doubts.faces(), labelfiles.labelled_faces()
     assert np.array_equal(given.keypoints, read.keypoints, equal_nan=True)
     assert np.array_equal(given.images[:], read.images[:])
     written(file)

@@ -329,6 +329,7 @@ def test_a_secret_in_the_address_opens_nothing(port):
         ("POST", "/api/changes", JSON, '{"sample": 0, "keypoint": 0, "old": "30 40", "new": "missing", "file": "/etc/passwd"}', 422),
         ("GET", "/api/samples/3", {}, None, 404),
         ("GET", "/api/samples/-1", {}, None, 404),
+        ("GET", "/api/samples/0?by=../../outside.png&of=%00&of=left%0d%0aX:1", {}, None, 200),
         ("GET", "/api/pictures/..%2f..%2foutside.png", {}, None, 404),
         ("GET", "/api/pictures/../../outside.png", {}, None, 404),
         ("GET", "/../outside.png", {}, None, 404),
@@ -338,7 +339,7 @@ def test_a_secret_in_the_address_opens_nothing(port):
     ],
     ids=[
         *("text", "form", "GET", "PUT", "preflight", "brackets", "long", "bool", "NaN", "other field"),
-        *("sample", "negative", "escaped path", "path", "above the page", "source", "folder", "absolute"),
+        *("sample", "negative", "unknown order", "escaped path", "path", "above the page", "source", "folder", "absolute"),
     ],
 )
 def test_requests_that_make_no_sense(port, review, method, path, headers, body, status):

@@ -97,16 +97,16 @@ def _samples() -> "ReviewedSamples":
     from pipeline.data import ownset
     from pipeline.review.samples import OwnSamples, TableSamples
 
+    dataset = corrected_dataset()
+    if dataset.is_own:
+        return OwnSamples(labelfiles.own_set(), ownset.convention(dataset.definition()), free=dataset.may_label_more)
     for task in labelfiles.required().values():
         if isinstance(task, ExternalFile) and (lacking := task.lacking()):
             raise InputError(f"{lacking} does not exist.")
         if isinstance(task, Stage) and not task.complete():
             raise InputError("The faces are not drawn yet. Run the task Load first.")
-    dataset = corrected_dataset()
-    found = labelfiles.labels() if dataset.is_own else doubts.faces() or labelfiles.labels()
-    if isinstance(found, ownset.OwnSet):
-        return OwnSamples(found, ownset.convention(dataset.definition()), free=dataset.may_label_more)
-    return TableSamples(found.images, found.keypoints, dataset.keypointset())
+    faces = doubts.faces() or labelfiles.labelled_faces()
+    return TableSamples(faces.images, faces.keypoints, dataset.keypointset())
 
 
 def _when_used(name: str) -> None:

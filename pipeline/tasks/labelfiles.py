@@ -27,14 +27,17 @@ def required() -> dict[str, luigi.Task]:
     return {"training": files(folder)["training"]} if folder else {"rendered": Render()}
 
 
-def labels() -> "OwnSet | LabelledFaces":
-    """The labels as their files have them: an own set, or the faces of Kaggle's table, whose images are in a temporary file."""
+def own_set() -> "OwnSet":
+    """A set of the user's with the labels that its files have."""
+    found: OwnSet = importlib.import_module(READER).opened(dataset().definition(), test=False)
+    return found
+
+
+def labelled_faces() -> "LabelledFaces":
+    """The faces of Kaggle's table or the drawn ones, whose images are in a temporary file."""
     from pipeline.data.formats.catalogue import format_module
     from pipeline.lazyrows import Collector
 
-    if dataset().is_own:
-        found: OwnSet = importlib.import_module(READER).opened(dataset().definition(), test=False)
-        return found
     faces: LabelledFaces = format_module("kaggle").read_training(training_table(), KAGGLE, side=SIDE, images=Collector(0))
     return faces
 

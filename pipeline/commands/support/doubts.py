@@ -60,11 +60,14 @@ def faces() -> "Dataset | None":
 
 def _loads() -> dict[Path, dict[str, Any]]:
     """The artifacts of Load that were made from the present files, with what they were made from, the latest first."""
+    paths = sorted(names.artifacts(workspace_root() / "data", "load"), key=lambda path: -path.stat().st_mtime_ns)
+    if not paths:
+        return {}
     required = labelfiles.required().values()
     files = provenance.numbered((task.title, task.digest()) for task in required if isinstance(task, ExternalFile))
     inputs = {task.address: task.key for task in required if isinstance(task, Stage)}
     found = {}
-    for path in sorted(names.artifacts(workspace_root() / "data", "load"), key=lambda path: -path.stat().st_mtime_ns):
+    for path in paths:
         if artifacts.is_sound(path):
             made_from = artifacts.attributes(path).get("made_from", {})
             if (made_from.get("files"), made_from.get("inputs")) == (files, inputs):
