@@ -31,7 +31,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.commands.support import packfiles
 from pipeline.data.formats import images
 from pipeline.geometry import crops
 from pipeline.inference import instances
@@ -39,6 +38,7 @@ from pipeline.inference.detectors import cascade, yunet
 from pipeline.inference.loaded import LoadedNets
 from pipeline.nets import device
 from pipeline.results import annotations
+from pipeline.tasks import packfiles
 
 APART, RATIO, SMALL = 0.4, 2.0, 40
 FACTORS = {"full size": 1.0, "a third of the size": 1 / 3}

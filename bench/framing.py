@@ -23,7 +23,6 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from pipeline.commands.support import packfiles
 from pipeline.data import dataset as datasets
 from pipeline.data.formats import images
 from pipeline.geometry import crops
@@ -32,6 +31,7 @@ from pipeline.keypoints.kaggle import KAGGLE, SIDE
 from pipeline.metrics.rmse import rmse, rmse_by_source
 from pipeline.nets import device
 from pipeline.nets.trained import Trained
+from pipeline.tasks import packfiles
 
 MARGIN = SIDE // 2
 RATIOS = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7, 2.0)

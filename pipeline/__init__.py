@@ -12,7 +12,8 @@ and writes the same files.
   Predict          predicts the keypoints of the test set  submissions/predictions-KEY.h5, .csv; of Kaggle's, submission-KEY
   Report           shows the results on one page           submissions/report-KEY.html, .h5
 
-Experiment compares many trainings, each of which is a Trial. Sanity checks that a net can learn at all.
+Experiment compares many trainings, each of which is a Trial. Sanity checks that a net can learn at all. Annotate predicts the keypoints of
+photographs of any number, in parts, each of which is an AnnotatePart.
 
 In notebooks and scripts, `import pipeline as kp` offers `kp.read`, `kp.load_nets`, `kp.rmse` and `kp.draw`; see docs/python-api.md.
 """
@@ -37,6 +38,7 @@ try:
         from pipeline.store.run.targets import memory, workspace
         from pipeline.tasks.corrected import corrected_dataset as dataset
         from pipeline.tasks.data import Augment, Load, LoadTest, Render
+        from pipeline.tasks.photographs import Annotate, AnnotatePart
         from pipeline.tasks.results import LearningCurves, Predict, Report
         from pipeline.tasks.sections import checkpoint, device
         from pipeline.tasks.specialist import TrainSpecialist
@@ -66,11 +68,14 @@ command_line.install(
         Report: (*_PREDICT, Predict),
         Experiment: (*_PREDICT, Predict),
         Sanity: _CHAIN[:2],
+        Annotate: (*_PREDICT, Predict, AnnotatePart),
     },
     {"Data and workspace": (dataset, workspace), "Machine": (device, memory, checkpoint)},
 )
 
 __all__ = [
+    "Annotate",
+    "AnnotatePart",
     "Augment",
     "Experiment",
     "LearningCurves",

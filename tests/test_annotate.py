@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import kinds
@@ -380,7 +381,9 @@ def test_many_photographs_are_done_in_blocks(place, capsys, monkeypatch):
     monkeypatch.setattr(annotate, "_predict_crops", predicting)
     code, out, _ = said(capsys, *(f"{name}.png" for name in "abcde"))
     assert (code, looked, tables) == (130, [2, 2, 1], [False, True, True])
-    assert out.endswith("Interrupted. 4 of 5 photographs are finished; pictures and table: annotated\n")
+    assert out.endswith(
+        "Interrupted. 4 of 5 photographs are finished, and the same command continues there; pictures and table: annotated\n"
+    )
     assert [row["photo"] for row in rows(place / "annotated" / "keypoints.csv")] == ["a.png", "b.png", "c.png", "d.png"]
 
 
@@ -548,3 +551,57 @@ def test_a_base_net_alone_cannot_reject_what_a_detector_finds(place, capsys, mon
     code, out, _ = said(capsys, "a.png")
     assert code == 0
     assert ("A single net cannot reject false detections of faces." in out) == (detector == "face")
+
+
+def test_a_killed_command_continues_where_it_was(place, capsys, monkeypatch):
+    """The same command processes only the unfinished blocks, gives the files of an undisturbed command, and leaves nothing else."""
+    names = [f"{name}.png" for name in "abcdef"]
+    for number, name in enumerate(names):
+        dotted((300, 200), (100 + 10 * number, 90), 3).save(name)
+    monkeypatch.setattr(annotate, "BLOCK", 2)
+    seen = []
+
+    def find(photo):
+        seen.append(photo)
+        return np.array([(60.0, 40, 120)])
+
+    monkeypatch.setattr(annotate.instances.detection, "find", find)
+    assert said(capsys, *names)[0] == 0
+    undisturbed = {path.name: path.read_bytes() for path in (place / "annotated").iterdir()}
+    shutil.rmtree("annotated")
+    drawn = annotate._drawn
+    for stopped_at, processed in ((4, 4), (0, 4)):  # in the fourth drawing, which is in the second block; never
+        seen[:] = []
+        monkeypatch.setattr(annotate, "_drawn", stopping(drawn, stopped_at))
+        code, out, _ = said(capsys, *names)
+        assert code == (130 if stopped_at else 0)
+        assert ("the same command continues there" in out) == bool(stopped_at)
+        assert len(seen) == processed
+    assert {path.name: path.read_bytes() for path in (place / "annotated").iterdir()} == undisturbed
+
+
+def stopping(function, count):
+    """The function, which is interrupted like a killed process at its call number `count`."""
+    calls = []
+
+    def called(*given):
+        calls.append(given)
+        if len(calls) == count:
+            raise KeyboardInterrupt
+        return function(*given)
+
+    return called
+
+
+def test_a_changed_photograph_is_processed_again_after_a_kill(place, capsys, monkeypatch):
+    """Of the finished blocks, only those whose photographs are as they were count."""
+    for name in "abcd":
+        dotted((300, 200), (150, 90), 3).save(f"{name}.png")
+    monkeypatch.setattr(annotate, "BLOCK", 2)
+    monkeypatch.setattr(annotate.instances.detection, "find", faces({(300, 200): [(120, 60, 60)]}))
+    monkeypatch.setattr(annotate, "_drawn", stopping(annotate._drawn, 3))
+    assert said(capsys, *(f"{name}.png" for name in "abcd"))[0] == 130
+    dotted((300, 200), (140, 80), 3).save("a.png")
+    assert said(capsys, *(f"{name}.png" for name in "abcd"))[0] == 0
+    found = rows(place / "annotated" / "keypoints.csv")
+    assert [float(row["nose_tip_x"]) for row in found] == pytest.approx([140, 150, 150, 150], abs=0.1)

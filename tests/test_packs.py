@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline import commands
-from pipeline.commands.support import loading, packfiles
+from pipeline.commands.support import loading
 from pipeline.data.dataset import Dataset
 from pipeline.errors import InputError
 from pipeline.inference import packs
@@ -26,6 +26,7 @@ from pipeline.nets.structure import Structure
 from pipeline.nets.trained import Trained
 from pipeline.results.predictions import Predictions
 from pipeline.store.hdf5 import artifacts
+from pipeline.tasks import packfiles
 
 GROUPS = {"pair": ("left", "right"), "rest": ("top", "base", "tip")}
 DOTS = KeypointSet(

@@ -42,8 +42,9 @@ def load_nets(nets: "Source | Iterable[Source]") -> KeypointNets:
 
 def _loaded(path: Path) -> "LoadedNets":
     """The nets of a workspace, an artifact, or a file of `keypoints pack`."""
-    from pipeline.commands.support import ancestry, chains, loading, packfiles
+    from pipeline.commands.support import ancestry, chains, loading
     from pipeline.commands.support.last_run import Run
+    from pipeline.tasks import packfiles
 
     if not path.exists():
         raise InputError(f"{printable(path)} does not exist. Give a workspace, a file of `keypoints pack`, or an artifact of Predict.")

@@ -5,19 +5,24 @@ For nets that were trained on faces, a detector finds the faces. For others each
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline import units
 from pipeline.commands.support import chains, loading
+from pipeline.commands.support.finished_blocks import FOLDER, FinishedBlocks
 from pipeline.data.formats import images, photographs
 from pipeline.errors import InputError
 from pipeline.inference import detection, instances
-from pipeline.inference.instances import SeenInstances
-from pipeline.inference.loaded import FACE, LoadedNets, PredictedCrops
-from pipeline.results.annotations import Annotated, draw, most_uncertain, pictures, save_picture, write_csv, write_json
+from pipeline.inference.loaded import LoadedNets, PredictedCrops
+from pipeline.results import annotated_block
+from pipeline.results.annotated_block import AnnotatedBlock
+from pipeline.results.annotating import BLOCK, Annotated, Annotator, of_kept
+from pipeline.results.annotations import draw, most_uncertain, pictures, save_picture, write_csv, write_json
 from pipeline.store.run.stage import Stage
 from pipeline.store.workspace import files
 from pipeline.store.workspace.console import Progress
@@ -25,9 +30,6 @@ from pipeline.tasks.results import Predict
 from pipeline.tasks.sections import device
 
 TABLES = {"csv": write_csv, "json": write_json}
-# Photographs per chain that are processed together: only their faces are in memory, and a killed run loses no more rows of the table.
-# Detecting their faces takes one core 13 s with YuNet and 130 s with the cascade, for photographs of 2 megapixels.
-BLOCK = 100
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,20 @@ class Job:
         return self.chosen.nets
 
     @property
+    def annotator(self) -> Annotator:
+        """What finds the instances in the photographs and predicts their keypoints."""
+        return Annotator(self.nets, self.box, self.doubt, lambda crops: _predict_crops(crops, self))
+
+    @property
     def detects(self) -> bool:
         """Whether a detector finds the instances."""
-        return self.box is None and self.nets.detector == FACE
+        return self.annotator.detects
+
+    @property
+    def made_from(self) -> list[Any]:
+        """What the predictions depend on besides the photographs."""
+        detector = detection.advice() if self.detects else ""
+        return [self.chosen.key, self.box, self.doubt, detector]
 
     @property
     def said(self) -> list[str]:
@@ -93,8 +106,7 @@ class Job:
     @property
     def blocks(self) -> list[slice]:
         """Which photographs are processed together."""
-        size = BLOCK * len(self.nets.chains)
-        return [slice(start, start + size) for start in range(0, len(self.photos), size)]
+        return [slice(start, start + BLOCK) for start in range(0, len(self.photos), BLOCK)]
 
 
 def run(request: Request, stages: list[Stage], command: str, predicted: Path | None = None) -> int:
@@ -112,7 +124,7 @@ def run(request: Request, stages: list[Stage], command: str, predicted: Path | N
         _annotate(job, request, done)
     except KeyboardInterrupt:
         finished = f"{len(done):,} of {units.counted(len(job.photos), 'photograph')} are finished"
-        print(f"Interrupted. {finished}{_where(request.out) if done else '.'}")
+        print(f"Interrupted. {finished}{_continued(request.out)}{_where(request.out) if done else '.'}")
         return 130
     if job.chosen.only_drawn:
         print("These nets were trained only on synthetic faces. To annotate photographs, train nets on Kaggle's faces: see --dataset-path.")
@@ -156,7 +168,8 @@ def _check_folder(folder: Path, photos: list[Path], targets: list[Path]) -> None
     try:
         if os.path.lexists(folder) and not folder.is_dir():
             raise InputError(f"{name} is not a folder; name a new or an empty folder.")
-        if folder.is_dir() and any(folder.iterdir()) and not any((folder / f"keypoints.{kind}").exists() for kind in TABLES):
+        own = (FOLDER, *(f"keypoints.{kind}" for kind in TABLES))
+        if folder.is_dir() and any(folder.iterdir()) and not any((folder / name).exists() for name in own):
             raise InputError(f"{name} contains files that `keypoints annotate` did not write; name a new or an empty folder.")
         # Checked now, and not after a thousand photographs have been searched for faces.
         if not os.access(next(place for place in (folder, *folder.resolve().parents) if place.exists()), os.W_OK):
@@ -180,53 +193,38 @@ def _make(folder: Path) -> None:
 
 def _annotate(job: Job, request: Request, done: list[Annotated]) -> None:
     """Annotates block after block; appends each photograph to `done` when it is finished. The table lists what is finished."""
+    # A command with a single block has nothing to continue with.
+    finished = FinishedBlocks(request.out, job.made_from if len(job.blocks) > 1 else [])
     with Progress(job.step, len(job.photos), "photo") as progress:
         for block in job.blocks:
+            photos, targets = job.photos[block], job.targets[block]
+            kept = finished.path(photos, targets) if len(job.blocks) > 1 else None
             try:
-                found = [_found(photo, job) for photo in progress.over(job.photos[block])]
-                annotated = _predict(found, job)
+                if kept and (stored := finished.load(kept)):
+                    progress.skip(progress.done + len(photos))
+                    done += _restored(stored, photos, targets, job.nets)
+                    continue
+                annotated = job.annotator.annotated(job.annotator.seen(photo, photo) for photo in progress.over(photos))
                 _make(request.out)
-                _write_pictures(annotated, job.targets[block], job.nets, done)
+                drawn: list[Annotated] = []
+                try:
+                    _write_pictures(annotated, targets, job.nets, drawn)
+                finally:
+                    done += drawn
+                if kept and not any(one.error and len(one.boxes) for one in drawn):
+                    finished.save(kept, annotated_block.stored(drawn, job.nets.keypointset.names, job.nets.noun))
             finally:
                 _write_table(request.table, done, job.nets)
+    finished.drop()
 
 
-def _found(path: Path, job: Job) -> tuple[Annotated, SeenInstances]:
-    """The photograph, still without instances, and what the nets see of those that may be in it."""
-    try:
-        photo = images.read_photograph(path)
-        boxes = np.array([job.box]) if job.box else None
-        if boxes is not None:
-            instances.check_inside(boxes, photo.size, "--box")
-        seen = instances.shown(photo, job.nets, boxes, detect=True)
-    except images.UnreadableError as error:
-        return _unusable(path, f"{error}"), instances.none(job.nets)
-    except (OSError, MemoryError) as error:
-        failed = "searched for faces" if job.detects else "read"
-        why = f"{units.printable(path)} could not be {failed}: {error or type(error).__name__}"
-        return _unusable(path, why), instances.none(job.nets)
-    return Annotated(path, photo.size, seen.boxes, np.zeros((0, 0, 2)), reduction=photo.reduction), seen
-
-
-def _unusable(path: Path, error: str) -> Annotated:
-    """A photograph without instances, and why."""
-    return Annotated(path, (0, 0), np.zeros((0, 4)), np.zeros((0, 0, 2)), error=error)
-
-
-def _predict(found: list[tuple[Annotated, SeenInstances]], job: Job) -> list[Annotated]:
-    """The photographs with their instances and keypoints; of detected faces, those that the nets agree on."""
-    cropped = np.concatenate([seen.crops for _, seen in found])
-    if not len(cropped):
-        return [annotated for annotated, _ in found]
-    predicted = _predict_crops(cropped, job)
-    result, start = [], 0
-    for annotated, seen in found:
-        own = predicted.of(np.arange(start, start + len(seen.crops)))
-        placed = instances.placed(seen, own, job.nets, job.doubt)
-        dropped = tuple(placed.dropped.tolist())
-        result.append(replace(annotated, boxes=placed.boxes, keypoints=placed.keypoints, expected=placed.expected, dropped=dropped))
-        start += len(seen.crops)
-    return result
+def _restored(stored: AnnotatedBlock, photos: Sequence[Path], targets: Sequence[Path], nets: LoadedNets) -> list[Annotated]:
+    """The photographs of a block that an earlier command has finished; pictures that are missing now are drawn again."""
+    found = annotated_block.restored(stored, photos)
+    return [
+        one if one.error or not len(one.boxes) else replace(one, picture=target) if target.is_file() else _drawn(one, target, nets)
+        for one, target in zip(found, targets, strict=True)
+    ]
 
 
 def _predict_crops(cropped: np.ndarray, job: Job) -> PredictedCrops:
@@ -235,7 +233,7 @@ def _predict_crops(cropped: np.ndarray, job: Job) -> PredictedCrops:
 
     devices.prepare(seed=0, threads=device().threads)
     with Progress("predicting", sum(map(len, job.nets.chains)), "net") as progress:
-        return job.nets.predict(cropped, progress.add)
+        return job.nets.predict(cropped, progress.add, keep=of_kept(job.nets))
 
 
 def _write_pictures(annotated: list[Annotated], targets: list[Path], nets: LoadedNets, done: list[Annotated]) -> None:
@@ -315,3 +313,8 @@ def _earlier(request: Request, done: list[Annotated]) -> list[str]:
 
 def _where(folder: Path) -> str:
     return f"; pictures and table: {units.printable(folder)}"
+
+
+def _continued(folder: Path) -> str:
+    """The part of a sentence about how to go on, if there are finished blocks."""
+    return ", and the same command continues there" if (folder / FOLDER).is_dir() else ""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.support import ancestry, packfiles, reading
+from pipeline.commands.support import ancestry, reading
 from pipeline.commands.support.addresses import locate
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.hdf5.tree import StoredGroup
 from pipeline.store.keys import provenance
 from pipeline.store.run.partial_results import SNAPSHOTS_SUFFIX
 from pipeline.store.run.stage import Stage
+from pipeline.tasks import packfiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

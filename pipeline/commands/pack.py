@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import units
-from pipeline.commands.support import ancestry, chains, packfiles, packing, reading
+from pipeline.commands.support import ancestry, chains, packing, reading
 from pipeline.commands.support.addresses import locate
 from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
@@ -16,6 +16,7 @@ from pipeline.store.keys import provenance
 from pipeline.store.run.stage import Stage
 from pipeline.store.workspace import files
 from pipeline.store.workspace.called import called
+from pipeline.tasks import packfiles
 from pipeline.tasks.results import Predict
 
 

@@ -3,13 +3,15 @@
 import csv
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.results.annotated_block import shown
+from pipeline.results.annotating import Annotated
 from pipeline.units import printable
 
 # Radius of a dot, width of a line and height of a number, each as a fraction of the size of the instance, and the smallest of each in
@@ -26,31 +28,6 @@ MANY = 20  # of more keypoints than this, each dot is smaller, so that they cove
 COLOUR, RIM = "#28e5ff", "#101820"
 JPEG = (".jpg", ".jpeg")
 LONGEST_NAME = 255  # bytes
-
-
-@dataclass(frozen=True)
-class Annotated:
-    """A photograph and its n instances.
-
-    size: width and height of the photograph, pixels.
-    boxes: float64 (n, 4): x, y, width and height, pixels.
-    keypoints: float32 (n, K, 2), pixels, x then y.
-    picture: the file with the drawing, or None if there are no instances.
-    error: why the photograph could not be used, or why there is no drawing of its instances, or "".
-    reduction: 1, or 2, 4 or 8 if the photograph is so large that it was read, and is drawn, at a fraction of its size.
-    expected: float (n, K), the expected error of each keypoint, pixels; None if it is not known.
-    dropped: what the nets disagree by about each detection that was not taken for a face, as fractions of the side of what they see.
-    """
-
-    photo: Path
-    size: tuple[int, int]
-    boxes: np.ndarray
-    keypoints: np.ndarray
-    picture: Path | None = None
-    error: str = ""
-    reduction: int = 1
-    expected: np.ndarray | None = None
-    dropped: tuple[float, ...] = ()
 
 
 # Pictures
@@ -169,9 +146,25 @@ def most_uncertain(found: list[Annotated], names: tuple[str, ...], noun: str) ->
 # Tables
 
 
-def shown(path: Path) -> str:
-    """A path as text, with escapes for bytes of its name that are not UTF-8."""
-    return str(path).encode(errors="backslashreplace").decode()
+def columns(names: tuple[str, ...], noun: str, *, expected: bool) -> list[str]:
+    """The columns of the table of instances: photo, number, box, NAME_x and NAME_y of each keypoint, NAME_expected_error if `expected`."""
+    positions = [f"{name}_{axis}" for name in names for axis in "xy"]
+    errors = [f"{name}_expected_error" for name in names] if expected else []
+    return ["photo", noun, *(f"{noun}_{name}" for name in ("x", "y", "width", "height")), *positions, *errors]
+
+
+def rows(found: Iterable[Annotated]) -> Iterator[list[Any]]:
+    """Yields the rows of the table of instances: text, int, and floats in pixels."""
+    for annotated in found:
+        expected = np.zeros((len(annotated.boxes), 0)) if annotated.expected is None else annotated.expected
+        own = zip(annotated.boxes, annotated.keypoints, expected, strict=True)
+        for number, (box, points, errors) in enumerate(own, start=1):
+            yield [shown(annotated.photo), number, *np.concatenate([box, points.ravel(), errors]).tolist()]
+
+
+def expects_errors(found: Iterable[Annotated]) -> bool:
+    """Whether the expected errors of the instances are known."""
+    return any(annotated.expected is not None for annotated in found if len(annotated.boxes))
 
 
 def write_csv(path: Path, found: list[Annotated], names: tuple[str, ...], noun: str) -> None:
@@ -180,17 +173,15 @@ def write_csv(path: Path, found: list[Annotated], names: tuple[str, ...], noun: 
     If expected errors are known, NAME_expected_error of each keypoint follows.
     noun: what an instance is called in the header, such as face.
     """
-    box, columns = ("x", "y", "width", "height"), [f"{name}_{axis}" for name in names for axis in "xy"]
-    if any(annotated.expected is not None for annotated in found):
-        columns += [f"{name}_expected_error" for name in names]
+    write_rows(path, columns(names, noun, expected=expects_errors(found)), rows(found))
+
+
+def write_rows(path: Path, header: list[str], table: Iterable[list[Any]]) -> None:
+    """Writes rows as they come to a CSV file; floats get two decimals."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["photo", noun, *(f"{noun}_{name}" for name in box), *columns])
-        for annotated in found:
-            expected = np.zeros((len(annotated.boxes), 0)) if annotated.expected is None else annotated.expected
-            own = zip(annotated.boxes, annotated.keypoints, expected, strict=True)
-            for number, (box, points, errors) in enumerate(own, start=1):
-                rows.writerow([shown(annotated.photo), number, *(f"{value:.2f}" for value in [*box, *points.ravel(), *errors])])
+        written = csv.writer(file, lineterminator="\n")
+        written.writerow(header)
+        written.writerows([f"{value:.2f}" if isinstance(value, float) else value for value in row] for row in table)
 
 
 def write_json(path: Path, found: list[Annotated], names: tuple[str, ...], noun: str) -> None:

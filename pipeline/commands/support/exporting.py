@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import units
-from pipeline.commands.support import chains, loading, packfiles, packing, reading
+from pipeline.commands.support import chains, loading, packing, reading
 from pipeline.commands.support.addresses import locate
 from pipeline.errors import InputError
 from pipeline.store.run.stage import Stage
+from pipeline.tasks import packfiles
 from pipeline.tasks.results import Predict
 from pipeline.tasks.sections import device
 

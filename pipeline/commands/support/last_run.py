@@ -20,9 +20,15 @@ from pipeline.store.workspace import names, runlog
 from pipeline.store.workspace.called import called
 
 # Tasks that are not among the stages that Predict or Report needs.
-OUTSIDE_THE_CHAIN = ("Experiment", "Sanity")
+OUTSIDE_THE_CHAIN = ("Annotate", "Experiment", "Sanity")
 DATA_FILES = ("path", "keypoints", "test", "split", "corrections")
-FILE_FLAGS = (*(f"--dataset-{name}" for name in DATA_FILES), "--Experiment-file", "--TrainBase-weights")
+FILE_FLAGS = (
+    *(f"--dataset-{name}" for name in DATA_FILES),
+    "--Annotate-nets",
+    "--Annotate-photos",
+    "--Experiment-file",
+    "--TrainBase-weights",
+)
 NOT_A_FILE = ("", "auto", "rendered")  # values of these flags that do not name a file
 LUIGIS_OWN = ("--module", "--local-scheduler", "--log-level", "--no-lock", "--scheduler")
 
@@ -86,7 +92,7 @@ class Run:
             yield (pipeline.Report() if has_report else parser.get_task_obj()).needed_stages()
 
     def other_stages(self) -> list[Stage]:
-        """The stages of an Experiment or a Sanity, if the run was one. To be called within `stages`."""
+        """The stages of a task outside the chain, if the run was one. To be called within `stages`."""
         return _task(self.task)().needed_stages() if self._is_outside_the_chain else []
 
     def settings(self) -> list[str]:

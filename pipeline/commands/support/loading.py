@@ -1,18 +1,23 @@
 """Loads the nets of a run, or of files of nets, into memory, so that they are ready to predict."""
 
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.commands.support import chains, packfiles, reading
+from pipeline.commands.support import chains, reading
 from pipeline.commands.support.addresses import locate
 from pipeline.commands.support.chains import Nets
 from pipeline.errors import InputError
-from pipeline.inference.expected_error import ErrorModel
-from pipeline.inference.loaded import FACE, LoadedNets, SampleFrame
-from pipeline.keypoints.definition import KeypointSet
+from pipeline.inference.loaded import LoadedNets
 from pipeline.store.run.stage import Stage
-from pipeline.tasks.sections import dataset
+from pipeline.store.workspace import files as stored_files
+from pipeline.tasks import packfiles
 from pipeline.units import printable
+
+if TYPE_CHECKING:
+    from pipeline.results.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -20,17 +25,26 @@ class Chosen:
     """Nets that are ready to predict.
 
     said: sentences on what they are; () for those of the selected run. only_drawn: whether they were trained on faces that the program
-    drew.
+    drew. files: the files that they were read from.
     """
 
     nets: LoadedNets
     said: tuple[str, ...] = ()
     only_drawn: bool = False
+    files: tuple[Path, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What distinguishes these nets from others: a digest of their files, and of what the selected data set says about them."""
+        nets = self.nets
+        told = [nets.keypointset.names, nets.base_share, nets.source, nets.detector]
+        return hashlib.sha256(json.dumps([*map(stored_files.sha256, self.files), told]).encode()).hexdigest()
 
 
 def of_files(files: Nets) -> Chosen:
     """The nets of a run or of an artifact. Raises InputError as `loaded`."""
-    return Chosen(loaded(files), (files.source,) if files.source else (), files.saw_only_drawn_faces)
+    paths = [path for chain in files.chains for path in chain] + ([files.predicted] if files.predicted else [])
+    return Chosen(loaded(files), (files.source,) if files.source else (), files.saw_only_drawn_faces, tuple(paths))
 
 
 def chosen(given: list[str], stages: list[Stage]) -> Chosen:
@@ -45,7 +59,8 @@ def chosen(given: list[str], stages: list[Stage]) -> Chosen:
 
     nets = packs.merged([one.nets for one in found], [printable(what) for what in given])
     ensemble = f"They form an ensemble of {len(nets.chains)} chains."
-    return Chosen(nets, (*(line for one in found for line in one.said), ensemble), all(one.only_drawn for one in found))
+    paths = tuple(path for one in found for path in one.files)
+    return Chosen(nets, (*(line for one in found for line in one.said), ensemble), all(one.only_drawn for one in found), paths)
 
 
 def _one(what: str, stages: list[Stage]) -> Chosen:
@@ -62,41 +77,25 @@ def of_pack(path: Path) -> Chosen:
         nets = pack.loaded(printable(path))
     except InputError as error:
         raise InputError(f"{printable(path)} cannot be used. {error}") from None
-    return Chosen(nets, (f"Predicting with the nets of {printable(path)}.",), bool(pack.data.drawn))
+    return Chosen(nets, (f"Predicting with the nets of {printable(path)}.",), bool(pack.data.drawn), (path,))
 
 
 def loaded(files: Nets) -> LoadedNets:
-    """The nets of these files, ready to predict.
-
-    A net stores neither skeleton nor detector. They are those of the selected data set if it has the same keypoints.
-    Raises InputError if an artifact cannot be read.
-    """
+    """The nets of these files, ready to predict; see `trainednets.ready`. Raises InputError if an artifact cannot be read."""
     from pipeline.nets.trained import Trained
+    from pipeline.tasks import trainednets
 
     chains = tuple(tuple(reading.load(path, Trained) for path in chain) for chain in files.chains)
-    base, chosen = chains[0][0], dataset().definition()
-    keypointset, frame = base.keypointset.restored(), SampleFrame(int(base.stored), base.structure.channels)
-    own = LoadedNets(chains, keypointset, files.base_share, frame, error_model=_error_model(files, keypointset))
-    if chosen.keypointset is None or chosen.keypointset.names != keypointset.names:
-        return own
-    predict = chosen.settings.get("predict", "")
-    return replace(
-        own,
-        keypointset=replace(keypointset, skeleton=chosen.keypointset.skeleton),
-        detector=FACE if chosen.settings.get("detector") == FACE else None,
-        source=keypointset.source_names.index(predict) if predict in keypointset.source_names else 0,
-    )
+    return trainednets.ready(chains, files.base_share, _predictions(files))
 
 
-def _error_model(files: Nets, keypointset: KeypointSet) -> ErrorModel | None:
-    """The model of the errors of these nets on held-out samples; None if it is not known, or the predictions cannot be read."""
+def _predictions(files: Nets) -> "Predictions | None":
+    """What was predicted with these nets; None if that is not known or cannot be read."""
     from pipeline.results.predictions import Predictions
 
     if files.predicted is None:
         return None
     try:
-        found = reading.load(files.predicted, Predictions).expected_error
+        return reading.load(files.predicted, Predictions)
     except InputError:  # the nets can predict without it
         return None
-    fits = found is not None and found.model.levels.shape == (len(keypointset.sources), len(keypointset.names))
-    return found.model if found is not None and fits else None

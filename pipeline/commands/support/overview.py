@@ -16,6 +16,7 @@ TASKS = {
     "Predict": ("predicts the test samples; runs all of the above", "submissions/predictions-KEY.csv or submission-KEY.csv, .h5"),
     "Report": ("shows the results on one page", "submissions/report-KEY.html, .h5"),
     "Experiment": ("compares many trainings: --file configs/experiments/...", "models/experiment-NAME-KEY.csv, .png, .h5"),
+    "Annotate": ("annotates any number of photographs: --photos", "submissions/annotate-KEY.csv or .parquet, .h5"),
     "Sanity": ("checks that a net can learn at all", "models/sanity-KEY.h5"),
 }
 PRESETS = {

@@ -17,6 +17,9 @@ HASHES = ".file-hashes.json"
 
 # Nanoseconds; longer than the resolution of the times of any file system (2 s on FAT).
 RECENT = 2_500_000_000
+# Files after which the cache is written, so that a process that is killed need not read all of them again. Writing a million entries takes
+# seconds.
+SLICE = 20_000
 
 
 def file_digest(path: Path, cache_folder: Path) -> str:
@@ -38,6 +41,17 @@ def folder_digest(folder: Path, names: Iterable[str], cache_folder: Path) -> str
     root = folder.resolve() if folder.is_dir() else folder
     found = _digests([root / name for name in ordered], cache_folder)
     return hashlib.sha256(json.dumps(list(zip(ordered, found, strict=True))).encode()).hexdigest()
+
+
+def file_digests(paths: list[Path], cache_folder: Path) -> list[str]:
+    """The digests of files, given by their full paths, each as by `file_digest`.
+
+    Raises InputError if a file cannot be read.
+    """
+    found: list[str] = []
+    for start in range(0, len(paths), SLICE):
+        found += _digests(paths[start : start + SLICE], cache_folder)
+    return found
 
 
 def _digests(paths: list[Path], cache_folder: Path) -> list[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.commands.support import reading
 from pipeline.errors import InputError
-from pipeline.store.hdf5 import artifacts
+from pipeline.store.hdf5 import artifacts, reading
 
 if TYPE_CHECKING:
     from pipeline.inference.packs import Pack
