@@ -1,0 +1,1 @@
+"""Labels that may be wrong: what speaks against each of them, how likely it is wrong, and why."""
