@@ -3,7 +3,7 @@
 Coordinates are fractions of the side of a sample, x then y, NaN where there is none.
 """
 
-import functools
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,6 +62,11 @@ class Judged:
         return replace(self, **parts)
 
 
+def relabelled(judged: Judged, labels: np.ndarray) -> Judged:
+    """The same samples with other labels, float (n, K, 2)."""
+    return replace(judged, labels=labels)
+
+
 @dataclass(frozen=True)
 class Usual:
     """What is usual in a set, from the medians over all its labels, so that wrong ones hardly count.
@@ -103,12 +108,9 @@ def _median(values: np.ndarray) -> np.ndarray:
     """The median over the first axis, NaN without values."""
     if not len(values):
         return np.full(values.shape[1:], np.nan)
-    with np.errstate(all="ignore"):
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            return np.asarray(np.nanmedian(values, axis=0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a keypoint without values
+        return np.asarray(np.nanmedian(values, axis=0))
 
 
 def _shapes(predictions: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,6 @@
-"""Mistakes as people and programs make them in labels, made on purpose: to learn what wrong labels look like, and to test whether they are found.
+"""Mistakes as people and programs make them in labels, made on purpose.
+
+They serve to learn what wrong labels look like, and to test whether wrong labels are found.
 
 Coordinates are fractions of the side of a sample, x then y, NaN where not labelled.
 """
@@ -19,13 +21,11 @@ LEAST = 1e-6  # a label that moves less is not wrong
 class Mistaken:
     """A sample with a mistake in its labels.
 
-    labels: float (K, 2), with the mistake. predictions: float (K, 2), as the nets would predict the image, which one kind of mistake
-    mirrors. wrong: bool (K,), which labels are wrong. size: float (K,), how far they are from where they were; NaN where there was no
-    label.
+    labels: float (K, 2), with the mistake. wrong: bool (K,), which labels are wrong. size: float (K,), how far they are from where they
+    were; NaN where there was no label.
     """
 
     labels: np.ndarray
-    predictions: np.ndarray
     wrong: np.ndarray
     size: np.ndarray
 
@@ -34,12 +34,11 @@ class Mistaken:
 class Victim:
     """A sample in which a mistake is made.
 
-    labels, predictions: float (K, 2). other: float (K, 2), the labels of another image. mirror: for each keypoint the one that takes its
-    place in a mirrored image; None if none are exchanged.
+    labels: float (K, 2). other: float (K, 2), the labels of another image. mirror: for each keypoint the one that takes its place in a
+    mirrored image; None if none are exchanged.
     """
 
     labels: np.ndarray
-    predictions: np.ndarray
     other: np.ndarray
     mirror: tuple[int, ...] | None
 
@@ -107,7 +106,12 @@ def _in_the_centre(victim: Victim, rng: np.random.Generator) -> np.ndarray:
     return labels
 
 
-MIRRORED = "image mirrored, labels not"
+def _mirrored(victim: Victim, rng: np.random.Generator) -> np.ndarray:
+    """Labels of the mirrored image: to nets that mirror their samples, it is the same whether the image or the labels are mirrored."""
+    flipped = np.stack([1 - victim.labels[:, 0], victim.labels[:, 1]], axis=1)
+    return flipped if victim.mirror is None else flipped[list(victim.mirror)]
+
+
 KINDS: dict[str, Callable[[Victim, np.random.Generator], np.ndarray | None]] = {
     "left and right exchanged": _sides_exchanged,
     "two keypoints exchanged": _two_exchanged,
@@ -115,7 +119,7 @@ KINDS: dict[str, Callable[[Victim, np.random.Generator], np.ndarray | None]] = {
     "one keypoint shifted by 10 %": _one_shifted(SINGLE[1]),
     "one keypoint at 0, 0": _at_zero,
     "labels of another image": _of_another,
-    MIRRORED: lambda victim, rng: victim.labels.copy(),
+    "image mirrored, labels not": _mirrored,
     "one axis scaled": _one_axis_scaled,
     "jitter": _jitter,
     "all keypoints shifted": _all_shifted,
@@ -129,17 +133,9 @@ def make(kind: str, victim: Victim, rng: np.random.Generator) -> Mistaken | None
     `left and right exchanged` needs mirror pairs, `two keypoints exchanged` two labels. A label is wrong if it has moved, or if there was
     none.
     """
-    labels, predictions, right = KINDS[kind](victim, rng), victim.predictions, victim.labels
+    labels = KINDS[kind](victim, rng)
     if labels is None:
         return None
-    if kind == MIRRORED:
-        right, predictions = (_mirrored(points, victim.mirror) for points in (victim.labels, victim.predictions))
-    size = np.linalg.norm(labels - right, axis=1)
-    known = ~np.isnan(labels).any(axis=1)
-    wrong = known & ~(size <= LEAST)
-    return Mistaken(labels, predictions, wrong, np.where(wrong, size, np.nan)) if wrong.any() else None
-
-
-def _mirrored(points: np.ndarray, mirror: tuple[int, ...] | None) -> np.ndarray:
-    flipped = np.stack([1 - points[:, 0], points[:, 1]], axis=1)
-    return flipped if mirror is None else flipped[list(mirror)]
+    size = np.linalg.norm(labels - victim.labels, axis=1)
+    wrong = ~np.isnan(labels).any(axis=1) & ~(size <= LEAST)
+    return Mistaken(labels, wrong, np.where(wrong, size, np.nan)) if wrong.any() else None
