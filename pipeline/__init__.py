@@ -11,6 +11,7 @@ and writes the same files.
   LearningCurves   plots the RMSE over the epochs          models/learningcurves-KEY.h5, .png
   Predict          predicts the keypoints of the test set  submissions/predictions-KEY.h5, .csv; of Kaggle's, submission-KEY
   Report           shows the results on one page           submissions/report-KEY.html, .h5
+  Suspects         judges how likely each label is wrong   submissions/suspects-KEY.csv, .h5
 
 Experiment compares many trainings, each of which is a Trial. Sanity checks that a net can learn at all. Annotate predicts the keypoints of
 photographs of any number, in parts, each of which is an AnnotatePart.
@@ -43,6 +44,7 @@ try:
         from pipeline.tasks.sections import checkpoint, device
         from pipeline.tasks.specialist import TrainSpecialist
         from pipeline.tasks.studies import Experiment, Sanity, Trial
+        from pipeline.tasks.suspects import Suspects
         from pipeline.tasks.training import TrainBase
     configuration.check_luigis_own()
 except InputError as error:
@@ -69,6 +71,7 @@ command_line.install(
         Experiment: (*_PREDICT, Predict),
         Sanity: _CHAIN[:2],
         Annotate: (*_PREDICT, Predict, AnnotatePart),
+        Suspects: (*_PREDICT, Predict),
     },
     {"Data and workspace": (dataset, workspace), "Machine": (device, memory, checkpoint)},
 )
@@ -85,6 +88,7 @@ __all__ = [
     "Render",
     "Report",
     "Sanity",
+    "Suspects",
     "TrainBase",
     "TrainSpecialist",
     "Trial",

@@ -27,12 +27,13 @@ MAY_IMPORT = {
     "export": {"inference", "nets", "data", *LOW},
     "experiments": {"nets", *LOW},
     "results": {"inference", "nets", "data", *LOW},
+    "quality": {"inference", "nets", "data", *LOW},
     "review": {"data", *LOW},
     "store": set(),
-    "tasks": {"store", "results", "experiments", "inference", "nets", "data", *LOW},
+    "tasks": {"store", "results", "quality", "experiments", "inference", "nets", "data", *LOW},
     "": {"tasks", "store"},
     "__main__": {"commands"},
-    "commands": {"", "tasks", "store", "review", "results", "export", "experiments", "inference", "nets", "data", *LOW},
+    "commands": {"", "tasks", "store", "review", "quality", "results", "export", "experiments", "inference", "nets", "data", *LOW},
     "api": {"commands", "tasks", "store", "results", "inference", "nets", "data", *LOW},
 }
 # The one import that leads upwards: pipeline/__init__.py hands on the functions of this room when one of them is first used.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 SMALLEST = 1 / 500  # a fraction of the side: labels are not more exact
-# Standard deviations of a shape's position (fraction of the side), and of its size and rotation (no unit): so large that none is surprising.
+# Standard deviations of a shape's position (fraction of the side), and of its size and rotation (no unit); none of them is surprising.
 SHIFT, TURN = 1.0, 3.0
 FIGURES = (
     "distance from the prediction, relative to the expected error",
@@ -36,7 +36,7 @@ class Judged:
     labels: float (n, K, 2). predictions: float (n, K, 2), of nets that were not trained on the sample. expected: float (n, K), the expected
     error of each prediction, a fraction of the side; NaN where it is not known. source: int (n,), annotation sources. twin: int (n,), equal
     for samples that show the same object in the same image. image: int (n,), equal for samples of one image. place: float (n, 3), x, y and
-    side of each sample in its image. mirror: for each keypoint the one that takes its place in a mirrored image; None if none are exchanged.
+    side of each sample in its image. mirror: for each keypoint the one that takes its place in a mirrored image; None if none do.
     """
 
     labels: np.ndarray
@@ -72,7 +72,7 @@ class Usual:
     """What is usual in a set, from the medians over all its labels, so that wrong ones hardly count.
 
     offset: float (S, K, 2), by annotation source, from predictions to labels. distance: float (S, K), of labels from predictions, without
-    the offset. expected: float (S, K), expected errors. mean: float (2 K,), and precision, float (2 K, 2 K), of the predicted shapes.
+    the offset. expected: float (S, K), expected errors. mean: float (2 K,), and covariance, float (2 K, 2 K), of the predicted shapes.
     """
 
     offset: np.ndarray
@@ -84,7 +84,7 @@ class Usual:
     @classmethod
     def of(cls, judged: Judged) -> "Usual":
         """What is usual among these samples."""
-        sources, (n, count) = int(judged.source.max(initial=0)) + 1, judged.labels.shape[:2]
+        sources, count = int(judged.source.max(initial=0)) + 1, judged.labels.shape[1]
         moved = judged.labels - judged.predictions
         offset, distance, expected = np.zeros((sources, count, 2)), np.zeros((sources, count)), np.ones((sources, count))
         overall = _median(np.linalg.norm(moved, axis=2).ravel())
@@ -119,7 +119,7 @@ def _shapes(predictions: np.ndarray, distance: np.ndarray) -> tuple[np.ndarray, 
     The nets predict all keypoints, and what they predict is hardly influenced by single wrong labels, which makes the estimate simple.
     distance: float (K,), that of labels from predictions, which adds to the variance.
     """
-    flat = predictions.reshape(len(predictions), -1)
+    flat = predictions.reshape(len(predictions), 2 * len(distance))
     mean = np.median(flat, axis=0) if len(flat) else np.full(2 * len(distance), 0.5)
     centred = np.clip(flat - mean, *np.percentile(flat - mean, [0.5, 99.5], axis=0)) if len(flat) > 1 else np.zeros((1, len(mean)))
     x, y = (mean.reshape(-1, 2) - mean.reshape(-1, 2).mean(axis=0)).T

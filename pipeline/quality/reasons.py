@@ -99,9 +99,9 @@ class Explanations:
         if left < COHERENT * far and self._value("shift of the whole sample", sample) > WIDE:
             return [f"All labels of the sample are shifted by about {shift[0]:.1f} px in x and {shift[1]:.1f} px in y."]
         relative = self._figures["distance from the prediction, relative to the expected error"][sample][known]
-        return ["Most labels of the sample are far from the predictions, as if they belonged to another image."] if np.median(
-            relative
-        ) > WIDE else []
+        if np.median(relative) <= WIDE:
+            return []
+        return ["Most labels of the sample are far from the predictions, as if they belonged to another image."]
 
     def _opposite_sides(self, sample: int, order: list[int]) -> bool:
         pairs = np.array(order) != np.arange(len(order))

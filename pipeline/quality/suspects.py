@@ -1,4 +1,4 @@
-"""The labels of a set with the probability that each is wrong: the record in Suspects' artifact, and its table."""
+"""The labels of a set with the probability that each is wrong: the record in the artifact of Suspects, and its table."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from pipeline.data.tables import Origin
 from pipeline.geometry import affine
 from pipeline.quality.evidence import Judged
 from pipeline.quality.reasons import Explanations, Named
-from pipeline.quality.suspicion import Suspicion, suspicion
+from pipeline.quality.suspicion import Verdict, suspicion
 from pipeline.schema import Plot, array, record
 from pipeline.units import printable
 
@@ -23,7 +23,7 @@ FIRST = 5  # suspects that the log names
 
 
 @record
-class Suspects:
+class JudgedLabels:
     """The labelled samples in the order of the label files; K keypoints, pixels of the samples, x then y, NaN where there is none."""
 
     probability: np.ndarray = array("float32", "face keypoint", "", "probability that the label is wrong; NaN where not labelled")
@@ -42,7 +42,7 @@ class Suspects:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class OutOfFold:
     """What nets predict for m samples that they were not trained on.
 
     row: int (m,), of the training table, from 0. keypoints: float (m, K, 2), pixels of the samples. expected: float (m, K), the expected
@@ -54,7 +54,7 @@ class HeldOut:
     expected: np.ndarray | None
 
 
-def judged(faces: Dataset, held_out: HeldOut) -> Judged:
+def judged(faces: Dataset, held_out: OutOfFold) -> Judged:
     """The samples of a data set as `evidence` judges them."""
     side, shape, origin = faces.images.shape[1], faces.keypoints.shape, faces.origin
     at = np.searchsorted(faces.row, held_out.row)
@@ -89,7 +89,7 @@ def _same_objects(origin: Origin, copy: np.ndarray) -> np.ndarray:
     return joined(copy, np.unique(names, return_inverse=True)[1])
 
 
-def suspects(faces: Dataset, held_out: HeldOut, *, seed: int) -> Suspects:
+def suspects(faces: Dataset, held_out: OutOfFold, *, seed: int) -> JudgedLabels:
     """Judges all labels of a data set.
 
     held_out: samples that it lacks are judged by conflicts only. seed: of the mistakes that are made to learn what wrong labels look like.
@@ -99,7 +99,7 @@ def suspects(faces: Dataset, held_out: HeldOut, *, seed: int) -> Suspects:
     named = Named(faces.keypoint_names.tolist(), faces.source_names.tolist(), _names(faces))
     rank = _ranks(found)
     suspicious = (rank > 0) & ((rank <= REVIEWED * rank.max(initial=0)) | (np.nan_to_num(found.probability) >= LEAST))
-    return Suspects(
+    return JudgedLabels(
         probability=found.probability.astype(np.float32),
         rank=rank,
         reason=Explanations(samples, faces.conflict, named).texts(suspicious),
@@ -114,7 +114,7 @@ def suspects(faces: Dataset, held_out: HeldOut, *, seed: int) -> Suspects:
     )
 
 
-def _ranks(found: Suspicion) -> np.ndarray:
+def _ranks(found: Verdict) -> np.ndarray:
     """The places int32 (n, K) of the labels in the order of suspicion, from 1; 0 where not labelled."""
     labelled = ~np.isnan(found.probability)
     order = np.lexsort((-found.score[labelled], -found.probability[labelled]))
@@ -131,11 +131,12 @@ def _names(faces: Dataset) -> list[str]:
     return [printable(name) for name in faces.origin.image.tolist()]
 
 
-def table(found: Suspects, convention: Convention | None = None) -> pd.DataFrame:
+def table(found: JudgedLabels, convention: Convention | None = None) -> pd.DataFrame:
     """One row for each label, the most suspicious first.
 
-    The columns: rank, probability, image, instance, keypoint, source, the label x and y, the prediction, and the reason. The image of a row
-    of Kaggle's table is its number, from 1, as in corrections.csv. Coordinates are in pixels of the images, as the label format counts them.
+    The columns: rank, probability, image, instance, keypoint, source, the label x and y, the prediction, and the reason. The image of a
+    row of Kaggle's table is its number, from 1, as in corrections.csv. Coordinates are in pixels of the images, as the label format counts
+    them.
 
     convention: of the label format; None for Kaggle's faces.
     """
@@ -171,12 +172,12 @@ def _placed(points: np.ndarray, origin: Origin | None, convention: Convention | 
     return np.array([convention.outwards(own, height) for own, height in zip(moved, heights, strict=True)]).reshape(points.shape)
 
 
-def write_csv(found: Suspects, convention: Convention | None, path: Path) -> None:
+def write_csv(found: JudgedLabels, convention: Convention | None, path: Path) -> None:
     """Writes the table: UTF-8, Unix line ends, numbers to three decimals."""
     table(found, convention).to_csv(path, index=False, float_format="%.3f", lineterminator="\n")
 
 
-def lines(found: Suspects) -> list[str]:
+def lines(found: JudgedLabels) -> list[str]:
     """What is to be said about the suspects: how many there are, and the first ones with their reasons."""
     labels, likely = int((found.rank > 0).sum()), int((np.nan_to_num(found.probability) > 0.5).sum())
     told = [f"{likely:,} of {labels:,} labels are more likely wrong than right"]

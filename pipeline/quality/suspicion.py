@@ -1,10 +1,10 @@
 """How likely each label of a set is wrong: learned from mistakes that are made on purpose in the labels of the same set.
 
-A classifier tells labels with such mistakes from the labels as they are, by the figures of `evidence`. The labels as they are contain wrong
-ones too, so the classifier learns from positive and unlabelled examples (Elkan and Noto, Learning classifiers from only positive and
-unlabeled data, KDD 2008). If r is the density of mistakes with some score, relative to that of all labels, and w is the share of wrong labels,
-then labels with this score are wrong with the probability w r. The share w is estimated from the half of the mistakes that are the most
-obvious: hardly any right label has such a score, so the labels that do are half of the wrong ones.
+A classifier tells labels with such mistakes from the labels as they are, by the figures of `evidence`. The labels as they are contain
+wrong ones too, so the classifier learns from positive and unlabelled examples (Elkan and Noto, Learning classifiers from only positive and
+unlabeled data, KDD 2008). If r is the density of mistakes with some score, relative to that of all labels, and w is the share of wrong
+labels, then labels with this score are wrong with the probability w r. The share w is estimated from the half of the mistakes that are the
+most obvious: hardly any right label has such a score, so the labels that do are half of the wrong ones.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from pipeline.quality.mistakes import KINDS, Victim
 
 SAMPLES = 4000  # samples with mistakes to learn from
 ATTEMPTS = 20  # kinds of mistakes that are tried on a sample
-ASSUMED = 0.02  # share of samples with wrong labels, from which the classifier starts
+ASSUMED = 0.2  # share of samples with a mistake for the classifier, which only ranks labels
 MOST = 0.3  # share of wrong labels that is believed at most
 SUREST = 0.99  # probability that is given at most
 IN_CONFLICT = 0.5  # of two contradicting labels one is wrong
@@ -32,8 +32,8 @@ DIRECTIONS = (1, 1, 0, 1, 0, 1, 0, -1, 0, 1, 1, 1, 1, 1)
 class Made:
     """A set with mistakes that were made on purpose in the samples `rows`, int (m,).
 
-    judged: the m samples. wrong: bool (m, K). size: float (m, K), how far wrong labels are moved, a fraction of the side; NaN where there was
-    no label. kind: text (m,), the kinds of mistakes.
+    judged: the m samples. wrong: bool (m, K). size: float (m, K), how far wrong labels are moved, a fraction of the side; NaN where there
+    was no label. kind: text (m,), the kinds of mistakes.
     """
 
     rows: np.ndarray
@@ -44,7 +44,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Suspicion:
+class Verdict:
     """What is thought of n samples with K keypoints.
 
     probability: float (n, K), of being wrong; NaN where not labelled. score: float (n, K), by which labels with equal probabilities are
@@ -57,8 +57,8 @@ class Suspicion:
 
 
 def with_mistakes(judged: Judged, rows: np.ndarray, rng: np.random.Generator) -> Made:
-    """The samples `rows` with a mistake each, of all KINDS in turn; samples that cannot have any are left out."""
-    kinds, made = list(KINDS), []
+    """The samples `rows` with a mistake each, of all KINDS in turn in a random order; samples that cannot have any are left out."""
+    kinds, made = rng.permutation(list(KINDS)).tolist(), []
     for number, row in enumerate(rows.tolist()):
         others = np.flatnonzero((judged.twin != judged.twin[row]) & (judged.source == judged.source[row]))
         other = judged.labels[rng.choice(others)] if len(others) else np.full_like(judged.labels[row], np.nan)
@@ -76,12 +76,13 @@ def with_mistakes(judged: Judged, rows: np.ndarray, rng: np.random.Generator) ->
     return Made(kept, changed, wrong, size, np.array([kind for _, kind, _ in made], "U40"))
 
 
-def suspicion(judged: Judged, conflict: np.ndarray, *, seed: int) -> Suspicion:
+def suspicion(judged: Judged, conflict: np.ndarray, *, seed: int) -> Verdict:
     """How likely each label is wrong.
 
-    judged: samples without predictions are judged only by conflicts. conflict: bool (n, K), contradicted by the label of an identical image.
+    judged: samples without predictions are judged only by conflicts. conflict: bool (n, K), contradicted by the label of an identical
+    image. seed: of the mistakes.
     """
-    usual, n = Usual.of(judged), len(judged)
+    usual = Usual.of(judged)
     known = judged.known & ~np.isnan(judged.predictions).any(axis=2)
     probability, score, share = np.where(judged.known, 0.0, np.nan), np.full(known.shape, -np.inf), 0.0
     if known.any():
@@ -93,7 +94,7 @@ def suspicion(judged: Judged, conflict: np.ndarray, *, seed: int) -> Suspicion:
         probability[known] = _calibrated(scores, made_scores, share)
         score[known] = scores
     either = 1 - (1 - probability) * np.where(conflict, 1 - IN_CONFLICT, 1)
-    return Suspicion(either, score, share)
+    return Verdict(either, score, share)
 
 
 def _half(twin: np.ndarray) -> np.ndarray:
@@ -103,7 +104,7 @@ def _half(twin: np.ndarray) -> np.ndarray:
 
 
 def _examples(judged: Judged, usual: Usual, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """The figures (m, F) of labels with mistakes, the samples (m,) that they are made in, and the weight of one as if all samples had one."""
+    """Labels with mistakes: their figures (m, F), their samples (m,), and the weight of a label as if every sample had one mistake."""
     predicted = np.flatnonzero(~np.isnan(judged.predictions).all(axis=(1, 2)) & judged.known.any(axis=1))
     found, rows, samples = [], [], 0
     for round_ in range(max(1, -(-SAMPLES // len(predicted)))):
@@ -123,12 +124,12 @@ def _cross_fitted(
 
     own, made: figures (m, F), and whether the labels belong to the one half, bool (m,). weight: that of a mistake; a label as it is has 1.
     """
-    results = tuple(np.zeros(len(values)) for values, _ in (own, made))
+    results = np.zeros(len(own[0])), np.zeros(len(made[0]))
     for part in (True, False):
         taught = [values[half != part] for values, half in (own, made)]
         if not all(len(values) for values in taught):
             continue
-        score = _fitted(*taught, weight, seed)
+        score = _fitted(taught[0], taught[1], weight, seed)
         for result, (values, half) in zip(results, (own, made), strict=True):
             if (half == part).any():
                 result[half == part] = score(values[half == part])

@@ -27,7 +27,9 @@ def judgements(samples: "ReviewedSamples", selected: Run) -> "list[Judgement]":
     """What is known about the labels of the samples, the most telling first; of artifacts that were made from the same files."""
     numbers = {samples.name(number): number for number in range(len(samples))}
     loaded, predicted = _artifacts(selected)
-    found = _by_predictions(predicted, samples, numbers) if predicted else []
+    judged = _suspects()
+    found = [_by_suspects(judged, samples, numbers)] if judged else []
+    found += _by_predictions(predicted, samples, numbers) if predicted else []
     found += [_by_rules(loaded, samples, numbers)] if loaded else []
     return [judgement for judgement in found if not np.isnan(judgement.score).all()]
 
@@ -43,6 +45,36 @@ def _artifacts(selected: Run) -> tuple[Path | None, Path | None]:
         if loaded in usable and predicted.is_file() and artifacts.is_sound(predicted):
             return loaded, predicted
     return next(iter(usable), None), None
+
+
+def _suspects() -> Path | None:
+    """The latest artifact of Suspects for the present files, if there is one. Corrections make it stale, see `_artifacts`."""
+    root, usable = workspace_root(), _loads()
+    for path in sorted(names.artifacts(root / "submissions", "suspects"), key=lambda path: -path.stat().st_mtime_ns):
+        if artifacts.is_sound(path):
+            key = artifacts.attributes(path).get("made_from", {}).get("inputs", {}).get("Load", "")
+            if root / "data" / f"load-{key}.h5" in usable:
+                return path
+    return None
+
+
+def _by_suspects(path: Path, samples: "ReviewedSamples", numbers: dict[tuple[str, str], int]) -> "Judgement":
+    """The probabilities of being wrong, with the reasons and the predictions."""
+    from pipeline.quality.suspects import JudgedLabels
+    from pipeline.review.judgement import Judgement
+
+    found = reading.load(path, JudgedLabels)
+    score, reasons = np.full(samples.keypoints.shape[:2], np.nan), {}
+    predictions = np.full(samples.keypoints.shape, np.nan)
+    if [*found.keypoint_names.tolist()] == [*samples.keypointset.names]:
+        at = _numbers(samples, numbers, found.row, found.origin, found.source_names[found.source])
+        known, labelled = at >= 0, found.rank > 0
+        # Among labels with equal probabilities the rank decides.
+        score[at[known]] = np.where(labelled, found.probability + 1e-6 * (1 - found.rank / found.rank.max(initial=1)), np.nan)[known]
+        predictions, _ = _placed(found.predictions, found.origin, at, samples)
+        told = np.argwhere((found.reason != "") & known[:, None]).tolist()
+        reasons = {(int(at[row]), keypoint): str(found.reason[row, keypoint]) for row, keypoint in told}
+    return Judgement("the probability of being wrong", score, reasons, predictions)
 
 
 def faces() -> "Dataset | None":

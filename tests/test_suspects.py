@@ -1,0 +1,190 @@
+"""Suspicious labels: mistakes that are made on purpose are found, ranked and explained."""
+
+import configparser
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.quality import evidence, mistakes, suspicion
+from pipeline.quality.evidence import Judged, Usual
+from pipeline.quality.mistakes import KINDS, Victim
+from pipeline.quality.reasons import Explanations, Named
+from pipeline.tasks import suspects as task
+
+MIRROR = (1, 0, 2, 4, 3, 5)
+SHAPE = np.array([[0.3, 0.3], [0.7, 0.3], [0.5, 0.5], [0.35, 0.7], [0.65, 0.7], [0.52, 0.9]])
+NOISE = 0.005
+
+
+def drawn(count=300, seed=0):
+    """Samples of one shape at different places, of different sizes and rotations, with predictions that err by NOISE, as labels do."""
+    rng = np.random.default_rng(seed)
+    angle, size = rng.normal(0, 0.2, count), rng.uniform(0.7, 1.0, count)
+    turn = size[:, None, None] * np.stack([np.stack([np.cos(angle), -np.sin(angle)], 1), np.stack([np.sin(angle), np.cos(angle)], 1)], 1)
+    truth = (SHAPE - 0.5) @ turn.swapaxes(1, 2) + rng.uniform(0.45, 0.55, (count, 1, 2))
+    labels, predictions = (truth + rng.normal(0, NOISE, truth.shape) for _ in range(2))
+    numbers = np.arange(count)
+    place = np.tile([0.0, 0.0, 100.0], (count, 1))
+    return Judged(labels, predictions, np.full((count, 6), NOISE), np.zeros(count, int), numbers, numbers, place, MIRROR)
+
+
+def explained(judged, sample, keypoint, conflict=False):
+    names = [f"k{number}" for number in range(6)]
+    named = Named(names, ["ann", "ben"], [f"{number}.png" for number in range(len(judged))])
+    return Explanations(judged, np.full(judged.known.shape, conflict), named).text(sample, keypoint)
+
+
+@pytest.fixture(scope="module")
+def found():
+    """The mistakes in 12 of 300 samples, and the verdict on all labels."""
+    judged, rng = drawn(), np.random.default_rng(1)
+    made = suspicion.with_mistakes(judged, rng.permutation(300)[:12], rng)
+    labels = judged.labels.copy()
+    labels[made.rows] = made.judged.labels
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suspicion, "SAMPLES", 900)
+        verdict = suspicion.suspicion(evidence.relabelled(judged, labels), np.zeros((300, 6), bool), seed=2)
+    return made, verdict
+
+
+def test_mistakes_come_first(found):
+    """The first 3 % of the labels contain 95 % of the mistakes of at least five times the noise, as far as there is room for them."""
+    made, verdict = found
+    large = np.zeros((300, 6), bool)
+    large[made.rows] = made.wrong & ~(made.size < 5 * NOISE)
+    first = np.argsort(-verdict.score, axis=None)[: round(0.03 * verdict.score.size)]
+    assert large.ravel()[first].sum() > 0.95 * min(large.sum(), len(first))
+
+
+def test_probabilities_are_shares_of_wrong_labels(found):
+    """The sum of the probabilities is the number of wrong labels, within a half, and labels of 90 % and more are wrong."""
+    made, verdict = found
+    wrong = np.zeros((300, 6), bool)
+    wrong[made.rows] = made.wrong
+    assert verdict.probability.sum() == pytest.approx(wrong.sum(), rel=0.5)
+    assert wrong[verdict.probability >= 0.9].mean() > 0.9
+
+
+def test_without_predictions_only_conflicts_count():
+    """Of two contradicting labels each is wrong with the probability 1/2, and a missing label has none."""
+    judged = drawn(count=4)
+    labels = judged.labels.copy()
+    labels[0, 1] = np.nan
+    conflict = np.zeros((4, 6), bool)
+    conflict[2, 3] = True
+    unseen = dataclasses.replace(judged, labels=labels, predictions=np.full_like(labels, np.nan))
+    expected = np.zeros((4, 6))
+    expected[2, 3], expected[0, 1] = 0.5, np.nan
+    np.testing.assert_array_equal(suspicion.suspicion(unseen, conflict, seed=0).probability, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_mistakes(kind):
+    """A mistake moves exactly the labels that it calls wrong, and gives a label to a missing keypoint only in the centre."""
+    labels, rng = SHAPE.copy(), np.random.default_rng(0)
+    labels[2] = np.nan
+    made = mistakes.make(kind, Victim(labels, SHAPE + 0.05, MIRROR), rng)
+    moved = ~(np.linalg.norm(made.labels - labels, axis=1) < 1e-9) & ~np.isnan(made.labels).any(axis=1)
+    np.testing.assert_array_equal(made.wrong, moved)
+    assert made.wrong.any()
+    assert np.isnan(made.labels[2]).all() == (kind != "missing keypoint in the centre")
+
+
+def test_samples_that_cannot_have_a_mistake():
+    """Without mirror pairs left and right cannot be exchanged, and of a single label no two."""
+    alone = np.full((6, 2), np.nan)
+    alone[0] = 0.5
+    rng = np.random.default_rng(0)
+    assert mistakes.make("left and right exchanged", Victim(SHAPE, SHAPE, None), rng) is None
+    assert mistakes.make("two keypoints exchanged", Victim(alone, SHAPE, MIRROR), rng) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda own: own[list(MIRROR)], "The labels of left and right seem to be exchanged."),
+        (lambda own: own + np.array([0.2, 0.1]), "All labels of the sample are shifted by about 20."),
+        (lambda own: own * ([[0]] + [[1]] * 5), "The label is in the corner of the image, at 0, 0."),
+        (lambda own: own[[2, 1, 0, 3, 4, 5]], "The label is where k2 is predicted."),
+        (lambda own: 0.5 + (own - 0.5) * (2, 0.2), "as if they belonged to another image"),
+        (lambda own: own + 0.09 * np.eye(6)[:, :1] * (1, 0), "px from the prediction of nets that were not trained on it; 0."),
+    ],
+    ids=["sides", "shift", "corner", "exchanged", "another image", "distance"],
+)
+def test_reasons(change, reason):
+    """The reason names the mistake, in pixels of the image."""
+    judged = drawn()
+    labels = judged.labels.copy()
+    labels[7] = change(SHAPE)
+    predictions = judged.predictions.copy()
+    predictions[7] = SHAPE
+    assert reason in explained(dataclasses.replace(judged, labels=labels, predictions=predictions), 7, 0)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [(0, "The label of the identical image (4.png) is 30.0 px away."), (1, "The label of ben is 30.0 px away.")],
+    ids=["identical", "annotator"],
+)
+def test_other_labels_of_the_same_object(source, reason):
+    """Labels of an identical image and of another annotator are compared in pixels of the image."""
+    judged = drawn()
+    labels, sources, twin = judged.labels.copy(), judged.source.copy(), judged.twin.copy()
+    labels[3] = labels[4] + (0.3, 0)
+    sources[4], twin[3] = source, twin[4]
+    changed = dataclasses.replace(judged, labels=labels, source=sources, twin=twin)
+    assert reason in explained(changed, 3, 0, conflict=True)
+
+
+def test_another_object_of_the_image():
+    """Labels that lie on another object of their image are said to."""
+    judged = drawn()
+    place, image, labels = judged.place.copy(), judged.image.copy(), judged.labels.copy()
+    place[1], image[1] = (200, 0, 100), image[0]
+    labels[0] = labels[1] + (2, 0)
+    changed = dataclasses.replace(judged, place=place, image=image, labels=labels)
+    assert "fit another object of the image better" in explained(changed, 0, 2)
+
+
+def test_a_constant_offset_is_usual():
+    """An annotation source whose labels are all shifted against the predictions is no more suspicious than another."""
+    judged = drawn()
+    shifted = dataclasses.replace(judged, labels=judged.labels + 0.1)
+    own, other = (evidence.figures(each, Usual.of(each))[..., 0] for each in (judged, shifted))
+    np.testing.assert_allclose(own, other, atol=0.05)
+
+
+def test_the_quick_preset_is_that_of_the_file():
+    """The settings of the preset quick are those of configs/quick.cfg."""
+    file = configparser.ConfigParser()
+    file.read(Path(__file__).parent.parent / "configs" / "quick.cfg")
+    assert task._preset("quick") == {section: {name: float(value) for name, value in file[section].items()} for section in file.sections()}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "there is no such file"),
+        ("[Train]\nepochs = 1", r"\[Train\] is not one of the stages"),
+        ("[TrainBase]\nepoch = 1", "epoch is not known; did you mean epochs"),
+        ("epochs = 1", "cannot be understood"),
+    ],
+    ids=["missing", "section", "name", "syntax"],
+)
+def test_presets_that_cannot_be_used(tmp_path, text, message):
+    """A file that is missing or sets something else than parameters of stages is refused."""
+    path = tmp_path / "own.cfg"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        task._preset(str(path))
+
+
+def test_a_preset_of_the_user(tmp_path):
+    """The values of a file are those of the parameters, whose names may have hyphens."""
+    path = tmp_path / "own.cfg"
+    path.write_text("[TrainBase]\nlearning-rate = 0.01\n")
+    assert task._preset(str(path)) == {"TrainBase": {"learning_rate": 0.01}}
