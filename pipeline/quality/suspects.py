@@ -13,7 +13,7 @@ from pipeline.data.tables import Origin
 from pipeline.geometry import affine
 from pipeline.quality.evidence import Judged
 from pipeline.quality.reasons import Explanations, Named
-from pipeline.quality.suspicion import Verdict, suspicion
+from pipeline.quality.suspicion import Probabilities, suspicion
 from pipeline.schema import Plot, array, record
 from pipeline.units import printable
 
@@ -114,7 +114,7 @@ def suspects(faces: Dataset, held_out: OutOfFold, *, seed: int) -> JudgedLabels:
     )
 
 
-def _ranks(found: Verdict) -> np.ndarray:
+def _ranks(found: Probabilities) -> np.ndarray:
     """The places int32 (n, K) of the labels in the order of suspicion, from 1; 0 where not labelled."""
     labelled = ~np.isnan(found.probability)
     order = np.lexsort((-found.score[labelled], -found.probability[labelled]))

@@ -44,7 +44,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Probabilities:
     """What is thought of n samples with K keypoints.
 
     probability: float (n, K), of being wrong; NaN where not labelled. score: float (n, K), by which labels with equal probabilities are
@@ -76,7 +76,7 @@ def with_mistakes(judged: Judged, rows: np.ndarray, rng: np.random.Generator) ->
     return Made(kept, changed, wrong, size, np.array([kind for _, kind, _ in made], "U40"))
 
 
-def suspicion(judged: Judged, conflict: np.ndarray, *, seed: int) -> Verdict:
+def suspicion(judged: Judged, conflict: np.ndarray, *, seed: int) -> Probabilities:
     """How likely each label is wrong.
 
     judged: samples without predictions are judged only by conflicts. conflict: bool (n, K), contradicted by the label of an identical
@@ -94,7 +94,7 @@ def suspicion(judged: Judged, conflict: np.ndarray, *, seed: int) -> Verdict:
         probability[known] = _calibrated(scores, made_scores, share)
         score[known] = scores
     either = 1 - (1 - probability) * np.where(conflict, 1 - IN_CONFLICT, 1)
-    return Verdict(either, score, share)
+    return Probabilities(either, score, share)
 
 
 def _half(twin: np.ndarray) -> np.ndarray:
