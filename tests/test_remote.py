@@ -13,6 +13,7 @@ from luigid import WORKERS, Luigid
 from workplace import PATIENCE, forget_chainlet, until
 
 from pipeline.commands import forget, status
+from pipeline.commands.support import addresses
 from pipeline.errors import InputError
 from pipeline.store import remote
 from pipeline.store.run import targets
@@ -192,7 +193,7 @@ def test_forgotten_results(bucket, host, capsys, monkeypatch):
 
 
 def test_the_states_of_stages(bucket, host, capsys):
-    """`keypoints status` tells what is in the store, and fetches nothing."""
+    """`keypoints status` tells what is in the store, and fetches nothing; a command that names a stage fetches its artifact."""
     first, second = host("first"), host("second")
     assert first.build()
     second.settle()
@@ -201,6 +202,8 @@ def test_the_states_of_stages(bucket, host, capsys):
     assert said.count(f"in {URL}; a run fetches it if it needs it") == len(STAGES)
     assert "A run would compute nothing" in said
     assert second.files() == {}
+    assert addresses.locate("Guess", stages()).is_file()
+    assert len(second.files()) == 1
 
 
 # Several hosts at once, and hosts that die

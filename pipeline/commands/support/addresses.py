@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.errors import InputError, meant
 from pipeline.store.run import command_line
 from pipeline.store.run.stage import Stage
-from pipeline.store.run.targets import workspace_root
+from pipeline.store.run.targets import remote_store, workspace_root
 from pipeline.store.workspace import names
 from pipeline.store.workspace.called import called
 
@@ -48,10 +48,14 @@ def named(what: str) -> Path | None:
 def find(address: str, stages: list[Stage]) -> Path:
     """The path of the artifact at an address. The key may be shortened to its beginning; without one it is the current artifact.
 
+    The current artifact is fetched from the remote store if the workspace lacks it.
+
     Raises InputError if there is no such stage, or not exactly one artifact with such a key.
     """
     (stage, *_), key = split(address, stages)
     if not key:
+        if (store := remote_store()) and not stage.path.exists():
+            store.fetch(stage.path)
         return stage.path
     found = [path for path in artifacts_of(stage) if names.key_of(path).startswith(key)]
     if len(found) != 1:
