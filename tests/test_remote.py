@@ -240,7 +240,7 @@ def test_a_host_with_results_of_earlier_runs(bucket, host, tmp_path_factory):
         puts = []
         bucket.fault = lambda method, path: puts.append(luigid.rpc.task_list("DONE", "")) if method == "PUT" and "draw" in path else None
         place = first.place
-        stopped = place.start("Total", *first.flags, *luigid.flags, CHAINLET="Scale:wait")
+        stopped = place.start("Scale", *first.flags, *luigid.flags, CHAINLET="Scale:wait")
         until(lambda: (place.root / "waiting").exists())
         other = place.start("Guess", *second.flags, *luigid.flags)
         _, err = other.communicate(timeout=PATIENCE)
