@@ -27,6 +27,10 @@ patience = 5                              # epochs before a trial may be stopped
 TrainBase.learning_rate = {low = 1e-4, high = 1e-2, log = true}
 TrainBase.batch = {low = 32, high = 256, step = 32}
 TrainBase.optimizer = ["adam", "adamw"]
+
+With a storage, any number of workers share the trials of a search; what it proposes then depends on which of them ends first:
+
+storage = "journal"                       # a file in the workspace, or the URL of a database, such as postgresql://HOST/NAME
 """
 
 import itertools
@@ -44,6 +48,7 @@ from pipeline.errors import InputError, meant
 TRAININGS = {"TrainBase": ("TrainBase",), "TrainSpecialist": ("TrainSpecialist",), "Predict": ("TrainBase", "TrainSpecialist")}
 NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,60}")
 MOST = 1000  # trainings in one experiment
+JOURNAL = "journal"
 
 Overrides = dict[str, dict[str, Any]]  # {STAGE: {parameter: value}}
 
@@ -53,7 +58,8 @@ class Plan:
     """The trainings of an experiment.
 
     `stage` is the STAGE[:group] that is compared. `settings` holds the overrides that all trainings share, `variations` those of each
-    variation, by its label. `space`, `trials` and `patience` describe a search, which has no variations beforehand.
+    variation, by its label. `space`, `trials` and `patience` describe a search, which has no variations beforehand. `storage` is where the
+    workers of a search by many keep its study: "journal" or the URL of a database; "" for a search by one.
     """
 
     name: str
@@ -65,6 +71,7 @@ class Plan:
     space: Overrides
     trials: int
     patience: int
+    storage: str = ""
 
     def overrides(self, own: Overrides, seed: int) -> Overrides:
         """The overrides of the training with this seed that differs from the settings by `own`."""
@@ -102,6 +109,8 @@ def _plan(table: dict[str, Any]) -> Plan:
     budget = {training: {"epochs": values["epochs"]} for training in _trainings(stage)} if values["epochs"] else {}
     faces = {"Load": {"faces": values["faces"]}} if values["faces"] else {}
     settings = _joined(budget, faces, _by_stage("settings", values["settings"]))
+    if values["storage"] and not values["search"]:
+        raise InputError("Only a search has a storage. Leave it out: the workers of any run share the variations of a grid or a list.")
     searched = (
         _search(values) if values["search"] else {"variations": _variations(values, settings), "space": {}, "trials": 0, "patience": 0}
     )
@@ -132,7 +141,7 @@ def _search(values: dict[str, Any]) -> dict[str, Any]:
                     f"space: {stage}.{name} must be a list of values or {{low = ..., high = ...}}, with log = true (low above 0) or "
                     "step = ... (a whole number between whole numbers)."
                 )
-    return {"variations": {}, "space": space, "trials": values["trials"], "patience": values["patience"]}
+    return {"variations": {}, "space": space, **{name: values[name] for name in ("trials", "patience", "storage")}}
 
 
 def _is_range(of: Any) -> bool:
@@ -190,6 +199,10 @@ def _are_seeds(values: list[Any]) -> bool:
     return bool(values) and whole and len(set(values)) == len(values)
 
 
+def _is_storage(text: str) -> bool:
+    return text == JOURNAL or re.fullmatch(r"\w+(\+\w+)?://.+", text) is not None
+
+
 ENTRIES = {
     "name": Entry(str, None, "a name of lower-case letters, digits and _", NAME.fullmatch),
     "question": Entry(str, "", "text"),
@@ -202,6 +215,7 @@ ENTRIES = {
     "search": Entry(str, "", "tpe", lambda sampler: sampler == "tpe"),
     "trials": Entry(int, 30, "a whole number from 1 to 1000", lambda trials: 1 <= trials <= MOST),
     "patience": Entry(int, 5, "a whole number of epochs", lambda epochs: epochs >= 0),
+    "storage": Entry(str, "", 'journal or the URL of a database, such as "postgresql://HOST/NAME"', _is_storage),
     "space": Entry(dict, {}, "a table of STAGE.parameter = values or range"),
     "variations": Entry(list, [{}], "a list of tables, [[variations]]", lambda tables: tables and all(isinstance(t, dict) for t in tables)),
 }

@@ -130,15 +130,15 @@ class Trial(Stage):
         finally:
             self.compared.watch = None
 
-    def watched_by(self, hopeless: Callable[[int, float], bool]) -> None:
+    def watched_by(self, hopeless: Callable[[int, float], bool] | None) -> None:
         """Stops the training early when `hopeless(epoch, validation RMSE)` is true. A prediction is never stopped."""
         from pipeline.experiments.search import stopping
 
-        self._watch = stopping(hopeless) if isinstance(self.compared, Training) else None
+        self._watch = stopping(hopeless) if hopeless and isinstance(self.compared, Training) else None
 
 
-class Experiment(Stage):
-    """Trains the variations that a file describes, or searches for the best one, and compares them in a table and a figure."""
+class Planned:
+    """What the stages of an experiment share: the file that describes it, and its trials."""
 
     file = luigi.Parameter("", significant=False, description="TOML file that describes it, such as configs/experiments/optimizers.toml")
 
@@ -156,7 +156,11 @@ class Experiment(Stage):
     @per_build
     def _search(self) -> str:
         """The key of the search, or "" if there is none. A search for more trials has the same key and starts with the same trials."""
-        return provenance.key(dataclasses.asdict(dataclasses.replace(self.plan, question="", trials=0))) if self.plan.space else ""
+        if not self.plan.space:
+            return ""
+        searched = dataclasses.asdict(dataclasses.replace(self.plan, question="", trials=0))
+        # Where the study of a search by many is does not matter, and a URL may contain a password.
+        return provenance.key({**searched, "storage": True} if searched.pop("storage") else searched)
 
     def trial(self, own: plans.Overrides, seed: int) -> Trial:
         """The trial with this seed that differs from the settings by `own`; InputError, naming the file, for unusable parameters."""
@@ -164,6 +168,50 @@ class Experiment(Stage):
             return Trial(stage=self.plan.stage, search=self._search, overrides=self.plan.overrides(own, seed))
         except InputError as error:
             raise InputError(f"{self.file}: {error}") from None
+
+
+class SearchTrial(Planned, Stage):
+    """One trial of a search by many workers: what the search proposes when a worker takes it, and the outcome."""
+
+    number = luigi.IntParameter(description="number of the trial, from 0; Experiment gives it")
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.plan.name, f"{self.number + 1}")
+
+    @property
+    def priority(self) -> int:  # type: ignore[override]  # Luigi takes a property, too
+        """The first trials begin first."""
+        return -self.number
+
+    def facts(self) -> dict[str, Any]:
+        """The search that it belongs to."""
+        return {"search": self._search}
+
+    def requires(self) -> list[luigi.Task]:
+        """What the trainings of all trials start from, unless the search varies it."""
+        return self.trial({}, self.plan.seeds[0]).requires()
+
+    def inputs(self) -> dict[str, Stage]:
+        """Those of a trial with the settings that all trials share."""
+        return {**super().inputs(), "settings": self.trial({}, self.plan.seeds[0])}
+
+    def run(self) -> None:
+        from pipeline.experiments import outcomes, search
+
+        study = search.shared(self.plan, self.path.with_name(f"search-{self.plan.name}-{self._search}.study"))
+        proposal = study.proposal(self.number)
+        trial = self.trial(proposal.overrides, self.plan.seeds[0])
+        trial.watched_by(None if proposal.is_told else proposal.hopeless)
+        _run_with_inputs(trial)
+        outcome = trial.output().load(outcomes.Outcome)
+        study.tell(proposal, str(outcome.ended), float(outcome.rmse), outcome.history.validation_rmse.tolist())
+        self.save(outcome)
+        self.conclude(result=f"{plans.described(proposal.overrides)}: {outcome.ended}, validation RMSE {outcome.rmse:.3f} px")
+
+
+class Experiment(Planned, Stage):
+    """Trains the variations that a file describes, or searches for the best one, and compares them in a table and a figure."""
 
     def _check_unit(self) -> None:
         """Raises InputError if the RMSEs of the trials would have different units."""
@@ -180,7 +228,11 @@ class Experiment(Stage):
         # A search makes its trials one by one, but the files that they need must exist from the start.
         chain = self.trial({}, self.plan.seeds[0]).needed_stages() if self.plan.space else []
         brought = [file for stage in chain for file in flatten(stage.requires()) if isinstance(file, ExternalFile)]
-        return {"file": ExternalFile(path=self.file), "trials": trials, "brought": brought}
+        return {"file": ExternalFile(path=self.file), "trials": trials, "brought": brought, "searched": self._shared_trials()}
+
+    def _shared_trials(self) -> list[SearchTrial]:
+        """The trials of a search by many workers."""
+        return [SearchTrial(file=self.file, number=number) for number in range(self.plan.trials)] if self.plan.storage else []
 
     def inputs(self) -> dict[str, Stage]:
         """The trials; for a search, a trial with the settings that all its trials share."""
@@ -190,7 +242,8 @@ class Experiment(Stage):
     def needed_stages(self) -> list[Stage]:
         """The stages that this one needs, those that its trials compare, and itself, each once, inputs first."""
         trials = flatten(self.requires()["trials"]) or self._tried()
-        stages: list[Stage] = [*(stage for trial in trials for stage in (*trial.compared.needed_stages(), trial)), self]
+        made = (stage for trial in trials for stage in (*trial.compared.needed_stages(), trial))
+        stages: list[Stage] = [*made, *self._shared_trials(), self]
         return list({stage.task_id: stage for stage in stages}.values())
 
     def _tried(self) -> list[Trial]:
@@ -221,9 +274,11 @@ class Experiment(Stage):
         self.say("\n" + outcomes.text(content))
 
     def _searched(self) -> dict[str, list[Trial]]:
-        """Runs the search; returns its trials by name."""
+        """Runs the search, unless its trials have been made as stages; returns its trials by name."""
         from pipeline.experiments import outcomes, search
 
+        if self.plan.storage:
+            return self._found_by_many()
         study = search.opened(self.plan, self.sibling(".study"))
         for proposal in study.proposals():
             trial = self.trial(proposal.overrides, self.plan.seeds[0])
@@ -233,6 +288,17 @@ class Experiment(Stage):
             study.tell(proposal, str(outcome.ended), float(outcome.rmse), outcome.history.validation_rmse.tolist())
         named = {f"{number + 1}: {plans.described(own)}": own for number, own in study.finished()}
         return {name: [self.trial(own, self.plan.seeds[0])] for name, own in named.items()}
+
+    def _found_by_many(self) -> dict[str, list[Trial]]:
+        """The trials of a search by many workers, by name."""
+        from pipeline.experiments.outcomes import Outcome
+
+        found = {}
+        for number, artifact in enumerate(self.input()["searched"], start=1):
+            every, space = json.loads(str(artifact.load(Outcome).overrides)), self.plan.space
+            own = {stage: {name: every[stage][name] for name in names} for stage, names in space.items()}
+            found[f"{number}: {plans.described(own)}"] = [self.trial(own, self.plan.seeds[0])]
+        return found
 
     def closing_words(self) -> dict[str, Any]:
         return {"Table": self.sibling(".csv"), "Curves": self.sibling(".png")}
