@@ -13,8 +13,8 @@ and writes the same files.
   Report           shows the results on one page           submissions/report-KEY.html, .h5
   Suspects         judges how likely each label is wrong   submissions/suspects-KEY.csv, .h5
 
-Experiment compares many trainings, each of which is a Trial; workers that share a search take its SearchTrials. Sanity checks that a net can
-learn at all. Annotate predicts the keypoints of any number of photographs, in parts, each of which is an AnnotatePart.
+Experiment compares many trainings, each of which is a Trial; workers that share a search take its SearchTrials. Sanity checks that a net
+can learn at all. Annotate predicts the keypoints of any number of photographs, in parts, each of which is an AnnotatePart.
 
 In notebooks and scripts, `import pipeline as kp` offers `kp.read`, `kp.load_nets`, `kp.rmse` and `kp.draw`; see docs/python-api.md.
 """

@@ -22,15 +22,12 @@ A search has a space instead of a grid and variations:
 search = "tpe"                            # Optuna's sampler
 trials = 30
 patience = 5                              # epochs before a trial may be stopped early
+storage = "journal"                       # lets workers share the trials; or the URL of a database; if left out, one makes them all
 
 [space]
 TrainBase.learning_rate = {low = 1e-4, high = 1e-2, log = true}
 TrainBase.batch = {low = 32, high = 256, step = 32}
 TrainBase.optimizer = ["adam", "adamw"]
-
-With a storage, any number of workers share the trials of a search; what it proposes then depends on which of them ends first:
-
-storage = "journal"                       # a file in the workspace, or the URL of a database, such as postgresql://HOST/NAME
 """
 
 import itertools

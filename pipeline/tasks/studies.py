@@ -151,6 +151,7 @@ class Planned:
 
     @property
     def identity(self) -> tuple[str, ...]:
+        """The name of the experiment."""
         return (self.plan.name,)
 
     @per_build
