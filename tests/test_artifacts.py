@@ -412,7 +412,7 @@ def test_what_else_can_be_wrong(published):
 def test_verification_is_remembered_until_a_file_changes(published, monkeypatch):
     """A second check of an unchanged file reads nothing; a touched artifact or sibling is read again."""
     read = []
-    monkeypatch.setattr(artifacts, "_verified_content", lambda path, real=artifacts._verified_content: read.append(path) or real(path))
+    monkeypatch.setattr(artifacts, "verify_itself", lambda path, real=artifacts.verify_itself: read.append(path) or real(path))
     artifacts.verify(published)
     artifacts.verify(published)
     assert len(read) == 1

@@ -257,4 +257,4 @@ def test_files_of_another_workspace_can_be_drawn_and_compared(trained, tmp_path,
     assert code == 2
     assert "is not a net, but was made by Predict." in err
     code, _, err = said(capsys, "filters", "nowhere.h5")
-    assert (code, err.splitlines()) == (2, ["keypoints: nowhere.h5 does not exist; `keypoints status` says why."])
+    assert (code, err.splitlines()) == (2, ["keypoints: nowhere.h5 does not exist. Check its name."])

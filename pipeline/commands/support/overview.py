@@ -15,9 +15,10 @@ TASKS = {
     "LearningCurves": ("plots the RMSE over the epochs", "models/learningcurves-KEY.png, .h5"),
     "Predict": ("predicts the test samples; runs all of the above", "submissions/predictions-KEY.csv or submission-KEY.csv, .h5"),
     "Report": ("shows the results on one page", "submissions/report-KEY.html, .h5"),
-    "Experiment": ("compares many trainings: --file configs/experiments/...", "models/experiment-NAME-KEY.csv, .png, .h5"),
     "Annotate": ("annotates any number of photographs: --photos", "submissions/annotate-KEY.csv or .parquet, .h5"),
+    "Experiment": ("compares many trainings: --file configs/experiments/...", "models/experiment-NAME-KEY.csv, .png, .h5"),
     "Sanity": ("checks that a net can learn at all", "models/sanity-KEY.h5"),
+    "Suspects": ("finds labels that may be wrong", "submissions/suspects-KEY.csv, .h5"),
 }
 PRESETS = {
     "quick": "a first look in a few minutes",
