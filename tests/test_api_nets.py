@@ -1,5 +1,6 @@
 """`kp.load_nets` and what it returns, with a stub in place of the nets: it places all keypoints at the brightest spot of the crop."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pipeline as kp
 from pipeline import commands
 from pipeline.api import predicting
 from pipeline.commands import annotate
+from pipeline.data.synthetic import rendered
 from pipeline.errors import InputError
 from pipeline.inference import instances
 from pipeline.inference.expected_error import ErrorModel
@@ -24,6 +26,7 @@ from pipeline.keypoints.stored import StoredSet
 from pipeline.nets.structure import Structure
 from pipeline.nets.trained import Trained
 
+ROOT = Path(__file__).parents[1]
 FACES = LoadedNets(((),), KAGGLE, 0.33, SampleFrame(SIDE, 1), detector="face")
 MOUSE = LoadedNets(
     ((),), KeypointSet("mouse", ("nose", "tail"), None, {"labels": ("nose", "tail")}, {}, (("nose", "tail"),)), 0.0, SampleFrame(64, 3)
@@ -185,6 +188,7 @@ def test_the_values_are_those_of_annotate(shown, detector, monkeypatch, nets, bo
     assert table.round(2).to_numpy().tolist() == written[list(table)].to_numpy().tolist()
 
 
+JUDGED = replace(FACES, error_model=kinds.filled(ErrorModel, np.random.default_rng(0)))
 KNOWN = replace(MOUSE, error_model=kinds.filled(ErrorModel, np.random.default_rng(0)))
 
 
@@ -356,3 +360,21 @@ def test_nets_that_cannot_be_loaded(tmp_path, monkeypatch, what, message):
     Path("a.h5").write_bytes(b"nothing")
     with pytest.raises(InputError, match=message):
         kp.load_nets(what)
+
+
+def test_the_examples_of_the_documentation_run(shown, detector, tmp_path, monkeypatch):
+    """The code of docs/python-api.md runs as it stands, one block after the other, in a folder with the files that it names."""
+    detector((100, 50, 90))
+    monkeypatch.setattr(kp, "load_nets", lambda name: kp.KeypointNets(JUDGED))
+    Path("photographs").mkdir()
+    for name in ("photographs/1.jpg", "a.jpg", "b.jpg"):
+        dotted((420, 260), CENTRES[0], 3).save(name)
+    Path("FOLDER").mkdir()
+    rendered.write_kaggle_files(Path("FOLDER"), KAGGLE, side=SIDE, training=9, test=6, seed=0)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python-api.md").read_text(encoding="utf-8"), re.DOTALL)
+    images = dots(*CENTRES)
+    values = {"images": images, "boxes": [[0, 0, 300, 200]] * len(images)}
+    for block in blocks:
+        exec(block, values)
+    assert len(values["table"]) == len(values["samples"]) == 9
+    assert Path("a-keypoints.png").exists()
