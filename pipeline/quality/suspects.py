@@ -96,7 +96,7 @@ def suspects(faces: Dataset, held_out: OutOfFold, *, seed: int) -> JudgedLabels:
     """
     samples = judged(faces, held_out)
     found = suspicion(samples, faces.conflict, seed=seed)
-    named = Named(faces.keypoint_names.tolist(), faces.source_names.tolist(), _names(faces))
+    named = Named(faces.keypoint_names.tolist(), faces.source_names.tolist(), _names(faces.row, faces.origin))
     rank = _ranks(found)
     suspicious = (rank > 0) & ((rank <= REVIEWED * rank.max(initial=0)) | (np.nan_to_num(found.probability) >= LEAST))
     return JudgedLabels(
@@ -124,11 +124,11 @@ def _ranks(found: Probabilities) -> np.ndarray:
     return ranks
 
 
-def _names(faces: Dataset) -> list[str]:
-    """The samples for messages: the row of the training table, or the image, followed by the instance if there are several."""
-    if faces.origin is None:
-        return [f"row {row + 1}" for row in faces.row.tolist()]
-    return [printable(name) for name in faces.origin.image.tolist()]
+def _names(row: np.ndarray, origin: Origin | None) -> list[str]:
+    """The samples for messages: the row of the training table, given as int (n,) from 0, or the image."""
+    if origin is None:
+        return [f"row {number + 1}" for number in row.tolist()]
+    return [printable(name) for name in origin.image.tolist()]
 
 
 def table(found: JudgedLabels, convention: Convention | None = None) -> pd.DataFrame:
@@ -181,12 +181,11 @@ def lines(found: JudgedLabels) -> list[str]:
     """What is to be said about the suspects: how many there are, and the first ones with their reasons."""
     labels, likely = int((found.rank > 0).sum()), int((np.nan_to_num(found.probability) > 0.5).sum())
     told = [f"{likely:,} of {labels:,} labels are more likely wrong than right"]
-    names, origin = found.keypoint_names.tolist(), found.origin
+    samples, keypoints = _names(found.row, found.origin), found.keypoint_names.tolist()
     for rank in range(1, min(FIRST, likely) + 1):
         ((sample, keypoint),) = np.argwhere(found.rank == rank).tolist()
-        name = f"row {found.row[sample] + 1}" if origin is None else printable(str(origin.image[sample]))
         told.append(
-            f"{rank}. {name}, {printable(names[keypoint])}, {100 * found.probability[sample, keypoint]:.0f} %:"
+            f"{rank}. {samples[sample]}, {printable(keypoints[keypoint])}, {100 * found.probability[sample, keypoint]:.0f} %:"
             f" {found.reason[sample, keypoint]}"
         )
     return told

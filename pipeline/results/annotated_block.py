@@ -29,7 +29,11 @@ class AnnotatedBlock:
 
 def shown(path: Path) -> str:
     """A path as text, with escapes for bytes of its name that are not UTF-8."""
-    return str(path).encode(errors="backslashreplace").decode()
+    return _escaped(str(path))
+
+
+def _escaped(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def stored(found: Sequence[Annotated], names: tuple[str, ...], noun: str) -> AnnotatedBlock:
@@ -40,7 +44,7 @@ def stored(found: Sequence[Annotated], names: tuple[str, ...], noun: str) -> Ann
         photo=np.array([shown(one.photo) for one in found], dtype=str),
         size=np.array([one.size for one in found], np.int64).reshape(-1, 2),
         reduction=np.array([one.reduction for one in found], np.int64),
-        error=np.array([one.error.encode(errors="backslashreplace").decode() for one in found], dtype=str),
+        error=np.array([_escaped(one.error) for one in found], dtype=str),
         instances=np.array([len(one.boxes) for one in found], np.int64),
         doubts=np.array([len(one.dropped) for one in found], np.int64),
         box=np.concatenate([np.zeros((0, 4)), *(one.boxes for one in with_any)]),
