@@ -11,7 +11,7 @@ import sys
 import labelsets
 import numpy as np
 import pytest
-from fresh import ROOT, changed, provenances, run
+from fresh import ROOT, changed, nursery_of_provenances, run
 
 from pipeline.commands.support import doubts
 from pipeline.commands.support.last_run import Run
@@ -302,7 +302,14 @@ def work(tmp_path_factory):
     return root
 
 
-def test_which_stages_a_correction_makes_stale(work):
+@pytest.fixture(scope="module")
+def provenances():
+    """Computes the provenances of all stages."""
+    with nursery_of_provenances() as computed:
+        yield computed
+
+
+def test_which_stages_a_correction_makes_stale(work, provenances):
     """Load and what follows from it; an undone correction, another remark, a missing and an empty file change no key."""
     flags = (f"--dataset-path={work / 'faces'}", f"--workspace-root={work}")
     none, file = provenances(*flags), work / "corrections.csv"
@@ -321,7 +328,7 @@ def test_which_stages_a_correction_makes_stale(work):
     assert changed(one, provenances(*flags, f"--dataset-corrections={named}")) == set()
 
 
-def test_an_image_without_labels_gets_some(tmp_path):
+def test_an_image_without_labels_gets_some(tmp_path, provenances):
     """Its bytes are then part of the key of Load."""
     labelsets.draw(tmp_path / "set", "a.png", "b.png", "new.png")
     (tmp_path / "set" / "labels.csv").write_text("image,nose_x,nose_y\na.png,3,4\nb.png,5,6\n")

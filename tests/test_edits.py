@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from fresh import ROOT, changed, provenances
+from fresh import ROOT, changed, nursery_of_provenances, provenances
 
 from pipeline.keypoints.kaggle import KAGGLE
 from pipeline.store.keys import provenance
@@ -29,10 +29,12 @@ class Project:
         (self.files / "training.csv").write_text("nose_tip_x,nose_tip_y,Image\n48.5,57.25,0 1 2 3\n47.0,58.0,7 7 7 7\n")
         (self.files / "test.csv").write_text("ImageId,Image\n1,9 9 9 9\n")
         (self.files / "IdLookupTable.csv").write_text("RowId,ImageId,FeatureName,Location\n1,1,nose_tip_x,\n")
+        self.flags = (f"--dataset-path={self.files}",)
         self.before = self.provenances()
 
     def provenances(self, *flags):
-        return provenances(*(flags or (f"--dataset-path={self.files}",)), cwd=self.root)
+        """As a fresh process computes them."""
+        return provenances(*(flags or self.flags), cwd=self.root)
 
     def edit(self, name, change):
         """Rewrites a file and returns a function that restores it."""
@@ -46,6 +48,13 @@ class Project:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     return Project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def after_edits(project):
+    """Computes the provenances after an edit of a file that no process reads when it starts."""
+    with nursery_of_provenances(project.root) as computed:
+        yield lambda *flags: computed(*(flags or project.flags))
 
 
 def replaced(old, new):
@@ -128,10 +137,10 @@ def one_more_function(text):
         "formatting",
     ],
 )
-def test_an_edit(project, name, change, stale, reason):
+def test_an_edit(project, after_edits, name, change, stale, reason):
     """Exactly the stages that an edit affects, and what is made from them, become stale; the first of them gives the reason in one line."""
     undo = project.edit(name, change)
-    after = project.provenances()
+    after = project.provenances() if name == "luigi.cfg" else after_edits()
     undo()
     assert changed(project.before, after) == stale
     if stale:
@@ -139,21 +148,29 @@ def test_an_edit(project, name, change, stale, reason):
         assert provenance.differences(after[first], project.before[first]) == [reason]
 
 
-def test_code_of_the_drawn_faces(project):
+def test_an_edit_while_a_process_runs(project, after_edits):
+    """It gives the keys that a process has that starts after the edit."""
+    undo = project.edit("pipeline/nets/training.py", one_more_function)
+    running, started = after_edits(), project.provenances()
+    undo()
+    assert running == started
+
+
+def test_code_of_the_drawn_faces(project, after_edits):
     """It counts only where the faces are drawn."""
-    before = project.provenances("--dataset-path=rendered")
+    before = after_edits("--dataset-path=rendered")
     undo = project.edit("pipeline/data/synthetic/portrait.py", one_more_function)
-    own, drawn = project.provenances(), project.provenances("--dataset-path=rendered")
+    own, drawn = after_edits(), after_edits("--dataset-path=rendered")
     undo()
     assert changed(project.before, own) == set()
     assert changed(before, drawn) == {"Render", *EVERYTHING}
 
 
-def test_a_file_date(project):
+def test_a_file_date(project, after_edits):
     """The modification time is not part of a key."""
     path = project.files / "training.csv"
     path.write_bytes(path.read_bytes())
-    assert changed(project.before, project.provenances()) == set()
+    assert changed(project.before, after_edits()) == set()
 
 
 @pytest.mark.parametrize(("package", "stale"), [("keras", NETS), ("tensorflow", NETS), ("numpy", set())])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fresh import provenances, run
+from fresh import nursery_of_provenances, run
 from PIL import Image
 
 NAMES = ("left_dot", "right_dot", "top", "base")
@@ -167,12 +167,24 @@ def test_a_pack_predicts_what_its_workspace_does(folder, predicted, tmp_path, mo
     assert one == two
 
 
-def keys(folder, root, toml=""):
-    """The keys of the stages of Predict by address, with a keypoints.toml of this text."""
-    file = root / "keypoints.toml"
-    file.write_text(toml)
-    found = provenances(f"--dataset-path={folder}", f"--workspace-root={root}", f"--dataset-keypoints={file}")
-    return {address: provenance["key"] for address, provenance in found.items()}
+@pytest.fixture(scope="module")
+def keys():
+    """The keys of the stages of Predict by address, as a function of the folder of the set, of a workspace and of a keypoints.toml."""
+    with nursery_of_provenances() as computed:
+
+        def of(folder, root, toml=""):
+            file = root / "keypoints.toml"
+            file.write_text(toml)
+            found = computed(f"--dataset-path={folder}", f"--workspace-root={root}", f"--dataset-keypoints={file}")
+            return {address: provenance["key"] for address, provenance in found.items()}
+
+        yield of
+
+
+@pytest.fixture(scope="module")
+def keys_before(keys, folder, tmp_path_factory):
+    """Those of the set with nothing but two groups."""
+    return keys(folder, tmp_path_factory.mktemp("before"), GROUPS)
 
 
 GROUPS = '[groups]\ndots = ["left_dot", "right_dot"]\nrest = ["top", "base"]\n'
@@ -195,16 +207,16 @@ GROUPS = '[groups]\ndots = ["left_dot", "right_dot"]\nrest = ["top", "base"]\n'
     ],
     ids=["comment", "normalise", "skeleton", "name", "detector", "origin", "sources", "mirror", "names", "group-by", "groups"],
 )
-def test_a_value_of_keypoints_toml_concerns_the_stages_that_use_it(folder, tmp_path, changed, stale):
+def test_a_value_of_keypoints_toml_concerns_the_stages_that_use_it(keys, keys_before, folder, tmp_path, changed, stale):
     """A reworded comment concerns none; what Load uses concerns all that are made from it."""
-    before, after = keys(folder, tmp_path, GROUPS), keys(folder, tmp_path, changed)
+    before, after = keys_before, keys(folder, tmp_path, changed)
     common = before.keys() & after.keys()
     different = {address for address in common if before[address] != after[address]}
     companions = {"LearningCurves"}
     assert different - companions == (common - companions if stale == {"all"} else stale)
 
 
-def test_a_new_image_to_predict_retrains_nothing(folder, tmp_path):
+def test_a_new_image_to_predict_retrains_nothing(keys, folder, tmp_path):
     """It concerns LoadTest and what needs it."""
     copy = tmp_path / "set"
     shutil.copytree(folder, copy)

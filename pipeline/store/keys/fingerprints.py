@@ -8,15 +8,14 @@ import ast
 import functools
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import luigi
 
 PROGRAM = __name__.split(".")[0]
 
-_Documented = TypeVar("_Documented", ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def fingerprint(stage: type, modules: Iterable[str] = ()) -> dict[str, str]:
@@ -43,13 +42,13 @@ def module_fingerprint(modules: Iterable[str]) -> str:
 
 def _with_imports(todo: set[str], packages: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
     """The file and the hash of each module among `todo`, and among what they import, transitively, that is in one of the packages."""
-    todo, seen = set(todo), set[str]()
-    while todo - seen:
-        module = (todo - seen).pop()
-        seen.add(module)
+    waiting, known = list(todo), set(todo)
+    while waiting:
+        module = waiting.pop()
         if _counts(module, packages) and (path := _module_file(module)):
             code, imports = _module_code(path.read_text(encoding="utf-8"), module)
-            todo |= imports
+            waiting += imports - known
+            known |= imports
             if code:
                 yield path, _hash(code)
 
@@ -61,34 +60,37 @@ def _reached(stage: type) -> dict[str, list[tuple[str, ast.AST]]]:
     """
     classes = [cls for cls in stage.__mro__ if _is_ours(cls.__module__, stage)]
     found: dict[str, list[tuple[str, ast.AST]]] = {}
-    todo, seen = {("", "run")}, set[tuple[str, str]]()
-    while todo - seen:
-        module, name = (todo - seen).pop()
-        seen.add((module, name))
-        for label, place, node in _globals(module, name) if module else _members(classes, name):
+    tree_of = functools.cache(_tree)  # reads each module once
+    waiting, known = [("", "run")], {("", "run")}
+    while waiting:
+        module, name = waiting.pop()
+        for label, place, node in _globals(module, name, tree_of) if module else _members(classes, name, tree_of):
             found.setdefault(label, []).append((place, node))
-            todo |= {("", used.attr) for used in ast.walk(node) if isinstance(used, ast.Attribute)}
-            todo |= {(place, used.id) for used in ast.walk(node) if isinstance(used, ast.Name)}
+            parts = list(ast.walk(node))
+            used = {("", part.attr) for part in parts if isinstance(part, ast.Attribute)}
+            used |= {(place, part.id) for part in parts if isinstance(part, ast.Name)}
+            waiting += used - known
+            known |= used
     return found
 
 
-def _members(classes: list[type], name: str) -> Iterator[tuple[str, str, ast.AST]]:
+def _members(classes: list[type], name: str, tree_of: Callable[[str], ast.Module]) -> Iterator[tuple[str, str, ast.AST]]:
     """Label, module and statement of each method and attribute with a name. All classes count because of `super`; parameters do not."""
     if name == "requires" or isinstance(getattr(classes[0], name, None), luigi.Parameter):
         return
     for cls in classes:
-        for statement in _tree(cls.__module__).body:
+        for statement in tree_of(cls.__module__).body:
             if isinstance(statement, ast.ClassDef) and statement.name == cls.__qualname__:
                 label = _label(cls.__module__, cls.__name__)
                 yield from ((label, cls.__module__, node) for node in statement.body if name in _bound(node))
 
 
-def _globals(module: str, name: str) -> Iterator[tuple[str, str, ast.AST]]:
+def _globals(module: str, name: str, tree_of: Callable[[str], ast.Module]) -> Iterator[tuple[str, str, ast.AST]]:
     """Label, module and statement of each definition of a global name of a module. Tasks are left out."""
     value = getattr(sys.modules[module], name, None)
     if isinstance(value, type) and issubclass(value, luigi.Task):
         return
-    for node in _tree(module).body:
+    for node in tree_of(module).body:
         if {name, "*"} & _bound(node) and not _for_type_checkers(node):
             yield "" if isinstance(node, ast.Import | ast.ImportFrom) else _label(module, name), module, node
 
@@ -109,21 +111,33 @@ def _imports(tree: ast.AST, module: str) -> set[str]:
 
     Imports that only type checkers see do not count.
     """
-    found, todo = set(), [tree]
-    while todo:
-        node = todo.pop()
+    found = set()
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             found |= {(alias.name, "") for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {(_absolute(node, module), f".{alias.name}") for alias in node.names}
-        todo += [*(node.orelse if isinstance(node, ast.If) and _for_type_checkers(node) else ast.iter_child_nodes(node))]
     packages = (module.split(".")[0], PROGRAM)
     return {base + name if name and _module_file(base + name) else base for base, name in found if base.split(".")[0] in packages}
 
 
+def _statements(tree: ast.AST, *, checked: bool = False) -> Iterator[ast.AST]:
+    """A syntax tree and the statements in it, with what belongs to them and is no expression, because no expression has a statement in it.
+
+    checked: also what only type checkers see.
+    """
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        parts = node.orelse if isinstance(node, ast.If) and _for_type_checkers(node) and not checked else ast.iter_child_nodes(node)
+        waiting += [part for part in parts if not isinstance(part, ast.expr)]
+
+
 def _for_type_checkers(node: ast.AST) -> bool:
     """Whether a statement is `if TYPE_CHECKING`, which never runs."""
-    return isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING"
+    test = node.test if isinstance(node, ast.If) else None
+    return (test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")) == "TYPE_CHECKING"
 
 
 def _absolute(node: ast.ImportFrom, module: str) -> str:
@@ -153,8 +167,13 @@ def _tree(module: str) -> ast.Module:
 
 @functools.lru_cache(maxsize=256)
 def _parsed(text: str) -> ast.Module:
-    tree: ast.Module = _WithoutAmendments().visit(ast.parse(text))
-    _WithoutDocstrings().visit(tree)
+    tree = ast.parse(text)
+    if "amended" in text:
+        tree = _WithoutAmendments().visit(tree)
+    for node in _statements(tree, checked=True):
+        if isinstance(node, _Documented) and ast.get_docstring(node, clean=False) is not None:
+            # An empty module is a program, an empty function is not.
+            node.body = node.body[1:] or ([] if isinstance(node, ast.Module) else [ast.Pass()])
     return tree
 
 
@@ -163,19 +182,6 @@ def _module_code(text: str, module: str) -> tuple[str, frozenset[str]]:
     """The normalised code of a module, and the modules that it imports."""
     tree = _parsed(text)
     return ast.unparse(tree), frozenset(_imports(tree, module))
-
-
-class _WithoutDocstrings(ast.NodeTransformer):
-    """Removes the docstrings."""
-
-    def _strip(self, node: "_Documented") -> "_Documented":
-        self.generic_visit(node)
-        if ast.get_docstring(node, clean=False) is not None:
-            # An empty module is a program, an empty function is not.
-            node.body = node.body[1:] or ([] if isinstance(node, ast.Module) else [ast.Pass()])
-        return node
-
-    visit_Module = visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = _strip
 
 
 class _WithoutAmendments(ast.NodeTransformer):
