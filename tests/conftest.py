@@ -15,6 +15,19 @@ from pipeline.store.workspace import console
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
 
 
+def pytest_configure(config):
+    """pytest-xdist hands out the modules in the order of `pytest_collection_modifyitems`, not those with the most tests first."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where several processes share the modules, those with slow tests come first, so that at the end no process waits long for another."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_runtest_setup(item):
     """TensorFlow's threads are fixed when it first computes: a test that builds a net must not do so before `device.prepare`."""
     if item.get_closest_marker("keras"):
