@@ -171,6 +171,13 @@ def _add_arguments(name: str, sub: argparse.ArgumentParser) -> None:
     if name == "review":
         sub.add_argument("--port", metavar="N", type=_count, default=0, help="port of the page on this machine (default: any free one)")
         sub.add_argument("--no-browser", action="store_true", help="only print the address of the page")
+        sub.add_argument(
+            "--sample",
+            nargs="+",
+            metavar="NAME",
+            default=[],
+            help="start with this sample: its image (a row of Kaggle's table, from 1) and, if the image has several, its instance",
+        )
     if name == "compare":
         sub.add_argument("one", metavar=ANY_ARTIFACT, help="for example TrainBase@3e8f")
         sub.add_argument("other", metavar=ANY_ARTIFACT, help="STAGE without @key: the current artifact of the stage")
@@ -318,7 +325,9 @@ def _run(options: argparse.Namespace, flags: list[str]) -> int:
     if options.command == "review":
         from pipeline.commands import review
 
-        return review.run(review.Reviewed(options.port, not options.no_browser), selected)
+        if len(options.sample) > 2:
+            raise InputError(f"--sample {' '.join(options.sample)}: give only an image and an instance. Quote names that have spaces.")
+        return review.run(review.Reviewed(options.port, not options.no_browser, tuple(options.sample)), selected)
     with selected.stages() as stages:
         if options.command == "status":
             print(selected.description())

@@ -35,16 +35,21 @@ UNUSED = "pipeline.data.duplicates"
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What the user asks for: the port of the server, 0 for any free one, and whether to open a browser."""
+    """What the user asks for.
+
+    port: of the server, 0 for any free one. browser: whether to open one. sample: the image, and perhaps the instance, to start with.
+    """
 
     port: int
     browser: bool
+    sample: tuple[str, ...] = ()
 
 
 def run(request: Reviewed, selected: Run) -> int:
     """Answers the page until the process is interrupted. Returns 0.
 
-    Raises InputError if the port is in use, if the packages of the extra are missing, and if labels or corrections cannot be read.
+    Raises InputError if the port is in use, if the packages of the extra are missing, if labels or corrections cannot be read,
+    and if there is no such sample.
     """
     try:
         from pipeline.review import server
@@ -65,7 +70,7 @@ def run(request: Reviewed, selected: Run) -> int:
             flush=True,
         )
         # The page opens at once, while the labels are still read.
-        threading.Thread(target=_open, args=(told, selected, serving), daemon=True).start()
+        threading.Thread(target=_open, args=(told, selected, request.sample, serving), daemon=True).start()
         if request.browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
         with contextlib.suppress(KeyboardInterrupt):
@@ -75,7 +80,7 @@ def run(request: Reviewed, selected: Run) -> int:
     return 0
 
 
-def _open(told: "Future[Review]", selected: Run, serving: "Server") -> None:
+def _open(told: "Future[Review]", selected: Run, sample: tuple[str, ...], serving: "Server") -> None:
     """Reads the labels and what is known about them, for the server's threads. The server ends if that fails."""
     _when_used(UNUSED)
     from pipeline.commands.support import doubts
@@ -85,7 +90,9 @@ def _open(told: "Future[Review]", selected: Run, serving: "Server") -> None:
     try:
         file, samples = corrected_dataset().file(), _samples()
         ranking = Ranking(doubts.judgements(samples, selected), len(samples))
-        told.set_result(Review(samples, ranking, file, _user(), _locked))
+        review = Review(samples, ranking, file, _user(), _locked)
+        review.start_with(sample)
+        told.set_result(review)
     except Exception as error:
         told.set_exception(error)
         serving.should_exit = True

@@ -13,6 +13,9 @@ import numpy as np
 SINGLE = (0.05, 0.1)  # how far a single label is shifted
 WHOLE = (0.05, 0.15)  # range of the distance by which a whole shape is shifted
 JITTER = (0.04, 0.08)  # range of the standard deviation of noise
+NEIGHBOUR = (0.15, 0.6)  # range of the distance of another object
+SIZE = 1.5  # of another object: by at most this factor larger or smaller
+OUTSIDE = 0.25  # how far outside the sample labels of another object are at most
 SCALING = (1.15, 1.5)  # range of the factor of one axis, or its inverse
 LEAST = 1e-6  # a label that moves less is not wrong
 
@@ -99,6 +102,13 @@ def _all_shifted(victim: Victim, rng: np.random.Generator) -> np.ndarray:
     return victim.labels + rng.uniform(*WHOLE) * _direction(rng)
 
 
+def _on_a_neighbour(victim: Victim, rng: np.random.Generator) -> np.ndarray:
+    """Labels of another object beside the sample's own, with the same pose."""
+    centre, size = np.nanmean(victim.labels, axis=0), SIZE ** rng.uniform(-1, 1)
+    moved = centre + size * (victim.labels - centre) + rng.uniform(*NEIGHBOUR) * _direction(rng)
+    return np.clip(moved, -OUTSIDE, 1 + OUTSIDE)
+
+
 def _in_the_centre(victim: Victim, rng: np.random.Generator) -> np.ndarray:
     labels = victim.labels.copy()
     missing = np.flatnonzero(np.isnan(labels).any(axis=1))
@@ -123,6 +133,7 @@ KINDS: dict[str, Callable[[Victim, np.random.Generator], np.ndarray | None]] = {
     "one axis scaled": _one_axis_scaled,
     "jitter": _jitter,
     "all keypoints shifted": _all_shifted,
+    "labels of a neighbour": _on_a_neighbour,
     "missing keypoint in the centre": _in_the_centre,
 }
 

@@ -19,15 +19,19 @@ from pipeline.units import printable
 
 # Labels have a reason if they are among this share of the most suspicious ones, or if their probability of being wrong is so large.
 REVIEWED, LEAST = 0.03, 0.02
-FIRST = 5  # suspects that the log names
+FIRST = 5  # samples that the log names,
+TOLD = 0.3  # if so many of their labels are wrong at least, expected
+SEVERAL = 1.5  # expected number of wrong labels from which there are several
 
 
 @record
 class JudgedLabels:
     """The labelled samples in the order of the label files; K keypoints, pixels of the samples, x then y, NaN where there is none."""
 
-    probability: np.ndarray = array("float32", "face keypoint", "", "probability that the label is wrong; NaN where not labelled")
-    rank: np.ndarray = array("int32", "face keypoint", "", "place of the label in the order of suspicion, from 1; 0 where not labelled")
+    probability: np.ndarray = array("float32", "face keypoint", "", "probability that the label is wrong; NaN where not judged")
+    rank: np.ndarray = array("int32", "face keypoint", "", "place of the label in the order of suspicion, from 1; 0 where not judged")
+    expected_wrong: np.ndarray = array("float32", "face", "", "expected number of wrong labels of the sample; NaN if none was judged")
+    sample_rank: np.ndarray = array("int32", "face", "", "place of the sample in the order of suspicion, from 1; 0 if not judged")
     reason: np.ndarray = array("text", "face keypoint", "", "why the label may be wrong; empty where it is hardly suspicious")
     keypoints: np.ndarray = array("float32", "face keypoint xy", "px", "the labels that were judged")
     predictions: np.ndarray = array("float32", "face keypoint xy", "px", "predictions of nets that were not trained on the sample")
@@ -92,7 +96,8 @@ def _same_objects(origin: Origin, copy: np.ndarray) -> np.ndarray:
 def suspects(faces: Dataset, held_out: OutOfFold, *, seed: int) -> JudgedLabels:
     """Judges all labels of a data set.
 
-    held_out: samples that it lacks are judged by conflicts only. seed: of the mistakes that are made to learn what wrong labels look like.
+    held_out: of samples that it lacks only labels in conflict are judged. seed: of the mistakes that are made to learn what wrong labels
+    look like.
     """
     samples = judged(faces, held_out)
     found = suspicion(samples, faces.conflict, seed=seed)
@@ -102,6 +107,8 @@ def suspects(faces: Dataset, held_out: OutOfFold, *, seed: int) -> JudgedLabels:
     return JudgedLabels(
         probability=found.probability.astype(np.float32),
         rank=rank,
+        expected_wrong=_expected_wrong(found).astype(np.float32),
+        sample_rank=_sample_ranks(found),
         reason=Explanations(samples, faces.conflict, named).texts(suspicious),
         keypoints=faces.keypoints,
         predictions=(samples.predictions * faces.images.shape[1]).astype(np.float32),
@@ -115,12 +122,33 @@ def suspects(faces: Dataset, held_out: OutOfFold, *, seed: int) -> JudgedLabels:
 
 
 def _ranks(found: Probabilities) -> np.ndarray:
-    """The places int32 (n, K) of the labels in the order of suspicion, from 1; 0 where not labelled."""
-    labelled = ~np.isnan(found.probability)
-    order = np.lexsort((-found.score[labelled], -found.probability[labelled]))
-    places, ranks = np.empty(len(order), np.int32), np.zeros(labelled.shape, np.int32)
+    """The places int32 (n, K) of the labels in the order of suspicion, from 1; 0 where not judged."""
+    return _places(found.probability, -found.score)
+
+
+def _expected_wrong(found: Probabilities) -> np.ndarray:
+    """The expected number of wrong labels of each sample, float (n,): the sum of their probabilities, which need not be independent."""
+    return np.where(np.isnan(found.probability).all(axis=1), np.nan, np.nansum(found.probability, axis=1))
+
+
+def _sample_ranks(found: Probabilities) -> np.ndarray:
+    """The places int32 (n,) of the samples in the order of suspicion, from 1; 0 if none was judged.
+
+    The largest probability decides, and among samples with the same one the expected number of wrong labels. The latter does not decide by
+    itself: with many keypoints, small doubts about all labels of a difficult image would exceed a single label that is certainly wrong.
+    """
+    expected = _expected_wrong(found)
+    largest = np.where(np.isnan(expected), np.nan, np.nan_to_num(found.probability).max(axis=1, initial=0))
+    return _places(largest, -found.score.max(axis=1, initial=-np.inf), -expected)
+
+
+def _places(value: np.ndarray, *then: np.ndarray) -> np.ndarray:
+    """The places int32 of the values, from 1 for the largest; 0 for NaN. Equal ones are ordered by the last of `then`, and so on."""
+    there = ~np.isnan(value)
+    order = np.lexsort((*(other[there] for other in then), -value[there]))
+    places, ranks = np.empty(len(order), np.int32), np.zeros(there.shape, np.int32)
     places[order] = np.arange(1, len(order) + 1)
-    ranks[labelled] = places
+    ranks[there] = places
     return ranks
 
 
@@ -134,9 +162,9 @@ def _names(row: np.ndarray, origin: Origin | None) -> list[str]:
 def table(found: JudgedLabels, convention: Convention | None = None) -> pd.DataFrame:
     """One row for each label, the most suspicious first.
 
-    The columns: rank, probability, image, instance, keypoint, source, the label x and y, the prediction, and the reason. The image of a
-    row of Kaggle's table is its number, from 1, as in corrections.csv. Coordinates are in pixels of the images, as the label format counts
-    them.
+    The columns: rank, probability, image, instance, keypoint, source, the label x and y, the prediction, the reason, and the rank of the
+    sample with the expected number of its wrong labels. The image of a row of Kaggle's table is its number, from 1, as in corrections.csv.
+    Coordinates are in pixels of the images, as the label format counts them.
 
     convention: of the label format; None for Kaggle's faces.
     """
@@ -159,6 +187,8 @@ def table(found: JudgedLabels, convention: Convention | None = None) -> pd.DataF
             "predicted_x": predictions[sample, keypoint, 0],
             "predicted_y": predictions[sample, keypoint, 1],
             "reason": found.reason[sample, keypoint],
+            "sample_rank": found.sample_rank[sample],
+            "expected_wrong": found.expected_wrong[sample],
         }
     )
 
@@ -178,14 +208,20 @@ def write_csv(found: JudgedLabels, convention: Convention | None, path: Path) ->
 
 
 def lines(found: JudgedLabels) -> list[str]:
-    """What is to be said about the suspects: how many there are, and the first ones with their reasons."""
+    """What is to be said about the suspects: how many there are, and the first samples with the reason against their worst label."""
     labels, likely = int((found.rank > 0).sum()), int((np.nan_to_num(found.probability) > 0.5).sum())
     told = [f"{likely:,} of {labels:,} labels are more likely wrong than right"]
-    samples, keypoints = _names(found.row, found.origin), found.keypoint_names.tolist()
-    for rank in range(1, min(FIRST, likely) + 1):
-        ((sample, keypoint),) = np.argwhere(found.rank == rank).tolist()
-        told.append(
-            f"{rank}. {samples[sample]}, {printable(keypoints[keypoint])}, {100 * found.probability[sample, keypoint]:.0f} %:"
-            f" {found.reason[sample, keypoint]}"
-        )
+    names, expected = _names(found.row, found.origin), np.nan_to_num(found.expected_wrong)
+    first = np.argsort(found.sample_rank, kind="stable")[(found.sample_rank == 0).sum() :]
+    for rank, sample in enumerate(first[: min(FIRST, int((expected >= TOLD).sum()))].tolist(), 1):
+        told.append(f"{rank}. {names[sample]}: {_worst(found, sample)}")
     return told
+
+
+def _worst(found: JudgedLabels, sample: int) -> str:
+    """How many labels of a sample are probably wrong, and what speaks against the most suspicious one."""
+    ranked = np.flatnonzero(found.rank[sample])
+    keypoint = int(ranked[found.rank[sample, ranked].argmin()])
+    probability, expected = 100 * found.probability[sample, keypoint], found.expected_wrong[sample]
+    many = f"about {expected:.0f} of {len(ranked)} labels are wrong, first of all " if expected >= SEVERAL else ""
+    return f"{many}{printable(str(found.keypoint_names[keypoint]))}, {probability:.0f} %: {found.reason[sample, keypoint]}"

@@ -47,8 +47,8 @@ class Made:
 class Probabilities:
     """What is thought of n samples with K keypoints.
 
-    probability: float (n, K), of being wrong; NaN where not labelled. score: float (n, K), by which labels with equal probabilities are
-    ranked. share: the estimated share of wrong labels.
+    probability: float (n, K), of being wrong; NaN where not labelled or not judged. score: float (n, K), by which labels with equal
+    probabilities are ranked. share: the estimated share of wrong labels.
     """
 
     probability: np.ndarray
@@ -79,12 +79,12 @@ def with_mistakes(judged: Judged, rows: np.ndarray, rng: np.random.Generator) ->
 def suspicion(judged: Judged, conflict: np.ndarray, *, seed: int) -> Probabilities:
     """How likely each label is wrong.
 
-    judged: samples without predictions are judged only by conflicts. conflict: bool (n, K), contradicted by the label of an identical
-    image. seed: of the mistakes.
+    judged: labels of samples without predictions are judged only where they are in conflict. conflict: bool (n, K), contradicted by the
+    label of an identical image. seed: of the mistakes.
     """
     usual = Usual.of(judged)
     known = judged.known & ~np.isnan(judged.predictions).any(axis=2)
-    probability, score, share = np.where(judged.known, 0.0, np.nan), np.full(known.shape, -np.inf), 0.0
+    probability, score, share = np.where(judged.known & conflict, 0.0, np.nan), np.full(known.shape, -np.inf), 0.0
     if known.any():
         own, rows = evidence.figures(judged, usual)[known], np.nonzero(known)[0]
         made, made_rows, weight = _examples(judged, usual, seed)

@@ -1,6 +1,8 @@
 """Samples as a page shows them: which ones, with which marks, and what their captions say."""
 
+import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise, takewhile
 from typing import Any
 
@@ -142,7 +144,7 @@ def _suspected(faces: Dataset, row: int, distance: np.ndarray, skeleton: Skeleto
     pixels = distance[worst] * _pixel(faces, row)
     caption = f"{words(faces.keypoint_names[worst])}, {pixels:.0f} px off; {_name(faces, row)}"
     what = f"a label far from where the other keypoints of the {wording(faces).one} predict it"
-    return _labelled(faces, row, caption, what, suspect=distance > 0, skeleton=skeleton)
+    return replace(_labelled(faces, row, caption, what, suspect=distance > 0, skeleton=skeleton), command=_review(faces, row))
 
 
 def _contradicted(faces: Dataset, distance: float, row: int, other: int, which: np.ndarray) -> Face:
@@ -152,7 +154,8 @@ def _contradicted(faces: Dataset, distance: float, row: int, other: int, which: 
     rows = f"rows {faces.row[row] + 1} and {faces.row[other] + 1}"
     names = rows if faces.origin is None else f"{_name(faces, row)} and {_name(faces, other)}"
     caption = f"{names}, {distance * _pixel(faces, row):.0f} px apart"
-    return view.face(marks, caption, f"One image with two contradicting labels: {caption}", links=view.lines(zip(*both, strict=True)))
+    shown = view.face(marks, caption, f"One image with two contradicting labels: {caption}", links=view.lines(zip(*both, strict=True)))
+    return replace(shown, command=_review(faces, row))
 
 
 def _labelled(faces: Dataset, row: int, caption: str, what: str, *, suspect: np.ndarray | None = None, skeleton: Skeleton = ()) -> Face:
@@ -177,6 +180,18 @@ def _pixel(faces: Dataset, row: int) -> float:
 def _name(faces: Dataset, row: int) -> str:
     """A labelled sample by its row in the training table, or by its image."""
     return f"row {faces.row[row] + 1}" if faces.origin is None else _named(faces.origin, row)
+
+
+def _review(faces: Dataset, row: int) -> str:
+    """The command that opens the review page with a sample."""
+    name = [str(faces.row[row] + 1)]
+    if faces.origin is not None:
+        image, instance = str(faces.origin.image[row]), str(faces.origin.instance[row])
+        of_image = faces.origin.image == image
+        by_others = (of_image & (faces.origin.instance == instance)).sum() > 1
+        several = [f"{instance}@{faces.source_names[faces.source[row]]}" if by_others else instance] if of_image.sum() > 1 else []
+        name = [image, *several]
+    return shlex.join(["keypoints", "review", "--sample", *name])
 
 
 def _named(origin: Origin, place: int) -> str:

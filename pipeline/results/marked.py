@@ -50,6 +50,7 @@ class Face:
     alt: a text for readers who cannot see the image.
     bones: lines of the skeleton, like links.
     unit: how much larger than usual letters are, because the image has more pixels.
+    command: opens the review page with this sample; "" where nothing is to be reviewed.
     """
 
     image: str
@@ -61,6 +62,7 @@ class Face:
     boxes: tuple[Line, ...] = ()
     bones: tuple[Line, ...] = ()
     unit: float = 1.0
+    command: str = ""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ class Judgement:
     title: what the samples are ranked by, as a phrase that follows "ranked by"; each judgement has another one. score: float (n, K), the
     larger the earlier, NaN where nothing is known. reasons: why a label is doubtful, a sentence, by sample and keypoint. predictions: float
     (n, K, 2), pixels of the images, where the keypoints should be instead, NaN where that is not known. wanted: whether it says which
-    samples to label next, instead of which labels are doubtful.
+    samples to label next, instead of which labels are doubtful. overall: float (n,), by which samples are ranked unless a keypoint is
+    chosen, the larger the earlier, NaN where nothing is known; None: by their largest score.
     """
 
     title: str
@@ -29,9 +30,12 @@ class Judgement:
     reasons: Mapping[tuple[int, int], str] = field(default_factory=dict)
     predictions: np.ndarray | None = None
     wanted: bool = False
+    overall: np.ndarray | None = None
 
     def worst(self, keypoint: int | None) -> np.ndarray:
-        """The score of each sample, float (n,), -inf where nothing is known: that of a keypoint, or the largest one."""
+        """The score of each sample, float (n,), -inf where nothing is known: that of a keypoint, or that of the whole sample."""
+        if keypoint is None and self.overall is not None:
+            return np.nan_to_num(self.overall, nan=-np.inf)
         score = self.score if keypoint is None else self.score[:, [keypoint]]
         found: np.ndarray = np.nan_to_num(score, nan=-np.inf).max(axis=1, initial=-np.inf)
         return found
@@ -70,7 +74,7 @@ class Ranking:
     def order(self, ranked: RankedBy = EVERYTHING) -> np.ndarray:
         """The samples, int (n,), in the order in which they are reviewed.
 
-        Those that the first judgement knows come first, by the score of their most doubtful label; then those that only the second knows,
+        Those that the first judgement knows come first, by their scores; then those that only the second knows,
         and so on; then the others in their own order. Of a single judgement, those that it does not know come last.
         """
         left, found = np.ones(self.count, bool), [np.zeros(0, np.intp)]

@@ -3,14 +3,17 @@
 import datetime
 import math
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.data import corrections
 from pipeline.data.corrections import Change, Corrections, LabelValue, Locked
+from pipeline.errors import InputError, near
 from pipeline.review.judgement import EVERYTHING, RankedBy, Ranking
 from pipeline.review.samples import MARGIN, ReviewedSamples
 from pipeline.review.wish import Wish, WrongRequestError
+from pipeline.units import printable
 
 LONGEST_REMARK = 500  # letters
 
@@ -26,6 +29,31 @@ class Review:
         self._reading = threading.Lock()
         self._read: tuple[tuple[int, ...] | None, Corrections] | None = None
         self._orders: dict[RankedBy, list[int]] = {}
+        self._start: int | None = None
+
+    def start_with(self, named: Sequence[str]) -> None:
+        """Lets the page start with a sample instead of the first one that nobody has seen.
+
+        named: its image and, if that has several, the instance, with or without the name of its annotation source, as in corrections.csv;
+        or nothing. Raises InputError if there is no such sample.
+        """
+        if not named:
+            return
+        names = [self.samples.name(sample) for sample in range(len(self.samples))]
+        image, instance = named[0], named[1] if len(named) > 1 else None
+        of_image = [sample for sample, name in enumerate(names) if name[0] == image]
+        found = [sample for sample in of_image if instance in (None, names[sample][1], names[sample][1].rpartition("@")[0])]
+        if not found:
+            raise InputError(f"--sample {printable(' '.join(named))}: {self._lacking(image, [names[sample][1] for sample in of_image])}")
+        self._start = found[0]
+
+    def _lacking(self, image: str, instances: list[str]) -> str:
+        """What is wrong with the name of a sample, as a sentence. instances: those of its image."""
+        if instances:
+            return f"the image has only the instances {printable(', '.join(instances))}."
+        known = {self.samples.name(sample)[0] for sample in range(len(self.samples))}
+        guess = near(image, known)
+        return f"the set has no such image{f'; did you mean {printable(guess)}?' if guess else '.'}"
 
     def order(self, ranked: RankedBy = EVERYTHING) -> list[int]:
         """The samples in the order in which they are reviewed."""
@@ -112,7 +140,9 @@ class Review:
             return self._read[1]
 
     def _first(self, known: Corrections, ranked: RankedBy) -> int:
-        """The rank of the first sample without any line in the file; 0 if there is none."""
+        """The rank of the sample to start with: the one asked for, or the first without any line in the file; 0 if there is none."""
+        if self._start is not None:
+            return self.order(ranked).index(self._start)
         seen = {place[:2] for place in known.by_place}
         if not seen:
             return 0

@@ -1,5 +1,6 @@
 """What the artifacts of a workspace say against the labels of a set: predictions of nets that did not see them, and the rules of Load."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from pipeline.commands.support import reading
 from pipeline.commands.support.last_run import Run
 from pipeline.data import corrected
 from pipeline.data.tables import Origin
+from pipeline.errors import InputError
 from pipeline.store.hdf5 import artifacts
 from pipeline.store.keys import provenance
 from pipeline.store.run.stage import Stage
@@ -18,6 +20,7 @@ from pipeline.tasks import labelfiles
 
 if TYPE_CHECKING:
     from pipeline.data.dataset import Dataset
+    from pipeline.quality.suspects import JudgedLabels
     from pipeline.results.predictions import Predictions
     from pipeline.review.judgement import Judgement
     from pipeline.review.samples import ReviewedSamples
@@ -47,34 +50,40 @@ def _artifacts(selected: Run) -> tuple[Path | None, Path | None]:
     return next(iter(usable), None), None
 
 
-def _suspects() -> Path | None:
-    """The latest artifact of Suspects for the present files, if there is one. Corrections make it stale, see `_artifacts`."""
+def _suspects() -> "JudgedLabels | None":
+    """What the latest artifact of Suspects for the present files has, if there is one. Corrections make it stale, see `_artifacts`.
+
+    An artifact of an older version of the program, which lacks something, is passed over.
+    """
+    from pipeline.quality.suspects import JudgedLabels
+
     root, usable = workspace_root(), _loads()
     for path in sorted(names.artifacts(root / "submissions", "suspects"), key=lambda path: -path.stat().st_mtime_ns):
         if artifacts.is_sound(path):
             key = artifacts.attributes(path).get("made_from", {}).get("inputs", {}).get("Load", "")
             if root / "data" / f"load-{key}.h5" in usable:
-                return path
+                with contextlib.suppress(InputError):
+                    return reading.load(path, JudgedLabels)
     return None
 
 
-def _by_suspects(path: Path, samples: "ReviewedSamples", numbers: dict[tuple[str, str], int]) -> "Judgement":
-    """The probabilities of being wrong, with the reasons and the predictions."""
-    from pipeline.quality.suspects import JudgedLabels
+def _by_suspects(found: "JudgedLabels", samples: "ReviewedSamples", numbers: dict[tuple[str, str], int]) -> "Judgement":
+    """The probabilities of being wrong, with the order of the samples, the reasons and the predictions."""
     from pipeline.review.judgement import Judgement
 
-    found = reading.load(path, JudgedLabels)
     score, reasons = np.full(samples.keypoints.shape[:2], np.nan), {}
+    overall = np.full(len(samples), np.nan)
     predictions = np.full(samples.keypoints.shape, np.nan)
     if [*found.keypoint_names.tolist()] == [*samples.keypointset.names]:
         at = _numbers(samples, numbers, found.row, found.origin, found.source_names[found.source])
         known, labelled = at >= 0, found.rank > 0
         # Among labels with equal probabilities the rank decides.
         score[at[known]] = np.where(labelled, found.probability + 1e-6 * (1 - found.rank / found.rank.max(initial=1)), np.nan)[known]
+        overall[at[known]] = np.where(found.sample_rank > 0, -found.sample_rank.astype(float), np.nan)[known]
         predictions, _ = _placed(found.predictions, found.origin, at, samples)
         told = np.argwhere((found.reason != "") & known[:, None]).tolist()
         reasons = {(int(at[row]), keypoint): str(found.reason[row, keypoint]) for row, keypoint in told}
-    return Judgement("the probability of being wrong", score, reasons, predictions)
+    return Judgement("how likely the labels are wrong", score, reasons, predictions, overall=overall)
 
 
 def faces() -> "Dataset | None":
