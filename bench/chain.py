@@ -45,6 +45,12 @@ def dataset_path(folder: str | Path) -> list[str]:
     return ["--dataset-path", "rendered" if str(folder) == "rendered" else str(Path(folder).resolve())]
 
 
+def set_flags(folder: Path) -> list[str]:
+    """The flags for a folder with Kaggle's files or with a set that examples/keypoint-sets may describe; `rendered`: the drawn faces."""
+    described = ROOT / "examples" / "keypoint-sets" / f"{folder.name}.toml"
+    return [*dataset_path(folder), *(["--dataset-keypoints", str(described)] if described.exists() else [])]
+
+
 def dataset_flags(folder: Path | None, drawn: int) -> list[str]:
     """The flags for a folder with Kaggle's files; without a folder for `drawn` labelled faces drawn by the program."""
     if folder:

@@ -10,21 +10,19 @@ table, counted from 1, in the order of suspicion of the samples, without any mis
 
 import argparse
 import dataclasses
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import chain
 import numpy as np
+import relabelled
+from relabelled import Labels
 
-from pipeline.data.corrections import Change, LabelValue, append
 from pipeline.data.dataset import Dataset
 from pipeline.quality import suspects, suspicion
 from pipeline.quality.mistakes import KINDS
 from pipeline.quality.suspects import JudgedLabels, OutOfFold
 from pipeline.quality.suspicion import Made
 from pipeline.results.predictions import Predictions
-from pipeline.store.workspace import locks
 
 REVIEWED = 0.03  # share of the labels
 LARGE = 2.0  # times the median error of the nets, from which a mistake counts as large
@@ -75,10 +73,8 @@ def main() -> None:
     parser.add_argument("--train", action="store_true", help="train the nets with the mistakes")
     parser.add_argument("--rows", type=int, nargs="*", default=[], help="rows of Kaggle's training table to look for, from 1")
     options, flags = chain.arguments(parser)
-    described = chain.ROOT / "examples" / "keypoint-sets" / f"{options.folder.name}.toml"
-    keypoints = ["--dataset-keypoints", str(described)] if described.exists() else []
     root = ["--workspace-root", str(options.workspace.resolve())]
-    clean = _clean([*chain.dataset_path(options.folder), *keypoints, *root, *flags])
+    clean = _clean([*chain.set_flags(options.folder), *root, *flags])
     if options.rows:
         _print_rows(clean, options.rows)
     trained = options.workspace.resolve() if options.train else None
@@ -116,31 +112,17 @@ def _trained(clean: Clean, seed: int, workspace: Path) -> Found:
 
 def _write_mistakes(clean: Clean, made: Made, file: Path) -> None:
     """Writes mistakes as a file of corrections."""
-    from pipeline.commands.review import _samples
-
-    with chain.task("Load", clean.flags):
-        samples: Any = _samples()
-        for number, row in enumerate(made.rows.tolist()):
-            own, (x, y, side) = int(clean.faces.row[row]), made.judged.place[number].tolist()
-            for keypoint in np.flatnonzero(made.wrong[number] | np.isnan(made.judged.labels[number, :, 0])).tolist():
-                point = made.judged.labels[number, keypoint] * side + (x, y)
-                old = samples.original(own, keypoint)
-                new = LabelValue() if np.isnan(point).any() else LabelValue.at(*samples.outwards(own, *point.tolist()))
-                if not old.same(new):
-                    append(file, Change(samples.place(own, keypoint), old, new, why=str(made.kind[number])), old, _locked)
-
-
-def _locked(file: Path) -> AbstractContextManager[None]:
-    return locks.locked(file, lambda who: None)
+    place = made.judged.place[:, None]
+    points = made.judged.labels * place[..., 2:] + place[..., :2]
+    chosen = made.wrong | np.isnan(points).any(axis=2)
+    relabelled.write(file, clean.flags, clean.faces, Labels(made.rows, points, chosen, made.kind.tolist()))
 
 
 def _print_rows(clean: Clean, rows: list[int]) -> None:
     """Prints the places of rows among the samples, each of which counts with its most suspicious label."""
     found = suspects.suspects(clean.faces, clean.held_out, seed=0)
-    first = np.where(found.rank > 0, found.rank, found.rank.size).min(axis=1)
-    places = np.argsort(np.argsort(first, kind="stable"), kind="stable") + 1
-    told = (f"row {row}: {places[int(np.flatnonzero(found.row == row - 1)[0])]}" for row in rows)
-    print(f"places among the {len(places):,} samples: {', '.join(told)}", flush=True)
+    told = (f"row {row}: {found.sample_rank[int(np.flatnonzero(found.row == row - 1)[0])]}" for row in rows)
+    print(f"places among the {len(found.row):,} samples: {', '.join(told)}", flush=True)
 
 
 def _print(found: list[Found], median: float) -> None:

@@ -107,6 +107,8 @@ def test_the_page_has_the_units_of_the_images(records):
     assert face.caption == f"{SCALE * own:.2f} px, frame{best // 2:03}.png, instance {instance}, {source} labels"
     (suspect,) = gallery.outliers(records.dataset, SHOWN)
     assert "nose tip, 142 px off; " in suspect.caption
+    assert suspect.command.startswith("keypoints review --sample ")
+    assert suspect.command in text_of(report.page(records))
     both, _ = error_map.errors(records.held_out, records.dataset, records.predictions, records.scores)
     circles, errors = [mark for mark in both.marks if mark.kind == "error"], records.scores.error_by_place[0]
     np.testing.assert_allclose([mark.radius / circles[0].radius for mark in circles], errors / errors[0], rtol=1e-5)

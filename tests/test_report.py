@@ -365,6 +365,7 @@ def test_a_suspected_label_is_marked(faces):
     np.testing.assert_allclose(places(face, "suspect"), faces.keypoints[row, [2]], atol=0.051)
     np.testing.assert_allclose(places(face, "truth"), faces.keypoints[row, :2], atol=0.051)
     assert face.caption == f"nose tip, 14 px off; row {row + 1}"
+    assert face.command == f"keypoints review --sample {row + 1}"
 
 
 def test_contradicting_labels_are_marked_and_joined(faces):
@@ -374,6 +375,7 @@ def test_contradicting_labels_are_marked_and_joined(faces):
     np.testing.assert_allclose(places(face, "suspect"), [*faces.keypoints[one], *faces.keypoints[other]], atol=0.051)
     assert [(round(x2 - x1), round(y2 - y1)) for x1, y1, x2, y2 in face.links] == [(12, 0)] * 3
     assert face.caption == f"rows {one + 1} and {other + 1}, 12 px apart"
+    assert face.command == f"keypoints review --sample {one + 1}"
 
 
 def test_near_duplicates_are_shown_side_by_side(faces):

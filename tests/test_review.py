@@ -95,6 +95,14 @@ def test_each_judgement_is_an_order_of_its_own():
     assert (ranking.doubtful(1), ranking.doubtful(1, RankedBy("distance", 0)), ranking.doubtful(3, RankedBy("need"))) == (1, 0, None)
 
 
+def test_a_judgement_may_rank_whole_samples():
+    """Its own order of the samples counts, unless a keypoint is chosen."""
+    score = np.array([[0.9, 0.1], [0.5, 0.5], [np.nan, np.nan]])
+    ranking = Ranking([Judgement("one", score, overall=np.array([-2.0, -1.0, np.nan]))], 3)
+    assert ranking.order().tolist() == [1, 0, 2]
+    assert ranking.order(RankedBy("one", 0)).tolist() == [0, 1, 2]
+
+
 # Changes
 
 
@@ -142,6 +150,31 @@ def test_a_sample_as_the_page_gets_it(review):
     assert label["reasons"] == ["The label is 9.0 px from the prediction of nets that were not trained on it."]
     assert review.shown(2)["labels"][2]["value"] == "missing"
     assert review.summary()["lines"] == [[0, 2], [1, 2]]
+
+
+def test_the_page_starts_with_a_sample(review):
+    """With the one that is named, whatever samples are ranked by."""
+    review.start_with(["images/2.png"])
+    assert [review.samples.name(review.sample(review.summary(ranked)["first"], ranked)) for ranked in (RankedBy(), RankedBy("need"))] == [
+        ("images/2.png", "1")
+    ] * 2
+    review.start_with(["images/1.png", "1"])
+    assert review.samples.name(review.sample(review.summary()["first"]))[0] == "images/1.png"
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        (["images/7.png"], "the set has no such image; did you mean images/"),
+        (["1"], "the set has no such image."),
+        (["images/1.png", "2"], "the image has only the instances 1."),
+    ],
+    ids=["similar", "image", "instance"],
+)
+def test_samples_that_the_page_cannot_start_with(review, named, told):
+    """The message names what there is instead."""
+    with pytest.raises(InputError, match=re.escape(f"--sample {' '.join(named)}: {told}")):
+        review.start_with(named)
 
 
 def test_changes_of_a_label(review):

@@ -71,7 +71,8 @@ class Suspects(Stage):
 
     def check(self) -> None:
         if fixed := dataset().definition().fixed:
-            self.say(f"nets judge only the labels of the validation part, because {fixed}")
+            way = "leave out --dataset-split" if dataset().split else "give a file of --dataset-split that makes all images training images"
+            self.say(f"nets judge only the labels of the validation part, because {fixed}. To have all of them judged, {way}.")
         trainings = [stage for stage in self.needed_stages() if isinstance(stage, Training) and not stage.complete()]
         if trainings:
             minutes = max(1, round(_seconds(trainings) / 60))
