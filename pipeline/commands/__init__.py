@@ -157,7 +157,7 @@ def _add_arguments(name: str, sub: argparse.ArgumentParser) -> None:
     if name in ("filters", "activations"):
         sub.add_argument("--out", metavar="FILE", help="the PNG file to write (default: named after the net, in the current folder)")
     use = {"annotate": _add_annotate_arguments, "pack": _add_pack_arguments}
-    use |= {"export": _add_export_arguments, "demo": _add_demo_arguments, "kaggle": _add_kaggle_arguments}
+    use |= {"export": _add_export_arguments, "demo": _add_demo_arguments, "kaggle": _add_kaggle_arguments, "review": _add_review_arguments}
     if name in use:
         use[name](sub)
     if name in ("describe", "convert"):
@@ -168,16 +168,6 @@ def _add_arguments(name: str, sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--format", choices=("table", "csv", "json"), default="table", help="what is printed (default: table)")
     if name == "verify":
         sub.add_argument("file", metavar="FILE", nargs="?", type=Path, help="check only this artifact or file of nets")
-    if name == "review":
-        sub.add_argument("--port", metavar="N", type=_count, default=0, help="port of the page on this machine (default: any free one)")
-        sub.add_argument("--no-browser", action="store_true", help="only print the address of the page")
-        sub.add_argument(
-            "--sample",
-            nargs="+",
-            metavar="NAME",
-            default=[],
-            help="start with this sample: its image (a row of Kaggle's table, from 1) and, if the image has several, its instance",
-        )
     if name == "compare":
         sub.add_argument("one", metavar=ANY_ARTIFACT, help="for example TrainBase@3e8f")
         sub.add_argument("other", metavar=ANY_ARTIFACT, help="STAGE without @key: the current artifact of the stage")
@@ -188,6 +178,18 @@ def _add_arguments(name: str, sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--yes", action="store_true", help="remove the files that are listed")
         sub.add_argument("--older-than", metavar="AGE", default="0m", help="only files older than this, such as 7d, 12h, 30m or 2w")
         sub.add_argument("--keep-last", metavar="N", type=_count, default=0, help="keep the N newest artifacts of each stage")
+
+
+def _add_review_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--port", metavar="N", type=_count, default=0, help="port of the page on this machine (default: any free one)")
+    sub.add_argument("--no-browser", action="store_true", help="only print the address of the page")
+    sub.add_argument(
+        "--sample",
+        nargs="+",
+        metavar="NAME",
+        default=[],
+        help="start with this sample: its image (a row of Kaggle's table, from 1) and, if the image has several, its instance",
+    )
 
 
 def _add_annotate_arguments(sub: argparse.ArgumentParser) -> None:
