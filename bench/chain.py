@@ -60,10 +60,11 @@ def dataset_flags(folder: Path | None, drawn: int) -> list[str]:
 
 @dataclass(frozen=True)
 class Ran:
-    """How long a process took, and the most memory that it needed."""
+    """How long a process took, the most memory that it needed, and the seconds of CPU time, if they are known."""
 
     seconds: float
     peak_mb: float
+    cpu: float = float("nan")
 
 
 def peak_mb(max_rss: int) -> float:
@@ -92,7 +93,7 @@ def run(stage: str, flags: list[str], *, show: bool = False, python_path: Path |
         if process.returncode:
             output.seek(0)
             raise SystemExit(f"{' '.join(command)} failed ({process.returncode})\n{output.read()[-3000:]}")
-    return Ran(seconds, peak_mb(usage.ru_maxrss))
+    return Ran(seconds, peak_mb(usage.ru_maxrss), usage.ru_utime + usage.ru_stime)
 
 
 @contextlib.contextmanager
