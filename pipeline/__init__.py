@@ -39,6 +39,7 @@ try:
         from pipeline.store.run.targets import memory, workspace
         from pipeline.tasks.corrected import corrected_dataset as dataset
         from pipeline.tasks.data import Augment, Load, LoadTest, Render
+        from pipeline.tasks.devices import devices
         from pipeline.tasks.photographs import Annotate, AnnotatePart
         from pipeline.tasks.results import LearningCurves, Predict, Report
         from pipeline.tasks.sections import checkpoint, device
@@ -73,7 +74,7 @@ command_line.install(
         Sanity: _CHAIN[:2],
         Suspects: (*_PREDICT, Predict),
     },
-    {"Data and workspace": (dataset, workspace), "Machine": (device, memory, checkpoint)},
+    {"Data and workspace": (dataset, workspace), "Machine": (device, devices, memory, checkpoint)},
 )
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "checkpoint",
     "dataset",
     "device",
+    "devices",
     "memory",
     "workspace",
 ]

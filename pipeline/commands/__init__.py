@@ -63,7 +63,7 @@ EPILOG = (
 )
 
 # Luigi's flags for this project: --STAGE-parameter, those of the sections that are not stages, and those of Predict without its name.
-LUIGIS_FLAG = re.compile(r"--(([A-Z]\w*|checkpoint|dataset|device|memory|workspace)-[\w-]+|folds|base-share)")
+LUIGIS_FLAG = re.compile(r"--(([A-Z]\w*|checkpoint|dataset|devices?|memory|workspace)-[\w-]+|folds|base-share)")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from pipeline.nets.options import (
 )
 from pipeline.store.run.parameters import choice, fraction, from_parameters, is_auto, or_usual, real, whole
 from pipeline.store.run.stage import Stage
+from pipeline.tasks.devices import OnDevices
 from pipeline.tasks.own import suited
 
 if TYPE_CHECKING:
@@ -126,10 +127,9 @@ class Budgeted(_OfStage):
 OWN_HEAT_MAP = 0.3
 
 
-class Learning(_OfStage):
+class Learning(OnDevices):
     """The parameters of every training."""
 
-    on_backend = True
     batch = whole(32, "number of samples in a training step", 1)
     optimizer = choice("muon", "optimizer", OPTIMIZERS)
     schedule = choice("cosine", "how the learning rate changes during the training", SCHEDULES)
@@ -158,6 +158,10 @@ class Learning(_OfStage):
     dropout = real(0.0, "factor for the dropout rates of the architecture; 1: as published", 0.0, 1.9)
     device_memory = whole(512, "MiB of images kept on the device; larger training sets are copied block by block", 1)
     seed = whole(0, "seed of the initial weights, the order of the samples and the dropout", 0)
+
+    @property
+    def divided(self) -> int:
+        return int(self.batch)
 
     def recipe(self, network: str, frame: int, stored: int, **given: Any) -> "Recipe":
         """How to train a net, with the given fields, with a frame of frame x frame pixels of samples of stored x stored pixels.

@@ -19,6 +19,7 @@ from pipeline.store.run.targets import ExternalFile, expanded, workspace_root
 from pipeline.store.workspace import digests
 from pipeline.store.workspace.console import say
 from pipeline.tasks import packfiles
+from pipeline.tasks.devices import OnDevices
 from pipeline.tasks.results import Predict
 from pipeline.tasks.sections import dataset, device
 
@@ -73,11 +74,10 @@ def _detects(pack: str, digest: str) -> bool:
     return digest not in ("missing", "not a file") and str(packfiles.read(Path(pack)).detector) == FACE
 
 
-class AnnotatePart(Stage):
+class AnnotatePart(OnDevices, Stage):
     """Annotates one part of the photographs of Annotate."""
 
     folder = "submissions"
-    on_backend = True
     photos = luigi.Parameter(significant=False, description="the photographs of all parts; Annotate gives it")
     nets = luigi.Parameter("", significant=False, description="the file of nets; Annotate gives it")
     size = luigi.IntParameter(significant=False, description="number of photographs in a part; Annotate gives it")

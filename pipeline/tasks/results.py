@@ -14,6 +14,7 @@ from pipeline.store.run.targets import ExternalFile, workspace_root
 from pipeline.store.workspace.called import called
 from pipeline.tasks import own
 from pipeline.tasks.data import Load, LoadTest
+from pipeline.tasks.devices import OnDevices
 from pipeline.tasks.own import suited
 from pipeline.tasks.sections import dataset, device
 from pipeline.tasks.specialist import TrainSpecialist
@@ -68,11 +69,10 @@ class LearningCurves(Stage):
         self.save(content, siblings=(".png",))
 
 
-class Predict(Stage):
+class Predict(OnDevices, Stage):
     """Predicts the test samples, as a table or as a submission to Kaggle, and the validation samples, to compare them with their labels."""
 
     folder = "submissions"
-    on_backend = True
     folds = whole(1, "number of chains of nets, each with another part of the samples held out; the prediction is their mean", 1)
     base_share = suited(
         real(0.33, "weight of the base net in the mean of its prediction and the specialist's; 0: only the specialist", 0.0, 1.0), "0"
@@ -123,7 +123,7 @@ class Predict(Stage):
         return "submission" if dataset().folder() else "submission-rendered"
 
     def used_modules(self) -> tuple[str, ...]:
-        return own.modules()
+        return (*own.modules(), *super().used_modules())
 
     def facts(self) -> dict[str, Any]:
         """The groups of an own set, by which the scores are divided, and the length by which errors are divided."""

@@ -20,6 +20,7 @@ from pipeline.store.run.stage import Stage
 from pipeline.store.run.targets import ExternalFile, workspace_root
 from pipeline.store.workspace import partials, runlog
 from pipeline.tasks.data import Load
+from pipeline.tasks.devices import WithDevices
 from pipeline.tasks.learning import Learning, Structured
 from pipeline.tasks.results import Predict
 from pipeline.tasks.sections import dataset, device
@@ -51,7 +52,7 @@ def _run_with_inputs(task: Any) -> None:
             raise
 
 
-class Trial(Stage):
+class Trial(WithDevices, Stage):
     """The outcome of one training, or of all trainings of a prediction, whether they have a result or not."""
 
     stage = luigi.Parameter(description="the stage, as STAGE[:group]")
@@ -171,7 +172,7 @@ class Planned:
             raise InputError(f"{self.file}: {error}") from None
 
 
-class SearchTrial(Planned, Stage):
+class SearchTrial(Planned, WithDevices, Stage):
     """One trial of a search by many workers: what the search proposes when a worker takes it, and the outcome."""
 
     number = luigi.IntParameter(description="number of the trial, from 0; Experiment gives it")
@@ -211,7 +212,7 @@ class SearchTrial(Planned, Stage):
         self.conclude(result=f"{plans.described(proposal.overrides)}: {outcome.ended}, validation RMSE {outcome.rmse:.3f} px")
 
 
-class Experiment(Planned, Stage):
+class Experiment(Planned, WithDevices, Stage):
     """Trains the variations that a file describes, or searches for the best one, and compares them in a table and a figure."""
 
     def _check_unit(self) -> None:

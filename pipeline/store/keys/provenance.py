@@ -46,7 +46,7 @@ def changes(now: dict[str, Any], then: dict[str, Any]) -> dict[str, list[str]]:
             _line(name, f"{name} {old} -> {new}", new, old)
             for name, new, old in _changed(now, then, "backend")
             # If the backend itself differs, the versions of the two backends need no lines.
-            if (new and old) or name in ("backend", *environment.ARITHMETIC)
+            if (new and old) or name in ("backend", "devices", *environment.ARITHMETIC)
         ],
         "inputs": [_line(f"its input {name}", f"its input {name} changed", new, old) for name, new, old in _changed(now, then, "inputs")],
         "schema": [] if now.get("schema") == then.get("schema") else ["the file layout changed"],

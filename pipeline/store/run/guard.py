@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import environment, units
 from pipeline.errors import InputError
 from pipeline.store.cleanup import recovery
-from pipeline.store.run import closing, interrupts
+from pipeline.store.run import closing, gpus, interrupts
 from pipeline.store.run.targets import log_folder
 from pipeline.store.workspace import files, locks, partials, runlog
 
@@ -97,6 +97,9 @@ def _logged(run: Callable[[Any], Any], stage: "Stage") -> None:
             raise refusal
         if edits := stage.edits():
             raise InputError(f"{'; '.join(edits)} since this process started. Restart it (in a notebook, the kernel) to use the new code.")
+        if given := gpus.own():
+            stage.say(f"uses {'GPU' if len(given) == 1 else 'GPUs'} {', '.join(given)}")
+        stage.set_up()
         run(stage)
     except BaseException as error:
         ending = "interrupted" if interrupts.received() or isinstance(error, KeyboardInterrupt) else getattr(error, "ending", "failed")

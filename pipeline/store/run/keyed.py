@@ -251,8 +251,12 @@ class Keyed(luigi.Task):
             "inputs": {name: task.key for name, task in self.inputs().items()},
             "files": provenance.numbered((file.title, file.digest()) for file in external),
             "code": fingerprints.fingerprint(type(self), self.used_modules()),
-            "backend": provenance.backend() if self.on_backend else {},
+            "backend": self.computed_by(),
         }
+
+    def computed_by(self) -> dict[str, str]:
+        """What trains or predicts, see `provenance.backend`; empty if this stage does neither."""
+        return provenance.backend() if self.on_backend else {}
 
     def used_modules(self) -> tuple[str, ...]:
         """The modules of this program that `run` imports by a name computed at run time; their code becomes part of the key."""

@@ -120,6 +120,14 @@ class Stage(Keyed):
             return error
         return None
 
+    def set_up(self) -> None:
+        """Called before `run`, in the process that runs the stage. What it does has no influence on the key."""
+
+    @property
+    def gpus(self) -> int:
+        """The number of GPUs that the process of this stage is given, if `--workers` shares them out."""
+        return 1
+
     # What a `run` uses
 
     def amended(self, value: Any) -> Any:
