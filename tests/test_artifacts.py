@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from pipeline.errors import InputError
 from pipeline.lazyrows import Images, LazyRows, chosen
 from pipeline.schema import Plot, array, record
-from pipeline.store.hdf5 import artifacts
+from pipeline.store.hdf5 import artifacts, bytereader
 from pipeline.store.run import targets
 from pipeline.store.run.targets import Artifact
 from pipeline.store.workspace import files
@@ -283,7 +284,7 @@ FILL_DISK = """
 import numpy, pathlib, resource
 from pipeline import units
 from pipeline.errors import InputError
-from pipeline.store.hdf5 import artifacts
+from pipeline.store.hdf5 import artifacts, bytereader
 from pipeline.store.workspace import files
 
 def fill():
@@ -305,6 +306,32 @@ try:
 except InputError as error:
     print(error)
 """
+
+
+def test_too_little_space_is_reported_before_an_array_is_written(tmp_path, monkeypatch):
+    """Of augmented versions nothing is written if all of them together need more space than is free."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 0, 500_000))
+    copies, read = [np.full((100, 3000), number, "uint8") for number in range(3)], []
+
+    def versions():
+        for number, copy in enumerate(copies):
+            read.append(number)
+            yield {"images": copy}
+
+    told = r"a\.h5 could not be written: no space left on device\. 900.0 kB are needed; 50\d.\d kB are free"
+    with pytest.raises(InputError, match=told), artifacts.writing(tmp_path / "a.h5", {}) as file:
+        artifacts.put_versions(file, Copies, versions(), 3)
+    assert read == [0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_many_pieces_are_reported_before_an_array_is_written(tmp_path, monkeypatch):
+    """An artifact that could not be read again is not written."""
+    monkeypatch.setattr(bytereader, "MOST", 5)
+    with pytest.raises(InputError, match=r"^a\.h5 would have more than 5 pieces, which is the limit of an artifact\. Use fewer or smaller"):
+        with artifacts.writing(tmp_path / "a.h5", {}) as file:
+            artifacts.put(file, Album(np.zeros((400, 3000), "uint8"), np.zeros(400, "int32")))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_full_disk(tmp_path):

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from pipeline.store.hdf5 import contents, layout
+from pipeline.store.hdf5 import contents, layout, room
 from pipeline.store.hdf5.contents import Content, put, put_versions
 from pipeline.store.hdf5.steady import Steady
 from pipeline.store.hdf5.tree import StoredGroup
@@ -80,7 +80,8 @@ def writing(
     siblings: files that have been published in the same folder, whose digests the artifact stores.
     views: likewise, but files that contain dates: they must exist, and their content is not verified.
 
-    Raises InputError if the disk is full, and RuntimeError if the artifact could not be read again.
+    Raises InputError if the disk is full, or has too little space for an array that is about to be written, see `room`. Raises RuntimeError
+    if the artifact could not be read again.
     """
     with files.publishing(path) as draft, draft.open("wb+", buffering=0) as raw:
         steady = Steady(raw)
@@ -90,8 +91,10 @@ def writing(
                 for name, value in attributes.items():
                     file.attrs[name] = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
                 file.attrs["NX_class"] = "NXroot"
+                room.opened(file, path)
                 yield file
             finally:
+                room.closed(file)
                 steady.close_hdf5(file)
         finally:
             if isinstance(steady.failure, OSError):

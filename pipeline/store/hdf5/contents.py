@@ -9,6 +9,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 
 from pipeline.schema import Description, Plot
+from pipeline.store.hdf5 import room
 from pipeline.store.hdf5.tree import StoredArray, StoredGroup
 
 if typing.TYPE_CHECKING:
@@ -148,6 +149,8 @@ def _create(
     """
     _check(f"{group.name.rstrip('/')}/{name}", shape, dtype, description)
     checked = {"chunks": chunk, "fletcher32": True} if len(chunk) == len(shape) > 0 else {}
+    if own := room.of(group):
+        own.claim(shape, dtype.itemsize, chunk if checked else ())
     dataset = group.create_dataset(name, shape, dtype, maxshape=(None, *shape[1:]) if grows else None, **checked)
     dataset.attrs["long_name"] = description.meaning
     dataset.attrs["units"] = description.units
