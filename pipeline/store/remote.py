@@ -28,6 +28,8 @@ from pipeline.store.workspace.console import say, warn_once
 
 # An object appears there whole or not at all. In other stores a file is uploaded under another name and renamed.
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory"}
+# The packages that connect to stores for which the extra `cluster` has none.
+PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs", "adl": "adlfs"}
 # Seconds without uploads of partial results after one has failed, or ten times as long as that took, so that a store that is away hardly
 # holds up a training.
 PAUSE = 60.0
@@ -57,8 +59,8 @@ def opened(url: str, root: Path) -> "RemoteStore":
     except ValueError:
         raise InputError(f"--workspace-remote {url}: {address.scheme} is not known; use s3, gs, az, sftp or file.") from None
     except ImportError as error:
-        advice = "pip install 'keypoints[cluster]' brings what s3 and sftp need."
-        raise InputError(f"--workspace-remote {url}: a package is missing ({_line(error)}). {advice}") from None
+        package = PACKAGES.get(address.scheme, "'keypoints[cluster]'")
+        raise InputError(f"--workspace-remote {url}: a package is missing ({_line(error)}). Run pip install {package}.") from None
     return RemoteStore(url.rstrip("/"), root)
 
 

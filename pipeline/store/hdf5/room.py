@@ -28,7 +28,8 @@ class Room:
         were claimed before, and InputError if they have more chunks than `layout.survey` accepts.
         """
         self.bytes += prod(shape) * itemsize
-        self.pieces += prod(-(-length // own) for length, own in zip(shape, chunk, strict=True)) if chunk else 1
+        chunks = prod(-(-length // own) for length, own in zip(shape, chunk, strict=True)) if chunk else 1
+        self.pieces += chunks + chunks // 31  # and the nodes of a tree whose nodes have at least 32 children
         if self.pieces > bytereader.MOST:
             raise InputError(
                 f"{self.path.name} would have more than {bytereader.MOST:,} pieces, which is the limit of an artifact. Use fewer or smaller"
