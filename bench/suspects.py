@@ -4,7 +4,8 @@ python bench/suspects.py FOLDER WORKSPACE [--seeds 101 102 ...] [--train] [-- LU
 
 Without --train the nets of the set as it is judge all labels: a net that was not trained on a sample does not see its mistakes, so the
 predictions are reused for several seeds. With --train the mistakes are in the labels (as a file of corrections in WORKSPACE) when the nets
-are trained, once for each seed, as they would be in reality. For Kaggle's faces, --rows gives the places of these rows of the training
+are trained, once for each seed, as they would be in reality. Results that are in WORKSPACE are used again, so the same command resumes
+after an interruption. For Kaggle's faces, --rows gives the places of these rows of the training
 table, counted from 1, in the order of suspicion of the samples, without any mistakes.
 """
 
@@ -31,17 +32,11 @@ WRONG = 0.02  # share of the samples
 
 @dataclasses.dataclass(frozen=True)
 class Clean:
-    """A set as it is: its samples, what was predicted for them, and its flags."""
+    """A set as it is: its samples, what was predicted for them, if that is known, and its flags."""
 
     faces: Dataset
     held_out: OutOfFold
     flags: list[str]
-
-    @property
-    def median(self) -> float:
-        """The median error of the nets, a fraction of the side of the samples."""
-        judged = suspects.judged(self.faces, self.held_out)
-        return float(np.nanmedian(np.linalg.norm(judged.labels - judged.predictions, axis=2)))
 
     def mistaken(self, seed: int) -> Made:
         """The set with mistakes in a share of its samples."""
@@ -52,11 +47,22 @@ class Clean:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """The mistakes of one seed, and the ranks int (n, K) of all labels, 0 where not labelled."""
+    """The mistakes of one seed, and what is thought of all labels: see `JudgedLabels`.
+
+    median: the median error of the nets, a fraction of the side of the samples.
+    """
 
     made: Made
     rank: np.ndarray
+    sample_rank: np.ndarray
     probability: np.ndarray
+    median: float
+
+    @classmethod
+    def of(cls, made: Made, found: JudgedLabels, side: int) -> "Found":
+        """What was found, with the mistakes. side: of the samples, pixels."""
+        error = np.linalg.norm(found.keypoints - found.predictions, axis=2) / side
+        return cls(made, found.rank, found.sample_rank, found.probability, float(np.nanmedian(error)))
 
     @property
     def cut(self) -> float:
@@ -74,19 +80,26 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="*", default=[], help="rows of Kaggle's training table to look for, from 1")
     options, flags = chain.arguments(parser)
     root = ["--workspace-root", str(options.workspace.resolve())]
-    clean = _clean([*chain.set_flags(options.folder), *root, *flags])
-    if options.rows:
-        _print_rows(clean, options.rows)
-    trained = options.workspace.resolve() if options.train else None
-    _print([_trained(clean, seed, trained) if trained else _reused(clean, seed) for seed in options.seeds], clean.median)
-
-
-def _clean(flags: list[str]) -> Clean:
-    """Runs Suspects on a set as it is."""
+    flags = [*chain.set_flags(options.folder), *root, *flags]
+    if options.train:
+        clean = _untrained(flags)
+        _print([_trained(clean, seed, options.workspace.resolve()) for seed in options.seeds])
+        return
     chain.run("Suspects", flags, show=True)
     with chain.task("Suspects", flags) as task:
         inputs = task.input()
-        return Clean(inputs["faces"].load(Dataset), task.held_out(inputs["predictions"].load(Predictions)), flags)
+        clean = Clean(inputs["faces"].load(Dataset), task.held_out(inputs["predictions"].load(Predictions)), flags)
+        if options.rows:
+            _print_rows(task.output().load(JudgedLabels), options.rows)
+    _print([_reused(clean, seed) for seed in options.seeds])
+
+
+def _untrained(flags: list[str]) -> Clean:
+    """A set as it is, without any nets."""
+    chain.run("Load", flags, show=True)
+    with chain.task("Load", flags) as task:
+        faces = task.output().load(Dataset)
+    return Clean(faces, OutOfFold(np.zeros(0, int), np.zeros((0, *faces.keypoints.shape[1:])), None), flags)
 
 
 def _reused(clean: Clean, seed: int) -> Found:
@@ -95,19 +108,19 @@ def _reused(clean: Clean, seed: int) -> Found:
     keypoints = clean.faces.keypoints.copy()
     keypoints[made.rows] = made.judged.labels * clean.faces.images.shape[1]
     found = suspects.suspects(dataclasses.replace(clean.faces, keypoints=keypoints), clean.held_out, seed=0)
-    return Found(made, found.rank, found.probability)
+    return Found.of(made, found, clean.faces.images.shape[1])
 
 
 def _trained(clean: Clean, seed: int, workspace: Path) -> Found:
     """What is found by nets that were trained with the mistakes."""
     made, file = clean.mistaken(seed), workspace / f"mistakes-{seed}.csv"
-    if not file.exists():
-        _write_mistakes(clean, made, file)
+    file.unlink(missing_ok=True)  # it may be incomplete
+    _write_mistakes(clean, made, file)
     flags = [*clean.flags, "--dataset-corrections", str(file)]
     chain.run("Suspects", flags, show=True)
     with chain.task("Suspects", flags) as task:
         found = task.output().load(JudgedLabels)
-    return Found(made, found.rank, found.probability)
+    return Found.of(made, found, clean.faces.images.shape[1])
 
 
 def _write_mistakes(clean: Clean, made: Made, file: Path) -> None:
@@ -118,31 +131,34 @@ def _write_mistakes(clean: Clean, made: Made, file: Path) -> None:
     relabelled.write(file, clean.flags, clean.faces, Labels(made.rows, points, chosen, made.kind.tolist()))
 
 
-def _print_rows(clean: Clean, rows: list[int]) -> None:
-    """Prints the places of rows among the samples, each of which counts with its most suspicious label."""
-    found = suspects.suspects(clean.faces, clean.held_out, seed=0)
+def _print_rows(found: JudgedLabels, rows: list[int]) -> None:
+    """Prints the places of rows among the samples, without any mistakes made on purpose."""
     told = (f"row {row}: {found.sample_rank[int(np.flatnonzero(found.row == row - 1)[0])]}" for row in rows)
     print(f"places among the {len(found.row):,} samples: {', '.join(told)}", flush=True)
 
 
-def _print(found: list[Found], median: float) -> None:
+def _print(found: list[Found]) -> None:
     """Prints recall and precision by kind of mistake and over all."""
+    median = np.mean([one.median for one in found])
     print(f"\nmedian error of the nets: {100 * median:.2f} % of the side of a sample\n")
-    print("| mistake | mistakes, large ones | found | wrong labels found | precision |\n| --- | --- | --- | --- | --- |")
+    print("| mistake | mistakes, large ones | found | among the samples | wrong labels found | precision |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for kind in (*KINDS, "all"):
-        mistakes, large, seen, wrong, right, precision = 0, 0, 0, 0, 0, []
+        mistakes, large, seen, first, wrong, right, precision = 0, 0, 0, 0, 0, 0, []
         for one in found:
             chosen = np.ones(len(one.made.kind), bool) if kind == "all" else one.made.kind == kind
             rank, bad = one.rank[one.made.rows[chosen]], one.made.wrong[chosen]
-            big = bad & ~(one.made.size[chosen] <= LARGE * median)
+            big = bad & ~(one.made.size[chosen] <= LARGE * one.median)
             reviewed = (rank > 0) & (rank <= one.cut)
             mistakes, large = mistakes + len(rank), large + int(big.any(axis=1).sum())
             seen += int((reviewed & bad)[big.any(axis=1)].any(axis=1).sum())
+            first += int((one.sample_rank[one.made.rows[chosen]][big.any(axis=1)] <= REVIEWED * one.sample_rank.max()).sum())
             wrong, right = wrong + int(big.sum()), right + int((reviewed & big).sum())
             precision += _precision(one, rank[big])
         if mistakes:
-            shares = [f"{100 * part / max(whole, 1):.1f} %" for part, whole in ((seen, large), (right, wrong))]
-            print(f"| {kind} | {mistakes}, {large} | {shares[0]} | {shares[1]} of {wrong} | {100 * np.mean(precision or [np.nan]):.0f} % |")
+            shares = [f"{100 * part / max(whole, 1):.1f} %" for part, whole in ((seen, large), (first, large), (right, wrong))]
+            exact = f"{100 * np.mean(precision or [np.nan]):.0f} %"
+            print(f"| {kind} | {mistakes}, {large} | {shares[0]} | {shares[1]} | {shares[2]} of {wrong} | {exact} |")
     _print_calibration(found)
 
 
