@@ -3,6 +3,7 @@
 import configparser
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -237,6 +238,18 @@ def test_presets_that_cannot_be_used(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(InputError, match=message):
         task._preset(str(path))
+
+
+@pytest.mark.parametrize(
+    ("fixed", "groups", "stages"),
+    [("", ("mouth",), ["Augment", "TrainBase", "TrainSpecialist", "Predict"]), ("because", (), ["Augment", "TrainBase"])],
+    ids=["folds", "neither folds nor specialists"],
+)
+def test_settings_of_stages_that_there_are(monkeypatch, fixed, groups, stages):
+    """A set without groups has no specialists to set, and one with fixed parts no folds."""
+    given = SimpleNamespace(definition=lambda: SimpleNamespace(fixed=fixed), groups=lambda: groups)
+    monkeypatch.setattr(task, "dataset", lambda: given)
+    assert list(task.Suspects._settings(SimpleNamespace(preset="quick", folds=5))) == stages
 
 
 def test_a_preset_of_the_user(tmp_path):

@@ -62,9 +62,10 @@ class Suspects(Stage):
         return {"predictions": predict, "faces": faces[0]}
 
     def _settings(self) -> Overrides:
-        """The overrides of the nets. A set with fixed parts has no folds."""
+        """The overrides of the nets. A set with fixed parts has no folds, and one without groups has no specialists."""
         folds = {} if dataset().definition().fixed else {"Predict": {"folds": self.folds}}
-        return {**_preset(self.preset), **folds}
+        settings = {**_preset(self.preset), **folds}
+        return {stage: values for stage, values in settings.items() if stage != "TrainSpecialist" or dataset().groups()}
 
     def used_modules(self) -> tuple[str, ...]:
         return own.modules()
