@@ -38,13 +38,14 @@ def main() -> None:
         sys.exit(__doc__)
     nets = loading.chosen([sys.argv[1]], []).nets
     print(device.prepare(seed=0, threads=1))
-    from pipeline.export import check, formats
+    from pipeline.export import check, formats, trials
 
-    samples = check.synthetic(nets, seed=0)
+    samples = trials.drawn(nets, seed=0, count=COMPARED)
     if len(sys.argv) == 3:
         every = reading.load(Path(sys.argv[2]), UnlabelledSamples).images
         samples = every[np.unique(np.linspace(0, len(every) - 1, COMPARED).astype(int))]
-    expected = check.expected(nets, samples).keypoints
+    with trials.without_search():
+        expected = nets.predict(samples, keep=True).keypoints
 
     def keras(images: np.ndarray) -> np.ndarray:
         return nets.predict(images, keep=True).keypoints

@@ -178,10 +178,10 @@ def exported(nets, tmp_path_factory):
 @pytest.fixture(scope="module")
 def photograph():
     """Colours with soft spots, and structure of all sizes."""
-    from pipeline.export import check
+    from pipeline.export import trials
     from pipeline.inference.loaded import SampleFrame
 
-    (image,) = check.spots(SampleFrame(300, 3), seed=1, count=1)
+    (image,) = trials.spots(SampleFrame(300, 3), seed=1, count=1)
     return Image.fromarray(image[:211])
 
 
@@ -249,11 +249,9 @@ def opened(nets, exported, runtime, photograph, tmp_path_factory):
 
 def test_the_page_predicts_as_python(opened, nets, photograph):
     """From a file, to 0.05 pixels: of the whole image at first, and of boxes inside and at the edge of it."""
-    from pipeline.export import check
-
     boxes = np.array([[33.25, 40.5, 101, 87], [200, 0, 100, 60]])
     squares = np.array([[0, -44.5, 300], *nets.squares(boxes)])
-    predicted = check.expected(nets, crops.crop(photograph, squares, nets.frame.side)).keypoints
+    predicted = test_export.predicted(nets, crops.crop(photograph, squares, nets.frame.side))
     expected = crops.to_photo(predicted, squares, nets.frame.side)
     found = [opened.keypoints()]
     for box in boxes:

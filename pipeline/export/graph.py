@@ -18,27 +18,14 @@ from pipeline.inference.loaded import LoadedNets
 from pipeline.nets.forward import FAR_APART, MOST_ALIGNMENTS
 
 
-class Outputs(NamedTuple):
-    """What a graph computes for n images.
-
-    keypoints: float32 (n, K, 2), pixels of the images. apart: float32 (n,), the distance between the last two alignments of a sample, as a
-    fraction of the frame, the largest of all chains; above FAR_APART the sample is lost. 0 for nets that do not refine their predictions.
-    """
-
-    keypoints: Any
-    apart: Any
-
-
 class Found(NamedTuple):
     """What a base net has found in n images.
 
-    points: (n, S * K), pixels of the images. view: (n, 1), the maps that align the samples; None if the net has no target. apart: (n, 1),
-    see `Outputs`.
+    points: (n, S * K), pixels of the images. view: (n, 1), the maps that align the samples; None if the net has no target.
     """
 
     points: Places
     view: Similarity | None
-    apart: Any
 
 
 def built(nets: LoadedNets) -> list[list[Net]]:
@@ -46,15 +33,16 @@ def built(nets: LoadedNets) -> list[list[Net]]:
     return [[Net.of(trained, nets, f"net{i}_{j}") for j, trained in enumerate(chain)] for i, chain in enumerate(nets.chains)]
 
 
-def outputs(images: Any, chains: list[list[Net]], base_share: float) -> Outputs:
-    """The predictions for images uint8 (n, s, s) or (n, s, s, 3), whose side s may be dynamic; see `LoadedNets.predict`."""
+def outputs(images: Any, chains: list[list[Net]], base_share: float) -> Any:
+    """The predictions float32 (n, K, 2), pixels, for images uint8 (n, s, s) or (n, s, s, 3), whose side s may be dynamic.
+
+    See `LoadedNets.predict`.
+    """
     seen = Inputs(images)
-    predicted = [_chain(seen, nets, base_share) for nets in chains]
-    points, apart = predicted[0]
-    for other, own in predicted[1:]:
-        points, apart = Places(points.x + other.x, points.y + other.y), ops.maximum(apart, own)
-    keypoints = ops.stack([points.x / len(chains), points.y / len(chains)], axis=2)
-    return Outputs(keypoints, ops.squeeze(apart, 1))
+    points, *others = [_chain(seen, nets, base_share) for nets in chains]
+    for other in others:
+        points = Places(points.x + other.x, points.y + other.y)
+    return ops.stack([points.x / len(chains), points.y / len(chains)], axis=2)
 
 
 def function(chains: list[list[Net]], nets: LoadedNets, *, side: int | None) -> Any:
@@ -64,16 +52,16 @@ def function(chains: list[list[Net]], nets: LoadedNets, *, side: int | None) -> 
     colour = (3,) if nets.frame.colour else ()
     signature = [tf.TensorSpec((None, side, side, *colour), tf.uint8, name="images")]
     # Autograph would rewrite the Python code, which has nothing that depends on values.
-    return tf.function(lambda images: outputs(images, chains, nets.base_share).keypoints, input_signature=signature, autograph=False)
+    return tf.function(lambda images: outputs(images, chains, nets.base_share), input_signature=signature, autograph=False)
 
 
-def _chain(images: Inputs, nets: list[Net], base_share: float) -> tuple[Places, Any]:
-    """The predictions (n, K) of a base net and its specialists, see `ensemble.combined`; and how far apart the last alignments are."""
+def _chain(images: Inputs, nets: list[Net], base_share: float) -> Places:
+    """The predictions (n, K) of a base net and its specialists, see `ensemble.combined`."""
     base, *specialists = nets
     found = _base(images, base)
     own = found.points.each(lambda values: ops.take(values, base.own, axis=1))
     if not specialists:
-        return own, found.apart
+        return own
     others = [_shifted(images, net, _specialist(images, net, found), net.own) for net in specialists]
     indices = [k for net in specialists for k in net.indices]
     # Where there is no specialist the mean is that of the base net with itself.
@@ -83,7 +71,7 @@ def _chain(images: Inputs, nets: list[Net], base_share: float) -> tuple[Places, 
         every = ops.concatenate([base_values, *values], axis=1)
         return base_share * base_values + (1 - base_share) * ops.take(every, np.array(place, np.int32), axis=1)
 
-    return Places(combined(own.x, [one.x for one in others]), combined(own.y, [one.y for one in others])), found.apart
+    return Places(combined(own.x, [one.x for one in others]), combined(own.y, [one.y for one in others]))
 
 
 def _shifted(images: Inputs, net: Net, points: Places, which: np.ndarray | slice) -> Places:
@@ -100,17 +88,16 @@ def _base(images: Inputs, net: Net) -> Found:
     """What a net that sees whole images finds, see `forward.predict_refined`."""
     scale, target = net.frame / images.span, net.trained.target
     points, view = _first(net.through(images, images.whole(net), 1.0)), None
-    apart = ops.zeros_like(points.x[:, :1])
     if target is not None and bool(net.trained.refined):
-        points, apart = _refined(images, net, points, target)
+        points = _refined(images, net, points, target)
     points = _shifted(images, net, points, slice(None))
     if target is not None:
         view = sampling.aligning(points.each(lambda values: values[:, : len(target)]), target, scale)
-    return Found(points, view, apart)
+    return Found(points, view)
 
 
-def _refined(images: Inputs, net: Net, first: Places, target: np.ndarray) -> tuple[Places, Any]:
-    """The refined predictions, given a first one (n, S * K) of each image, and the distance of the last two, see `Outputs.apart`.
+def _refined(images: Inputs, net: Net, first: Places, target: np.ndarray) -> Places:
+    """The refined predictions, given a first one (n, S * K) of each image.
 
     Every sample is aligned MOST_ALIGNMENTS times; where the predictions are no longer far apart, what follows has no effect.
     """
@@ -137,7 +124,7 @@ def _refined(images: Inputs, net: Net, first: Places, target: np.ndarray) -> tup
         better = ops.logical_and(ops.logical_and(better, apart > FAR_APART), closer < apart)
         found, apart = chosen(better, _middle(latest, again), found), ops.where(better, closer, apart)
         latest = chosen(better, again, latest)
-    return found, apart
+    return found
 
 
 def _specialist(images: Inputs, net: Net, found: Found) -> Places:

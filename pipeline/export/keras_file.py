@@ -25,7 +25,7 @@ def write(folder: Path, chains: list[list[Net]], nets: LoadedNets, values: dict[
     keras.backend.clear_session()  # which begins to count the names of operations anew
     colour = (3,) if nets.frame.colour else ()
     images = keras.Input((nets.frame.side, nets.frame.side, *colour), dtype="uint8", name="images")
-    model = keras.Model(images, graph.outputs(images, chains, nets.base_share).keypoints, name="keypoints")
+    model = keras.Model(images, graph.outputs(images, chains, nets.base_share), name="keypoints")
     with tempfile.TemporaryDirectory() as place:
         made = Path(place) / f"{STEM}.keras"
         model.save(made)

@@ -67,6 +67,7 @@ def facts(chosen: Chosen, packs: list[Pack], part: str, licence: str) -> Facts:
 
     licence: "" for that of the files of nets.
     """
+    _start_keras()
     from pipeline.export.metadata import Facts
 
     licences = [text for pack in packs if (text := str(pack.licence))]
@@ -77,11 +78,16 @@ def facts(chosen: Chosen, packs: list[Pack], part: str, licence: str) -> Facts:
     return Facts(part, data, licence or "; ".join(dict.fromkeys(licences)))
 
 
-def write(folder: Path, chosen: Format, nets: LoadedNets, facts: Facts) -> None:
-    """Writes the files into a folder, the metadata as a file of their own among them. Raises InputError for another backend of Keras."""
+def _start_keras() -> None:
+    """Must come before any import of Keras, so that its backend starts without messages and with the right number of threads."""
     from pipeline.nets import device as devices
 
     devices.prepare(seed=0, threads=device().threads)
+
+
+def write(folder: Path, chosen: Format, nets: LoadedNets, facts: Facts) -> None:
+    """Writes the files into a folder, the metadata as a file of their own among them. Raises InputError for another backend of Keras."""
+    _start_keras()
     import keras
 
     from pipeline.export import formats, graph, metadata
@@ -111,12 +117,7 @@ def samples(stages: list[Stage], nets: LoadedNets) -> np.ndarray | None:
 
 def checked(run_file: Run, nets: LoadedNets, samples: np.ndarray | None) -> list[str]:
     """The largest differences from the nets, in words. Raises InputError if they are too large."""
-    from pipeline.export import check, graph
+    from pipeline.export import check, trials
 
-    kinds = {"synthetic image": check.synthetic(nets, seed=0)} | ({} if samples is None else {"sample": samples})
-    chains, found = graph.built(nets), []
-    for what, images in kinds.items():
-        own = check.expected(nets, images)
-        certain = check.certain(own, check.apart(chains, images), nets.frame.side)
-        found.append(check.checked(own.keypoints, check.predicted(run_file, images), certain, nets.keypointset.names, what))
-    return found
+    kinds = {"synthetic image": trials.synthetic(nets, seed=0)} | ({} if samples is None else {"sample": trials.tried(nets, samples)})
+    return [check.checked(trial, check.predicted(run_file, trial.images), nets.keypointset.names, what) for what, trial in kinds.items()]
