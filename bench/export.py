@@ -38,13 +38,13 @@ def main() -> None:
         sys.exit(__doc__)
     nets = loading.chosen([sys.argv[1]], []).nets
     print(device.prepare(seed=0, threads=1))
-    from pipeline.export import check, formats, trials
+    from pipeline.export import check, check_images, formats
 
-    samples = trials.drawn(nets, seed=0, count=COMPARED)
+    samples = check_images.drawn(nets, seed=0, count=COMPARED)
     if len(sys.argv) == 3:
         every = reading.load(Path(sys.argv[2]), UnlabelledSamples).images
         samples = every[np.unique(np.linspace(0, len(every) - 1, COMPARED).astype(int))]
-    with trials.without_search():
+    with check_images.without_search():
         expected = nets.predict(samples, keep=True).keypoints
 
     def keras(images: np.ndarray) -> np.ndarray:

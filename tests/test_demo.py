@@ -178,10 +178,10 @@ def exported(nets, tmp_path_factory):
 @pytest.fixture(scope="module")
 def photograph():
     """Colours with soft spots, and structure of all sizes."""
-    from pipeline.export import trials
+    from pipeline.export import check_images
     from pipeline.inference.loaded import SampleFrame
 
-    (image,) = trials.spots(SampleFrame(300, 3), seed=1, count=1)
+    (image,) = check_images.spots(SampleFrame(300, 3), seed=1, count=1)
     return Image.fromarray(image[:211])
 
 

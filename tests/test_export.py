@@ -85,16 +85,16 @@ def whole():
 
 
 def images(count=6, *, side=STORED, channels=1, seed=0):
-    from pipeline.export import trials
+    from pipeline.export import check_images
 
-    return trials.spots(SampleFrame(side, channels), seed=seed, count=count)
+    return check_images.spots(SampleFrame(side, channels), seed=seed, count=count)
 
 
 def predicted(nets, given):
     """What the nets predict without a search for lost samples."""
-    from pipeline.export import trials
+    from pipeline.export import check_images
 
-    with trials.without_search():
+    with check_images.without_search():
         return nets.predict(given).keypoints
 
 
@@ -290,50 +290,50 @@ formats.module_of(chosen).write(Path({str(tmp_path)!r}), graph.built(nets), nets
 
 def test_check_names_the_sample_and_the_keypoint():
     """A file that predicts one value of a steady image too far away is refused, with the image, the keypoint and the distance."""
-    from pipeline.export import check, trials
+    from pipeline.export import check, check_images
 
-    trial = trials.Trial(images(3), np.zeros((3, 3, 2)), np.array([0.001, 0.02, 0.021]))
-    other = trial.keypoints + 0.015
-    words = check.checked(trial, other, toys.DOTS.names, "sample")
+    tried = check_images.CheckImages(images(3), np.zeros((3, 3, 2)), np.array([0.001, 0.02, 0.021]))
+    other = tried.keypoints + 0.015
+    words = check.checked(tried, other, toys.DOTS.names, "sample")
     assert words.startswith("2 samples: at most 0.0150 pixels; 1 sample in which rounding moves the predictions")
     for wrong, distance in ((0.03, "0.030"), (np.nan, "inf")):
         other[1, 2, 0] = wrong
         with pytest.raises(InputError, match=f"predict nose_tip of sample 2 {distance} pixels away.* at most 0.02 is accepted"):
-            check.checked(trial, other, toys.DOTS.names, "sample")
+            check.checked(tried, other, toys.DOTS.names, "sample")
 
 
 def test_check_accepts_what_rounding_does_to_the_nets_themselves():
     """Where rounding moves their predictions, those of the file may differ by as much, in the median of the images."""
-    from pipeline.export import check, trials
+    from pipeline.export import check, check_images
 
-    trial = trials.Trial(images(3), np.zeros((3, 3, 2)), np.array([0.5, 0.5, 0.5]))
-    other = trial.keypoints.copy()
+    tried = check_images.CheckImages(images(3), np.zeros((3, 3, 2)), np.array([0.5, 0.5, 0.5]))
+    other = tried.keypoints.copy()
     other[1, 2, 0] = 7
-    assert check.checked(trial, other, toys.DOTS.names, "sample").endswith(
+    assert check.checked(tried, other, toys.DOTS.names, "sample").endswith(
         "median 0.0000 pixels, where rounding moves them by 0.5000 pixels"
     )
     other[2, 0, 1] = -1
     with pytest.raises(InputError, match=r"half of 3 samples at least one keypoint 1\.000 pixels or more.* at most 0\.5 is accepted"):
-        check.checked(trial, other, toys.DOTS.names, "sample")
+        check.checked(tried, other, toys.DOTS.names, "sample")
 
 
 @pytest.fixture(scope="module")
-def trial():
+def tried():
     """Ten steady synthetic images and the predictions of the nets."""
-    from pipeline.export import trials
+    from pipeline.export import check_images
 
-    return trials.synthetic(whole(), seed=0, count=10)
+    return check_images.synthetic(whole(), seed=0, count=10)
 
 
-def test_synthetic_images_are_the_first_steady_ones(trial):
+def test_synthetic_images_are_the_first_steady_ones(tried):
     """They are taken from two rounds, in their order, and are the same for the same seed."""
-    from pipeline.export import trials
+    from pipeline.export import check_images
 
-    every = np.concatenate([trials.drawn(whole(), seed=seed, count=10) for seed in (0, 1)])
-    place = [int((every == image).all(axis=(1, 2)).argmax()) for image in trial.images]
-    assert trial.steady.all()
+    every = np.concatenate([check_images.drawn(whole(), seed=seed, count=10) for seed in (0, 1)])
+    place = [int((every == image).all(axis=(1, 2)).argmax()) for image in tried.images]
+    assert tried.steady.all()
     assert place == sorted(set(place))
-    np.testing.assert_array_equal(trial.images, every[place])
+    np.testing.assert_array_equal(tried.images, every[place])
 
 
 def shifted(nets):
@@ -360,27 +360,27 @@ def computed(nets, given):
 
 
 @pytest.mark.parametrize("breaking", [shifted, unmirrored, without_a_specialist])
-def test_a_broken_graph_is_refused(breaking, trial):
+def test_a_broken_graph_is_refused(breaking, tried):
     """An offset that is wrong, mirrored averaging that is left out, and a missing specialist; the message names what differs."""
     from pipeline.export import check
 
     with pytest.raises(InputError, match=r"The file was not written, because it would predict \w+ of image \d+ \d+\.\d+ pixels away"):
-        check.checked(trial, computed(breaking(whole()), trial.images), toys.DOTS.names, "image")
+        check.checked(tried, computed(breaking(whole()), tried.images), toys.DOTS.names, "image")
 
 
-def test_an_intact_graph_is_accepted(trial):
+def test_an_intact_graph_is_accepted(tried):
     """Of the whole chain no value of a steady image differs by more than 0.02 pixels."""
     from pipeline.export import check
 
-    assert check.checked(trial, computed(whole(), trial.images), toys.DOTS.names, "image").startswith("10 images: at most 0.0")
+    assert check.checked(tried, computed(whole(), tried.images), toys.DOTS.names, "image").startswith("10 images: at most 0.0")
 
 
 def test_the_search_is_left_as_it_was():
     """The nets are compared without the search for lost samples, which takes place again afterwards."""
-    from pipeline.export import trials
+    from pipeline.export import check_images
     from pipeline.nets import forward
 
-    with trials.without_search():
+    with check_images.without_search():
         assert max(forward.FEW_LOST, forward.MOST_LOST) == 0
     assert min(forward.FEW_LOST, forward.MOST_LOST) > 0
 

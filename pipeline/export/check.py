@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.errors import InputError
+from pipeline.export.check_images import LIMIT, CheckImages
 from pipeline.export.formats import Run
-from pipeline.export.trials import LIMIT, Trial
 from pipeline.lazyrows import Images
 from pipeline.units import counted
 
@@ -32,22 +32,22 @@ def largest(one: np.ndarray, other: np.ndarray) -> Difference:
     return Difference(float(apart[image, keypoint]), int(image) + 1, int(keypoint))
 
 
-def checked(trial: Trial, found: np.ndarray, names: tuple[str, ...], what: str) -> str:
+def checked(given: CheckImages, found: np.ndarray, names: tuple[str, ...], what: str) -> str:
     """Compares what nets predict with what a file predicts, `found` (n, K, 2); returns the largest difference in words.
 
     names: of the keypoints. what: the images, for messages. Raises InputError if a value of a steady image differs by more than LIMIT, or
     if the others differ by more, in the median, than the predictions of the nets themselves move.
     """
-    lines, steady = [], trial.steady
+    lines, steady = [], given.steady
     if steady.any():
-        worst = largest(trial.keypoints[steady], found[steady])
+        worst = largest(given.keypoints[steady], found[steady])
         image = int(np.flatnonzero(steady)[worst.image - 1]) + 1
         if worst.pixels > LIMIT:
             _refuse(f"{names[worst.keypoint]} of {what} {image} {worst.pixels:.3f} pixels", LIMIT)
         lines.append(f"{counted(int(steady.sum()), what)}: at most {worst.pixels:.4f} pixels")
     if not steady.all():
         others = counted(int((~steady).sum()), what)
-        apart, moved = np.median(_apart(trial.keypoints, found)[~steady].max(axis=1)), np.median(trial.moved[~steady])
+        apart, moved = np.median(_apart(given.keypoints, found)[~steady].max(axis=1)), np.median(given.moved[~steady])
         if apart > moved:
             _refuse(f"half of {others} at least one keypoint {apart:.3f} pixels or more", moved)
         lines.append(

@@ -117,7 +117,9 @@ def samples(stages: list[Stage], nets: LoadedNets) -> np.ndarray | None:
 
 def checked(run_file: Run, nets: LoadedNets, samples: np.ndarray | None) -> list[str]:
     """The largest differences from the nets, in words. Raises InputError if they are too large."""
-    from pipeline.export import check, trials
+    from pipeline.export import check, check_images
 
-    kinds = {"synthetic image": trials.synthetic(nets, seed=0)} | ({} if samples is None else {"sample": trials.tried(nets, samples)})
-    return [check.checked(trial, check.predicted(run_file, trial.images), nets.keypointset.names, what) for what, trial in kinds.items()]
+    kinds = {"synthetic image": check_images.synthetic(nets, seed=0)} | (
+        {} if samples is None else {"sample": check_images.tried(nets, samples)}
+    )
+    return [check.checked(given, check.predicted(run_file, given.images), nets.keypointset.names, what) for what, given in kinds.items()]

@@ -27,7 +27,7 @@ DRAWN = ("left_eye_center", "right_eye_center", "mouth_center_bottom_lip")  # ke
 SHIFT = 0.0005
 
 
-class Trial(NamedTuple):
+class CheckImages(NamedTuple):
     """Images, what the nets predict for them, and how reproducible that is.
 
     images: uint8 (n, side, side[, 3]). keypoints: float (n, K, 2), pixels of the images. moved: float (n,), how far a shift of what the
@@ -43,29 +43,29 @@ class Trial(NamedTuple):
         """Whether each image is steady, bool (n,)."""
         return self.moved <= LIMIT
 
-    def of(self, rows: np.ndarray) -> "Trial":
+    def of(self, rows: np.ndarray) -> "CheckImages":
         """Some of the images."""
-        return Trial(*(values[rows] for values in self))
+        return CheckImages(*(values[rows] for values in self))
 
 
-def synthetic(nets: LoadedNets, *, seed: int, count: int = SYNTHETIC) -> Trial:
+def synthetic(nets: LoadedNets, *, seed: int, count: int = SYNTHETIC) -> CheckImages:
     """Seeded synthetic images, as many as `count`: the first steady ones of ROUNDS times as many.
 
     If fewer are steady, the first of the others follow.
     """
-    rounds: list[Trial] = []
+    rounds: list[CheckImages] = []
     while len(rounds) < ROUNDS and sum(int(one.steady.sum()) for one in rounds) < count:
         rounds.append(tried(nets, drawn(nets, seed=seed + len(rounds), count=count)))
-    every = Trial(*(np.concatenate(values) for values in zip(*rounds, strict=True)))
+    every = CheckImages(*(np.concatenate(values) for values in zip(*rounds, strict=True)))
     return every.of(np.sort(np.argsort(~every.steady, kind="stable")[:count]))
 
 
-def tried(nets: LoadedNets, images: Images) -> Trial:
+def tried(nets: LoadedNets, images: Images) -> CheckImages:
     """The images with the predictions of the nets, which search for no sample, as files do not."""
     given = images[:]
     with without_search():
         own, *others = (some.predict(given, keep=True).keypoints for some in (nets, _shifted(nets, SHIFT), _shifted(nets, -SHIFT)))
-    return Trial(given, own, np.abs(np.stack(others) - own).max(axis=(0, 2, 3)))
+    return CheckImages(given, own, np.abs(np.stack(others) - own).max(axis=(0, 2, 3)))
 
 
 def _shifted(nets: LoadedNets, by: float) -> LoadedNets:
