@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.data.synthetic.portrait import portrait
+from pipeline.inference import elsewhere
 from pipeline.inference.loaded import FACE, LoadedNets, SampleFrame
 from pipeline.lazyrows import Images
 from pipeline.nets import forward
@@ -112,9 +113,9 @@ def spots(frame: SampleFrame, *, seed: int, count: int) -> np.ndarray:
 @contextlib.contextmanager
 def without_search() -> Iterator[None]:
     """The nets search for no sample in parts of the image, as in exported files."""
-    before = forward.FEW_LOST, forward.MOST_LOST
-    forward.FEW_LOST, forward.MOST_LOST = 0, 0.0
+    before = forward.FEW_LOST, forward.MOST_LOST, elsewhere.FEW, elsewhere.MOST
+    forward.FEW_LOST, forward.MOST_LOST, elsewhere.FEW, elsewhere.MOST = 0, 0.0, 0, 0.0
     try:
         yield
     finally:
-        forward.FEW_LOST, forward.MOST_LOST = before
+        forward.FEW_LOST, forward.MOST_LOST, elsewhere.FEW, elsewhere.MOST = before

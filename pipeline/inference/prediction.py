@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from pipeline.geometry import alignment
+from pipeline.inference import elsewhere
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images
 from pipeline.nets import forward, network
@@ -32,11 +33,16 @@ def predict(
     """Predicts the keypoints of images uint8 (n, s, s) or (n, s, s, 3) of any side s with a trained net.
 
     Returns keypoints (n, S, k, 2), in pixels of the images, for each of S annotation sources; the k keypoints are `trained.indices`. The
-    predictions are averaged with those for the mirror images, include the offsets of the sources, and are clipped to the image.
+    predictions are averaged with those for the mirror images, include the offsets of the sources, and are clipped to the image. Doubtful
+    ones of a base net are replaced where `elsewhere.SearchElsewhere` finds the sample at another place; without mirror images nothing tells
+    which are doubtful.
     found: where the base net has found the samples; only a specialist that sees windows needs it.
     """
     indices, net, side = trained.indices.tolist(), rebuild(trained, keypointset), images.shape[1]
-    predicted = forward.predict_sight(net, images, sight(trained, found, side=side), keypointset, indices=indices)
+    seen = sight(trained, found, side=side)
+    predicted = forward.predict_sight(net, images, seen, keypointset, indices=indices)
+    if isinstance(seen, WholeImage) and seen.target is not None and seen.refine and keypointset.mirror is not None:
+        predicted = elsewhere.SearchElsewhere(net, images, keypointset, seen, seen.target).improved(predicted)
     offsets = trained.offsets if side == trained.stored else trained.offsets * np.float32(side / trained.stored)
     return predicted.shifted(offsets, keypointset, indices, side=side)
 
