@@ -54,7 +54,9 @@ class SearchElsewhere:
         chosen = self.chosen(found[rows], others)
         better = np.flatnonzero(chosen >= 0)
         first = others[better * EACH_WAY**2 + chosen[better]]
-        return found.replaced(rows[better], mean_of([first, self._aligned(first, rows[better])]))
+        final = mean_of([first, self._aligned(first, rows[better])])
+        usual = np.flatnonzero(~self._is_odd(final))
+        return found.replaced(rows[better[usual]], final[usual])
 
     def doubtful(self, found: Averaged) -> np.ndarray:
         """The indices, int64 (m,), of the samples with doubtful predictions that are looked for."""
