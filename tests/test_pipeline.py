@@ -226,11 +226,19 @@ class TestChain:
         assert capsys.readouterr().out.splitlines()[-2].startswith("Report ")
 
     def test_neither_workers_nor_memory_change_a_byte(self, chain, tmp_path):
-        """Two specialists trained at a time, no array of images in memory: every artifact has the bytes of the ordinary run."""
+        """Two specialists trained at a time, no array of images in memory: every artifact has the bytes of the ordinary run.
+
+        The other specialists are those of that run.
+        """
         workspace, _ = chain
+        (tmp_path / "models").mkdir()
+        for group in KAGGLE.groups.keys() - {"mouth", "nose_tip"}:
+            (path,) = (workspace / "models").glob(f"trainspecialist-{group}-*.h5")
+            shutil.copy(path, tmp_path / "models")
         options = ["--workers=2", "--memory-images=0"]
         result = luigi("Predict", "--dataset-path=rendered", f"--workspace-root={tmp_path}", *options, *SMALL)
         assert result.returncode == 0, result.stderr
+        assert "Ran 9 stages in " in result.stderr
         assert hashes(tmp_path) == hashes(workspace)
 
 
