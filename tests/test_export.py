@@ -174,6 +174,32 @@ def test_reduction_is_pillows(factor, channels):
     np.testing.assert_array_equal(result, expected)
 
 
+def test_reduction_is_pillows_in_onnx_runtime():
+    """So do those that ONNX Runtime reduces, by a factor that the side of the images decides, with pixels left over at the edge."""
+    needs("onnx")
+    import onnxruntime
+    import tensorflow as tf
+    import tf2onnx
+
+    from pipeline.export import sampling
+    from pipeline.geometry import affine
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None), tf.uint8)], autograph=False)
+    def reduced(images):
+        factor = sampling.reduction(sampling.side_of(images), 1.0, FRAME)
+        result, side = sampling.reduced(images, factor)
+        return result, factor, side
+
+    model, _ = tf2onnx.convert.from_function(reduced, input_signature=reduced.input_signature, opset=18)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    for size in (64, 131, 200):
+        given = np.random.default_rng(0).integers(0, 256, (2, size, size), dtype=np.uint8)
+        result, factor, side = session.run(None, {session.get_inputs()[0].name: given})
+        expected = affine.reduced(given, affine.reduction(FRAME / size))
+        assert (factor, side) == (affine.reduction(FRAME / size), expected.shape[1])
+        np.testing.assert_array_equal(result[:, :side, :side], expected)
+
+
 def test_factor_of_reduction_is_that_of_the_nets():
     """For every side the factor is that of `affine.reduction`, whether the side is known when the graph is built or not."""
     import tensorflow as tf

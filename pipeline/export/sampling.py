@@ -42,7 +42,7 @@ def reduced(images: Any, factor: Any) -> tuple[Any, Any]:
     side = side_of(images)
     if isinstance(factor, int) and factor == 1:
         return ops.cast(images, "float32"), side
-    count = -(-side // factor)
+    count = (side + factor - 1) // factor  # some converters round the quotient of a negative number towards zero
     fixed = isinstance(count, int)
     steps = np.arange(count, dtype=np.int32) if fixed else ops.minimum(_counted(_row(images)), count - 1)
     first, last = steps * factor, (np.minimum if fixed else ops.minimum)((steps + 1) * factor, side)
