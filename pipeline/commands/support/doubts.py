@@ -55,13 +55,13 @@ def _suspects() -> "JudgedLabels | None":
 
     An artifact of an older version of the program, which lacks something, is passed over.
     """
-    from pipeline.quality.suspects import JudgedLabels
-
     root, usable = workspace_root(), _loads()
     for path in sorted(names.artifacts(root / "submissions", "suspects"), key=lambda path: -path.stat().st_mtime_ns):
         if artifacts.is_sound(path):
             key = artifacts.attributes(path).get("made_from", {}).get("inputs", {}).get("Load", "")
             if root / "data" / f"load-{key}.h5" in usable:
+                from pipeline.quality.suspects import JudgedLabels  # imports scikit-learn, which takes long
+
                 with contextlib.suppress(InputError):
                     return reading.load(path, JudgedLabels)
     return None
