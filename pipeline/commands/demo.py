@@ -123,4 +123,4 @@ def _card(nets: LoadedNets, pack: Pack | None, facts: Facts, *, drawn: bool) -> 
 
 
 def _title(name: str) -> str:
-    return units.printable(name) or "Keypoints"
+    return units.printable(exporting.set_name(name)) or "Keypoints"

@@ -74,8 +74,14 @@ def facts(chosen: Chosen, packs: list[Pack], part: str, licence: str) -> Facts:
     located = chosen.nets.chains[0][0].located
     count = int(packs[0].data.samples.sum()) if packs else 0 if located is None else len(located)
     drawn = " that the program drew" if chosen.only_drawn else ""
-    data = f"{units.counted(count, 'labelled sample')}{drawn}, keypoint set {chosen.nets.keypointset.name}"
+    name = set_name(chosen.nets.keypointset.name)
+    data = f"{units.counted(count, 'labelled sample')}{drawn}{f', keypoint set {name}' if name else ''}"
     return Facts(part, data, licence or "; ".join(dict.fromkeys(licences)))
+
+
+def set_name(stored: str) -> str:
+    """The name of a keypoint set that a net stores; "" if it has none, as the nets of own sets, whose name may change without training."""
+    return "" if stored == "own set" else stored
 
 
 def _start_keras() -> None:

@@ -111,6 +111,7 @@ function change(instances, selected = state.selected) {
 function pixels(shown, width, height) {
   const canvas = $("photo");
   [canvas.width, canvas.height] = [width, height];
+  canvas.parentElement.style.width = `min(100%, ${(72 * width) / height}vh, ${3 * width}px)`; // small photographs are enlarged
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.fillStyle = "#fff"; // transparent parts are over white, as in Python
   context.fillRect(0, 0, width, height);
