@@ -29,17 +29,6 @@ def arguments(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, list
     return parser.parse_args(words[:end]), words[end + 1 :]
 
 
-def predicted(description: str | None) -> list[str]:
-    """Runs Predict for the arguments FOLDER WORKSPACE [-- LUIGI FLAGS] of a program; returns its flags. description: of the program."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("workspace", type=Path)
-    options, flags = arguments(parser)
-    flags = [*dataset_path(options.folder), "--workspace-root", str(options.workspace.resolve()), *flags]
-    run("Predict", flags, show=True)
-    return flags
-
-
 def dataset_path(folder: str | Path) -> list[str]:
     """The flags for a folder with Kaggle's files, or for the drawn faces if it is called `rendered`."""
     return ["--dataset-path", "rendered" if str(folder) == "rendered" else str(Path(folder).resolve())]

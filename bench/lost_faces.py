@@ -1,6 +1,6 @@
 """Measures how many small faces, faces in corners and faces beside others are lost, and how much time the predictions take.
 
-    python bench/lost_faces.py FOLDER WORKSPACE [-- LUIGI FLAGS, such as --Augment-scene-share 0]
+    python bench/lost_faces.py FOLDER WORKSPACE [--seed 0] [-- LUIGI FLAGS, such as --Augment-scene-share 0]
 
 FOLDER: Kaggle's files. Runs `luigi --module pipeline Predict`; results that are already in WORKSPACE are not computed again. Each held-out
 face is placed in scenes as `pipeline/geometry/scenes.py` draws them, from other held-out faces: reduced to 0.3 to 0.5 times its size near
@@ -9,8 +9,10 @@ face is lost if the mean distance between its labels and the predictions of the 
 of the image. The other face is found instead if the same distance from that one's labels does not.
 """
 
+import argparse
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import chain
 import numpy as np
@@ -41,7 +43,13 @@ class Chain:
 
 def main() -> None:
     """Runs Predict and prints a line for each kind of scene."""
-    flags = chain.predicted(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--seed", type=int, default=0, help="of the scenes (default: %(default)s)")
+    options, flags = chain.arguments(parser)
+    flags = [*chain.dataset_path(options.folder), "--workspace-root", str(options.workspace.resolve()), *flags]
+    chain.run("Predict", flags, show=True)
     chains, keypointset = [], None
     with chain.task("Predict", flags) as predict:
         for inputs in predict.input()["chains"]:
@@ -53,17 +61,17 @@ def main() -> None:
     columns = f"{'lost':>9}{'other found':>13}{'by the base net':>17}{'median, px':>12}{'RMSE, px':>10}{'s per 1,000':>13}"
     print(f"\n{'held-out faces':<18}{'faces':>7}{columns}")
     for kind in KINDS:
-        print(measured(chains, kind, keypointset), flush=True)
+        print(measured(chains, kind, keypointset, seed=options.seed), flush=True)
 
 
-def measured(chains: list[Chain], kind: str, keypointset: KeypointSet) -> str:
-    """A line with what the chains predict for the held-out faces in scenes of a kind."""
+def measured(chains: list[Chain], kind: str, keypointset: KeypointSet, *, seed: int) -> str:
+    """A line with what the chains predict for the held-out faces in scenes of a kind. seed: of the scenes."""
     from pipeline.inference import prediction
 
     found, base, labels, besides, seconds = [], [], [], [], 0.0
     for number, own in enumerate(chains):
         nothing = np.full_like(own.truth, np.nan)
-        images, truth, beside = (own.images, own.truth, nothing) if kind == KINDS[0] else placed(own, kind, seed=number)
+        images, truth, beside = (own.images, own.truth, nothing) if kind == KINDS[0] else placed(own, kind, seed=len(chains) * seed + number)
         start = time.perf_counter()
         each = [net.keypoints for net in prediction.predict_chain(own.nets, images, own.source, keypointset)]
         seconds += time.perf_counter() - start
