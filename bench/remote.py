@@ -1,9 +1,9 @@
 """Measures runs of hosts that share only luigid and a remote store: the takeover of a training, the bytes, and the requests of a rerun.
 
-    python bench/remote.py [--epochs 6] [--threads 1] [--folder FOLDER]
+    python bench/remote.py [--epochs 20] [--threads 1] [--folder FOLDER]
 
 The store is S3 by moto on this host; the two hosts are folders, and their processes report different names. Both are asked for the base
-net of the drawn faces. After two epochs the one that trains it is killed with SIGKILL, and the other goes on from the store. A third
+net of the drawn faces. After a few epochs the one that trains it is killed with SIGKILL, and the other goes on from the store. A third
 folder, without store and server, gives the bytes to compare with. Goals: a takeover within 25 s, equal bytes, no stage that is made twice,
 and at most one request a stage when the finished run is repeated.
 
@@ -16,6 +16,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -36,7 +37,7 @@ COMMAND = "import platform, sys; platform.node = lambda name=sys.argv.pop(1): na
 def main() -> None:
     """Runs both hosts, and then the third."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=6, help="epochs of the base net (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of the base net (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads of each worker (default: %(default)s)")
     parser.add_argument("--shared", action="store_true", help="one folder for both hosts instead of a store")
     parser.add_argument("--folder", type=Path, help="an empty folder for everything that is written (default: a temporary one)")
@@ -53,7 +54,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
         shared = ["--scheduler-port", str(port), *([] if options.shared else ["--workspace-remote", URL])]
         roots = [folder / ("both" if options.shared else name) for name in ("first", "second")]
         workers = [start(folder, name, root, [*flags, *shared]) for name, root in zip(("first", "second"), roots, strict=True)]
-        trains = wait_for(folder, "TrainBase: epoch 2/")
+        trains = wait_for(folder, r"TrainBase: epoch ([2-9]|\d\d)/")
         killed = time.time()
         os.killpg(workers[trains].pid, signal.SIGKILL)
         other = ("first", "second")[1 - trains]
@@ -127,11 +128,11 @@ def start(folder: Path, name: str, root: Path, flags: list[str]) -> subprocess.P
 
 
 def wait_for(folder: Path, text: str, only: str = "") -> int:
-    """Waits until a host has said that text; returns which it was, 0 or 1."""
+    """Waits until a host has said something that a regular expression finds; returns which it was, 0 or 1."""
     while True:
         for number, name in enumerate(("first", "second")):
             path = folder / f"{name}.txt"
-            if only in ("", name) and path.exists() and text in path.read_text():
+            if only in ("", name) and path.exists() and re.search(text, path.read_text()):
                 return number
         time.sleep(0.1)
 
