@@ -120,3 +120,17 @@ def test_labelled_faces_of_photographs_are_found():
             apart = np.linalg.norm(squares[:, None, :2] + squares[:, None, 2:] / 2 - (low + high) / 2, axis=2)
             found.extend((apart < 0.4 * side).any(axis=0))
     assert np.mean(found) >= 0.97
+
+
+@needs_yunet
+def test_the_detector_uses_as_many_threads_as_the_nets(astronaut):
+    """So that workers who share photographs do not wait for each other; and it finds the same."""
+    import cv2
+
+    before, found = cv2.getNumThreads(), yunet.find(astronaut)
+    try:
+        yunet.use_threads(1)
+        assert cv2.getNumThreads() == 1
+        np.testing.assert_array_equal(yunet.find(astronaut), found)
+    finally:
+        cv2.setNumThreads(before)

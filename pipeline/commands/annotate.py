@@ -18,6 +18,7 @@ from pipeline.commands.support.finished_blocks import FOLDER, FinishedBlocks
 from pipeline.data.formats import images, photographs
 from pipeline.errors import InputError
 from pipeline.inference import detection, instances
+from pipeline.inference.detectors import yunet
 from pipeline.inference.loaded import LoadedNets, PredictedCrops
 from pipeline.results import annotated_block
 from pipeline.results.annotated_block import AnnotatedBlock
@@ -117,6 +118,7 @@ def run(request: Request, stages: list[Stage], command: str, predicted: Path | N
     none contains an instance, or 130 after an interrupt. Raises InputError for a request that cannot be carried out.
     """
     job = _prepared(request, stages, command, predicted)
+    yunet.use_threads(device().threads)
     for line in (*photographs.advice(photographs.convertible(request.photos)), *job.said):
         print(line)
     done: list[Annotated] = []

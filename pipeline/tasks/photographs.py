@@ -150,9 +150,11 @@ class AnnotatePart(OnDevices, Stage):
         return {"detector": ", ".join(f"{name} {provenance.version(name)}" for name in packages)}
 
     def run(self) -> None:
+        from pipeline.inference.detectors import yunet
         from pipeline.nets import device as devices
 
         self.say(f"predicts on {devices.prepare(seed=0, threads=device().threads)}")
+        yunet.use_threads(device().threads)
         from pipeline.results import annotated_block, annotating
 
         annotator = annotating.Annotator(self._nets(), doubt=self.doubt / 100)

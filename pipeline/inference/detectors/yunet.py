@@ -36,6 +36,14 @@ def model() -> Path | None:
     return path if path.is_file() else None
 
 
+def use_threads(count: int) -> None:
+    """Lets OpenCV, if it is installed, compute on so many threads; 0 for one for each core, which is its default."""
+    if count and importlib.util.find_spec("cv2") is not None:
+        import cv2
+
+        cv2.setNumThreads(count)
+
+
 def find(photo: Image.Image) -> np.ndarray:
     """Finds squares that may contain a face: float64 (n, 3) as x, y and side in the photo's pixels, framed as Kaggle's images are.
 
