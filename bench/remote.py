@@ -3,7 +3,7 @@
     python bench/remote.py [--epochs 20] [--threads 1] [--folder FOLDER]
 
 The store is S3 by moto on this host; the two hosts are folders, and their processes report different names. Both are asked for the base
-net of the drawn faces. After a few epochs the one that trains it is killed with SIGKILL, and the other goes on from the store. A third
+net of the drawn faces. After its first checkpoint the one that trains it is killed with SIGKILL, and the other goes on from the store. A third
 folder, without store and server, gives the bytes to compare with. Goals: a takeover within 25 s, equal bytes, no stage that is made twice,
 and at most one request a stage when the finished run is repeated.
 
@@ -49,12 +49,15 @@ def main() -> None:
 def measure(folder: Path, options: argparse.Namespace) -> None:
     """Prints the takeover, the comparison of bytes, and the requests of a rerun."""
     flags = ["--dataset-path", "rendered", "--Augment-copies", "1", "--TrainBase-epochs", str(options.epochs)]
-    flags += ["--device-threads", str(options.threads)]
+    flags += ["--checkpoint-seconds", "2", "--device-threads", str(options.threads)]
     with luigid() as port, store(folder) as requests:
         shared = ["--scheduler-port", str(port), *([] if options.shared else ["--workspace-remote", URL])]
         roots = [folder / ("both" if options.shared else name) for name in ("first", "second")]
         workers = [start(folder, name, root, [*flags, *shared]) for name, root in zip(("first", "second"), roots, strict=True)]
-        trains = wait_for(folder, r"TrainBase: epoch ([2-9]|\d\d)/")
+        trains = wait_for(folder, r"TrainBase: epoch \d")
+        while not any(roots[trains].glob("models/*.checkpoint-*.h5")):
+            time.sleep(0.1)
+        time.sleep(1)  # it is uploaded
         killed = time.time()
         os.killpg(workers[trains].pid, signal.SIGKILL)
         other = ("first", "second")[1 - trains]
