@@ -3,9 +3,9 @@
     python bench/remote.py [--epochs 20] [--threads 1] [--folder FOLDER]
 
 The store is S3 by moto on this host; the two hosts are folders, and their processes report different names. Both are asked for the base
-net of the drawn faces. After its first checkpoint the one that trains it is killed with SIGKILL, and the other goes on from the store. A third
-folder, without store and server, gives the bytes to compare with. Goals: a takeover within 25 s, equal bytes, no stage that is made twice,
-and at most one request a stage when the finished run is repeated.
+net of the drawn faces. After its first checkpoint the one that trains it is killed with SIGKILL, and the other goes on from the store. A
+third folder, without store and server, gives the bytes to compare with. Goals: a takeover within 25 s, equal bytes, no stage that is made
+twice, and at most one request a stage when the finished run is repeated.
 
     python bench/remote.py --shared
 

@@ -7,7 +7,7 @@ everything else. Each stage runs in a process of its own, the base net for one e
 array in memory and 64 MiB on the device. Prints for each size and stage the CPU seconds of the process, its peak memory and what it leaves
 on the disk; then the same per 1,000 samples, from the difference between the first and the last size, so that the start of the process does
 not count; and what a million and ten million samples would take. Goal: the disk that TrainBase and Augment need with `--Augment-copies 0`
-does not grow with the samples. 100,000 samples take about ten minutes of CPU time, and 4 GB of disk.
+does not grow with the samples. 100,000 samples take about ten minutes of CPU time, and 5 GB of disk.
 """
 
 import argparse
