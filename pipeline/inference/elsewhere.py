@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
-from pipeline.geometry import affine
+from pipeline.geometry import affine, candidates
 from pipeline.keypoints.definition import KeypointSet
 from pipeline.lazyrows import Images, Selected
 from pipeline.nets.averaged import Averaged, mean_of
@@ -23,8 +23,8 @@ FAR_AWAY = 0.3
 # At most so many samples, or this share of them, are looked for, each of which costs as much as the predictions for four others. If more of
 # them have a large spread, the net finds few samples at all and is no judge of where they are.
 FEW, MOST = 4, 0.1
-# The parts: squares of this fraction of the side, so many along each axis, evenly spread.
-PART, EACH_WAY = 0.6, 3
+# The number of parts: of those that `candidates.parts` lists, only the first and largest ones, three along each axis.
+PARTS = candidates.PARTS[0][1] ** 2
 # A part counts if its prediction, aligned with the usual place, is at most at this mean distance from it, as a fraction of the frame: 6 of
 # 96 pixels. A nose and an open mouth that were taken for a face had 7.4.
 ODD = 6 / 96
@@ -53,7 +53,7 @@ class SearchElsewhere:
         others = self.in_parts(rows)
         chosen = self.chosen(found[rows], others)
         better = np.flatnonzero(chosen >= 0)
-        first = others[better * EACH_WAY**2 + chosen[better]]
+        first = others[better * PARTS + chosen[better]]
         return found.replaced(rows[better], mean_of([first, self._aligned(first, rows[better])]))
 
     def doubtful(self, found: Averaged) -> np.ndarray:
@@ -67,7 +67,7 @@ class SearchElsewhere:
 
     def in_parts(self, rows: np.ndarray) -> Averaged:
         """The predictions (m * p, S, K, 2) for the images `rows` (m,) as predictions from each of p parts align them."""
-        parts = _parts(self.sight.side)
+        parts = candidates.parts(self.sight.side)[:PARTS]
         which, whole = np.repeat(rows, len(parts)), self.sight.view(len(rows) * len(parts))
         first = self._seen(which, replace(whole, matrix=affine.compose(np.tile(parts, (len(rows), 1, 1)), whole.matrix)))
         return self._aligned(first, which)
@@ -112,9 +112,3 @@ class SearchElsewhere:
         """The predictions for the images `which` (m,) through a view of m images."""
         everything = list(range(len(self.keypointset.names)))
         return predict_view(self.net, Selected(self.images, which), view, self.keypointset, indices=everything)
-
-
-def _parts(side: int) -> np.ndarray:
-    """The maps float64 (p, 2, 3) that enlarge each part of a frame of side x side pixels to the whole frame."""
-    corners = np.linspace(0, 1 - PART, EACH_WAY) * side
-    return np.array([[[1 / PART, 0, -x / PART], [0, 1 / PART, -y / PART]] for y in corners for x in corners])
