@@ -118,7 +118,8 @@ def run(request: Request, stages: list[Stage], command: str, predicted: Path | N
     none contains an instance, or 130 after an interrupt. Raises InputError for a request that cannot be carried out.
     """
     job = _prepared(request, stages, command, predicted)
-    yunet.use_threads(device().threads)
+    if job.detects:
+        yunet.use_threads(device().threads)
     for line in (*photographs.advice(photographs.convertible(request.photos)), *job.said):
         print(line)
     done: list[Annotated] = []

@@ -154,10 +154,11 @@ class AnnotatePart(OnDevices, Stage):
         from pipeline.nets import device as devices
 
         self.say(f"predicts on {devices.prepare(seed=0, threads=device().threads)}")
-        yunet.use_threads(device().threads)
         from pipeline.results import annotated_block, annotating
 
         annotator = annotating.Annotator(self._nets(), doubt=self.doubt / 100)
+        if annotator.detects:
+            yunet.use_threads(device().threads)
         with self.progress(len(self.names), "photo") as progress:
             found = annotating.in_blocks(annotator, list(zip(self.paths, self.names, strict=True)), progress.add)
             keypointset = annotator.nets.keypointset
