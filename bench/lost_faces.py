@@ -69,10 +69,9 @@ def measured(chains: list[Chain], kind: str, keypointset: KeypointSet, *, seed: 
     from pipeline.inference import prediction
 
     found, base, labels, besides, seconds = [], [], [], [], 0.0
-    first = len(chains) * seed
-    for number, own in enumerate(chains):
+    for number, own in enumerate(chains, len(chains) * seed):
         nothing = np.full_like(own.truth, np.nan)
-        images, truth, beside = (own.images, own.truth, nothing) if kind == KINDS[0] else placed(own, kind, seed=first + number)
+        images, truth, beside = (own.images, own.truth, nothing) if kind == KINDS[0] else placed(own, kind, seed=number)
         start = time.perf_counter()
         each = [net.keypoints for net in prediction.predict_chain(own.nets, images, own.source, keypointset)]
         seconds += time.perf_counter() - start

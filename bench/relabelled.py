@@ -14,6 +14,7 @@ from pipeline.data import corrections
 from pipeline.data.corrections import Change, LabelValue
 from pipeline.data.dataset import Dataset
 from pipeline.data.formats import archives
+from pipeline.quality.suspects import OutOfFold
 from pipeline.store.workspace import locks
 
 TESTS = 2  # test faces of a part of Kaggle's table, because a folder must have some
@@ -31,6 +32,11 @@ class Labels:
     points: np.ndarray
     chosen: np.ndarray
     why: Sequence[str]
+
+
+def unpredicted(faces: Dataset) -> OutOfFold:
+    """The predictions for a data set for which nothing has been predicted."""
+    return OutOfFold(np.zeros(0, int), np.zeros((0, *faces.keypoints.shape[1:])), None)
 
 
 def write(file: Path, flags: list[str], faces: Dataset, labels: Labels) -> None:

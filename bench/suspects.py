@@ -99,7 +99,7 @@ def _untrained(flags: list[str]) -> Clean:
     chain.run("Load", flags, show=True)
     with chain.task("Load", flags) as task:
         faces = task.output().load(Dataset)
-    return Clean(faces, OutOfFold(np.zeros(0, int), np.zeros((0, *faces.keypoints.shape[1:])), None), flags)
+    return Clean(faces, relabelled.unpredicted(faces), flags)
 
 
 def _reused(clean: Clean, seed: int) -> Found:

@@ -41,7 +41,7 @@ from pipeline.metrics.rmse import rmse
 from pipeline.nets import device
 from pipeline.nets.trained import Trained
 from pipeline.quality import suspects, suspicion
-from pipeline.quality.suspects import JudgedLabels, OutOfFold
+from pipeline.quality.suspects import JudgedLabels
 from pipeline.quality.suspicion import Made
 from pipeline.results.predictions import Predictions
 
@@ -153,8 +153,7 @@ def _file(options: argparse.Namespace, name: str) -> Path:
 
 def _mistakes(faces: Dataset, share: float) -> Made:
     """Mistakes in a share of the samples of the training part."""
-    nothing = OutOfFold(np.zeros(0, int), np.zeros((0, *faces.keypoints.shape[1:])), None)
-    judged, rng = suspects.judged(faces, nothing), np.random.default_rng(0)
+    judged, rng = suspects.judged(faces, relabelled.unpredicted(faces)), np.random.default_rng(0)
     rows = rng.permutation(np.flatnonzero(judged.known.any(axis=1) & ~faces.validation))
     return suspicion.with_mistakes(judged, np.sort(rows[: max(1, round(share * len(rows)))]), rng)
 
@@ -190,7 +189,7 @@ def _predicted(inputs: dict[str, Any], faces: Dataset, rows: np.ndarray, share: 
 
 def _write_treated(verdict: Verdict, flags: list[str], file: Path) -> None:
     """Adds the treated labels of an own set to a file of corrections."""
-    place = suspects.judged(verdict.faces, OutOfFold(np.zeros(0, int), np.zeros((0, *verdict.faces.keypoints.shape[1:])), None)).place
+    place = suspects.judged(verdict.faces, relabelled.unpredicted(verdict.faces)).place
     points = verdict.treated() / verdict.faces.images.shape[1] * place[:, None, 2:] + place[:, None, :2]
     rows = np.flatnonzero(verdict.chosen.any(axis=1))
     relabelled.write(file, flags, verdict.faces, Labels(rows, points[rows], verdict.chosen[rows], ["suspicious"] * len(rows)))
