@@ -7,16 +7,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import kinds
 import numpy as np
 import pytest
 import toys
 
+from pipeline.commands.support import exporting
+from pipeline.data.dataset import Dataset
+from pipeline.data.testset import UnlabelledSamples
 from pipeline.errors import InputError
 from pipeline.inference.loaded import LoadedNets, SampleFrame
 from pipeline.keypoints.stored import StoredSet
 from pipeline.nets.trained import Trained
+from pipeline.store.hdf5 import artifacts
 
 pytestmark = pytest.mark.keras
 
@@ -441,3 +446,24 @@ def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"needs tf2onnx, onnx, onnxruntime, which are not installed: pip install 'keypoints\[export\]'"):
         formats.format_of("onnx")
+
+
+def stored(folder, name, record, images):
+    """A finished stage, as a command sees it, with an artifact of these images; the other arrays are random."""
+    made = dataclasses.replace(kinds.filled(record, np.random.default_rng(0)), images=images, origin=None)
+    with artifacts.writing(path := folder / f"{name.lower()}-0123456789.h5", {"stage": name, "key": "0123456789", "made_from": {}}) as file:
+        artifacts.put(file, made)
+    return SimpleNamespace(task_family=name, path=path, complete=lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"), [(STORED, "test"), (STORED + 1, "labelled"), (None, "labelled")], ids=["fitting", "larger", "none"]
+)
+def test_a_run_without_samples_to_predict_is_checked_with_labelled_ones(tmp_path, side, expected):
+    """The samples of the check are those to predict or, if none of them fits the nets, labelled ones."""
+    labelled, test = images(5, seed=1), images(0 if side is None else 5, side=side or STORED, seed=2)
+    stages = [stored(tmp_path, "Load", Dataset, labelled), stored(tmp_path, "LoadTest", UnlabelledSamples, test)]
+
+    found = exporting.samples(stages, whole())
+
+    np.testing.assert_array_equal(found, {"test": test, "labelled": labelled}[expected])

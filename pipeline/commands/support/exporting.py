@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.export.metadata import Facts
     from pipeline.inference.loaded import LoadedNets
     from pipeline.inference.packs import Pack
+    from pipeline.lazyrows import Images
 
 MOST_SAMPLES = 200  # of a workspace, with which a file is checked
 
@@ -106,19 +107,29 @@ def write(folder: Path, chosen: Format, nets: LoadedNets, facts: Facts) -> None:
 
 
 def samples(stages: list[Stage], nets: LoadedNets) -> np.ndarray | None:
-    """At most MOST_SAMPLES of the samples to predict of the selected run, uint8 (n, side, side[, 3]); None if there are none."""
+    """At most MOST_SAMPLES samples of the selected run, uint8 (n, side, side[, 3]): those to predict, or else labelled ones.
+
+    None if the run has no samples of the size and the channels that the nets were trained on.
+    """
     import numpy as np
 
+    side = nets.frame.side
+    shape = (side, side, 3) if nets.frame.colour else (side, side)
+    for name in ("LoadTest", "Load"):
+        for path in (stage.path for stage in stages if stage.task_family == name and stage.complete()):
+            with reading.refusing(path):
+                images = stored_samples(path)
+                if len(images) and images.shape[1:] == shape:
+                    return images[np.unique(np.linspace(0, len(images) - 1, MOST_SAMPLES).astype(int))]
+    return None
+
+
+def stored_samples(path: Path) -> Images:
+    """The samples of an artifact of LoadTest or Load. Raises InputError if it cannot be read."""
+    from pipeline.data.dataset import Dataset
     from pipeline.data.testset import UnlabelledSamples
 
-    made = [stage.path for stage in stages if stage.task_family == "LoadTest" and stage.complete()]
-    if not made:
-        return None
-    with reading.refusing(made[0]):
-        images = reading.load(made[0], UnlabelledSamples).images
-        if not len(images) or images.shape[1] != nets.frame.side:
-            return None
-        return images[np.unique(np.linspace(0, len(images) - 1, MOST_SAMPLES).astype(int))]
+    return reading.load(path, {"LoadTest": UnlabelledSamples, "Load": Dataset}[reading.attributes(path)["stage"]]).images
 
 
 def checked(run_file: Run, nets: LoadedNets, samples: np.ndarray | None) -> list[str]:
