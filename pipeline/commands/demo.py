@@ -56,7 +56,7 @@ def run(request: DemoRequest, stages: list[Stage], command: str, predicted: Path
     detector, advice = _detector(nets)
     for line in (*chosen.said, *advice):
         print(line)
-    samples = None if request.nets else exporting.samples(stages, nets)
+    samples = exporting.samples(stages, nets)
     pack = exporting.pack_of(request.nets, stages, command, predicted)
     facts = exporting.facts(chosen, [] if pack is None else [pack], request.part, request.licence)
     with tempfile.TemporaryDirectory() as place, Progress("exporting", 2, "step") as progress:

@@ -44,7 +44,7 @@ def run(request: ExportRequest, stages: list[Stage], command: str, predicted: Pa
     for line in chosen.said:
         print(line)
     nets = chosen.nets if request.part == "whole" else replace(chosen.nets, chains=tuple(chain[:1] for chain in chosen.nets.chains))
-    samples = None if request.nets else exporting.samples(stages, nets)
+    samples = exporting.samples(stages, nets)
     facts = exporting.facts(chosen, exporting.packs_of(request.nets, stages), request.part, request.licence)
     with tempfile.TemporaryDirectory() as place, Progress("exporting", 2, "step") as progress:
         exporting.write(Path(place), chosen_format, nets, facts)
