@@ -163,6 +163,23 @@ def test_graph_takes_images_of_any_side(side):
     assert np.abs(graph_of(nets)(given) - expected).max() < 0.01 * max(1, side / STORED)
 
 
+@pytest.mark.parametrize("fixed", [True, False], ids=["known side", "any side"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_whole_images_are_seen_as_by_the_nets(channels, fixed):
+    """The graph sees whole images as the nets do, to the grey level, although many are in the middle of two levels before rounding."""
+    import tensorflow as tf
+
+    from pipeline.export.nets import Inputs
+    from pipeline.nets.sight import WholeImage
+
+    net = SimpleNamespace(frame=FRAME, side=FRAME)
+    for side in (20, 32, 100, 131, 213, 320):
+        given = np.random.default_rng(side).integers(0, 256, (3, side, side, 3)[: 3 + (channels > 1)], dtype=np.uint8)
+        shape = [None, *([side] * 2 if fixed else [None] * 2), 3][: given.ndim]
+        seen = tf.function(lambda images: Inputs(images).whole(net)[0], [tf.TensorSpec(shape, tf.uint8)], autograph=False)
+        np.testing.assert_array_equal(seen(given), WholeImage(FRAME, scale=FRAME / side).view(3).images(given)[:])
+
+
 @pytest.mark.parametrize("factor", [2, 3, 5, 7, 17])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_reduction_is_pillows(factor, channels):

@@ -87,7 +87,7 @@ def _shifted(images: Inputs, net: Net, points: Places, which: np.ndarray | slice
 def _base(images: Inputs, net: Net) -> Found:
     """What a net that sees whole images finds, see `forward.predict_refined`."""
     scale, target = net.frame / images.span, net.trained.target
-    points, view = _first(net.through(images, images.whole(net), 1.0)), None
+    points, view = _first(net.of_whole(images)), None
     if target is not None and bool(net.trained.refined):
         points = _refined(images, net, points, target)
     points = _shifted(images, net, points, slice(None))
@@ -134,7 +134,7 @@ def _specialist(images: Inputs, net: Net, found: Found) -> Places:
         return ops.take(values, net.own, axis=1)
 
     if not net.trained.sees_windows:
-        return _first(net.through(images, images.whole(net), 1.0)).each(own)
+        return _first(net.of_whole(images)).each(own)
     if found.view is None:
         raise ValueError("a net that sees windows of the image needs a base net that aligns the samples")
     looks = Similarity.of(alignment.looks(net.looks, net.side))

@@ -27,24 +27,28 @@ class Inputs:
         self.span = float(self.side) if isinstance(self.side, int) else ops.cast(self.side, "float32")
         self._reduced: dict[Any, tuple[Any, Any]] = {}
 
-    def whole(self, net: "Net") -> Similarity:
-        """The maps (n, 1) of the frame to the whole images."""
-        corner = self.given[:, 0, 0, 0] if len(self.given.shape) == 4 else self.given[:, 0, 0]
-        zeros = ops.zeros_like(ops.expand_dims(corner, 1), dtype="float32")
-        return Similarity(zeros + self.span / net.frame, zeros, zeros, zeros)
+    def whole(self, net: "Net") -> tuple[Any, Similarity]:
+        """The images as the net sees them, as for `windows`, and the maps (n, 1) of these windows to the images."""
+        images, side, factor = self._reduced_for(1.0, net)
+        points = sampling.points_of_whole(self.given, self.span, net.frame * factor, net.side)
+        zeros = ops.zeros_like(points.x[:, :, 0, 0])
+        return sampling.warp(images, side, points), Similarity(zeros + self.span / net.frame, zeros, zeros, zeros)
 
-    def warped(self, back: Similarity, zoom: float, net: "Net") -> Any:
+    def windows(self, back: Similarity, zoom: float, net: "Net") -> Any:
         """The windows, of the size of a net's input, that `back` (n, m) maps to the images: float32 (n * m, side, side[, 3]).
 
         zoom: pixels of a window per pixel of the frame, which decides by which factor the images are reduced first.
         """
+        images, side, factor = self._reduced_for(zoom, net)
+        return sampling.warp(images, side, sampling.points_of(back.each(lambda values: values / factor), net.side))
+
+    def _reduced_for(self, zoom: float, net: "Net") -> tuple[Any, Any, Any]:
+        """The reduced images for windows with this zoom, their side, and the factor of the reduction as a float."""
         factor = sampling.reduction(self.side, zoom, net.frame)
         key = factor if isinstance(factor, int) else (zoom, net.frame)
         if key not in self._reduced:
             self._reduced[key] = sampling.reduced(self.given, factor)
-        images, side = self._reduced[key]
-        step = float(factor) if isinstance(factor, int) else ops.cast(factor, "float32")
-        return sampling.warp(images, side, back.each(lambda values: values / step), net.side)
+        return *self._reduced[key], float(factor) if isinstance(factor, int) else ops.cast(factor, "float32")
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,17 @@ class Net:
         return (self.source * len(self.indices) + np.arange(len(self.indices))).astype(np.int32)
 
     def through(self, images: Inputs, back: Similarity, zoom: float) -> Places:
-        """The predictions (n, m, S * k) through m windows of each image, pixels of the images; for the arguments see `Inputs.warped`."""
-        windows = back.a.shape[1]
-        found = self._forward(images.warped(back, zoom, self)).each(lambda values: ops.reshape(values, (-1, windows, values.shape[1])))
+        """The predictions (n, m, S * k) through m windows of each image, pixels of the images; for the arguments see `Inputs.windows`."""
+        return self._moved(images.windows(back, zoom, self), back)
+
+    def of_whole(self, images: Inputs) -> Places:
+        """The predictions (n, 1, S * k) for whole images, pixels of the images."""
+        return self._moved(*images.whole(self))
+
+    def _moved(self, windows: Any, back: Similarity) -> Places:
+        """The predictions (n, m, S * k) for windows (n * m, ...), which `back` (n, m) maps to the images."""
+        count = back.a.shape[1]
+        found = self._forward(windows).each(lambda values: ops.reshape(values, (-1, count, values.shape[1])))
         return back.each(lambda values: ops.expand_dims(values, 2)).move(found)
 
     def _forward(self, windows: Any) -> Places:

@@ -14,6 +14,7 @@ from pipeline.geometry import affine
 from pipeline.geometry.alignment import LARGEST, POINT, SMALLEST
 
 LARGEST_SIDE = 4096  # of images whose side is dynamic, pixels
+BELOW_ONE = 1 - 2**-24  # the largest float32 below 1; a whole number times it is, as float32, the largest one below that number
 
 
 def side_of(images: Any) -> Any:
@@ -110,17 +111,39 @@ class Similarity(NamedTuple):
         return Places(self.a * points.x - self.b * points.y + self.right, self.b * points.x + self.a * points.y + self.down)
 
 
-def warp(images: Any, side: Any, backward: Similarity, new: int) -> Any:
+def points_of(backward: Similarity, new: int) -> Places:
+    """The points (n, m, new, new) to which maps (n, m) move the centres of new x new pixels, minus 0.5, see `affine`."""
+    centres = (np.arange(new) + 0.5).astype(np.float32)
+    a, b, right, down = backward.each(lambda values: ops.expand_dims(values, 2))
+    x = ops.expand_dims(right - b * centres - 0.5, 3) + ops.expand_dims(a * centres, 2)
+    y = ops.expand_dims(down + a * centres - 0.5, 3) + ops.expand_dims(b * centres, 2)
+    return Places(x, y)
+
+
+def points_of_whole(images: Any, span: Any, pixels: Any, new: int) -> Places:
+    """Those of `points_of` (n, 1, new, new) for the map of `pixels` pixels to `span`, rounded once, as in `affine`.
+
+    The grey levels between the pixels of a whole image are often exactly in the middle of two, so that the last bit of a place decides how
+    they are rounded. images: uint8 (n, ...), of which only the number counts. span, pixels: numbers or scalar tensors.
+    """
+    centres = (np.arange(new) + 0.5).astype(np.float32)
+    nothing = ops.zeros_like(_first_pixels(images), dtype="float32")
+    x, y = centres * span / pixels - 0.5, (centres * span - pixels / 2) / pixels
+    square = ops.zeros((new, new), "float32")
+    return Places(*(ops.reshape(nothing, (-1, 1, 1, 1)) + (square + part) for part in (x, ops.expand_dims(y, 1))))
+
+
+def warp(images: Any, side: Any, points: Places) -> Any:
     """Samples images as `affine.warp` does, rounded to grey levels: float32 (n * m, new, new) or (n * m, new, new, 3).
 
-    images, side: those of `reduced`. backward: (n, m), maps m windows of new x new pixels of each image to its pixels.
+    images, side: those of `reduced`. points: (n, m, new, new), those of the pixels of m windows of each image, see `points_of`.
     """
-    colour, windows = tuple(images.shape[3:]), backward.a.shape[1]
+    colour, (windows, new) = tuple(images.shape[3:]), points.x.shape[1:3]
     width = side_of(images)  # the step from row to row, whereas `side` is the number of pixels that have a meaning
-    x, y = _points(backward, new)
-    x, y = (ops.clip(ops.reshape(part, (-1, windows * new * new)), 0, _float(side) - 1) for part in (x, y))
-    left, top = (ops.minimum(ops.floor(part), _float(side) - 2) for part in (x, y))
-    first = _counted(images[:, 0, 0, 0] if colour else images[:, 0, 0]) * (width * width)
+    farthest = (_float(side) - 1) * BELOW_ONE  # a point on the far edge is at the end of the last cell
+    x, y = (ops.clip(ops.reshape(part, (-1, windows * new * new)), 0, farthest) for part in points)
+    left, top = ops.floor(x), ops.floor(y)
+    first = _counted(_first_pixels(images)) * (width * width)
     cell = ops.cast(top, "int32") * width + ops.cast(left, "int32") + ops.expand_dims(first, 1)
     corners = np.array([0, 1], np.int32)
     corners = np.append(corners, corners + width) if isinstance(width, int) else ops.concatenate([corners, corners + width])
@@ -176,6 +199,11 @@ def _row(images: Any) -> Any:
     return images[0, :, 0] if len(images.shape) == 3 else images[0, :, 0, 0]
 
 
+def _first_pixels(images: Any) -> Any:
+    """One value of each image (n,)."""
+    return images[:, 0, 0] if len(images.shape) == 3 else images[:, 0, 0, 0]
+
+
 def _counted(vector: Any) -> Any:
     """0, 1, 2, ... int32, as many as the vector has values."""
     return ops.cumsum(ops.ones_like(vector, dtype="int32"), axis=0) - 1
@@ -183,12 +211,3 @@ def _counted(vector: Any) -> Any:
 
 def _float(number: Any) -> Any:
     return float(number) if isinstance(number, int) else ops.cast(number, "float32")
-
-
-def _points(backward: Similarity, new: int) -> Places:
-    """The points (n, m, new, new) to which `backward` maps the centres of the new pixels, minus 0.5, see `affine`."""
-    centres = (np.arange(new) + 0.5).astype(np.float32)
-    a, b, right, down = backward.each(lambda values: ops.expand_dims(values, 2))
-    x = ops.expand_dims(right - b * centres - 0.5, 3) + ops.expand_dims(a * centres, 2)
-    y = ops.expand_dims(down + a * centres - 0.5, 3) + ops.expand_dims(b * centres, 2)
-    return Places(x, y)
