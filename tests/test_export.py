@@ -353,7 +353,7 @@ def test_check_names_the_sample_and_the_keypoint():
     """A file that predicts one value of a steady image too far away is refused, with the image, the keypoint and the distance."""
     from pipeline.export import check, check_images
 
-    tried = check_images.CheckImages(images(3), np.zeros((3, 3, 2)), np.array([0.001, 0.02, 0.021]))
+    tried = check_images.CheckImages(images(3), np.zeros((3, 3, 2)), np.array([0.001, 0.01, 0.016]))
     other = tried.keypoints + 0.015
     words = check.checked(tried, other, toys.DOTS.names, "sample")
     assert words.startswith("2 samples: at most 0.0150 pixels; 1 sample in which rounding moves the predictions")

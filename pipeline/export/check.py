@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.export.check_images import LIMIT, CheckImages
+from pipeline.export.check_images import LIMIT, STEADY, CheckImages
 from pipeline.export.formats import Run
 from pipeline.lazyrows import Images
 from pipeline.units import counted
@@ -51,7 +51,7 @@ def checked(given: CheckImages, found: np.ndarray, names: tuple[str, ...], what:
         if apart > moved:
             _refuse(f"half of {others} at least one keypoint {apart:.3f} pixels or more", moved)
         lines.append(
-            f"{others} in which rounding moves the predictions of the nets themselves by more than {LIMIT} pixels: median {apart:.4f}"
+            f"{others} in which rounding moves the predictions of the nets themselves by more than {STEADY} pixels: median {apart:.4f}"
             f" pixels, where rounding moves them by {moved:.4f} pixels"
         )
     return "; ".join(lines)

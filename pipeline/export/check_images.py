@@ -4,7 +4,7 @@ Between resampling steps grey levels are rounded. Another order of the same addi
 window that a net sees. Where nets find nothing, this can change which of several places they prefer, and with it all that follows, so
 that not even two versions of TensorFlow would agree. How far predictions move for that reason is measured with the nets themselves, never
 with the file: they predict again while everything that they see is shifted by SHIFT. An image is *steady* if that moves nothing by more
-than LIMIT.
+than STEADY: half of the LIMIT, because rounding in a file may well move twice as much as these two shifts happen to do.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from pipeline.nets import forward
 from pipeline.nets.trained import Trained
 
 LIMIT = 0.02  # the largest difference of a value, pixels of the images, with which a file is written
+STEADY = LIMIT / 2
 SYNTHETIC, ROUNDS = 100, 2  # so many synthetic images are compared; they are the first steady ones of at most so many times as many
 DRAWN = ("left_eye_center", "right_eye_center", "mouth_center_bottom_lip")  # keypoints that lie within every drawn face
 # How far windows are shifted, pixels of the frame: about five times as many grey levels are rounded the other way as in an exported file.
@@ -42,7 +43,7 @@ class CheckImages(NamedTuple):
     @property
     def steady(self) -> np.ndarray:
         """Whether each image is steady, bool (n,)."""
-        return self.moved <= LIMIT
+        return self.moved <= STEADY
 
     def of(self, rows: np.ndarray) -> "CheckImages":
         """Some of the images."""
