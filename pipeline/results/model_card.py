@@ -29,12 +29,13 @@ def facts(pack: Pack) -> dict[str, str]:
     specialists = (
         f"{counted(len(chains[0]) - 1, 'specialist')}{' each' if len(chains) > 1 else ''}" if len(chains[0]) > 1 else "no specialists"
     )
+    convention = f"that of the source {printable(keypointset.source_names[int(pack.source)])}" if by_source else "that of the labels"
     colour = "colour" if chains[0][0].structure.channels == 3 else "grey"
     return {
         "keypoints": f"{printable(keypointset.name) or 'keypoint set'}: {len(keypointset.names)}",
         "nets": f"{counted(len(chains), 'base net')}, {specialists}; samples of {pack.chains[0][0].stored} px, {colour}",
-        "finds": "faces, with a detector" if str(pack.detector) == FACE else "nothing; each image or box is one instance",
-        "convention": f"that of the labels {printable(keypointset.source_names[int(pack.source)])}",
+        "finds": "faces, with a detector" if str(pack.detector) == FACE else "keypoints only; each image or box is one instance",
+        "convention": convention,
         "data": f"{counted(total, 'sample')}{by_source}{drawn}; accuracy measured on {int(pack.data.held_out):,} held-out ones",
         "licence": printable(pack.licence) or NOT_GIVEN,
         "intended use": "; ".join(printable(use) for use in pack.intended_use.tolist()) or NOT_GIVEN,
