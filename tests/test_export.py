@@ -180,6 +180,29 @@ def test_whole_images_are_seen_as_by_the_nets(channels, fixed):
         np.testing.assert_array_equal(seen(given), WholeImage(FRAME, scale=FRAME / side).view(3).images(given)[:])
 
 
+def test_whole_images_are_seen_as_by_the_nets_in_openvino():
+    """OpenVINO, which multiplies by reciprocals instead of dividing, sees the same grey levels."""
+    needs("openvino")
+    import openvino
+    import tensorflow as tf
+    import tf2onnx
+
+    from pipeline.export.nets import Inputs
+    from pipeline.export.openvino_file import PRECISE
+    from pipeline.nets.sight import WholeImage
+
+    seen = tf.function(
+        lambda images: Inputs(images).whole(SimpleNamespace(frame=FRAME, side=FRAME))[0],
+        [tf.TensorSpec((None, None, None), tf.uint8)],
+        autograph=False,
+    )
+    model, _ = tf2onnx.convert.from_function(seen, input_signature=seen.input_signature, opset=18)
+    compiled = openvino.compile_model(openvino.Core().read_model(model.SerializeToString()), "CPU", PRECISE)
+    for side in (100, 131, 213):
+        given = np.random.default_rng(side).integers(0, 256, (3, side, side), dtype=np.uint8)
+        np.testing.assert_array_equal(compiled(given)[0], WholeImage(FRAME, scale=FRAME / side).view(3).images(given)[:])
+
+
 @pytest.mark.parametrize("factor", [2, 3, 5, 7, 17])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_reduction_is_pillows(factor, channels):

@@ -30,7 +30,7 @@ class Inputs:
     def whole(self, net: "Net") -> tuple[Any, Similarity]:
         """The images as the net sees them, as for `windows`, and the maps (n, 1) of these windows to the images."""
         images, side, factor = self._reduced_for(1.0, net)
-        points = sampling.points_of_whole(self.given, self.span, net.frame * factor, net.side)
+        points = sampling.points_of_whole(self.given, self.side, net.frame * factor, net.side)
         zeros = ops.zeros_like(points.x[:, :, 0, 0])
         return sampling.warp(images, side, points), Similarity(zeros + self.span / net.frame, zeros, zeros, zeros)
 
@@ -40,15 +40,16 @@ class Inputs:
         zoom: pixels of a window per pixel of the frame, which decides by which factor the images are reduced first.
         """
         images, side, factor = self._reduced_for(zoom, net)
-        return sampling.warp(images, side, sampling.points_of(back.each(lambda values: values / factor), net.side))
+        step = float(factor) if isinstance(factor, int) else ops.cast(factor, "float32")
+        return sampling.warp(images, side, sampling.points_of(back.each(lambda values: values / step), net.side))
 
     def _reduced_for(self, zoom: float, net: "Net") -> tuple[Any, Any, Any]:
-        """The reduced images for windows with this zoom, their side, and the factor of the reduction as a float."""
+        """The reduced images for windows with this zoom, their side, and the factor of the reduction."""
         factor = sampling.reduction(self.side, zoom, net.frame)
         key = factor if isinstance(factor, int) else (zoom, net.frame)
         if key not in self._reduced:
             self._reduced[key] = sampling.reduced(self.given, factor)
-        return *self._reduced[key], float(factor) if isinstance(factor, int) else ops.cast(factor, "float32")
+        return *self._reduced[key], factor
 
 
 @dataclass(frozen=True)

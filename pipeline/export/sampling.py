@@ -120,17 +120,20 @@ def points_of(backward: Similarity, new: int) -> Places:
     return Places(x, y)
 
 
-def points_of_whole(images: Any, span: Any, pixels: Any, new: int) -> Places:
-    """Those of `points_of` (n, 1, new, new) for the map of `pixels` pixels to `span`, rounded once, as in `affine`.
+def points_of_whole(images: Any, side: Any, pixels: Any, new: int) -> Places:
+    """Those of `points_of` (n, 1, new, new) for the map of `pixels` pixels to `side` pixels, rounded once, as in `affine`.
 
     The grey levels between the pixels of a whole image are often exactly in the middle of two, so that the last bit of a place decides how
-    they are rounded. images: uint8 (n, ...), of which only the number counts. span, pixels: numbers or scalar tensors.
+    they are rounded. Programs that multiply by a reciprocal instead of dividing get this bit right too, because they divide integers.
+    images: uint8 (n, ...), of which only the number counts. side, pixels: integers or scalar tensors int32.
     """
-    centres = (np.arange(new) + 0.5).astype(np.float32)
-    nothing = ops.zeros_like(_first_pixels(images), dtype="float32")
-    x, y = centres * span / pixels - 0.5, (centres * span - pixels / 2) / pixels
-    square = ops.zeros((new, new), "float32")
-    return Places(*(ops.reshape(nothing, (-1, 1, 1, 1)) + (square + part) for part in (x, ops.expand_dims(y, 1))))
+    twice = (2 * np.arange(new, dtype=np.int32) + 1) * side
+    whole = twice // (2 * pixels)
+    part = ops.cast(twice - whole * (2 * pixels), "float32") / _float(2 * pixels)
+    whole = ops.cast(whole, "float32")
+    x, y = whole + part - 0.5, whole - 0.5 + part
+    nothing, square = ops.zeros_like(_first_pixels(images), dtype="float32"), ops.zeros((new, new), "float32")
+    return Places(*(ops.reshape(nothing, (-1, 1, 1, 1)) + (square + row) for row in (x, ops.expand_dims(y, 1))))
 
 
 def warp(images: Any, side: Any, points: Places) -> Any:
