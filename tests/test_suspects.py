@@ -71,6 +71,16 @@ def test_probabilities_are_shares_of_wrong_labels(found):
     assert wrong[verdict.probability >= 0.9].mean() > 0.9
 
 
+def test_all_mistakes_teach_alike():
+    """The wrong labels of a sample weigh as much together as the only wrong label of another one."""
+    judged = drawn()
+    _, rows, weights = suspicion._examples(judged, evidence.Usual.of(judged), seed=0)
+    of_sample = np.bincount(rows, weights) / -(-suspicion.SAMPLES // len(judged))
+    counts = np.bincount(rows)
+    assert counts.min() < counts.max()
+    assert np.median(of_sample) == pytest.approx(of_sample.max(), rel=0.1)
+
+
 def test_without_predictions_only_conflicts_count():
     """Of two contradicting labels each is wrong with the probability 1/2; the others and their samples have no rank."""
     judged = drawn(count=4)

@@ -87,9 +87,9 @@ def suspicion(judged: Judged, conflict: np.ndarray, *, seed: int) -> Probabiliti
     probability, score, share = np.where(judged.known & conflict, 0.0, np.nan), np.full(known.shape, -np.inf), 0.0
     if known.any():
         own, rows = evidence.figures(judged, usual)[known], np.nonzero(known)[0]
-        made, made_rows, weight = _examples(judged, usual, seed)
+        made, made_rows, weights = _examples(judged, usual, seed)
         half = np.isin(judged.twin, _half(judged.twin))
-        scores, made_scores = _cross_fitted((own, half[rows]), (made, half[made_rows]), ASSUMED * weight, seed)
+        scores, made_scores = _cross_fitted((own, half[rows]), (made, half[made_rows]), ASSUMED * weights, seed)
         share = _share(scores, made_scores)
         probability[known] = _calibrated(scores, made_scores, share)
         score[known] = scores
@@ -103,48 +103,56 @@ def _half(twin: np.ndarray) -> np.ndarray:
     return np.random.default_rng(0).permutation(objects)[: len(objects) // 2]
 
 
-def _examples(judged: Judged, usual: Usual, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Labels with mistakes: their figures (m, F), their samples (m,), and the weight of a label as if every sample had one mistake."""
+def _examples(judged: Judged, usual: Usual, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels with mistakes: their figures (m, F), their samples (m,), and their weights (m,).
+
+    Together they weigh as if every sample had one mistake. All mistakes weigh the same, whether one label of a sample is wrong or all are:
+    if all labels did, the mistakes that are hard to find, those of single labels, would hardly count.
+    """
     predicted = np.flatnonzero(~np.isnan(judged.predictions).all(axis=(1, 2)) & judged.known.any(axis=1))
-    found, rows, samples = [], [], 0
+    found, rows, shares, samples = [], [], [], 0
     for round_ in range(max(1, -(-SAMPLES // len(predicted)))):
         rng = np.random.default_rng([seed, round_])
         made = with_mistakes(judged, rng.permutation(predicted)[:SAMPLES], rng)
         there = made.wrong & ~np.isnan(made.judged.predictions).any(axis=2)
+        sample = np.nonzero(there)[0]
         found.append(evidence.figures(made.judged, usual)[there])
-        rows.append(made.rows[np.nonzero(there)[0]])
+        rows.append(made.rows[sample])
+        shares.append(1 / there.sum(axis=1)[sample])
         samples += len(made.rows)
-    return np.concatenate(found), np.concatenate(rows), len(predicted) / max(samples, 1)
+    share = np.concatenate(shares)
+    return np.concatenate(found), np.concatenate(rows), len(predicted) / max(samples, 1) * share / (share.mean() if len(share) else 1)
 
 
 def _cross_fitted(
-    own: tuple[np.ndarray, np.ndarray], made: tuple[np.ndarray, np.ndarray], weight: float, seed: int
+    own: tuple[np.ndarray, np.ndarray], made: tuple[np.ndarray, np.ndarray], weights: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The scores of labels as they are and of those with mistakes, by a classifier that was fitted to the other half of the objects.
 
-    own, made: figures (m, F), and whether the labels belong to the one half, bool (m,). weight: that of a mistake; a label as it is has 1.
+    own, made: figures (m, F), and whether the labels belong to the one half, bool (m,). weights: those of labels with mistakes (m,); a
+    label as it is has 1.
     """
     results = np.zeros(len(own[0])), np.zeros(len(made[0]))
     for part in (True, False):
         taught = [values[half != part] for values, half in (own, made)]
         if not all(len(values) for values in taught):
             continue
-        score = _fitted(taught[0], taught[1], weight, seed)
+        score = _fitted(taught[0], taught[1], weights[made[1] != part], seed)
         for result, (values, half) in zip(results, (own, made), strict=True):
             if (half == part).any():
                 result[half == part] = score(values[half == part])
     return results
 
 
-def _fitted(own: np.ndarray, made: np.ndarray, weight: float, seed: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A classifier that gives figures (m, F) a score (m,), higher for those that resemble mistakes."""
+def _fitted(own: np.ndarray, made: np.ndarray, weights: np.ndarray, seed: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A classifier that gives figures (m, F) a score (m,), higher for those that resemble mistakes, whose weights are given."""
     from sklearn.ensemble import HistGradientBoostingClassifier  # takes a second to import
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
     values, is_made = np.concatenate([own, made]), np.arange(len(own) + len(made)) >= len(own)
-    weights = np.where(is_made, weight, 1.0)
+    weights = np.concatenate([np.ones(len(own)), weights])
     if len(own) < FEW:
         linear = make_pipeline(StandardScaler(), PolynomialFeatures(2), StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
         linear.fit(values, is_made, logisticregression__sample_weight=weights)
