@@ -97,7 +97,7 @@ def net(data: datasets.Dataset, **given: Any) -> "keras.Model":
 
     keras.utils.set_random_seed(0)
     built_from = structure(float(data.pixel_mean), float(data.pixel_std), **given)
-    return network.build(built_from, side=SIDE, keypoints=len(KAGGLE.names), sources=len(KAGGLE.sources))
+    return network.build(built_from, side=SIDE, keypoints=len(KAGGLE.names), sources=len(KAGGLE.sources), trains=True)
 
 
 def untrained(data: datasets.Dataset, group: str | None = None) -> "Trained":

@@ -46,7 +46,7 @@ def compare(title: str, stage: type, side: int, keypoints: int, options: argpars
     from pipeline.nets import network
 
     batch = options.batch or defaults.values(stage)["batch"]
-    net = network.build(defaults.structure(128.0, 64.0), side=side, keypoints=keypoints, sources=len(KAGGLE.sources))
+    net = network.build(defaults.structure(128.0, 64.0), side=side, keypoints=keypoints, sources=len(KAGGLE.sources), trains=True)
     products = {**dict(convolutions(net, batch)), "batch norms": batch_norms(net, batch)}
     step = training_step(net, stage, side, batch)
     with mock.patch("pipeline.nets.optimizers.measuring", lambda optimizer: optimizer):

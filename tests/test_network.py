@@ -223,3 +223,38 @@ def test_sizes_are_refused_at_once_exactly_if_they_cannot_be_built(network, name
     else:
         with pytest.raises(InputError, match="kernel"):
             build(name, side=96, kernel=kernel, pool=pool, hidden=4)
+
+
+def test_fused_batch_norm_computes_what_keras_does(network):
+    """Maps, gradients and moving statistics are those of Keras' layer, but for a variance with n - 1 instead of n values."""
+    import keras
+
+    tf = pytest.importorskip("tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("only TensorFlow has the fused operation")
+    rng = np.random.default_rng(0)
+    given, slope = (tf.constant(rng.normal(3, 2, (4, 5, 6, 7)), tf.float32) for _ in range(2))
+    layers = [kind(momentum=0.9) for kind in (keras.layers.BatchNormalization, network.FusedBatchNormalization)]
+    found = []
+    for layer in layers:
+        layer.build(given.shape)
+        layer.gamma.assign(np.linspace(0.5, 1.5, 7))
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            normed = layer(given, training=True)
+        moving = [np.asarray(value) for value in (layer.moving_mean, layer.moving_variance)]
+        gradients = tape.gradient(normed, [given, layer.gamma.value, layer.beta.value], slope)
+        found.append([np.asarray(normed), *map(np.asarray, gradients), *moving])
+    found[0][-1] += 0.1 * np.var(given, axis=(0, 1, 2)) / (4 * 5 * 6 - 1)
+    for own, keras_own in zip(*found, strict=True):
+        np.testing.assert_allclose(own, keras_own, rtol=1e-3, atol=1e-4)
+
+
+def test_only_nets_that_train_have_layers_that_keras_does_not_know(network):
+    """Files for other programs hold the layers of Keras."""
+    from toys import structure
+
+    options = {"side": 32, "keypoints": 3, "sources": 2}
+    kinds = [{type(layer) for layer in network.build(structure("compact"), **options, trains=trains).layers} for trains in (True, False)]
+    assert [network.FusedBatchNormalization in found for found in kinds] == [True, False]
+    assert {kind for kind in kinds[1] if not kind.__module__.startswith("keras.")} == {network.MeanPosition}

@@ -206,6 +206,18 @@ def test_muon_changes_a_convolution_in_all_directions_alike(schedules):
     assert (step * slope.reshape(72, 16)).sum() < 0
 
 
+@pytest.mark.parametrize("shape", [(90, 12), (12, 90), (20, 20)], ids=["tall", "wide", "square"])
+def test_muon_orthogonalises_as_keras_does(schedules, shape):
+    """The iteration on the smaller product gives what the iteration on the matrix gives."""
+    import keras
+
+    matrix = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(size=shape), "float32")
+    muon = made(schedules, "muon", 0.1)
+    expected = keras.optimizers.Muon.zeropower_via_newtonschulz5(muon, matrix, 5)
+    np.testing.assert_allclose(muon.zeropower_via_newtonschulz5(matrix, 5), expected, atol=1e-4)
+    assert np.linalg.svd(expected, compute_uv=False).min() > 0.5
+
+
 def test_muon_leaves_the_first_and_the_last_layer_to_adamw(schedules):
     """Their kernels, and all biases, change as they do with keras.optimizers.AdamW."""
     import keras

@@ -17,8 +17,8 @@ from pipeline.nets.trained import Trained
 
 def rebuilt(trained: Trained, keypointset: KeypointSet) -> keras.Model:
     """The net with its trained weights."""
-    outputs = {"keypoints": len(trained.indices), "sources": len(keypointset.sources)}
-    net = network.build(trained.structure, side=int(trained.side), **outputs)
+    keypoints, sources = len(trained.indices), len(keypointset.sources)
+    net = network.build(trained.structure, side=int(trained.side), keypoints=keypoints, sources=sources)
     network.load(net, trained.weights)
     return net
 

@@ -44,7 +44,7 @@ def train(job: TrainingJob, versions: Versions, *, hooks: training.Hooks) -> Tra
     versions: augmented versions of the training part with the keypoints `job.indices`. Hooks and exceptions are those of `training.fit`.
     """
     labelled, sight, indices, keypointset = job.labelled, job.sight, job.indices, job.keypointset
-    net = network.build(job.structure, side=sight.side, keypoints=len(indices), sources=len(keypointset.sources))
+    net = network.build(job.structure, side=sight.side, keypoints=len(indices), sources=len(keypointset.sources), trains=True)
     carried, new = job.start.apply(net, indices)
     known = any_labelled(labelled.keypoints, indices)
     validation = seen(labelled, sight, labelled.held_out & known, indices)

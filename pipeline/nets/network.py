@@ -7,6 +7,7 @@ annotated as `Any`, because Keras has no type for them.
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from keras import layers, ops
 
 from pipeline.errors import InputError
 from pipeline.nets import pretrained
+from pipeline.nets.fused import FusedBatchNormalization
 from pipeline.nets.options import INITIALISATIONS, NETWORKS
 from pipeline.nets.structure import Structure
 
@@ -30,11 +32,20 @@ _INITIALIZERS: dict[str, Any] = {
 }
 
 
-def build(structure: Structure, *, side: int, keypoints: int, sources: int) -> keras.Model:
+@dataclass(frozen=True)
+class _Made:
+    """How the layers of a net are made: the options of every kernel that are not up to the net, and the class of its batch norms."""
+
+    kernels: dict[str, Any]
+    norm: type[layers.BatchNormalization]
+
+
+def build(structure: Structure, *, side: int, keypoints: int, sources: int, trains: bool = False) -> keras.Model:
     """Builds a net with freshly initialised weights, even if its own are those of ImageNet.
 
     side: width and height of its input, pixels. keypoints, sources: the numbers K and S of its outputs; nets that do not distinguish the
-    sources have S = 1 whatever `sources` is. Raises ValueError for an unknown network or initialisation, and InputError if the structure
+    sources have S = 1 whatever `sources` is. trains: whether the net will be trained, see `fused`; otherwise its layers are Keras' own and
+    `MeanPosition`. Raises ValueError for an unknown network or initialisation, and InputError if the structure
     does not fit the side.
     """
     if structure.network not in NETWORKS:
@@ -43,7 +54,8 @@ def build(structure: Structure, *, side: int, keypoints: int, sources: int) -> k
     image = keras.Input((side, side, *colour), name="image")
     x = image if colour else layers.Reshape((side, side, 1), name="channel")(image)
     x = layers.Rescaling(1 / structure.pixel_std, -structure.pixel_mean / structure.pixel_std, name="normalise")(x)
-    outputs = _NETS[structure.network](x, keypoints, sources, structure, _kernels(structure))
+    made = _Made(_kernels(structure), FusedBatchNormalization if trains else layers.BatchNormalization)
+    outputs = _NETS[structure.network](x, keypoints, sources, structure, made)
     return keras.Model(image, outputs, name=structure.network)
 
 
@@ -60,9 +72,9 @@ def _filters(own: int, structure: Structure) -> int:
     return max(1, round(own * structure.filters))
 
 
-def _kfkd(x: Any, keypoints: int, sources: int, structure: Structure, kernels: dict[str, Any]) -> Any:
+def _kfkd(x: Any, keypoints: int, sources: int, structure: Structure, made: _Made) -> Any:
     """The net of the kfkd tutorial (net6): three convolutions, two hidden layers, and one linear output for all sources."""
-    activated = {"activation": structure.activation, **kernels}
+    activated = {"activation": structure.activation, **made.kernels}
     for number, (filters, size, rate) in enumerate([(32, 3, 0.1), (64, 2, 0.2), (128, 2, 0.3)], start=1):
         size = structure.kernel or size
         _check_room(x, f"conv{number}", size)
@@ -74,7 +86,7 @@ def _kfkd(x: Any, keypoints: int, sources: int, structure: Structure, kernels: d
     x = layers.Dense(structure.hidden, name="hidden4", **activated)(x)
     x = layers.Dropout(0.5 * structure.dropout, name="dropout4")(x)
     x = layers.Dense(structure.hidden, name="hidden5", **activated)(x)
-    x = layers.Dense(2 * keypoints, name=OUTPUT, **kernels)(x)
+    x = layers.Dense(2 * keypoints, name=OUTPUT, **made.kernels)(x)
     return layers.Reshape((1, keypoints, 2), name="coordinates")(x)
 
 
@@ -86,7 +98,7 @@ def _check_room(x: Any, layer: str, size: int) -> None:
         )
 
 
-def _compact(x: Any, keypoints: int, sources: int, structure: Structure, kernels: dict[str, Any]) -> Any:
+def _compact(x: Any, keypoints: int, sources: int, structure: Structure, made: _Made) -> Any:
     """A small encoder-decoder that predicts the expected position of one heat map for each source and keypoint.
 
     Residual stages reduce the side to a 16th and two upsampling stages with skip connections enlarge it to a quarter; integral regression
@@ -97,54 +109,56 @@ def _compact(x: Any, keypoints: int, sources: int, structure: Structure, kernels
     size = structure.kernel or 3
     if size % 2 == 0:
         raise InputError(f"The kernel size is {size}, but compact needs an odd one; an even one shifts the feature maps by half a pixel.")
-    conv = functools.partial(_conv, activation=structure.activation, kernels=kernels)
+    conv = functools.partial(_conv, activation=structure.activation, made=made)
     x = conv(x, _filters(16, structure), 5, "stem", strides=2)
     skips = []
     for number, own in enumerate([32, 64, 128], start=1):
         filters = _filters(own, structure)
         x = conv(x, filters, size, f"down{number}", strides=2)
         y = conv(x, filters, size, f"block{number}a")
-        y = _normed(y, filters, size, f"block{number}b", kernels)
+        y = _normed(y, filters, size, f"block{number}b", made)
         x = _activated(layers.Add(name=f"block{number}_add")([x, y]), f"block{number}", structure.activation)
         skips.append(x)
     for number, skip in zip((2, 1), reversed(skips[:-1]), strict=True):
-        x = layers.Conv2D(skip.shape[-1], 1, use_bias=False, name=f"lateral{number}", **{"kernel_initializer": "he_normal", **kernels})(x)
+        x = layers.Conv2D(
+            skip.shape[-1], 1, use_bias=False, name=f"lateral{number}", **{"kernel_initializer": "he_normal", **made.kernels}
+        )(x)
         x = layers.UpSampling2D(2, name=f"up{number}")(x)
         x = layers.Add(name=f"skip{number}")([x, skip])
         x = conv(x, skip.shape[-1], size, f"merge{number}")
     x = layers.Dropout(0.1 * structure.dropout, name="dropout")(x)
-    maps = layers.Conv2D(sources * keypoints, 1, name=OUTPUT, **kernels)(x)
+    maps = layers.Conv2D(sources * keypoints, 1, name=OUTPUT, **made.kernels)(x)
     x = MeanPosition(dtype="float32", name="coordinates")(maps)
     return layers.Reshape((sources, keypoints, 2), name="by_source")(x)
 
 
-def _conv(x: Any, filters: int, size: int, name: str, *, activation: str, kernels: dict[str, Any], strides: int = 1) -> Any:
-    return _activated(_normed(x, filters, size, name, kernels, strides=strides), name, activation)
+def _conv(x: Any, filters: int, size: int, name: str, *, activation: str, made: _Made, strides: int = 1) -> Any:
+    return _activated(_normed(x, filters, size, name, made, strides=strides), name, activation)
 
 
-def _normed(x: Any, filters: int, size: int, name: str, kernels: dict[str, Any], *, strides: int = 1) -> Any:
-    options = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal", **kernels}
+def _normed(x: Any, filters: int, size: int, name: str, made: _Made, *, strides: int = 1) -> Any:
+    options = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal", **made.kernels}
     x = layers.Conv2D(filters, size, strides=strides, name=name, **options)(x)
-    return layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x)
+    return made.norm(momentum=0.95, name=f"{name}_norm")(x)
 
 
 def _activated(x: Any, name: str, activation: str) -> Any:
     return layers.Activation(activation, name=f"{name}_{activation}")(x)
 
 
-def _pretrained(x: Any, keypoints: int, sources: int, structure: Structure, kernels: dict[str, Any]) -> Any:
+def _pretrained(x: Any, keypoints: int, sources: int, structure: Structure, made: _Made) -> Any:
     """A net of keras.applications with one linear layer in place of its top.
 
     Like compact it predicts for each annotation source: mixing two conventions in one output would cost accuracy that is not the net's
     fault. The dropout is that of Keras' guide to transfer learning, https://keras.io/guides/transfer_learning/.
     """
-    x = pretrained.trunk(structure.network, x, kernels)
+    x = pretrained.trunk(structure.network, x, made.kernels)
     x = layers.Dropout(0.2 * structure.dropout, name="dropout")(x)
-    x = layers.Dense(2 * sources * keypoints, name=OUTPUT, **kernels)(x)
+    x = layers.Dense(2 * sources * keypoints, name=OUTPUT, **made.kernels)(x)
     return layers.Reshape((sources, keypoints, 2), name="coordinates")(x)
 
 
-_NETS: dict[str, Callable[[Any, int, int, Structure, dict[str, Any]], Any]] = dict(
+_NETS: dict[str, Callable[[Any, int, int, Structure, _Made], Any]] = dict(
     zip(NETWORKS, (_compact, _kfkd, _pretrained, _pretrained), strict=True)
 )
 

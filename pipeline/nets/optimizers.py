@@ -86,6 +86,25 @@ class Muon(keras.optimizers.Muon):
         step = self.lr_adjust(rate * self.zeropower_via_newtonschulz5(direction, self.ns_steps))
         self.assign_sub(variable, keras.ops.reshape(step, variable.shape))
 
+    def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
+        """The matrix (n, m) after `steps` Newton-Schulz iterations: its singular vectors, with singular values of about 1.
+
+        Keras iterates on the matrix x itself: x becomes x (a + b g + c g^2), where g is the product of its transpose and x. Here g is
+        updated instead and the factors are multiplied, so that only two products have n rows. Kernels have up to nine times as many rows
+        as columns.
+        """
+        wide = x.shape[0] < x.shape[1]
+        x = keras.ops.transpose(x) if wide else x
+        x = x / (keras.ops.norm(x) + 1e-7)
+        square, one = keras.ops.matmul(keras.ops.transpose(x), x), keras.ops.eye(x.shape[1], dtype=x.dtype)
+        factors = one
+        for step in range(steps):
+            factor = self.muon_a * one + self.muon_b * square + self.muon_c * keras.ops.matmul(square, square)
+            factors = keras.ops.matmul(factors, factor) if step else factor
+            square = keras.ops.matmul(keras.ops.matmul(factor, square), factor)
+        x = keras.ops.matmul(x, factors)
+        return keras.ops.transpose(x) if wide else x
+
 
 # The optimizers with a weight decay.
 DECAYING: dict[str, type[keras.optimizers.Optimizer]] = {"adamw": keras.optimizers.AdamW, "muon": Muon}

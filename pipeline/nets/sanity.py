@@ -232,8 +232,10 @@ def _first(faces: Samples, count: int) -> Samples:
 
 def build(structure: Structure, keypointset: KeypointSet, *, side: int) -> Callable[..., keras.Model]:
     """Returns a function that builds a net of this structure for whole images; its keyword arguments replace fields of the structure."""
-    options = {"side": side, "keypoints": len(keypointset.names), "sources": len(keypointset.sources)}
-    return lambda **changes: network.build(dataclasses.replace(structure, **changes), **options)
+    keypoints, sources = len(keypointset.names), len(keypointset.sources)
+    return lambda **changes: network.build(
+        dataclasses.replace(structure, **changes), side=side, keypoints=keypoints, sources=sources, trains=True
+    )
 
 
 def part_of(labelled: Labelled, *, held_out: bool, seed: int) -> Samples:
