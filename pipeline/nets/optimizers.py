@@ -101,7 +101,8 @@ class Muon(keras.optimizers.Muon):
         for step in range(steps):
             factor = self.muon_a * one + self.muon_b * square + self.muon_c * keras.ops.matmul(square, square)
             factors = keras.ops.matmul(factors, factor) if step else factor
-            square = keras.ops.matmul(keras.ops.matmul(factor, square), factor)
+            if step < steps - 1:
+                square = keras.ops.matmul(keras.ops.matmul(factor, square), factor)
         x = keras.ops.matmul(x, factors)
         return keras.ops.transpose(x) if wide else x
 

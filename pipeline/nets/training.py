@@ -194,16 +194,18 @@ def batches(blocks: list[int], batch: int, *, seed: int, start: int = 0) -> Iter
 class PlaceSamples(keras.callbacks.Callback):
     """Copies each block of samples to the device before its first batch, while a thread of `reader` prepares the block after it.
 
-    Without that thread, a specialist would spend a tenth of its training time waiting for its windows to be cut.
+    Without that thread, a specialist would spend a tenth of its training time waiting for its windows to be cut. It begins with the first
+    block at once, so that the net can be compiled in the meantime.
     """
 
-    def __init__(self, versions: Versions, blocks: list[slice], steps: list[int], reader: Executor) -> None:
-        """steps: the number of training steps in each block."""
+    def __init__(self, versions: Versions, blocks: list[slice], steps: list[int], reader: Executor, *, start: int = 0) -> None:
+        """steps: the number of training steps in each block. start: number of the first epoch, from 0."""
         super().__init__()
         self.versions, self.blocks, self.reader, self.epoch = versions, blocks, reader, 0
         self.block_at = {int(step): number for number, step in enumerate(np.cumsum([0, *steps[:-1]]))}
         self.placed: tuple[int, slice] | None = None
-        self.coming: tuple[tuple[int, slice], Future[Samples]] | None = None
+        first = self._wanted(start, 0)
+        self.coming: tuple[tuple[int, slice], Future[Samples]] = first, reader.submit(versions.block, *first)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
@@ -219,7 +221,7 @@ class PlaceSamples(keras.callbacks.Callback):
 
     def _read(self, wanted: tuple[int, slice]) -> Samples:
         """A block of a version; waits for the thread if that is already preparing the block."""
-        if self.coming and self.coming[0] == wanted:
+        if self.coming[0] == wanted:
             return self.coming[1].result()
         return self.versions.block(*wanted)
 
@@ -240,21 +242,20 @@ def fit(
     blocks = blocks_of(len(versions), capacity=max(2 * batch, recipe.device_memory * 2**20 // size))
     sizes = [block.stop - block.start for block in blocks]
     steps = [size // batch for size in sizes]
-    trainer = _compiled(net, recipe, capacity=max(sizes), steps=sum(steps))
-
     checkpoints, rows = hooks.checkpoints, hooks.checkpoints.rows()
-    log = monitoring.Validation(lambda: _validation_rmse(net, validation, keypointset, versions.indices), hooks.on_epoch, rows)
-    stopping = monitoring.EarlyStopping(
-        net, patience=recipe.patience, patience_factor=recipe.patience_factor, improvement=recipe.improvement
-    )
-    halving = schedules.callbacks(recipe.schedule, start=recipe.learning_rate, halving_patience=recipe.halving_patience)
-    measure_health = MeasureHealth(net, validation.images, checkpoints.health())
-    save_checkpoints = SaveCheckpoints(checkpoints, log, measure_health, [stopping, *halving])
-    take_snapshots = [TakeSnapshots(net, hooks.snapshots)] if hooks.snapshots else []
     done, plan = len(rows), {"steps_per_epoch": sum(steps), "epochs": recipe.epochs}
-    order = batches(sizes, batch, seed=recipe.seed, start=done)
     with ThreadPoolExecutor(1) as reader:
-        place_samples = PlaceSamples(versions, blocks, steps, reader)
+        place_samples = PlaceSamples(versions, blocks, steps, reader, start=done)
+        trainer = _compiled(net, recipe, capacity=max(sizes), steps=sum(steps))
+        log = monitoring.Validation(lambda: _validation_rmse(net, validation, keypointset, versions.indices), hooks.on_epoch, rows)
+        stopping = monitoring.EarlyStopping(
+            net, patience=recipe.patience, patience_factor=recipe.patience_factor, improvement=recipe.improvement
+        )
+        halving = schedules.callbacks(recipe.schedule, start=recipe.learning_rate, halving_patience=recipe.halving_patience)
+        measure_health = MeasureHealth(net, validation.images, checkpoints.health())
+        save_checkpoints = SaveCheckpoints(checkpoints, log, measure_health, [stopping, *halving])
+        take_snapshots = [TakeSnapshots(net, hooks.snapshots)] if hooks.snapshots else []
+        order = batches(sizes, batch, seed=recipe.seed, start=done)
         callbacks = [place_samples, log, measure_health, stopping, *halving, *take_snapshots, save_checkpoints]
         trainer.fit(device.stream(order), initial_epoch=done, shuffle=False, verbose=0, callbacks=callbacks, **plan)
     history = History.of(log.rows)
