@@ -23,6 +23,10 @@ def write(folder: Path, chains: list[list[Net]], nets: LoadedNets, values: dict[
     with tempfile.TemporaryDirectory() as place:
         onnx_file.write(Path(place), chains, nets, values)
         model = openvino.Core().read_model(Path(place) / f"{STEM}.onnx")
+    # OpenVINO numbers the operations that it adds across all models that the process has read.
+    for number, operation in enumerate(model.get_ordered_ops()):
+        if operation.get_type_name() not in ("Parameter", "Result"):
+            operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
     for name, value in as_texts(values).items():
         model.set_rt_info(value, [STEM, name])
     for name, value in PRECISE.items():
