@@ -47,8 +47,7 @@ def main() -> None:
 
     samples = check_images.drawn(nets, seed=0, count=COMPARED)
     if len(sys.argv) == 3:
-        every = exporting.stored_samples(Path(sys.argv[2]))
-        samples = every[np.unique(np.linspace(0, len(every) - 1, COMPARED).astype(int))]
+        samples = exporting.spread(exporting.stored_samples(Path(sys.argv[2])), COMPARED)
     given = check_images.tried(nets, samples)
 
     def keras(images: np.ndarray) -> np.ndarray:
@@ -103,7 +102,9 @@ def seconds(run: Callable[[], object]) -> float:
 
 def differences(given: "CheckImages", found: np.ndarray) -> tuple[str, str]:
     """The largest difference of a value of a steady image, and the median of the largest ones of the other images, in words."""
-    apart = np.abs(given.keypoints - found).max(axis=(1, 2))
+    from pipeline.export import check
+
+    apart = check.distances(given.keypoints, found).max(axis=1)
     chosen = (np.max, apart[given.steady]), (np.median, apart[~given.steady])
     steady, others = (f"{summary(values):.4f}" if len(values) else "" for summary, values in chosen)
     return steady, others

@@ -28,7 +28,7 @@ def predicted(run: Run, images: Images) -> np.ndarray:
 
 def largest(one: np.ndarray, other: np.ndarray) -> Difference:
     """The largest difference of two predictions (n, K, 2); NaN counts as infinite."""
-    image, keypoint = np.unravel_index((apart := _apart(one, other)).argmax(), apart.shape)
+    image, keypoint = np.unravel_index((apart := distances(one, other)).argmax(), apart.shape)
     return Difference(float(apart[image, keypoint]), int(image) + 1, int(keypoint))
 
 
@@ -47,7 +47,7 @@ def checked(given: CheckImages, found: np.ndarray, names: tuple[str, ...], what:
         lines.append(f"{counted(int(steady.sum()), what)}: at most {worst.pixels:.4f} pixels")
     if not steady.all():
         others = counted(int((~steady).sum()), what)
-        apart, moved = np.median(_apart(given.keypoints, found)[~steady].max(axis=1)), np.median(given.moved[~steady])
+        apart, moved = np.median(distances(given.keypoints, found)[~steady].max(axis=1)), np.median(given.moved[~steady])
         if apart > moved:
             _refuse(f"half of {others} at least one keypoint {apart:.3f} pixels or more", moved)
         lines.append(
@@ -57,8 +57,8 @@ def checked(given: CheckImages, found: np.ndarray, names: tuple[str, ...], what:
     return "; ".join(lines)
 
 
-def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The larger difference of x and y of each keypoint (n, K)."""
+def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The larger difference of x and y of each keypoint (n, K) of two predictions (n, K, 2); NaN counts as infinite."""
     return np.nan_to_num(np.abs(one - other).max(axis=2), nan=np.inf)
 
 

@@ -204,8 +204,7 @@ class PlaceSamples(keras.callbacks.Callback):
         self.versions, self.blocks, self.reader, self.epoch = versions, blocks, reader, 0
         self.block_at = {int(step): number for number, step in enumerate(np.cumsum([0, *steps[:-1]]))}
         self.placed: tuple[int, slice] | None = None
-        first = self._wanted(start, 0)
-        self.coming: tuple[tuple[int, slice], Future[Samples]] = first, reader.submit(versions.block, *first)
+        self.coming = self._requested(self._wanted(start, 0))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
@@ -217,7 +216,11 @@ class PlaceSamples(keras.callbacks.Callback):
         self.placed = wanted
         epoch, number = divmod(self.epoch * len(self.blocks) + number + 1, len(self.blocks))
         if epoch < self.params["epochs"] and (upcoming := self._wanted(epoch, number)) != wanted:
-            self.coming = upcoming, self.reader.submit(self.versions.block, *upcoming)
+            self.coming = self._requested(upcoming)
+
+    def _requested(self, wanted: tuple[int, slice]) -> tuple[tuple[int, slice], Future[Samples]]:
+        """A block of a version, and what the thread reads for it."""
+        return wanted, self.reader.submit(self.versions.block, *wanted)
 
     def _read(self, wanted: tuple[int, slice]) -> Samples:
         """A block of a version; waits for the thread if that is already preparing the block."""

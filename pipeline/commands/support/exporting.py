@@ -111,8 +111,6 @@ def samples(stages: list[Stage], nets: LoadedNets) -> np.ndarray | None:
 
     None if the run has no samples of the size and the channels that the nets were trained on.
     """
-    import numpy as np
-
     side = nets.frame.side
     shape = (side, side, 3) if nets.frame.colour else (side, side)
     for name in ("LoadTest", "Load"):
@@ -120,8 +118,15 @@ def samples(stages: list[Stage], nets: LoadedNets) -> np.ndarray | None:
             with reading.refusing(path):
                 images = stored_samples(path)
                 if len(images) and images.shape[1:] == shape:
-                    return images[np.unique(np.linspace(0, len(images) - 1, MOST_SAMPLES).astype(int))]
+                    return spread(images, MOST_SAMPLES)
     return None
+
+
+def spread(images: Images, most: int) -> np.ndarray:
+    """At most so many of the images, evenly spread."""
+    import numpy as np
+
+    return images[np.unique(np.linspace(0, len(images) - 1, most).astype(int))]
 
 
 def stored_samples(path: Path) -> Images:
